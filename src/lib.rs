@@ -1,0 +1,15 @@
+//! Parsimony: a Parse-Server-compatible backend on PostgreSQL. `docs/ARCHITECTURE.md` is the map.
+
+pub mod actors;
+pub mod auth;
+pub mod cloud;
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod http;
+pub mod mail;
+pub mod operations;
+pub mod pages;
+pub mod pubsub;
+pub mod storage;
+pub mod types;
