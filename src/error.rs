@@ -179,7 +179,11 @@ impl Error {
         match self {
             Self::Parse { message, .. } | Self::RateLimited { message, .. } => message,
             Self::Denied { detail, .. } => {
-                if sanitize { "Permission denied" } else { detail }
+                if sanitize {
+                    "Permission denied"
+                } else {
+                    detail
+                }
             }
             Self::Http { message, detail, .. } => match detail {
                 Some(detail) if !sanitize => detail,

@@ -1,1 +1,348 @@
-//! Being written.
+//! What the operations need of a database, in the terms of [`crate::types`]. Implemented by
+//! `postgres` and, for tests, by `memory`; one conformance suite runs on all of them.
+//!
+//! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
+
+pub mod postgres;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use crate::error::{BoxError, Error, ErrorCode};
+use crate::types::query::{Filter, FindHints, FindSpec};
+use crate::types::update::RelationChange;
+use crate::types::{
+    ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
+};
+
+/// Why storage could not do what it was asked.
+#[derive(Debug)]
+pub enum StorageError {
+    /// A unique index refused the row. `field` is the column, `provider` the auth provider of a
+    /// `_User_unique_authData_<provider>_id` index.
+    Duplicate {
+        field: Option<String>,
+        provider: Option<String>,
+    },
+    /// A client's value or query cannot be expressed: travels as it is.
+    Refused(Error),
+    /// The table or column does not exist (yet, or any more): the caller's schema is stale.
+    StaleSchema(BoxError),
+    /// Serialisation failure or deadlock: the whole transaction may be retried.
+    Conflict(BoxError),
+    /// No connection to be had within the deadline, or the server is away.
+    Unavailable(BoxError),
+    /// The statement ran longer than `statementTimeout`.
+    Timeout,
+    Other(BoxError),
+}
+
+impl std::fmt::Display for StorageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Duplicate { field, .. } => write!(f, "duplicate value for {field:?}"),
+            Self::Refused(error) => write!(f, "refused: {error}"),
+            Self::StaleSchema(source) => write!(f, "stale schema: {source}"),
+            Self::Conflict(source) => write!(f, "transaction conflict: {source}"),
+            Self::Unavailable(source) => write!(f, "unavailable: {source}"),
+            Self::Timeout => f.write_str("statement timeout"),
+            Self::Other(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Duplicate { provider: Some(_), .. } => {
+                Self::parse(ErrorCode::ACCOUNT_ALREADY_LINKED, "this auth is already used")
+            }
+            StorageError::Duplicate { .. } => Self::parse(
+                ErrorCode::DUPLICATE_VALUE,
+                "A duplicate value for a field with unique values was provided",
+            ),
+            StorageError::Refused(error) => error,
+            other => Self::database(other),
+        }
+    }
+}
+
+pub type StorageResult<T> = Result<T, StorageError>;
+
+/// Which rows a write concerns.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub filter: Filter,
+    /// `None`: master. Otherwise the row's `_wperm` must be null or name one of these (`*` included).
+    pub writers: Option<Arc<[String]>>,
+}
+
+/// What an update hands back. Both sides come from the statement itself, under the row lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Returning {
+    pub before: bool,
+    pub after: bool,
+}
+
+/// Rows an update or delete touched, in the same order on both sides.
+#[derive(Debug)]
+pub struct Changed {
+    pub count: u64,
+    pub before: Option<RowSet>,
+    pub after: Option<RowSet>,
+    /// Grows with the commit order of writes to one object (transaction id or clock under the row
+    /// lock); 0 when no row was asked for.
+    pub stamp: u64,
+}
+
+/// Reads and writes on objects; an adapter runs each call on its own, a transaction on its one
+/// connection.
+#[async_trait]
+pub trait Session: Send + Sync {
+    async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet>;
+
+    /// One `find` with `objectId = ANY(ids)`, for includes; order unspecified, missing ids absent.
+    /// `layout` limits the columns when given.
+    async fn find_by_ids(
+        &self,
+        class: &Arc<ClassSchema>,
+        ids: &[String],
+        readers: Option<&Arc<[String]>>,
+        columns: Option<&[FieldName]>,
+        hints: &FindHints,
+    ) -> StorageResult<RowSet>;
+
+    /// Ignores order, limit and skip.
+    async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64>;
+
+    /// Distinct values of a column or path, arrays unwound, nulls dropped, REST encoding.
+    async fn distinct(
+        &self,
+        class: &Arc<ClassSchema>,
+        path: &crate::types::query::FieldPath,
+        spec: &FindSpec,
+    ) -> StorageResult<Vec<Value>>;
+
+    /// A pipeline in Parse field names; rows come back in REST encoding with `objectId` for `_id`.
+    /// `schemas` holds every class that `$lookup` stages name.
+    async fn aggregate(
+        &self,
+        class: &Arc<ClassSchema>,
+        pipeline: &[Value],
+        options: &AggregateOptions,
+        schemas: &[Arc<ClassSchema>],
+    ) -> StorageResult<Vec<Object>>;
+
+    /// The database's plan for the find, as JSON.
+    async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value>;
+
+    /// Inserts all rows in one statement where possible, or none. Objects are in REST encoding with
+    /// `objectId`, `createdAt`, `updatedAt` (ISO), `_rperm`/`_wperm` (arrays of strings) and internal
+    /// columns by their storage names.
+    async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()>;
+
+    /// Applies the operations atomically in SQL to every row the target matches.
+    async fn update(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+    ) -> StorageResult<Changed>;
+
+    /// `before` holds the deleted rows when asked for.
+    async fn delete(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        returning_before: bool,
+    ) -> StorageResult<Changed>;
+
+    /// Adds and removes members of one object's relations; join tables are made when missing.
+    async fn change_relations(
+        &self,
+        class: &ClassName,
+        owner: &ObjectId,
+        changes: &[RelationChange],
+    ) -> StorageResult<()>;
+
+    /// Ids of the objects that relation `field` of `owners` points to (`owning → related`), or the
+    /// owners that hold one of `related`.
+    async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>>;
+
+    /// All role names a user holds, directly or through child roles, by one recursive statement.
+    async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>>;
+}
+
+#[derive(Clone, Debug)]
+pub struct RelationQuery {
+    pub class: ClassName,
+    pub field: FieldName,
+    pub by: RelationSide,
+}
+
+#[derive(Clone, Debug)]
+pub enum RelationSide {
+    /// Members of these owners.
+    Owners(Vec<String>),
+    /// Owners that have one of these members.
+    Members(Vec<String>),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct AggregateOptions {
+    pub raw_values: bool,
+    pub raw_field_names: bool,
+    pub hints: FindHints,
+    pub explain: bool,
+}
+
+/// An open transaction. Dropping it without [`Transaction::commit`] rolls back.
+#[async_trait]
+pub trait Transaction: Session {
+    async fn commit(self: Box<Self>) -> StorageResult<()>;
+    async fn rollback(self: Box<Self>) -> StorageResult<()>;
+    /// DDL on the transaction's own connection, for fields found missing inside it.
+    async fn add_fields(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema>;
+    /// For callers that hold the transaction behind an `Arc` or a lock.
+    fn as_session(&self) -> &dyn Session;
+}
+
+/// Indexes in the schema API's form: name → `{column: direction or kind}`.
+pub type IndexMap = Map<String, Value>;
+
+/// The whole database: sessions, schema changes, transactions.
+#[async_trait]
+pub trait StorageAdapter: Session {
+    /// Creates what is missing (system tables, SQL functions, our own schema) and nothing else.
+    /// `indexes` are built after the server answers.
+    async fn initialize(&self) -> StorageResult<()>;
+
+    /// Start-up indexes; unique ones first. `providers` are the auth provider names.
+    async fn ensure_indexes(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()>;
+
+    /// Every class with a row in `_SCHEMA`.
+    async fn load_schemas(&self) -> StorageResult<Vec<ClassSchema>>;
+    async fn load_schema(&self, class: &ClassName) -> StorageResult<Option<ClassSchema>>;
+
+    /// Creates the class with these fields, or returns the one another server just created.
+    async fn create_class(&self, schema: &ClassSchema) -> StorageResult<ClassSchema>;
+
+    /// Adds fields that are missing, under the schema lock; answers what is stored afterwards, which
+    /// may hold other types for them when another server was first.
+    async fn add_fields(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema>;
+
+    /// Replaces options (`required`, `defaultValue`) of existing fields.
+    async fn set_field_options(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema>;
+
+    /// Drops columns, join tables and their `_SCHEMA` entries.
+    async fn delete_fields(&self, class: &ClassName, fields: &[FieldName]) -> StorageResult<ClassSchema>;
+
+    async fn set_permissions(
+        &self,
+        class: &ClassName,
+        clp: &Map<String, Value>,
+    ) -> StorageResult<ClassSchema>;
+
+    /// Creates and drops indexes and stores the resulting map.
+    async fn set_indexes(
+        &self,
+        class: &ClassName,
+        create: &IndexMap,
+        drop: &[String],
+        result: &IndexMap,
+    ) -> StorageResult<ClassSchema>;
+
+    /// Drops table, join tables and the `_SCHEMA` row.
+    async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()>;
+
+    /// Removes every row, and every row of its join tables.
+    async fn purge_class(&self, schema: &ClassSchema) -> StorageResult<()>;
+
+    async fn begin(&self) -> StorageResult<Box<dyn Transaction>>;
+
+    /// A stream of notices from other servers and from parse-server (`schema.change`), already
+    /// filtered of our own; `Lost` when the listening connection was down, so that caches are bumped.
+    fn notices(&self) -> tokio::sync::broadcast::Receiver<Notice>;
+
+    /// Tells other servers.
+    async fn notify(&self, notice: Notice) -> StorageResult<()>;
+
+    /// Whether the database answers right now.
+    async fn ping(&self) -> StorageResult<()>;
+
+    /// Finishes what runs, then closes every connection.
+    async fn close(&self);
+
+    /// The columns a class's rows have; cached by callers in their snapshots.
+    fn layout(&self, schema: &ClassSchema) -> Layout {
+        Layout::of(schema)
+    }
+}
+
+/// What servers tell each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A class (or, `None`, any class) changed its schema.
+    Schema { class: Option<ClassName> },
+    /// Some role changed.
+    Roles,
+    /// This session token was removed or changed (hash of the token, never the token).
+    Session { token_hash: String },
+    /// All sessions of a user were changed.
+    User { user_id: String },
+    /// The listening connection was lost and is back: anything may have been missed.
+    Lost,
+    /// For other subsystems: channel and payload.
+    Other { channel: String, payload: String },
+}
+
+/// `databaseOptions.createIndex*`; all on by default.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)]
+pub struct StartupIndexes {
+    pub auth_data_uniqueness: bool,
+    pub role_name: bool,
+    pub user_email: bool,
+    pub user_email_case_insensitive: bool,
+    pub user_email_verify_token: bool,
+    pub user_password_reset_token: bool,
+    pub user_username: bool,
+    pub user_username_case_insensitive: bool,
+}
+
+impl Default for StartupIndexes {
+    fn default() -> Self {
+        Self {
+            auth_data_uniqueness: true,
+            role_name: true,
+            user_email: true,
+            user_email_case_insensitive: true,
+            user_email_verify_token: true,
+            user_password_reset_token: true,
+            user_username: true,
+            user_username_case_insensitive: true,
+        }
+    }
+}
+
+/// Whether a column of this type exists in storage at all.
+pub fn is_stored(ty: &FieldType) -> bool {
+    !matches!(ty, FieldType::Relation(_) | FieldType::Acl)
+}

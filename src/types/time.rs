@@ -1,0 +1,112 @@
+//! Instants as Parse knows them: milliseconds since 1970 UTC, written `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
+
+/// Milliseconds since the Unix epoch; negative before 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    pub fn now() -> Self {
+        Self(Utc::now().timestamp_millis())
+    }
+
+    /// Reads what JavaScript's `Date` reads of ISO 8601: with or without time, milliseconds, zone.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(date) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self(date.timestamp_millis()));
+        }
+        for format in ["%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M%z", "%Y-%m-%d %H:%M:%S%.f%#z"] {
+            if let Ok(date) = DateTime::parse_from_str(text, format) {
+                return Some(Self(date.timestamp_millis()));
+            }
+        }
+        let naive = text.strip_suffix('Z').unwrap_or(text);
+        for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f"] {
+            if let Ok(date) = NaiveDateTime::parse_from_str(naive, format) {
+                return Some(Self(date.and_utc().timestamp_millis()));
+            }
+        }
+        let day = NaiveDate::parse_from_str(naive, "%Y-%m-%d").ok()?;
+        Some(Self(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+    }
+
+    pub fn to_datetime(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    /// `2026-01-31T12:00:00.000Z`.
+    pub fn to_iso(self) -> String {
+        let mut out = Vec::with_capacity(24);
+        self.write_iso(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// Appends the ISO form; the hot path of every answer.
+    pub fn write_iso(self, out: &mut Vec<u8>) {
+        let date = self.to_datetime();
+        let year = date.year();
+        if !(0..=9999).contains(&year) {
+            out.extend_from_slice(date.to_rfc3339_opts(SecondsFormat::Millis, true).as_bytes());
+            return;
+        }
+        let mut digits = |mut n: u32, width: usize| {
+            let start = out.len();
+            out.resize(start + width, b'0');
+            for slot in out[start..].iter_mut().rev() {
+                *slot = b'0' + (n % 10) as u8;
+                n /= 10;
+            }
+        };
+        // `year` is inside 0..=9999 here.
+        digits(year.unsigned_abs(), 4);
+        for (separator, n) in [
+            (b'-', date.month()),
+            (b'-', date.day()),
+            (b'T', date.hour()),
+            (b':', date.minute()),
+            (b':', date.second()),
+        ] {
+            push_two(out, separator, n);
+        }
+        out.push(b'.');
+        let millis = date.timestamp_subsec_millis();
+        for divisor in [100, 10, 1] {
+            out.push(b'0' + (millis / divisor % 10) as u8);
+        }
+        out.push(b'Z');
+    }
+}
+
+fn push_two(out: &mut Vec<u8>, separator: u8, n: u32) {
+    out.extend_from_slice(&[separator, b'0' + (n / 10) as u8, b'0' + (n % 10) as u8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips() {
+        for text in ["2026-11-22T23:30:01.007Z", "1969-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z"] {
+            assert_eq!(Millis::parse(text).map(Millis::to_iso).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn accepts_what_javascript_accepts() {
+        assert_eq!(
+            Millis::parse("2020-01-02").map(|m| m.to_iso()).as_deref(),
+            Some("2020-01-02T00:00:00.000Z")
+        );
+        assert_eq!(
+            Millis::parse("2020-01-02T03:04:05+02:00").map(|m| m.to_iso()).as_deref(),
+            Some("2020-01-02T01:04:05.000Z")
+        );
+        assert_eq!(
+            Millis::parse("2020-01-02T03:04:05.6Z").map(|m| m.to_iso()).as_deref(),
+            Some("2020-01-02T03:04:05.600Z")
+        );
+        assert!(Millis::parse("soon").is_none());
+    }
+}
