@@ -1,0 +1,173 @@
+//! The HTTP front: where it listens, CORS, proxies, body size, permitted routes.
+
+use serde_json::Value;
+
+use crate::config::error::ConfigError;
+use crate::config::net::TrustProxy;
+use crate::config::reader::Reader;
+use crate::config::value::{CallbackId, OptionValue, Pattern};
+
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    pub host: String,
+    pub port: u16,
+    /// Begins with `/` and does not end with it; empty when the API is served at the root.
+    pub mount_path: String,
+    /// URL of the API as Cloud Code calls it.
+    pub server_url: String,
+    /// URL under which clients reach the API; may be a function.
+    pub public_server_url: Option<OptionValue<String>>,
+    pub verify_server_url: bool,
+    /// Request headers allowed besides the usual ones.
+    pub allow_headers: Vec<String>,
+    /// Origins; empty allows all (`*`).
+    pub allow_origin: Vec<String>,
+    /// Bytes.
+    pub max_upload_size: u64,
+    pub trust_proxy: TrustProxy,
+    /// Patterns for the whole path without mount and slashes at the ends; `None` permits every route.
+    pub route_allow_list: Option<Vec<Pattern>>,
+    /// Replace telling error texts by a general one.
+    pub sanitize_errors: bool,
+    pub request_context_middleware: Option<CallbackId>,
+    pub server_close_complete: Option<CallbackId>,
+}
+
+impl HttpConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let port = reader.required_whole("port", 0)?;
+        let port = u16::try_from(port)
+            .map_err(|_| reader.fail("port", "Parse Server option port must be a number from 0 to 65535."))?;
+        let mount_path = mount_path(&reader.required_text("mountPath")?);
+        let server_url = match reader.text("serverURL")? {
+            Some(url) if url.is_empty() => {
+                return Err(reader.fail("serverURL", "You must provide a serverURL!"));
+            }
+            Some(url) => url,
+            None => format!("http://localhost:{port}{mount_path}"),
+        };
+        Ok(Self {
+            host: reader.required_text("host")?,
+            port,
+            mount_path,
+            server_url,
+            public_server_url: public_server_url(reader)?,
+            verify_server_url: reader.bool("verifyServerUrl")?,
+            allow_headers: allow_headers(reader)?,
+            allow_origin: allow_origin(reader)?,
+            max_upload_size: max_upload_size(reader)?,
+            trust_proxy: TrustProxy::read(reader)?,
+            route_allow_list: route_allow_list(reader)?,
+            sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
+            request_context_middleware: reader.callback("requestContextMiddleware"),
+            server_close_complete: reader.callback("serverCloseComplete"),
+        })
+    }
+}
+
+fn mount_path(text: &str) -> String {
+    let path = text.trim_matches('/');
+    if path.is_empty() { String::new() } else { format!("/{path}") }
+}
+
+fn public_server_url(reader: Reader<'_>) -> Result<Option<OptionValue<String>>, ConfigError> {
+    let name = "publicServerURL";
+    if let Some(id) = reader.callback(name) {
+        return Ok(Some(OptionValue::Callback(id)));
+    }
+    match reader.raw(name) {
+        None => Ok(None),
+        Some(Value::String(url)) if url.is_empty() => Ok(None),
+        Some(Value::String(url)) if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(Some(OptionValue::Value(url.clone())))
+        }
+        Some(Value::String(_)) => Err(reader
+            .fail(name, "The option publicServerURL must be a valid URL starting with http:// or https://.")),
+        Some(other) => {
+            let kind = match other {
+                Value::Bool(_) => "boolean",
+                Value::Number(_) => "number",
+                _ => "object",
+            };
+            let message = format!("The option publicServerURL must be a string or function, but got {kind}.");
+            Err(reader.fail(name, message))
+        }
+    }
+}
+
+fn allow_headers(reader: Reader<'_>) -> Result<Vec<String>, ConfigError> {
+    let name = "allowHeaders";
+    let Some(value) = reader.raw(name) else { return Ok(Vec::new()) };
+    let list = value.as_array().ok_or_else(|| reader.fail(name, "Allow headers must be an array"))?;
+    list.iter()
+        .map(|header| match header.as_str() {
+            None => Err(reader.fail(name, "Allow headers must only contain strings")),
+            Some(text) if text.trim().is_empty() => {
+                Err(reader.fail(name, "Allow headers must not contain empty strings"))
+            }
+            Some(text) => Ok(text.to_owned()),
+        })
+        .collect()
+}
+
+fn allow_origin(reader: Reader<'_>) -> Result<Vec<String>, ConfigError> {
+    match reader.raw("allowOrigin") {
+        Some(Value::String(origin)) if origin.is_empty() => Ok(Vec::new()),
+        Some(Value::String(origin)) => Ok(vec![origin.clone()]),
+        _ => reader.texts("allowOrigin"),
+    }
+}
+
+fn max_upload_size(reader: Reader<'_>) -> Result<u64, ConfigError> {
+    let name = "maxUploadSize";
+    let value = reader.value(name);
+    let bytes = match value.as_deref() {
+        Some(Value::Number(number)) => number.as_u64(),
+        Some(Value::String(text)) => parse_size(text),
+        _ => None,
+    };
+    bytes.ok_or_else(|| {
+        reader.fail(name, "Parse Server option maxUploadSize must be a size such as 20mb, 512kb or 1gb.")
+    })
+}
+
+/// Bytes of `20mb`, `1.5gb`, `512`; units are powers of 1024.
+pub(in crate::config) fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit.trim() {
+        "" | "b" => 1,
+        "kb" => 1 << 10,
+        "mb" => 1 << 20,
+        "gb" => 1 << 30,
+        "tb" => 1 << 40,
+        "pb" => 1 << 50,
+        _ => return None,
+    };
+    let bytes = number.parse::<f64>().ok()? * scale as f64;
+    // Below 2^53, where the product is exact enough to be a size.
+    (bytes.is_finite() && bytes < 9_007_199_254_740_992.0).then_some(bytes as u64)
+}
+
+fn route_allow_list(reader: Reader<'_>) -> Result<Option<Vec<Pattern>>, ConfigError> {
+    let name = "routeAllowList";
+    let Some(value) = reader.raw(name) else { return Ok(None) };
+    let list = value.as_array().ok_or_else(|| {
+        reader.fail(name, "Parse Server option routeAllowList must be an array of strings.")
+    })?;
+    list.iter()
+        .map(|pattern| {
+            let text = pattern.as_str().ok_or_else(|| {
+                reader.fail(name, "Parse Server option routeAllowList contains a non-string value.")
+            })?;
+            Pattern::whole(text).map_err(|_| {
+                let message = format!(
+                    "Parse Server option routeAllowList contains an invalid regex pattern: \"{text}\"."
+                );
+                reader.fail(name, message)
+            })
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
+}

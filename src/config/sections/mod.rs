@@ -1,0 +1,25 @@
+//! One struct per section of the configuration, each read and checked once.
+
+mod data;
+mod database;
+mod files;
+mod http;
+mod keys;
+mod limits;
+mod logging;
+mod services;
+mod users;
+
+pub use data::{CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, SchemaConfig};
+pub use database::{DatabaseConfig, DatabaseOptions, IndexOptions};
+pub use files::{FileDownload, FileUpload, FilesConfig, PagesConfig, PagesRoute};
+pub use http::HttpConfig;
+pub use keys::KeysConfig;
+pub use limits::{DeniedKeyword, IdempotencyConfig, RateLimitRule, RateLimitZone, RequestMethods};
+pub use logging::{LogFormat, LogLevel, LogLevels, LoggingConfig, SecurityConfig};
+pub use services::{
+    CloudConfig, GraphQLConfig, LiveQueryConfig, LiveQueryServerConfig, MailConfig, PushConfig,
+};
+pub use users::{
+    AccountLockout, DuplicateAction, InstallationConfig, MergePriority, PasswordPolicy, UsersConfig,
+};

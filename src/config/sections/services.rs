@@ -1,0 +1,198 @@
+//! Mail, push, live queries, Cloud Code, GraphQL.
+
+use serde_json::{Map, Value};
+
+use crate::config::error::ConfigError;
+use crate::config::reader::Reader;
+use crate::config::secret::Secret;
+use crate::config::value::{OptionValue, Pattern};
+
+/// How mails are sent.
+#[derive(Clone, Debug)]
+pub struct MailConfig {
+    /// As given (`"smtp"`, a module name, `{module, options}`, …); contains secrets.
+    pub email_adapter: Option<Secret<Value>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PushConfig {
+    /// Option `push` as given; contains secrets. `None` when push is not configured.
+    pub push: Option<Secret<Map<String, Value>>>,
+    pub scheduled_push: bool,
+}
+
+/// The publishing side of live queries.
+#[derive(Clone, Debug)]
+pub struct LiveQueryConfig {
+    /// Classes that publish, each a pattern for the whole name; `None` when `liveQuery` is not set.
+    pub class_names: Option<Vec<Pattern>>,
+    pub redis_url: Option<Secret<String>>,
+    pub redis_options: Option<Secret<Map<String, Value>>>,
+    /// Milliseconds one regular expression may take; 0 for no limit.
+    pub regex_timeout_ms: u64,
+}
+
+impl LiveQueryConfig {
+    pub fn publishes(&self, class: &str) -> bool {
+        self.class_names.iter().flatten().any(|pattern| pattern.allows(class))
+    }
+}
+
+/// The serving side of live queries.
+#[derive(Clone, Debug)]
+pub struct LiveQueryServerConfig {
+    /// Whether this process serves live queries (`startLiveQueryServer`, or any of the options set).
+    pub enabled: bool,
+    /// Nothing but live queries (`liveQueryOnly`).
+    pub only: bool,
+    /// A port of its own; `None` shares the API's.
+    pub port: Option<u16>,
+    pub app_id: Option<String>,
+    pub master_key: Option<Secret<String>>,
+    /// Keys of which a client must send one: name → key.
+    pub key_pairs: Vec<(String, Secret<String>)>,
+    pub server_url: Option<String>,
+    pub redis_url: Option<Secret<String>>,
+    pub redis_options: Option<Secret<Map<String, Value>>>,
+    /// Milliseconds between pings.
+    pub websocket_timeout_ms: u64,
+    /// Milliseconds a session is remembered.
+    pub cache_timeout_ms: u64,
+    pub log_level: Option<String>,
+}
+
+/// Cloud Code processes.
+#[derive(Clone, Debug)]
+pub struct CloudConfig {
+    /// The main file, or a function of a JavaScript configuration.
+    pub cloud: Option<OptionValue<String>>,
+    pub workers: usize,
+    /// Milliseconds a call may take; `None` for no limit.
+    pub timeout_ms: Option<u64>,
+    /// Milliseconds after which a process that does not react is replaced; `None` for never.
+    pub stall_timeout_ms: Option<u64>,
+    pub watch: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct GraphQLConfig {
+    pub mount: bool,
+    pub path: String,
+    pub public_introspection: bool,
+    pub schema: Option<String>,
+    pub mount_playground: bool,
+    pub playground_path: String,
+}
+
+impl MailConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { email_adapter: reader.raw("emailAdapter").cloned().map(Secret::new) })
+    }
+}
+
+impl PushConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            push: reader.object("push")?.cloned().map(Secret::new),
+            scheduled_push: reader.bool("scheduledPush")?,
+        })
+    }
+}
+
+impl LiveQueryConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let group = reader.group("liveQuery")?;
+        if group.raw("regexTimeout").is_some_and(|timeout| !timeout.is_number()) {
+            return Err(group.fail("regexTimeout", "liveQuery.regexTimeout must be a number"));
+        }
+        let message = "liveQuery.classes should be an array of string";
+        let names = group.texts_saying("classNames", message)?.into_iter().map(|name| {
+            Pattern::whole(&name).map_err(|_| {
+                let message = format!("liveQuery.classNames contains an invalid regex pattern: \"{name}\".");
+                group.fail("classNames", message)
+            })
+        });
+        let names = names.collect::<Result<_, _>>()?;
+        Ok(Self {
+            class_names: group.is_set().then_some(names),
+            redis_url: group.secret("redisURL")?,
+            redis_options: group.object("redisOptions")?.cloned().map(Secret::new),
+            regex_timeout_ms: group.required_whole("regexTimeout", 0)?,
+        })
+    }
+}
+
+impl LiveQueryServerConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let group = reader.group("liveQueryServerOptions")?;
+        let only = reader.bool("liveQueryOnly")?;
+        // The default of `port` is for a server that runs alone, so only what was set counts here.
+        let port = match group.raw("port") {
+            None => None,
+            Some(_) => Some(u16::try_from(group.required_whole("port", 0)?).map_err(|_| {
+                let message =
+                    "Parse Server option liveQueryServerOptions.port must be a number from 0 to 65535.";
+                group.fail("port", message)
+            })?),
+        };
+        let mut key_pairs = Vec::new();
+        for (name, key) in group.object("keyPairs")?.into_iter().flatten() {
+            let key = key.as_str().ok_or_else(|| {
+                let message =
+                    "Parse Server option liveQueryServerOptions.keyPairs must map names to strings.";
+                group.fail("keyPairs", message)
+            })?;
+            key_pairs.push((name.clone(), Secret::new(key.to_owned())));
+        }
+        Ok(Self {
+            enabled: reader.bool("startLiveQueryServer")? || only || group.is_set(),
+            only,
+            port,
+            app_id: group.text("appId")?,
+            master_key: group.secret("masterKey")?,
+            key_pairs,
+            server_url: group.text("serverURL")?,
+            redis_url: group.secret("redisURL")?,
+            redis_options: group.object("redisOptions")?.cloned().map(Secret::new),
+            websocket_timeout_ms: group.whole("websocketTimeout", 1)?.unwrap_or(10_000),
+            cache_timeout_ms: group.whole("cacheTimeout", 0)?.unwrap_or(5_000),
+            log_level: group.text("logLevel")?,
+        })
+    }
+}
+
+impl CloudConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let limit = |name: &str| Ok(reader.whole(name, 0)?.filter(|milliseconds| *milliseconds > 0));
+        Ok(Self {
+            cloud: cloud(reader)?,
+            workers: reader.required_whole("cloudWorkers", 1)? as usize,
+            timeout_ms: limit("cloudTimeout")?,
+            stall_timeout_ms: limit("cloudStallTimeout")?,
+            watch: reader.bool("watch")?,
+        })
+    }
+}
+
+fn cloud(reader: Reader<'_>) -> Result<Option<OptionValue<String>>, ConfigError> {
+    if let Some(id) = reader.callback("cloud") {
+        return Ok(Some(OptionValue::Callback(id)));
+    }
+    if reader.raw("cloud").is_some_and(|value| !value.is_string()) {
+        return Err(reader.fail("cloud", "argument 'cloud' must either be a string or a function"));
+    }
+    Ok(reader.text("cloud")?.filter(|path| !path.is_empty()).map(OptionValue::Value))
+}
+
+impl GraphQLConfig {
+    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            mount: reader.bool("mountGraphQL")?,
+            path: reader.required_text("graphQLPath")?,
+            public_introspection: reader.bool("graphQLPublicIntrospection")?,
+            schema: reader.text("graphQLSchema")?,
+            mount_playground: reader.bool("mountPlayground")?,
+            playground_path: reader.required_text("playgroundPath")?,
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Options of files, push, live queries, Cloud Code and GraphQL.
+
+use super::Kind::*;
+use super::nested_pages::FILE_DOWNLOAD;
+use super::nested_pages::FILE_UPLOAD;
+use super::nested_rules::LIVE_QUERY;
+use super::nested_rules::LIVE_QUERY_SERVER;
+use super::{OptionDef, opt};
+
+pub static OPTIONS: &[OptionDef] = &[
+    opt(
+        "filesAdapter",
+        "PARSE_SERVER_FILES_ADAPTER",
+        Module,
+        "",
+        "Where files are stored: a built-in store with options, or a module",
+    )
+    .callable()
+    .secret(),
+    opt("fileKey", "PARSE_SERVER_FILE_KEY", Text, "", "Prefix of files hosted by the former Parse.com")
+        .secret(),
+    opt(
+        "encryptionKey",
+        "PARSE_SERVER_ENCRYPTION_KEY",
+        Text,
+        "",
+        "Secret with which stored files are encrypted",
+    )
+    .secret(),
+    opt(
+        "preserveFileName",
+        "PARSE_SERVER_PRESERVE_FILE_NAME",
+        Bool,
+        "false",
+        "Stored files keep their names, without a random prefix",
+    ),
+    opt("fileUpload", "PARSE_SERVER_FILE_UPLOAD_OPTIONS", Object, "{}", "Who may upload which files")
+        .group(&FILE_UPLOAD),
+    opt("fileDownload", "PARSE_SERVER_FILE_DOWNLOAD_OPTIONS", Object, "{}", "Who may download files")
+        .group(&FILE_DOWNLOAD),
+    opt("push", "PARSE_SERVER_PUSH", Object, "", "Push senders").secret().accepted(),
+    opt(
+        "scheduledPush",
+        "PARSE_SERVER_SCHEDULED_PUSH",
+        Bool,
+        "false",
+        "Pushes with a push_time are kept and sent later",
+    )
+    .accepted(),
+    opt(
+        "liveQuery",
+        "PARSE_SERVER_LIVE_QUERY",
+        Object,
+        "",
+        "Which classes publish live queries, and through what",
+    )
+    .group(&LIVE_QUERY),
+    opt(
+        "liveQueryServerOptions",
+        "PARSE_SERVER_LIVE_QUERY_SERVER_OPTIONS",
+        Object,
+        "",
+        "Settings of the live query server; setting them starts it",
+    )
+    .group(&LIVE_QUERY_SERVER),
+    opt(
+        "startLiveQueryServer",
+        "PARSE_SERVER_START_LIVE_QUERY_SERVER",
+        Bool,
+        "",
+        "Serve live queries on the same port",
+    ),
+    opt("cloud", "PARSE_SERVER_CLOUD", Text, "", "Cloud Code: the main file").callable(),
+    opt("analyticsAdapter", "PARSE_SERVER_ANALYTICS_ADAPTER", Module, "", "Where analytics events go")
+        .callable()
+        .accepted(),
+    opt(
+        "enableProductPurchaseLegacyApi",
+        "PARSE_SERVER_ENABLE_PRODUCT_PURCHASE_LEGACY_API",
+        Bool,
+        "true",
+        "Deprecated: serve /validate_purchase",
+    ),
+    opt("mountGraphQL", "PARSE_SERVER_MOUNT_GRAPHQL", Bool, "false", "Serve the GraphQL API").accepted(),
+    opt("graphQLPath", "PARSE_SERVER_GRAPHQL_PATH", Text, r#""/graphql""#, "Path of the GraphQL API")
+        .accepted(),
+    opt(
+        "graphQLPublicIntrospection",
+        "PARSE_SERVER_GRAPHQL_PUBLIC_INTROSPECTION",
+        Bool,
+        "false",
+        "Everybody may read the GraphQL schema",
+    )
+    .accepted(),
+    opt(
+        "graphQLSchema",
+        "PARSE_SERVER_GRAPH_QLSCHEMA",
+        Text,
+        "",
+        "File with additions to the GraphQL schema",
+    )
+    .accepted(),
+    opt(
+        "mountPlayground",
+        "PARSE_SERVER_MOUNT_PLAYGROUND",
+        Bool,
+        "false",
+        "Deprecated: serve a GraphQL page",
+    )
+    .accepted(),
+    opt(
+        "playgroundPath",
+        "PARSE_SERVER_PLAYGROUND_PATH",
+        Text,
+        r#""/playground""#,
+        "Deprecated: path of the GraphQL page",
+    )
+    .accepted(),
+    opt("cloudWorkers", "PARSIMONY_CLOUD_WORKERS", Number, "1", "Number of Cloud Code processes").ours(),
+    opt(
+        "cloudTimeout",
+        "PARSIMONY_CLOUD_TIMEOUT",
+        Number,
+        "30000",
+        "Milliseconds a call into Cloud Code may take; 0 for no limit",
+    )
+    .ours(),
+    opt(
+        "cloudStallTimeout",
+        "PARSIMONY_CLOUD_STALL_TIMEOUT",
+        Number,
+        "10000",
+        "Milliseconds after which a Cloud Code process that does not react is replaced; 0 for never",
+    )
+    .ours(),
+    opt("watch", "PARSIMONY_WATCH", Bool, "false", "Load Cloud Code again when its files change").ours(),
+    opt("liveQueryOnly", "PARSIMONY_LIVE_QUERY_ONLY", Bool, "false", "Serve live queries and nothing else")
+        .ours(),
+];

@@ -1,0 +1,112 @@
+//! Values that may be functions, and regular expressions from the configuration.
+
+use std::fmt;
+
+use fancy_regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+/// A function of a JavaScript configuration; the number is what the Cloud Code process knows it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallbackId(pub u64);
+
+impl CallbackId {
+    /// Reads `{"__callback": n}`, the form in which a function arrives in the raw options.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        let object = value.as_object()?;
+        if object.len() != 1 {
+            return None;
+        }
+        object.get("__callback")?.as_u64().map(Self)
+    }
+}
+
+/// An option that a JavaScript configuration may give as a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OptionValue<T> {
+    Value(T),
+    Callback(CallbackId),
+}
+
+impl<T> OptionValue<T> {
+    /// The value, unless it is a function.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Callback(_) => None,
+        }
+    }
+
+    pub fn callback(&self) -> Option<CallbackId> {
+        match self {
+            Self::Value(_) => None,
+            Self::Callback(id) => Some(*id),
+        }
+    }
+}
+
+impl OptionValue<bool> {
+    /// Whether the feature is on at all: `true`, or a function that decides each time.
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Value(false))
+    }
+}
+
+/// Steps a backtracking pattern may take before it is given up.
+const BACKTRACK_LIMIT: usize = 100_000;
+
+/// A regular expression of the configuration, in JavaScript's dialect as far as look-around and
+/// back-references go. A pattern that takes too many steps has no answer, so the caller says by the
+/// choice of method which side is safe.
+#[derive(Clone)]
+pub struct Pattern {
+    regex: Regex,
+    source: String,
+}
+
+impl Pattern {
+    /// # Errors
+    /// The text is not a regular expression.
+    pub fn new(source: &str) -> Result<Self, Box<fancy_regex::Error>> {
+        Self::compile(source, source)
+    }
+
+    /// The same, but the pattern has to match the whole text (`^…$` around it).
+    ///
+    /// # Errors
+    /// The text is not a regular expression.
+    pub fn whole(source: &str) -> Result<Self, Box<fancy_regex::Error>> {
+        Self::compile(source, &format!("^{source}$"))
+    }
+
+    fn compile(source: &str, regex: &str) -> Result<Self, Box<fancy_regex::Error>> {
+        let regex = RegexBuilder::new(regex).backtrack_limit(BACKTRACK_LIMIT).build()?;
+        Ok(Self { regex, source: source.to_owned() })
+    }
+
+    /// Whether it matches somewhere in `text`; no when that cannot be told. For lists of what is allowed.
+    pub fn allows(&self, text: &str) -> bool {
+        self.regex.is_match(text).unwrap_or(false)
+    }
+
+    /// Whether it matches somewhere in `text`; yes when that cannot be told. For lists of what is refused.
+    pub fn refuses(&self, text: &str) -> bool {
+        self.regex.is_match(text).unwrap_or(true)
+    }
+
+    /// The pattern as it stands in the configuration.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}/", self.source)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.regex.as_str() == other.regex.as_str()
+    }
+}
