@@ -1,1 +1,14 @@
-//! Being written.
+//! What the server does, independent of the door a request came through: REST, batch, Cloud Code,
+//! GraphQL and live queries all end here with a [`Ctx`].
+//!
+//! May call `cloud`, `storage`, `auth`, `files`, `mail` and `pubsub` through their traits. What it
+//! needs from above (schemas, principals, event delivery) are the traits in [`services`], which the
+//! actors implement. Knows no actix and no HTTP.
+
+pub mod context;
+pub mod services;
+pub mod snapshot;
+
+pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};
+pub use services::Services;
+pub use snapshot::ClassSnapshot;

@@ -284,6 +284,9 @@ pub trait StorageAdapter: Session {
     /// Tells other servers.
     async fn notify(&self, notice: Notice) -> StorageResult<()>;
 
+    /// The adapter as a plain session (each call on its own connection).
+    fn as_session(&self) -> &dyn Session;
+
     /// Whether the database answers right now.
     async fn ping(&self) -> StorageResult<()>;
 

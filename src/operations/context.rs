@@ -1,0 +1,240 @@
+//! Who asks, and what came with the request. Built once by the front door, passed by reference.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::Mutex;
+
+use super::services::Services;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{Session, Transaction};
+use crate::types::{Acl, Object, ObjectId};
+
+/// Which key the caller showed. Only the credentials middleware (and Cloud Code's own calls) decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    Client,
+    Master,
+    /// Reads like master, writes nothing.
+    ReadOnlyMaster,
+    /// Sees and writes internal fields; is not master.
+    Maintenance,
+}
+
+/// A logged-in user: shared by all requests with the same session.
+#[derive(Debug)]
+pub struct Principal {
+    pub user_id: ObjectId,
+    /// The `_User` row in REST encoding without password, as loaded with master rights.
+    pub user: Object,
+    /// `role:<name>`, transitive.
+    pub roles: Vec<String>,
+    /// `*`, the user id, the roles: what `_rperm`/`_wperm` are compared with.
+    pub acl_ids: Arc<[String]>,
+    pub session_token: String,
+    /// The `_Session` row's objectId and installation, when known.
+    pub session_id: Option<String>,
+    pub session_installation_id: Option<String>,
+    /// Milliseconds; `None` never expires.
+    pub expires_at: Option<crate::types::time::Millis>,
+}
+
+impl Principal {
+    /// Acl ids of a user with these roles (`role:` prefix included).
+    pub fn acl_ids_of(user_id: &str, roles: &[String]) -> Arc<[String]> {
+        let own = ["*".to_owned(), user_id.to_owned()];
+        own.into_iter().chain(roles.iter().cloned()).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub credentials: Credentials,
+    pub principal: Option<Arc<Principal>>,
+}
+
+impl Auth {
+    pub fn anonymous() -> Self {
+        Self { credentials: Credentials::Client, principal: None }
+    }
+
+    pub fn master() -> Self {
+        Self { credentials: Credentials::Master, principal: None }
+    }
+
+    /// Master or read-only master: no ACL, CLP or protected fields on reads.
+    pub fn is_master(&self) -> bool {
+        matches!(self.credentials, Credentials::Master | Credentials::ReadOnlyMaster)
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.credentials == Credentials::ReadOnlyMaster
+    }
+
+    pub fn is_maintenance(&self) -> bool {
+        self.credentials == Credentials::Maintenance
+    }
+
+    /// Neither ACL nor CLP nor protected fields apply.
+    pub fn is_unrestricted(&self) -> bool {
+        self.is_master() || self.is_maintenance()
+    }
+
+    pub fn user_id(&self) -> Option<&str> {
+        self.principal.as_ref().map(|p| p.user_id.as_str())
+    }
+
+    /// What rows' permission lists are compared with; `None` when they are not looked at.
+    pub fn acl_ids(&self) -> Option<Arc<[String]>> {
+        if self.is_unrestricted() {
+            return None;
+        }
+        Some(match &self.principal {
+            Some(principal) => principal.acl_ids.clone(),
+            None => public_ids(),
+        })
+    }
+
+    /// Whether an object with this ACL may be read by the caller.
+    pub fn may_read(&self, acl: Option<&Acl>) -> bool {
+        self.allowed(acl.map(|acl| acl.read.as_slice()))
+    }
+
+    pub fn may_write(&self, acl: Option<&Acl>) -> bool {
+        self.allowed(acl.map(|acl| acl.write.as_slice()))
+    }
+
+    fn allowed(&self, list: Option<&[String]>) -> bool {
+        let (Some(list), Some(ids)) = (list, self.acl_ids()) else { return true };
+        list.iter().any(|entry| ids.contains(entry))
+    }
+}
+
+fn public_ids() -> Arc<[String]> {
+    static PUBLIC: std::sync::OnceLock<Arc<[String]>> = std::sync::OnceLock::new();
+    PUBLIC.get_or_init(|| Arc::from(["*".to_owned()])).clone()
+}
+
+/// What came along with a request.
+#[derive(Clone, Debug, Default)]
+pub struct RequestInfo {
+    /// Client address after `trustProxy`, without port.
+    pub ip: String,
+    pub installation_id: Option<String>,
+    /// Request headers as Cloud Code sees them: lower-case names.
+    pub headers: Map<String, Value>,
+    /// Cloud context (`X-Parse-Cloud-Context`, `_context`): always an object.
+    pub context: Map<String, Value>,
+    /// Base of `Location` headers and links: publicServerURL, else the mount the request saw.
+    pub base_url: String,
+    /// The session token as sent, valid or not.
+    pub session_token: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// Everything an operation may look at.
+#[derive(Clone)]
+pub struct Ctx {
+    pub services: Arc<Services>,
+    pub auth: Auth,
+    pub info: Arc<RequestInfo>,
+    /// Set inside a transactional batch.
+    pub transaction: Option<Arc<OpenTransaction>>,
+    /// How many Cloud Code calls are above this one; a limit ends endless recursion.
+    pub depth: u8,
+}
+
+impl Ctx {
+    pub fn new(services: Arc<Services>, auth: Auth, info: RequestInfo) -> Self {
+        Self { services, auth, info: Arc::new(info), transaction: None, depth: 0 }
+    }
+
+    /// The same request with full rights, for the server's own reads and writes.
+    #[must_use]
+    pub fn as_master(&self) -> Self {
+        let auth = Auth { credentials: Credentials::Master, principal: self.auth.principal.clone() };
+        Self { auth, ..self.clone() }
+    }
+
+    #[must_use]
+    pub fn with_auth(&self, auth: Auth) -> Self {
+        Self { auth, ..self.clone() }
+    }
+
+    pub fn config(&self) -> &crate::config::AppConfig {
+        &self.services.config
+    }
+
+    /// # Errors
+    /// 403 unless the caller is master (a read-only master passes: reads).
+    pub fn require_master(&self) -> Result<()> {
+        if self.auth.is_master() { Ok(()) } else { Err(Error::master_key_required()) }
+    }
+
+    /// # Errors
+    /// 403 unless the caller is master, 119 for the read-only master.
+    pub fn require_write_master(&self, operation: &str) -> Result<()> {
+        self.require_master()?;
+        if self.auth.is_read_only() {
+            return Err(Error::denied(
+                ErrorCode::OPERATION_FORBIDDEN,
+                format!("read-only masterKey isn't allowed to perform the {operation} operation."),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The transaction of a batch. Items run one after another on its one connection.
+pub struct OpenTransaction {
+    /// `None` once it ended.
+    inner: Mutex<Option<Box<dyn Transaction>>>,
+}
+
+impl OpenTransaction {
+    pub fn new(transaction: Box<dyn Transaction>) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Some(transaction)) })
+    }
+
+    /// Waits for the connection; held for one statement.
+    pub async fn lock(&self) -> tokio::sync::MutexGuard<'_, Option<Box<dyn Transaction>>> {
+        self.inner.lock().await
+    }
+
+    /// Takes the transaction out to commit or roll it back; later statements fail.
+    pub async fn take(&self) -> Option<Box<dyn Transaction>> {
+        self.inner.lock().await.take()
+    }
+}
+
+/// Runs one storage call on the batch's transaction, or straight on the adapter.
+///
+/// ```ignore
+/// let rows = on_session!(ctx, |session| session.find(&schema, &spec))?;
+/// ```
+#[macro_export]
+macro_rules! on_session {
+    ($ctx:expr, |$session:ident| $call:expr) => {
+        match &$ctx.transaction {
+            None => {
+                let $session: &dyn $crate::storage::Session = $ctx.services.storage.as_session();
+                $call.await
+            }
+            Some(open) => {
+                let guard = open.lock().await;
+                match guard.as_ref() {
+                    Some(transaction) => {
+                        let $session: &dyn $crate::storage::Session = transaction.as_session();
+                        $call.await
+                    }
+                    None => Err($crate::storage::StorageError::Other("the transaction has ended".into())),
+                }
+            }
+        }
+    };
+}
+
+/// For code that needs the plain adapter as a session.
+pub fn session_of(services: &Services) -> &dyn Session {
+    services.storage.as_session()
+}

@@ -1,0 +1,120 @@
+//! What hangs off one application id, as the operations see it, and the traits that the layers
+//! above implement for them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::context::Principal;
+use super::snapshot::ClassSnapshot;
+use crate::config::AppConfig;
+use crate::error::Result;
+use crate::storage::{IndexMap, StorageAdapter};
+use crate::types::{ClassName, ClassSchema, Field, FieldName, Object};
+
+/// Owned by the `App`; cheap to share.
+pub struct Services {
+    pub config: Arc<AppConfig>,
+    pub storage: Arc<dyn StorageAdapter>,
+    pub classes: Arc<dyn ClassDirectory>,
+    pub principals: Arc<dyn PrincipalDirectory>,
+    pub events: Arc<dyn EventSink>,
+    pub cloud: Arc<dyn crate::cloud::CloudEngine>,
+    pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
+    pub auth: Arc<crate::auth::AuthProviders>,
+}
+
+/// The schema as the actors keep it: answers from memory, changes through the one owner.
+#[async_trait(?Send)]
+pub trait ClassDirectory {
+    /// The class, `None` when it does not exist. One message to the class's actor on this worker.
+    async fn admit(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
+
+    /// Makes sure the class exists with these fields (types as inferred from a write) and answers
+    /// what is there afterwards. Fields that exist already are not changed: the caller compares types.
+    async fn evolve(&self, class: &ClassName, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>>;
+
+    /// All classes, read afresh from storage.
+    async fn list(&self) -> Result<Vec<Arc<ClassSnapshot>>>;
+
+    /// One class, read afresh from storage.
+    async fn reload(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
+
+    async fn create(&self, schema: ClassSchema) -> Result<Arc<ClassSnapshot>>;
+
+    async fn change(&self, class: &ClassName, change: SchemaChange) -> Result<Arc<ClassSnapshot>>;
+
+    async fn delete(&self, class: &ClassName) -> Result<()>;
+
+    /// Another connection (a transaction) changed the class: read it again and publish.
+    async fn refresh(&self, class: &ClassName) -> Result<()>;
+}
+
+/// One schema API change; applied in this order.
+#[derive(Debug, Default)]
+pub struct SchemaChange {
+    pub delete_fields: Vec<FieldName>,
+    pub add_fields: Vec<(FieldName, Field)>,
+    pub set_options: Vec<(FieldName, Field)>,
+    pub permissions: Option<Map<String, Value>>,
+    pub create_indexes: IndexMap,
+    pub drop_indexes: Vec<String>,
+    /// The whole map afterwards, when indexes change.
+    pub indexes_after: Option<IndexMap>,
+}
+
+/// Sessions and roles as the session actors keep them.
+#[async_trait(?Send)]
+pub trait PrincipalDirectory {
+    /// # Errors
+    /// 209 `Invalid session token`, 209 `Session token is expired.`
+    async fn authenticate(&self, token: &str) -> Result<Arc<Principal>>;
+
+    /// Roles of a user, `role:` prefixed, transitive, cached.
+    async fn roles_of(&self, user_id: &str) -> Result<Vec<String>>;
+
+    /// A session row was removed or changed.
+    async fn forget_session(&self, token: &str);
+
+    /// The user's row changed, or all the user's sessions did.
+    async fn forget_user(&self, user_id: &str);
+
+    /// Some role was written: every cached principal is re-read.
+    async fn roles_changed(&self);
+}
+
+/// What happened to an object, after commit.
+#[derive(Clone, Debug)]
+pub struct ObjectEvent {
+    pub class: ClassName,
+    pub kind: ObjectEventKind,
+    /// REST JSON with `className`, `objectId`, ACL and every field, unmasked.
+    pub object: Arc<Object>,
+    pub original: Option<Arc<Object>>,
+    /// Order of writes to one object, across nodes.
+    pub stamp: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectEventKind {
+    Saved,
+    Deleted,
+}
+
+/// Takes events after commit; delivery is nobody's request's business.
+pub trait EventSink: Send + Sync {
+    /// Whether anybody publishes this class: otherwise no before/after rows need to be read.
+    fn publishes(&self, class: &ClassName) -> bool;
+    fn emit(&self, event: ObjectEvent);
+}
+
+/// For servers without live queries, and tests.
+pub struct NoEvents;
+
+impl EventSink for NoEvents {
+    fn publishes(&self, _: &ClassName) -> bool {
+        false
+    }
+    fn emit(&self, _: ObjectEvent) {}
+}
