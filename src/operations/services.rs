@@ -27,7 +27,7 @@ pub struct Services {
 
 /// The schema as the actors keep it: answers from memory, changes through the one owner.
 #[async_trait(?Send)]
-pub trait ClassDirectory {
+pub trait ClassDirectory: Send + Sync {
     /// The class, `None` when it does not exist. One message to the class's actor on this worker.
     async fn admit(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
 
@@ -66,7 +66,7 @@ pub struct SchemaChange {
 
 /// Sessions and roles as the session actors keep them.
 #[async_trait(?Send)]
-pub trait PrincipalDirectory {
+pub trait PrincipalDirectory: Send + Sync {
     /// # Errors
     /// 209 `Invalid session token`, 209 `Session token is expired.`
     async fn authenticate(&self, token: &str) -> Result<Arc<Principal>>;
