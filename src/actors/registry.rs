@@ -53,7 +53,11 @@ impl ClassRegistry {
         self.slots.load().get(class).cloned()
     }
 
-    async fn ask_replica(&self, class: &ClassName, slot: &Arc<ClassSlot>) -> Result<Option<Arc<ClassSnapshot>>> {
+    async fn ask_replica(
+        &self,
+        class: &ClassName,
+        slot: &Arc<ClassSlot>,
+    ) -> Result<Option<Arc<ClassSnapshot>>> {
         let replica = ClassActor::replica(self.number, class, slot);
         match replica.send(Admit).await {
             Ok(snapshot) => Ok(snapshot),
@@ -74,7 +78,10 @@ impl ClassDirectory for ClassRegistry {
         let now = Millis::now().0;
         let last = self.last_miss_refresh.load(Ordering::Relaxed);
         let due = now - last >= MISS_REFRESH_MS
-            && self.last_miss_refresh.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            && self
+                .last_miss_refresh
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if !due {
             return Ok(None);
         }

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture};
 use actix::prelude::ActorFutureExt;
+use actix::{Actor, AsyncContext, AtomicResponse, Context, Handler, Message};
 use arc_swap::ArcSwap;
 
 use super::class::ClassSlot;
@@ -165,20 +165,9 @@ fn change_class(
         tell_others(&*storage, Some(schema.name.clone())).await;
         Ok(schema)
     };
-    AtomicResponse::new(Box::pin(work.into_actor_typed().map(
+    AtomicResponse::new(Box::pin(actix::fut::wrap_future::<_, SchemaActor>(work).map(
         |schema: Result<ClassSchema>, actor: &mut SchemaActor, _| schema.map(|schema| actor.publish(schema)),
     )))
-}
-
-/// `into_actor` needs the actor only for its type.
-trait IntoSchemaActor: Future + Sized {
-    fn into_actor_typed(self) -> actix::fut::FutureWrap<Self, SchemaActor>;
-}
-
-impl<F: Future> IntoSchemaActor for F {
-    fn into_actor_typed(self) -> actix::fut::FutureWrap<Self, SchemaActor> {
-        actix::fut::wrap_future(self)
-    }
 }
 
 async fn tell_others(storage: &dyn StorageAdapter, class: Option<ClassName>) {
@@ -207,7 +196,9 @@ impl Handler<AddFields> for SchemaActor {
         {
             // Somebody in the queue before us added them.
             let known = known.clone();
-            return AtomicResponse::new(Box::pin(async move { Ok(known) }.into_actor(self)));
+            return AtomicResponse::new(Box::pin(actix::fut::wrap_future::<_, Self>(
+                async move { Ok(known) },
+            )));
         }
         let exists = known.is_some();
         change_class(self.storage.clone(), async move {
@@ -261,10 +252,9 @@ async fn apply_change(
     }
     match latest {
         Some(schema) => Ok(schema),
-        None => Ok(storage
-            .load_schema(class)
-            .await?
-            .unwrap_or_else(|| ClassSchema::with_defaults(class.clone()))),
+        None => {
+            Ok(storage.load_schema(class).await?.unwrap_or_else(|| ClassSchema::with_defaults(class.clone())))
+        }
     }
 }
 
@@ -282,12 +272,12 @@ impl Handler<Delete> for SchemaActor {
             tell_others(&*storage, Some(class.clone())).await;
             Ok(class)
         };
-        AtomicResponse::new(Box::pin(
-            work.into_actor_typed().map(|class: Result<ClassName>, actor: &mut SchemaActor, _| {
+        AtomicResponse::new(Box::pin(actix::fut::wrap_future::<_, SchemaActor>(work).map(
+            |class: Result<ClassName>, actor: &mut SchemaActor, _| {
                 actor.withdraw(&class?);
                 Ok(())
-            }),
-        ))
+            },
+        )))
     }
 }
 
@@ -309,7 +299,7 @@ impl Handler<Refresh> for SchemaActor {
                 None => Fresh::All(storage.load_schemas().await?),
             })
         };
-        AtomicResponse::new(Box::pin(work.into_actor_typed().map(
+        AtomicResponse::new(Box::pin(actix::fut::wrap_future::<_, SchemaActor>(work).map(
             |fresh: Result<Fresh>, actor: &mut SchemaActor, _| {
                 match fresh? {
                     Fresh::All(schemas) => actor.publish_all(schemas),
