@@ -1,1 +1,6 @@
-fn main() {}
+//! The integration tests: one binary, so that they link once. What they share is in `tests/support`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod embedded;

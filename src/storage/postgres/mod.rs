@@ -1,3 +1,4 @@
 //! The PostgreSQL adapter.
 
+pub mod embedded;
 pub mod sql;
