@@ -28,7 +28,7 @@ impl ConfigError {
             option: option.to_owned(),
             message: message.into(),
             value: value.map(|value| shown(option, value)),
-            remedy: remedy(option),
+            remedy: remedy(option, value.is_some()),
         }
     }
 
@@ -96,7 +96,7 @@ fn contains_secret(option: &table::OptionDef) -> bool {
     option.secret || option.group.is_some_and(|group| group.options.iter().any(contains_secret))
 }
 
-fn remedy(path: &str) -> String {
+fn remedy(path: &str, is_set: bool) -> String {
     let Some(top) = path.split(['.', '[']).next().and_then(table::find) else {
         return "Correct or remove it.".to_owned();
     };
@@ -105,5 +105,6 @@ fn remedy(path: &str) -> String {
         Some(option) => format!(" ({}, default {})", option.kind.label(), option.default),
         None => String::new(),
     };
-    format!("Correct or remove {path}{wanted} in the configuration file, --{} or {}.", top.name, top.env)
+    let todo = if is_set { "Correct or remove" } else { "Set" };
+    format!("{todo} {path}{wanted} in the configuration file, with --{} or with {}.", top.name, top.env)
 }

@@ -4,12 +4,18 @@
 //! `server` builds it and everybody reads it; this module knows nothing of the rest of the program. There
 //! is no global: several applications with different configurations can live in one process.
 
+mod check;
+pub mod cli;
+mod development;
+pub mod docs;
 mod error;
+mod load;
 mod net;
 mod path_pattern;
 mod reader;
 mod secret;
 mod sections;
+pub mod source;
 pub mod table;
 mod value;
 
@@ -19,6 +25,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 pub use error::ConfigError;
+pub use load::{Loaded, load};
 pub use net::{IpRules, TrustProxy};
 pub use path_pattern::PathPattern;
 use reader::Reader;
@@ -78,8 +85,44 @@ impl AppConfig {
                 "Give options by name.",
             ));
         };
-        let config = Self::read(&options)?;
-        Ok((config, Vec::new()))
+        Self::from_options(&options, false)
+    }
+
+    fn from_options(
+        options: &Map<String, Value>,
+        development: bool,
+    ) -> Result<(Self, Warnings), ConfigError> {
+        let mut config = Self::read(options)?;
+        config.development = development;
+        config.check_mail(Reader::new(options))?;
+        let allow_incomplete = Reader::new(options).bool("allowIncomplete")?;
+        let mut warnings = Warnings::new();
+        warnings.extend(check::unknown_keys_warning(options));
+        warnings.extend(check::without_effect(options, allow_incomplete)?);
+        warnings.extend(check::app_id_warning(&config.app_id));
+        if !development {
+            warnings.extend(check::deprecations(options));
+        }
+        Ok((config, warnings))
+    }
+
+    /// Verification of mail addresses needs somebody who sends mails, and links in them that work.
+    fn check_mail(&self, reader: Reader<'_>) -> Result<(), ConfigError> {
+        if !self.users.verify_user_emails.is_on() {
+            return Ok(());
+        }
+        if self.mail.email_adapter.is_none() {
+            let message = "An emailAdapter is required for e-mail verification and password resets.";
+            return Err(reader.fail("emailAdapter", message));
+        }
+        if self.app_name.is_none() {
+            let message = "An app name is required for e-mail verification and password resets.";
+            return Err(reader.fail("appName", message));
+        }
+        if self.http.public_server_url.is_none() {
+            return Err(reader.fail("publicServerURL", "The option publicServerURL is required."));
+        }
+        Ok(())
     }
 
     /// For tests: application `test`, master key `master`, and what is given; everything else default.

@@ -2,7 +2,7 @@
 
 use super::Kind::*;
 use super::nested_database::DATABASE;
-use super::nested_rules::QUERY;
+use super::nested_limits::QUERY;
 use super::nested_rules::SCHEMA;
 use super::{OptionDef, opt};
 

@@ -1,10 +1,10 @@
 //! Options of files, push, live queries, Cloud Code and GraphQL.
 
 use super::Kind::*;
+use super::nested_limits::LIVE_QUERY;
+use super::nested_limits::LIVE_QUERY_SERVER;
 use super::nested_pages::FILE_DOWNLOAD;
 use super::nested_pages::FILE_UPLOAD;
-use super::nested_rules::LIVE_QUERY;
-use super::nested_rules::LIVE_QUERY_SERVER;
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

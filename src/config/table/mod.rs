@@ -8,17 +8,16 @@ mod data;
 mod features;
 mod logs;
 mod nested_database;
+mod nested_limits;
 mod nested_pages;
 mod nested_rules;
 mod server;
 mod users;
 
 pub use nested_database::DATABASE;
+pub use nested_limits::{IDEMPOTENCY, LIVE_QUERY, LIVE_QUERY_SERVER, QUERY, RATE_LIMIT, REQUEST_COMPLEXITY};
 pub use nested_pages::{CUSTOM_PAGES, FILE_DOWNLOAD, FILE_UPLOAD, PAGES, PAGES_CUSTOM_URLS, PAGES_ROUTE};
-pub use nested_rules::{
-    ACCOUNT_LOCKOUT, IDEMPOTENCY, INSTALLATION, LIVE_QUERY, LIVE_QUERY_SERVER, LOG_LEVELS, PASSWORD_POLICY,
-    QUERY, RATE_LIMIT, REQUEST_COMPLEXITY, SCHEMA, SECURITY,
-};
+pub use nested_rules::{ACCOUNT_LOCKOUT, INSTALLATION, LOG_LEVELS, PASSWORD_POLICY, SCHEMA, SECURITY};
 
 /// How text from the environment or the command line becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +172,11 @@ pub fn options() -> impl Iterator<Item = &'static OptionDef> {
 /// The top-level option of that name.
 pub fn find(name: &str) -> Option<&'static OptionDef> {
     options().find(|option| option.name == name)
+}
+
+/// The top-level option that reads this environment variable.
+pub fn find_env(variable: &str) -> Option<&'static OptionDef> {
+    options().find(|option| option.env == variable)
 }
 
 /// The option a dotted path names, through groups.

@@ -1,9 +1,9 @@
 //! Options of the application, its keys and its HTTP front.
 
 use super::Kind::*;
-use super::nested_rules::IDEMPOTENCY;
-use super::nested_rules::RATE_LIMIT;
-use super::nested_rules::REQUEST_COMPLEXITY;
+use super::nested_limits::IDEMPOTENCY;
+use super::nested_limits::RATE_LIMIT;
+use super::nested_limits::REQUEST_COMPLEXITY;
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

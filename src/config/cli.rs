@@ -1,0 +1,328 @@
+//! The command line: a flag for every option, made from the option table, and the subcommands.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, Str};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use serde_json::{Map, Value};
+
+use super::error::ConfigError;
+use super::source::parse_text;
+use super::table::{self, Kind, OptionDef};
+
+const CONFIG_FILE: &str = "config";
+const ABOUT: &str = "A Parse-Server-compatible backend on PostgreSQL.";
+const EXAMPLES: &str = "\
+Options can be given on the command line, in the environment variable named with them, or in the \
+configuration file; the command line wins over the environment, and that over the file. Flags can also be \
+written in kebab case (--master-key). A key of an option that is an object has a flag with a dot, for \
+example --liveQuery.classNames or --databaseOptions.statementTimeout.
+
+Examples:
+  parsimony
+  parsimony config.json
+  parsimony --appId APP_ID --masterKey MASTER_KEY --databaseURI postgres://user:password@host/database";
+
+/// What the program was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocation {
+    pub command: Command,
+    /// Options given as flags, keyed by option name or dotted path.
+    pub flags: Map<String, Value>,
+    pub config_file: Option<PathBuf>,
+}
+
+/// A subcommand is a variant here, a line in [`subcommands`] and one in [`Command::from_matches`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run the server.
+    Serve,
+    /// Print `docs/configuration.md`.
+    ConfigDocs,
+    /// Check the configuration and exit.
+    ConfigCheck,
+}
+
+fn subcommands() -> [clap::Command; 2] {
+    [
+        clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
+        clap::Command::new("config-check")
+            .about("Check the configuration, say what is wrong with it, and exit"),
+    ]
+}
+
+impl Command {
+    fn from_matches(matches: &ArgMatches) -> Self {
+        match matches.subcommand_name() {
+            Some("config-docs") => Self::ConfigDocs,
+            Some("config-check") => Self::ConfigCheck,
+            _ => Self::Serve,
+        }
+    }
+}
+
+/// Why the program ends before it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CliExit {
+    /// `--help` or `--version`: the text belongs on standard output, exit code 0.
+    Shown(String),
+    /// The text, one line, belongs on standard error, exit code 1.
+    Refused(String),
+}
+
+impl From<ConfigError> for CliExit {
+    fn from(error: ConfigError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Reads the arguments of the process, the program's own name included.
+///
+/// # Errors
+/// Help or version was asked for, an argument is unknown, or a value cannot be parsed.
+pub fn parse<I, T>(args: I) -> Result<Invocation, CliExit>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString>,
+{
+    let args = args.into_iter().map(Into::into).collect();
+    let matches = command().try_get_matches_from(join_booleans(args)).map_err(|error| {
+        if !error.use_stderr() {
+            return CliExit::Shown(error.to_string());
+        }
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        CliExit::Refused(format!("{line}. See --help."))
+    })?;
+    let mut flags = Map::new();
+    for (path, option) in flag_options() {
+        if let Some(text) = matches.get_one::<String>(&path) {
+            let value = parse_text(option, &path, text)?;
+            flags.insert(path, value);
+        }
+    }
+    Ok(Invocation {
+        command: Command::from_matches(&matches),
+        flags,
+        config_file: matches.get_one::<PathBuf>(CONFIG_FILE).cloned(),
+    })
+}
+
+/// Every option that has a flag: the top-level ones, and the keys of options that are objects.
+fn flag_options() -> impl Iterator<Item = (String, &'static OptionDef)> {
+    table::options().flat_map(|option| {
+        // Keys of lists such as rateLimit belong to one entry, which a flag cannot name.
+        let nested = option.group.filter(|_| option.kind == Kind::Object).into_iter();
+        let nested = nested.flat_map(|group| group.options.iter());
+        std::iter::once((option.name.to_owned(), option))
+            .chain(nested.map(move |key| (format!("{}.{}", option.name, key.name), key)))
+    })
+}
+
+fn command() -> clap::Command {
+    let file = Arg::new(CONFIG_FILE)
+        .value_name("path/to/configuration.json")
+        .value_parser(value_parser!(PathBuf))
+        .help("Configuration file (JSON, JSON5)");
+    clap::Command::new("parsimony")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .override_usage(
+            "parsimony [options] [path/to/configuration.json]\n       parsimony [options] <command>",
+        )
+        .after_help(EXAMPLES)
+        .subcommands(subcommands())
+        .disable_help_subcommand(true)
+        .arg(file)
+        .args(flag_options().map(|(path, option)| flag(path, option)))
+}
+
+fn flag(path: String, option: &'static OptionDef) -> Arg {
+    let kebab = kebab_case(&path);
+    let nested = path.contains('.');
+    let mut arg = Arg::new(path.clone())
+        .long(path.clone())
+        .value_name(option.name)
+        .help(help(option))
+        .action(ArgAction::Set)
+        .allow_hyphen_values(matches!(option.kind, Kind::Number | Kind::NumberOrBool))
+        .hide(nested);
+    if kebab != path {
+        arg = arg.alias(Str::from(kebab));
+    }
+    if option.kind == Kind::Bool {
+        arg = arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .hide_possible_values(true)
+            .value_parser(PossibleValuesParser::new(["true", "false", "1", "0"]));
+    }
+    arg
+}
+
+fn help(option: &OptionDef) -> String {
+    let mut help = option.help.to_owned();
+    if option.status != table::Status::Effective {
+        help.push_str(" (not effective yet)");
+    }
+    match option.default {
+        "" => {}
+        default if default.len() > 80 => {}
+        default => help.push_str(&format!(" [default: {default}]")),
+    }
+    if !option.env.is_empty() {
+        help.push_str(&format!(" [env: {}]", option.env));
+    }
+    help
+}
+
+/// `serverURL` → `server-url`, `restAPIKey` → `rest-api-key`.
+pub(super) fn kebab_case(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    let mut kebab = String::with_capacity(name.len() + 4);
+    for (index, &c) in chars.iter().enumerate() {
+        let after_lower = index > 0 && (chars[index - 1].is_lowercase() || chars[index - 1].is_ascii_digit());
+        let before_lower = index > 0
+            && chars[index - 1].is_uppercase()
+            && chars.get(index + 1).is_some_and(|next| next.is_lowercase());
+        if c.is_uppercase() && (after_lower || before_lower) {
+            kebab.push('-');
+        }
+        kebab.push(if c == '_' { '-' } else { c.to_ascii_lowercase() });
+    }
+    kebab
+}
+
+/// `--verbose true` → `--verbose=true`, so that a boolean flag takes the next word only when that word is
+/// a boolean, and not the configuration file.
+fn join_booleans(args: Vec<OsString>) -> Vec<OsString> {
+    let names: Vec<String> = flag_options()
+        .filter(|(_, option)| option.kind == Kind::Bool)
+        .flat_map(|(path, _)| [format!("--{path}"), format!("--{}", kebab_case(&path))])
+        .collect();
+    let mut joined: Vec<OsString> = Vec::with_capacity(args.len());
+    let mut only_values = false;
+    for arg in args {
+        let follows_flag = !only_values
+            && joined
+                .last()
+                .and_then(|last| last.to_str())
+                .is_some_and(|last| names.iter().any(|name| name == last));
+        if follows_flag && matches!(arg.to_str(), Some("true" | "false" | "1" | "0")) {
+            if let Some(last) = joined.last_mut() {
+                last.push("=");
+                last.push(arg);
+            }
+            continue;
+        }
+        only_values |= arg == "--";
+        joined.push(arg);
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(args: &[&str]) -> Map<String, Value> {
+        parse([&["parsimony"], args].concat()).unwrap().flags
+    }
+
+    #[test]
+    fn help_lists_every_option_with_its_variable() {
+        let Err(CliExit::Shown(help)) = parse(["parsimony", "--help"]) else { panic!("no help") };
+        for option in table::options() {
+            assert!(
+                help.contains(&format!("--{} ", option.name))
+                    || help.contains(&format!("--{}[", option.name)),
+                "{}",
+                option.name
+            );
+            assert!(help.contains(&format!("[env: {}]", option.env)), "{}", option.env);
+            assert!(help.contains(option.help), "{}", option.help);
+        }
+        assert!(help.contains("config-check"));
+    }
+
+    #[test]
+    fn version_is_shown() {
+        let shown = CliExit::Shown(format!("parsimony {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(parse(["parsimony", "--version"]), Err(shown));
+    }
+
+    #[test]
+    fn flags_are_parsed_by_type_in_both_spellings() {
+        let flags = flags(&[
+            "--port",
+            "80",
+            "--master-key=k",
+            "--allowOrigin",
+            "a,b",
+            "--liveQuery.classNames",
+            "X,Y",
+            "--database-options.statement-timeout",
+            "5",
+            "--allow-incomplete",
+            "--push",
+            r#"{"a":1}"#,
+            "--request-complexity.include-depth",
+            "-1",
+        ]);
+        let expected = serde_json::json!({
+            "port": 80, "masterKey": "k", "allowOrigin": ["a", "b"], "liveQuery.classNames": ["X", "Y"],
+            "databaseOptions.statementTimeout": 5, "allowIncomplete": true, "push": {"a": 1},
+            "requestComplexity.includeDepth": -1,
+        });
+        assert_eq!(Value::Object(flags), expected);
+    }
+
+    #[test]
+    fn a_boolean_flag_does_not_swallow_the_file() {
+        let invocation = parse(["parsimony", "--verbose", "config.json"]).unwrap();
+        assert_eq!(invocation.config_file, Some(PathBuf::from("config.json")));
+        assert_eq!(invocation.flags["verbose"], true);
+        let invocation = parse(["parsimony", "--verbose", "false", "config.json"]).unwrap();
+        assert_eq!(invocation.config_file, Some(PathBuf::from("config.json")));
+        assert_eq!(invocation.flags["verbose"], false);
+    }
+
+    #[test]
+    fn subcommands_take_options_before_them() {
+        let invocation = parse(["parsimony", "--port", "1", "config-check"]).unwrap();
+        assert_eq!(invocation.command, Command::ConfigCheck);
+        assert_eq!(invocation.flags["port"], 1);
+        assert_eq!(parse(["parsimony", "config-docs"]).unwrap().command, Command::ConfigDocs);
+        assert_eq!(parse(["parsimony"]).unwrap().command, Command::Serve);
+    }
+
+    #[test]
+    fn bad_arguments_are_refused_in_one_line() {
+        for (args, expected) in [
+            (vec!["--nonsense", "1"], "unexpected argument '--nonsense' found. See --help."),
+            (vec!["--port", "x"], "Key port has invalid value x."),
+            (
+                vec!["--masterKey"],
+                "a value is required for '--masterKey <masterKey>' but none was supplied. See --help.",
+            ),
+            (vec!["--push", "{"], "Key push has invalid value <redacted>."),
+        ] {
+            let Err(CliExit::Refused(line)) = parse([vec!["parsimony"], args].concat()) else {
+                panic!("accepted")
+            };
+            assert!(line.contains(expected), "{line}");
+            assert!(!line.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn names_in_kebab_case_are_distinct() {
+        assert_eq!(kebab_case("serverURL"), "server-url");
+        assert_eq!(kebab_case("restAPIKey"), "rest-api-key");
+        assert_eq!(kebab_case("databaseURI"), "database-uri");
+        // clap checks that no two arguments share a name; this runs that check.
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,287 @@
+//! The groups about limits on requests, queries and live queries.
+
+use super::Kind::*;
+use super::{Group, opt};
+
+/// `idempotencyOptions`.
+pub static IDEMPOTENCY: Group = Group {
+    name: "idempotencyOptions",
+    options: &[
+        opt(
+            "paths",
+            "PARSE_SERVER_EXPERIMENTAL_IDEMPOTENCY_PATHS",
+            List,
+            "[]",
+            "Regular expressions of the paths it applies to",
+        ),
+        opt(
+            "ttl",
+            "PARSE_SERVER_EXPERIMENTAL_IDEMPOTENCY_TTL",
+            Number,
+            "300",
+            "Seconds for which a request id is remembered",
+        ),
+    ],
+};
+
+/// One rule of `rateLimit`.
+pub static RATE_LIMIT: Group = Group {
+    name: "rateLimit",
+    options: &[
+        opt(
+            "errorResponseMessage",
+            "PARSE_SERVER_RATE_LIMIT_ERROR_RESPONSE_MESSAGE",
+            Text,
+            r#""Too many requests.""#,
+            "Text of the error",
+        ),
+        opt(
+            "includeInternalRequests",
+            "PARSE_SERVER_RATE_LIMIT_INCLUDE_INTERNAL_REQUESTS",
+            Bool,
+            "false",
+            "Also limit requests from 127.0.0.1",
+        ),
+        opt(
+            "includeMasterKey",
+            "PARSE_SERVER_RATE_LIMIT_INCLUDE_MASTER_KEY",
+            Bool,
+            "false",
+            "Also limit requests with the master key",
+        ),
+        opt(
+            "redisUrl",
+            "PARSE_SERVER_RATE_LIMIT_REDIS_URL",
+            Text,
+            "",
+            "Redis in which several servers count together",
+        )
+        .secret(),
+        opt(
+            "requestCount",
+            "PARSE_SERVER_RATE_LIMIT_REQUEST_COUNT",
+            Number,
+            "",
+            "Requests allowed in the time window",
+        ),
+        opt(
+            "requestMethods",
+            "PARSE_SERVER_RATE_LIMIT_REQUEST_METHODS",
+            List,
+            "",
+            "HTTP methods that are limited",
+        ),
+        opt(
+            "requestPath",
+            "PARSE_SERVER_RATE_LIMIT_REQUEST_PATH",
+            Text,
+            "",
+            "Path pattern, for example /functions/hello or /classes/{*any}",
+        )
+        .required(),
+        opt(
+            "requestTimeWindow",
+            "PARSE_SERVER_RATE_LIMIT_REQUEST_TIME_WINDOW",
+            Number,
+            "",
+            "Milliseconds of the time window",
+        ),
+        opt(
+            "zone",
+            "PARSE_SERVER_RATE_LIMIT_ZONE",
+            Text,
+            r#""ip""#,
+            "What is counted: ip, session, user or global",
+        ),
+    ],
+};
+
+/// `requestComplexity`.
+pub static REQUEST_COMPLEXITY: Group = Group {
+    name: "requestComplexity",
+    options: &[
+        opt(
+            "allowRegex",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_ALLOW_REGEX",
+            Bool,
+            "true",
+            "Clients may use $regex",
+        ),
+        opt(
+            "batchRequestLimit",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_BATCH_REQUEST_LIMIT",
+            Number,
+            "100",
+            "Requests in a batch",
+        ),
+        opt(
+            "graphQLDepth",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_GRAPHQL_DEPTH",
+            Number,
+            "20",
+            "Nesting of a GraphQL selection",
+        )
+        .accepted(),
+        opt(
+            "graphQLFields",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_GRAPHQL_FIELDS",
+            Number,
+            "200",
+            "Fields in a GraphQL selection",
+        )
+        .accepted(),
+        opt(
+            "includeCount",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_INCLUDE_COUNT",
+            Number,
+            "100",
+            "Number of include paths",
+        ),
+        opt(
+            "includeDepth",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_INCLUDE_DEPTH",
+            Number,
+            "10",
+            "Length of an include path",
+        ),
+        opt(
+            "queryDepth",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_QUERY_DEPTH",
+            Number,
+            "10",
+            "Nesting of $or, $and and $nor",
+        ),
+        opt(
+            "subqueryDepth",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_SUBQUERY_DEPTH",
+            Number,
+            "10",
+            "Nesting of sub-queries",
+        ),
+        opt(
+            "subqueryLimit",
+            "PARSE_SERVER_REQUEST_COMPLEXITY_SUBQUERY_LIMIT",
+            Number,
+            "-1",
+            "Rows of a sub-query",
+        ),
+    ],
+};
+
+/// `query`.
+pub static QUERY: Group = Group {
+    name: "query",
+    options: &[
+        opt(
+            "aggregationRawFieldNames",
+            "PARSE_SERVER_QUERY_AGGREGATION_RAW_FIELD_NAMES",
+            Bool,
+            "false",
+            "Pipelines use the field names of the database",
+        ),
+        opt(
+            "aggregationRawValues",
+            "PARSE_SERVER_QUERY_AGGREGATION_RAW_VALUES",
+            Bool,
+            "false",
+            "Pipelines return the values of the database",
+        ),
+    ],
+};
+
+/// `liveQuery`.
+pub static LIVE_QUERY: Group = Group {
+    name: "liveQuery",
+    options: &[
+        opt(
+            "classNames",
+            "PARSE_SERVER_LIVEQUERY_CLASSNAMES",
+            List,
+            "",
+            "Classes that publish changes (regular expressions)",
+        ),
+        opt("pubSubAdapter", "PARSE_SERVER_LIVEQUERY_PUB_SUB_ADAPTER", Module, "", "Own message bus")
+            .callable()
+            .accepted(),
+        opt(
+            "redisOptions",
+            "PARSE_SERVER_LIVEQUERY_REDIS_OPTIONS",
+            Object,
+            "",
+            "Settings of the Redis client",
+        )
+        .secret(),
+        opt(
+            "redisURL",
+            "PARSE_SERVER_LIVEQUERY_REDIS_URL",
+            Text,
+            "",
+            "Redis through which changes are published",
+        )
+        .secret(),
+        opt(
+            "regexTimeout",
+            "PARSE_SERVER_LIVEQUERY_REGEX_TIMEOUT",
+            Number,
+            "100",
+            "Milliseconds one regular expression of a subscription may take; 0 for no limit",
+        ),
+        opt("wssAdapter", "PARSE_SERVER_LIVEQUERY_WSS_ADAPTER", Module, "", "Own socket implementation")
+            .callable()
+            .accepted(),
+    ],
+};
+
+/// `liveQueryServerOptions`.
+pub static LIVE_QUERY_SERVER: Group = Group {
+    name: "liveQueryServerOptions",
+    options: &[
+        opt("appId", "PARSE_LIVE_QUERY_SERVER_APP_ID", Text, "", "Application id"),
+        opt(
+            "cacheTimeout",
+            "PARSE_LIVE_QUERY_SERVER_CACHE_TIMEOUT",
+            Number,
+            "",
+            "Milliseconds for which a session is remembered",
+        ),
+        opt(
+            "keyPairs",
+            "PARSE_LIVE_QUERY_SERVER_KEY_PAIRS",
+            Object,
+            "",
+            "Keys of which clients must send one",
+        )
+        .secret(),
+        opt("logLevel", "PARSE_LIVE_QUERY_SERVER_LOG_LEVEL", Text, "", "Level of the log"),
+        opt("masterKey", "PARSE_LIVE_QUERY_SERVER_MASTER_KEY", Text, "", "Master key").secret(),
+        opt("port", "PARSE_LIVE_QUERY_SERVER_PORT", Number, "1337", "Port of a live query server of its own"),
+        opt("pubSubAdapter", "PARSE_LIVE_QUERY_SERVER_PUB_SUB_ADAPTER", Module, "", "Own message bus")
+            .accepted(),
+        opt(
+            "redisOptions",
+            "PARSE_LIVE_QUERY_SERVER_REDIS_OPTIONS",
+            Object,
+            "",
+            "Settings of the Redis client",
+        )
+        .secret(),
+        opt(
+            "redisURL",
+            "PARSE_LIVE_QUERY_SERVER_REDIS_URL",
+            Text,
+            "",
+            "Redis from which changes are received",
+        )
+        .secret(),
+        opt("serverURL", "PARSE_LIVE_QUERY_SERVER_SERVER_URL", Text, "", "URL of the API"),
+        opt(
+            "websocketTimeout",
+            "PARSE_LIVE_QUERY_SERVER_WEBSOCKET_TIMEOUT",
+            Number,
+            "",
+            "Milliseconds between pings",
+        ),
+        opt("wssAdapter", "PARSE_LIVE_QUERY_SERVER_WSS_ADAPTER", Module, "", "Own socket implementation")
+            .accepted(),
+    ],
+};
