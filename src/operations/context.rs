@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
-use super::services::Services;
+use super::services::{ObjectEvent, Services};
+use crate::cloud::{Caller, Scope};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{Session, Transaction};
 use crate::types::{Acl, Object, ObjectId};
@@ -141,7 +142,7 @@ pub struct Ctx {
     /// Set inside a transactional batch.
     pub transaction: Option<Arc<OpenTransaction>>,
     /// How many Cloud Code calls are above this one; a limit ends endless recursion.
-    pub depth: u8,
+    pub depth: u16,
 }
 
 impl Ctx {
@@ -185,15 +186,25 @@ impl Ctx {
     }
 }
 
+/// What must be heard of a write once it is committed.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    Event(Box<ObjectEvent>),
+    RolesChanged,
+    UserChanged(String),
+    SessionGone(String),
+}
+
 /// The transaction of a batch. Items run one after another on its one connection.
 pub struct OpenTransaction {
     /// `None` once it ended.
     inner: Mutex<Option<Box<dyn Transaction>>>,
+    effects: std::sync::Mutex<Vec<Effect>>,
 }
 
 impl OpenTransaction {
     pub fn new(transaction: Box<dyn Transaction>) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Some(transaction)) })
+        Arc::new(Self { inner: Mutex::new(Some(transaction)), effects: std::sync::Mutex::default() })
     }
 
     /// Waits for the connection; held for one statement.
@@ -204,6 +215,66 @@ impl OpenTransaction {
     /// Takes the transaction out to commit or roll it back; later statements fail.
     pub async fn take(&self) -> Option<Box<dyn Transaction>> {
         self.inner.lock().await.take()
+    }
+
+    fn defer(&self, effect: Effect) {
+        self.effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(effect);
+    }
+
+    /// What to run after the commit, in order; forget it after a rollback.
+    pub fn take_effects(&self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+impl Ctx {
+    /// Runs the effect now, or after the commit when a transaction is open.
+    pub async fn after_commit(&self, effect: Effect) {
+        match &self.transaction {
+            Some(open) => open.defer(effect),
+            None => self.run_effect(effect).await,
+        }
+    }
+
+    /// Events need no waiting.
+    pub fn emit(&self, event: ObjectEvent) {
+        match &self.transaction {
+            Some(open) => open.defer(Effect::Event(Box::new(event))),
+            None => self.services.events.emit(event),
+        }
+    }
+
+    pub async fn run_effect(&self, effect: Effect) {
+        let principals = &self.services.principals;
+        match effect {
+            Effect::Event(event) => self.services.events.emit(*event),
+            Effect::RolesChanged => principals.roles_changed().await,
+            Effect::UserChanged(user) => principals.forget_user(&user).await,
+            Effect::SessionGone(token) => principals.forget_session(&token).await,
+        }
+    }
+
+    /// The request's caller as Cloud Code sees it.
+    pub fn caller(&self) -> Caller {
+        let user = self.auth.principal.as_ref().map(|principal| {
+            let mut user = principal.user.clone();
+            user.insert("sessionToken".to_owned(), principal.session_token.as_str().into());
+            Arc::new(Value::Object(user))
+        });
+        Caller {
+            master: self.auth.is_master(),
+            is_read_only: self.auth.is_read_only(),
+            user,
+            roles: self.auth.principal.as_ref().map(|principal| Arc::new(principal.roles.clone())),
+            installation_id: self.info.installation_id.clone(),
+            ip: Some(self.info.ip.clone()),
+            headers: Arc::new(self.info.headers.clone()),
+        }
+    }
+
+    /// Where Cloud Code calls made for this request stand.
+    pub fn scope(&self) -> Scope {
+        Scope { transaction: None, depth: self.depth, deadline: None }
     }
 }
 

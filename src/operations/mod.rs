@@ -9,6 +9,9 @@ pub mod context;
 pub mod services;
 pub mod snapshot;
 
+pub mod permissions;
+pub mod write;
+
 pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};
 pub use services::Services;
 pub use snapshot::ClassSnapshot;

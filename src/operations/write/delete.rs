@@ -1,0 +1,150 @@
+//! Deleting one object: permissions, triggers, the statement, what follows.
+
+use std::sync::Arc;
+
+use super::triggers::{has, object_call};
+use crate::cloud::TriggerKind;
+use crate::error::{Error, ErrorCode, Result};
+use crate::on_session;
+use crate::operations::context::Effect;
+use crate::operations::permissions::clp::{self, Action, RowRestriction};
+use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
+use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::storage::{Changed, Target};
+use crate::types::query::{Filter, FindSpec};
+use crate::types::{ClassName, Object, ObjectId, Operation};
+
+/// `DELETE /classes/:C/:id`.
+///
+/// # Errors
+/// 101 when there is nothing that the caller may delete, 119 for class permissions, 206 and 209 for
+/// users and sessions, and whatever a trigger threw.
+pub async fn delete(ctx: &Ctx, class: &ClassName, id: &str) -> Result<()> {
+    if class.is_user() && !ctx.auth.is_unrestricted() && ctx.auth.principal.is_none() {
+        return Err(Error::parse(ErrorCode::SESSION_MISSING, "Insufficient auth to delete user"));
+    }
+    enforce(ctx, class, Verb::Delete)?;
+    let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
+    let result = delete_object(ctx, class, &id).await;
+    result.map_err(|error| super::special::map_missing_object(ctx, class, error))
+}
+
+async fn delete_object(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<()> {
+    let Some(snapshot) = ctx.services.classes.admit(class).await? else {
+        check_class_exists(ctx, class, None)?;
+        return Err(Error::object_not_found());
+    };
+    let publishes = ctx.services.events.publishes(class);
+    let before_trigger = has(ctx, TriggerKind::BeforeDelete, class);
+    let after_trigger = has(ctx, TriggerKind::AfterDelete, class);
+    let mut context = None;
+    let mut object = None;
+    if publishes || before_trigger || after_trigger || class.is_session() {
+        let found = load_for_delete(ctx, &snapshot, id).await?;
+        if class.is_session() {
+            check_own_session(ctx, &found)?;
+        }
+        if before_trigger {
+            let call = object_call(ctx, TriggerKind::BeforeDelete, class, id, found.clone());
+            context = ctx.services.cloud.run_trigger(call).await?.context;
+        }
+        object = Some(found);
+    }
+    let changed = run_statement(ctx, &snapshot, id, publishes || class.is_session()).await?;
+    follow_up(ctx, &snapshot, id, object.as_ref(), &changed).await;
+    if after_trigger && let Some(object) = object {
+        let mut call = object_call(ctx, TriggerKind::AfterDelete, class, id, object);
+        if let Some(context) = context {
+            call.context = context;
+        }
+        ctx.services.cloud.run_trigger(call).await?;
+    }
+    Ok(())
+}
+
+/// Reads the object as the caller may see it for deletion.
+async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Result<Object> {
+    let missing = || Error::parse(ErrorCode::OBJECT_NOT_FOUND, "Object not found for delete.");
+    clp::check(&ctx.auth, class, Operation::Delete, Action::Update)?;
+    let mut filter = Filter::by_id(id);
+    match clp::pointer_restriction(&ctx.auth, class, Operation::Delete)? {
+        RowRestriction::All => {}
+        RowRestriction::None => return Err(missing()),
+        RowRestriction::Rows(rows) => filter = filter.and(rows),
+    }
+    let mut spec = FindSpec::new(filter).limit(1);
+    spec.readers = ctx.auth.acl_ids();
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    let mut object = rows.first().ok_or_else(missing)?.to_object();
+    object.retain(|key, _| !key.starts_with('_'));
+    Ok(object)
+}
+
+fn check_own_session(ctx: &Ctx, session: &Object) -> Result<()> {
+    if ctx.auth.is_unrestricted() {
+        return Ok(());
+    }
+    let owner = session.get("user").and_then(|user| user.get("objectId")).and_then(|id| id.as_str());
+    if owner.is_some() && owner == ctx.auth.user_id() {
+        return Ok(());
+    }
+    Err(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"))
+}
+
+async fn run_statement(
+    ctx: &Ctx,
+    class: &Arc<ClassSnapshot>,
+    id: &ObjectId,
+    want_row: bool,
+) -> Result<Changed> {
+    clp::check(&ctx.auth, class, Operation::Delete, Action::Update)?;
+    let mut filter = Filter::by_id(id);
+    match clp::pointer_restriction(&ctx.auth, class, Operation::Delete)? {
+        RowRestriction::All => {}
+        RowRestriction::None => return Err(Error::object_not_found()),
+        RowRestriction::Rows(rows) => filter = filter.and(rows),
+    }
+    let target = Target { filter, writers: ctx.auth.acl_ids() };
+    let changed = on_session!(ctx, |session| session.delete(&class.schema, &target, want_row))?;
+    // parse-server deletes a session that is already gone without complaint.
+    if changed.count == 0 && !class.name().is_session() {
+        return Err(Error::object_not_found());
+    }
+    Ok(changed)
+}
+
+async fn follow_up(
+    ctx: &Ctx,
+    class: &Arc<ClassSnapshot>,
+    id: &ObjectId,
+    object: Option<&Object>,
+    changed: &Changed,
+) {
+    let name = class.name();
+    if name.is_role() {
+        ctx.after_commit(Effect::RolesChanged).await;
+    }
+    if name.is_user() {
+        ctx.after_commit(Effect::UserChanged(id.as_str().to_owned())).await;
+    }
+    if name.is_session()
+        && let Some(row) = changed.before.as_ref().and_then(|rows| rows.first())
+        && let Some(token) = row.text("sessionToken")
+    {
+        ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
+    }
+    if ctx.services.events.publishes(name) {
+        let deleted = changed.before.as_ref().and_then(|rows| rows.first()).map(|row| row.to_object());
+        let Some(mut deleted) = deleted.or_else(|| object.cloned()) else { return };
+        deleted.retain(|key, _| !key.starts_with('_'));
+        deleted.insert("className".to_owned(), name.as_str().into());
+        ctx.emit(ObjectEvent {
+            class: name.clone(),
+            kind: ObjectEventKind::Deleted,
+            object: Arc::new(deleted),
+            original: None,
+            stamp: changed.stamp,
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! Writes: create, update, delete. A flat list of steps, each in a file of its own:
+//! authorize → special classes → beforeSave → validate against the schema → store → effects
+//! (the order of parse-server's `RestWrite`).
+
+pub mod bulk;
+pub mod delete;
+pub mod draft;
+pub mod effects;
+pub mod keywords;
+pub mod ops;
+pub mod respond;
+pub mod special;
+pub mod store;
+pub mod triggers;
+pub mod validate;
+
+pub use bulk::{create_many, delete_many, update_many};
+pub use delete::delete;
+pub use draft::{Draft, Saved};
+
+use super::Ctx;
+use super::permissions::special::{Verb, check_class_exists, enforce};
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::{ClassName, Object, ObjectId};
+
+/// `POST /classes/:C`: 201 with `objectId`, `createdAt` and whatever the server changed.
+///
+/// # Errors
+/// 105, 107, 111, 119, 137, 142 and those of the special classes; see facts on objects.
+pub async fn create(ctx: &Ctx, class: &ClassName, body: Object) -> Result<Saved> {
+    enforce(ctx, class, Verb::Create)?;
+    check_client_ids(ctx, &body)?;
+    let draft = Draft::create(class.clone(), body);
+    save(ctx, draft).await
+}
+
+/// `PUT /classes/:C/:id`: `updatedAt`, results of operators, changes made by a trigger.
+///
+/// # Errors
+/// 101 when there is no such object, or none that the caller may write; else as [`create`].
+pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object) -> Result<Object> {
+    enforce(ctx, class, Verb::Update)?;
+    let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
+    let draft = Draft::update(class.clone(), id, body);
+    match save(ctx, draft).await {
+        Ok(saved) => Ok(saved.body),
+        Err(error) => Err(special::map_missing_object(ctx, class, error)),
+    }
+}
+
+/// Runs the whole pipeline on a draft; special classes may turn a create into an update or a login.
+pub async fn save(ctx: &Ctx, mut draft: Draft) -> Result<Saved> {
+    let snapshot = ctx.services.classes.admit(&draft.class).await?;
+    check_class_exists(ctx, &draft.class, snapshot.as_deref())?;
+    triggers::load_original(ctx, &mut draft, snapshot.as_deref()).await?;
+    if let Some(answer) = special::prepare(ctx, &mut draft).await? {
+        return Ok(answer);
+    }
+    triggers::before_save(ctx, &mut draft, snapshot.as_ref()).await?;
+    special::after_before_save(ctx, &mut draft).await?;
+    let snapshot = validate::against_schema(ctx, &mut draft, snapshot).await?;
+    special::transform(ctx, &mut draft).await?;
+    let outcome = store::run(ctx, &mut draft, &snapshot).await?;
+    let mut saved = respond::build(ctx, &draft, &outcome);
+    special::after_store(ctx, &mut draft, &mut saved).await?;
+    effects::emit(ctx, &draft, &snapshot, &outcome);
+    triggers::after_save(ctx, &draft, &mut saved, &outcome).await;
+    special::finish(ctx, &draft, &snapshot, &mut saved)?;
+    Ok(saved)
+}
+
+/// Ids are the server's unless `allowCustomObjectId` is on.
+fn check_client_ids(ctx: &Ctx, body: &Object) -> Result<()> {
+    let truthy = |key: &str| body.get(key).is_some_and(is_truthy);
+    if ctx.config().schema.allow_custom_object_id {
+        if body.contains_key("objectId") && !truthy("objectId") {
+            return Err(Error::parse(
+                ErrorCode::MISSING_OBJECT_ID,
+                "objectId must not be empty, null or undefined",
+            ));
+        }
+        return Ok(());
+    }
+    for (key, message) in
+        [("objectId", "objectId is an invalid field name."), ("id", "id is an invalid field name.")]
+    {
+        if truthy(key) {
+            return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, message));
+        }
+    }
+    Ok(())
+}
+
+/// JavaScript's idea of true, which several of parse-server's checks rest on.
+pub fn is_truthy(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => false,
+        serde_json::Value::Bool(b) => *b,
+        serde_json::Value::Number(n) => n.as_f64().is_some_and(|n| n != 0.0),
+        serde_json::Value::String(text) => !text.is_empty(),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => true,
+    }
+}

@@ -1,0 +1,114 @@
+//! The statement itself: one insert, or one update that answers what the steps after it need.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::draft::Draft;
+use super::ops::{self, Parsed};
+use crate::error::{Error, Result};
+use crate::on_session;
+use crate::operations::permissions::clp::{RowRestriction, pointer_restriction};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::storage::{Changed, Returning, Target};
+use crate::types::query::Filter;
+use crate::types::{Object, ObjectId, Operation};
+
+/// What is known of the object around the write.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The row before, when somebody wanted it.
+    pub before: Option<Arc<Object>>,
+    /// The row after: complete for creates, and for updates when somebody wanted it.
+    pub after: Option<Arc<Object>>,
+    pub stamp: u64,
+}
+
+/// # Errors
+/// 101 when there is nothing the caller may update, 137 for duplicates, and what storage refuses.
+pub async fn run(ctx: &Ctx, draft: &mut Draft, class: &Arc<ClassSnapshot>) -> Result<Outcome> {
+    let parsed = ops::parse(draft)?;
+    super::special::check_before_store(ctx, draft)?;
+    match draft.id.clone() {
+        None => insert(ctx, draft, class, parsed).await,
+        Some(id) => update(ctx, draft, class, &id, parsed).await,
+    }
+}
+
+async fn insert(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, parsed: Parsed) -> Result<Outcome> {
+    let rows = [parsed.row];
+    let created = on_session!(ctx, |session| session.create(&class.schema, &rows));
+    created.map_err(|error| super::special::map_storage_error(draft, error))?;
+    let [row] = rows;
+    if !parsed.relations.is_empty()
+        && let Some(id) = draft.object_id().and_then(ObjectId::new)
+    {
+        on_session!(ctx, |session| session.change_relations(&draft.class, &id, &parsed.relations))?;
+    }
+    Ok(Outcome { before: None, after: Some(Arc::new(public_object(row))), stamp: 0 })
+}
+
+async fn update(
+    ctx: &Ctx,
+    draft: &Draft,
+    class: &Arc<ClassSnapshot>,
+    id: &ObjectId,
+    parsed: Parsed,
+) -> Result<Outcome> {
+    let filter = writable(ctx, class, id, draft.adds_field)?;
+    let target = Target { filter, writers: ctx.auth.acl_ids() };
+    let publishes = ctx.services.events.publishes(&draft.class);
+    let computed = draft.data.values().any(ops::is_computed);
+    let triggered = super::triggers::has_after_save(ctx, &draft.class);
+    let returning = Returning { before: publishes, after: publishes || computed || triggered };
+    let changed =
+        on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
+    let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
+    if changed.count == 0 {
+        return Err(Error::object_not_found());
+    }
+    if !parsed.relations.is_empty() {
+        on_session!(ctx, |session| session.change_relations(&draft.class, id, &parsed.relations))?;
+    }
+    let object = |rows: &Option<crate::types::RowSet>| {
+        rows.as_ref().and_then(|rows| rows.first()).map(|row| Arc::new(row.to_object()))
+    };
+    Ok(Outcome { before: object(&changed.before), after: object(&changed.after), stamp: changed.stamp })
+}
+
+/// The filter for one object that the caller may change, pointer permissions included.
+///
+/// # Errors
+/// 101 when pointer permissions leave nothing.
+pub fn writable(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId, adds_field: bool) -> Result<Filter> {
+    let mut filter = Filter::by_id(id);
+    let mut restrict = |op| -> Result<()> {
+        match pointer_restriction(&ctx.auth, class, op)? {
+            RowRestriction::All => Ok(()),
+            RowRestriction::None => Err(Error::object_not_found()),
+            RowRestriction::Rows(rows) => {
+                filter = std::mem::replace(&mut filter, Filter::all()).and(rows);
+                Ok(())
+            }
+        }
+    };
+    restrict(Operation::Update)?;
+    if adds_field {
+        restrict(Operation::AddField)?;
+    }
+    Ok(filter)
+}
+
+/// A stored row as events and triggers see it: `ACL` for the permission columns, plain times.
+pub fn public_object(mut row: Object) -> Object {
+    let list = |value: Option<Value>| -> Option<Vec<String>> {
+        let entries = value?;
+        Some(entries.as_array()?.iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect())
+    };
+    let (read, write) = (list(row.shift_remove("_rperm")), list(row.shift_remove("_wperm")));
+    if read.is_some() || write.is_some() {
+        let acl = crate::types::Acl { read: read.unwrap_or_default(), write: write.unwrap_or_default() };
+        row.insert("ACL".to_owned(), acl.to_json());
+    }
+    row
+}

@@ -1,0 +1,182 @@
+//! beforeSave and afterSave around a write. A class without triggers costs a look-up.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::draft::{Draft, Saved};
+use super::store::{Outcome, writable};
+use crate::cloud::{Payload, TriggerCall, TriggerKind};
+use crate::error::{Error, Result};
+use crate::on_session;
+use crate::operations::permissions::Protection;
+use crate::operations::permissions::clp::{self, Action};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::types::query::{Filter, FindSpec};
+use crate::types::{ClassName, Object, ObjectId, Operation};
+
+pub fn has(ctx: &Ctx, kind: TriggerKind, class: &ClassName) -> bool {
+    ctx.services.cloud.registrations().has_trigger(kind, class)
+}
+
+pub fn has_after_save(ctx: &Ctx, class: &ClassName) -> bool {
+    has(ctx, TriggerKind::AfterSave, class)
+}
+
+/// Reads the object an update is about to change, when a trigger will want to see it.
+///
+/// # Errors
+/// 119 when the class may not be updated at all.
+pub async fn load_original(ctx: &Ctx, draft: &mut Draft, class: Option<&ClassSnapshot>) -> Result<()> {
+    draft.context.clone_from(&ctx.info.context);
+    let (Some(id), Some(class)) = (draft.id.clone(), class) else { return Ok(()) };
+    if !has(ctx, TriggerKind::BeforeSave, &draft.class) && !has_after_save(ctx, &draft.class) {
+        return Ok(());
+    }
+    clp::check(&ctx.auth, class, Operation::Update, Action::Update)?;
+    let mut spec = FindSpec::new(Filter::by_id(&id)).limit(1);
+    spec.readers = ctx.auth.acl_ids();
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let mut object = row.to_object();
+    if !ctx.config().users.protected_fields_trigger_exempt {
+        Protection::of(ctx, class, Some(&id)).strip(&draft.class, &mut object);
+    }
+    object.retain(|key, _| !key.starts_with('_'));
+    draft.original = Some(object);
+    Ok(())
+}
+
+/// Runs beforeSave and takes over what it made of the data.
+///
+/// # Errors
+/// Whatever the trigger threw; 101 or 119 when the caller may not write at all.
+pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassSnapshot>>) -> Result<()> {
+    if !has(ctx, TriggerKind::BeforeSave, &draft.class) {
+        return Ok(());
+    }
+    super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
+    check_may_save(ctx, draft, class).await?;
+    let mut call = TriggerCall::new(TriggerKind::BeforeSave, draft.class.as_str());
+    call.object_id = draft.object_id().map(str::to_owned);
+    call.original = draft.original.clone().map(|original| Value::Object(original).into());
+    call.data = Some(Value::Object(draft.data.clone()).into());
+    call.caller = ctx.caller();
+    call.context.clone_from(&draft.context);
+    call.scope = ctx.scope();
+    let answer = ctx.services.cloud.run_trigger(call).await?;
+    if let Some(context) = answer.context {
+        draft.context = context;
+    }
+    let Some(mut data) = answer.object else { return Ok(()) };
+    if !draft.is_create() {
+        data.shift_remove("objectId");
+    }
+    for (key, value) in &data {
+        if draft.data.get(key) != Some(value) {
+            draft.changed_by_server.insert(key.clone());
+        }
+    }
+    // A field the trigger took back: the client is told what stays stored.
+    for key in draft.data.keys().filter(|key| !data.contains_key(*key) && *key != "objectId") {
+        let stored = draft.original.as_ref().and_then(|original| original.get(key)).cloned();
+        draft.extra_response.insert(key.clone(), stored.unwrap_or_else(|| json!({"__op": "Delete"})));
+    }
+    draft.data = data;
+    Ok(())
+}
+
+/// Permissions are checked before application code runs.
+async fn check_may_save(ctx: &Ctx, draft: &Draft, class: Option<&Arc<ClassSnapshot>>) -> Result<()> {
+    let Some(class) = class else {
+        return if draft.is_create() { Ok(()) } else { Err(Error::object_not_found()) };
+    };
+    let Some(id) = &draft.id else {
+        return clp::check(&ctx.auth, class, Operation::Create, Action::Create);
+    };
+    clp::check(&ctx.auth, class, Operation::Update, Action::Update)?;
+    let spec = FindSpec::new(writable(ctx, class, id, false)?).limit(1);
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    match rows.first() {
+        Some(row) if ctx.auth.may_write(row.acl().as_ref()) => Ok(()),
+        _ => Err(Error::object_not_found()),
+    }
+}
+
+/// Runs afterSave; what it throws is logged, what it changes on the object is told to the client.
+pub async fn after_save(ctx: &Ctx, draft: &Draft, saved: &mut Saved, outcome: &Outcome) {
+    for (key, value) in &draft.extra_response {
+        saved.body.insert(key.clone(), value.clone());
+    }
+    if !has_after_save(ctx, &draft.class) {
+        return;
+    }
+    let mut call = TriggerCall::new(TriggerKind::AfterSave, draft.class.as_str());
+    call.object_id = draft.object_id().map(str::to_owned);
+    call.original = draft.original.clone().map(|original| Value::Object(original).into());
+    call.object = Some(Payload::Value(Value::Object(object_for_trigger(draft, saved, outcome))));
+    call.data = Some(Value::Object(draft.data.clone()).into());
+    call.response = Some(Value::Object(saved.body.clone()).into());
+    call.caller = ctx.caller();
+    call.context.clone_from(&draft.context);
+    call.scope = ctx.scope();
+    match ctx.services.cloud.run_trigger(call).await {
+        Err(error) => tracing::warn!(%error, class = %draft.class, "afterSave caught an error"),
+        Ok(answer) => {
+            let Some(object) = answer.object else { return };
+            if answer.replaces_response {
+                saved.body = object;
+            } else {
+                tell_changes(draft, object, saved, outcome);
+            }
+        }
+    }
+}
+
+fn object_for_trigger(draft: &Draft, saved: &Saved, outcome: &Outcome) -> Object {
+    let mut object = outcome.after.as_deref().cloned().unwrap_or_default();
+    object.retain(|key, _| !key.starts_with('_'));
+    if let Some(id) = draft.object_id() {
+        object.insert("objectId".to_owned(), id.into());
+    }
+    for key in ["createdAt", "updatedAt"] {
+        if let Some(at) = saved.body.get(key) {
+            object.insert(key.to_owned(), at.clone());
+        }
+    }
+    object
+}
+
+fn tell_changes(draft: &Draft, object: Object, saved: &mut Saved, outcome: &Outcome) {
+    const ALWAYS_KNOWN: [&str; 5] = ["objectId", "createdAt", "updatedAt", "className", "__type"];
+    for (key, value) in object {
+        let known = |source: Option<&Object>| source.and_then(|object| object.get(&key)) == Some(&value);
+        let is_pointer = value.get("__type").is_some_and(|tag| tag == "Pointer" || tag == "Relation");
+        let client_knows = ALWAYS_KNOWN.contains(&key.as_str())
+            || value.is_null()
+            || is_pointer
+            || known(Some(&draft.data))
+            || known(draft.original.as_ref())
+            || (known(outcome.after.as_deref()) && !saved.body.contains_key(&key));
+        if !client_knows {
+            saved.body.insert(key, value);
+        }
+    }
+}
+
+/// The id of a `get`-like call, for triggers on deletes.
+pub fn object_call(
+    ctx: &Ctx,
+    kind: TriggerKind,
+    class: &ClassName,
+    id: &ObjectId,
+    object: Object,
+) -> TriggerCall {
+    let mut call = TriggerCall::new(kind, class.as_str());
+    call.object_id = Some(id.as_str().to_owned());
+    call.object = Some(Value::Object(object).into());
+    call.caller = ctx.caller();
+    call.context.clone_from(&ctx.info.context);
+    call.scope = ctx.scope();
+    call
+}
