@@ -46,11 +46,6 @@ impl Key {
         hash.update(self.0);
         hex::encode(&hash.finalize()[..8])
     }
-
-    /// Bytes for keyed digests of content.
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
 }
 
 impl fmt::Debug for Key {
@@ -202,7 +197,7 @@ impl Verifier {
 pub struct Decryptor(Ctr32BE<Aes256>);
 
 impl Decryptor {
-    pub fn at(key: &Key, trailer: &[u8; OVERHEAD], position: u64) -> FileResultOf<Self> {
+    pub fn at(key: &Key, trailer: &[u8; OVERHEAD], position: u64) -> super::FileResult<Self> {
         let mut stream = setup(key, &split(trailer).0).stream;
         stream.try_seek(position + BLOCK as u64).map_err(|_| super::FileError::Corrupt("too long"))?;
         Ok(Self(stream))
@@ -212,8 +207,6 @@ impl Decryptor {
         self.0.apply_keystream(data);
     }
 }
-
-type FileResultOf<T> = super::FileResult<T>;
 
 fn split(trailer: &[u8; OVERHEAD]) -> ([u8; IV_LEN], [u8; TAG_LEN]) {
     let (mut iv, mut tag) = ([0; IV_LEN], [0; TAG_LEN]);
@@ -233,7 +226,7 @@ pub fn encrypt(key: &Key, data: &mut Vec<u8>, aad: &[u8]) {
 ///
 /// # Errors
 /// `Corrupt` when it was not written with this key and this associated data.
-pub fn decrypt(key: &Key, data: &mut Vec<u8>, aad: &[u8]) -> FileResultOf<()> {
+pub fn decrypt(key: &Key, data: &mut Vec<u8>, aad: &[u8]) -> super::FileResult<()> {
     let failed = || super::FileError::Corrupt("authentication failed");
     let length = data.len().checked_sub(OVERHEAD).ok_or_else(failed)?;
     let trailer: [u8; OVERHEAD] = data[length..].try_into().map_err(|_| failed())?;

@@ -29,8 +29,8 @@ use serde_json::{Map, Value};
 use super::crypt::{Decryptor, Encryptor, Key, OVERHEAD, Verifier};
 use super::range::{self, ByteRange, Wanted};
 use super::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload, WINDOW,
-    name,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
+    WINDOW, name,
 };
 
 /// Uploads under way. The dot keeps them out of parse-server's key rotation.
@@ -143,7 +143,13 @@ impl Shared {
             }
             other => other?,
         };
-        Ok(Sink { file, temporary: Temporary(Some(temporary)), path, encryptor: key.map(Encryptor::new), size: 0 })
+        Ok(Sink {
+            file,
+            temporary: Temporary(Some(temporary)),
+            path,
+            encryptor: key.map(Encryptor::new),
+            size: 0,
+        })
     }
 
     fn sweep(&self) -> FileResult<()> {
@@ -369,7 +375,10 @@ impl FileStore for FsStore {
         let shared = self.shared.clone();
         Box::pin(blocking(move || {
             shared.sweep().map_err(|error| {
-                FileError::Config(format!("The files folder {} cannot be used: {error}", shared.folder.display()))
+                FileError::Config(format!(
+                    "The files folder {} cannot be used: {error}",
+                    shared.folder.display()
+                ))
             })
         }))
     }

@@ -46,10 +46,8 @@ const INLINE: &[&str] = &[
 /// The type for a name: by extension, else what the store kept, else bytes.
 pub fn content_type(file_name: &str, stored: Option<&str>) -> String {
     let usable = |t: &&str| t.contains('/') && t.bytes().all(|c| (0x20..0x7f).contains(&c));
-    let mut content_type = mime::type_of(file_name)
-        .or(stored.filter(usable))
-        .unwrap_or("application/octet-stream")
-        .to_owned();
+    let mut content_type =
+        mime::type_of(file_name).or(stored.filter(usable)).unwrap_or("application/octet-stream").to_owned();
     // Without it browsers guess the encoding, UTF-7 and UTF-16 included.
     if content_type == "text/plain" {
         content_type.push_str("; charset=utf-8");
@@ -97,13 +95,28 @@ mod tests {
     #[test]
     fn only_harmless_types_are_shown() {
         assert!(INLINE.is_sorted());
-        for harmless in ["image/png", "IMAGE/JPEG", "text/plain; charset=utf-8", "video/mp4", "application/pdf"] {
+        for harmless in
+            ["image/png", "IMAGE/JPEG", "text/plain; charset=utf-8", "video/mp4", "application/pdf"]
+        {
             assert!(is_inline(harmless), "{harmless}");
         }
         for risky in [
-            "text/html", "image/svg+xml", "application/xml", "text/xml", "application/xhtml+xml", "text/css",
-            "text/javascript", "application/json", "application/octet-stream", "application/x-shockwave-flash",
-            "multipart/x-mixed-replace", "application/gpx+xml", "image", "", "text/vtt", "message/rfc822",
+            "text/html",
+            "image/svg+xml",
+            "application/xml",
+            "text/xml",
+            "application/xhtml+xml",
+            "text/css",
+            "text/javascript",
+            "application/json",
+            "application/octet-stream",
+            "application/x-shockwave-flash",
+            "multipart/x-mixed-replace",
+            "application/gpx+xml",
+            "image",
+            "",
+            "text/vtt",
+            "message/rfc822",
         ] {
             assert!(!is_inline(risky), "{risky}");
             assert!(security_policy(risky).is_some_and(|p| p.contains("sandbox")));

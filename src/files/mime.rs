@@ -196,7 +196,9 @@ fn markup(head: &[u8]) -> Option<&'static str> {
     if rest.starts_with(b"<svg") || rest.starts_with(b"<!doctype svg") {
         return Some("image/svg+xml");
     }
-    if rest.starts_with(b"<!doctype html") || HTML_TAGS.iter().any(|tag| opens(rest, tag)) {
+    // Behind an XML declaration `<a` is just an element; `<html` makes XHTML of it.
+    let tags = if xml { &HTML_TAGS[..1] } else { HTML_TAGS };
+    if rest.starts_with(b"<!doctype html") || tags.iter().any(|tag| opens(rest, tag)) {
         return Some("text/html");
     }
     (xml || rest.starts_with(b"<!doctype")).then_some("application/xml")
@@ -205,8 +207,8 @@ fn markup(head: &[u8]) -> Option<&'static str> {
 /// Elements whose mere presence at the start makes a browser see HTML, and those that carry scripts.
 const HTML_TAGS: &[&[u8]] = &[
     b"html", b"head", b"script", b"iframe", b"h1", b"div", b"font", b"table", b"a", b"style", b"title", b"b",
-    b"body", b"br", b"p", b"img", b"object", b"embed", b"link", b"meta", b"base", b"form", b"input", b"video",
-    b"audio", b"math",
+    b"body", b"br", b"p", b"img", b"object", b"embed", b"link", b"meta", b"base", b"form", b"input",
+    b"video", b"audio", b"math",
 ];
 
 fn opens(text: &[u8], tag: &[u8]) -> bool {

@@ -18,11 +18,8 @@
 //! visible and leaves nothing behind; a committed one is durable; a reader that has started sees one version
 //! of the file or an error, never a mixture.
 
-pub mod config;
 pub mod crypt;
 pub mod fs;
-#[cfg(feature = "gcs")]
-pub mod gcs;
 pub mod headers;
 pub mod mime;
 pub mod name;
@@ -30,8 +27,6 @@ pub mod postgres;
 pub mod range;
 pub mod rotate;
 pub mod rules;
-#[cfg(feature = "s3")]
-pub mod s3;
 
 use std::fmt;
 use std::pin::Pin;
@@ -64,7 +59,9 @@ pub enum FileError {
     /// The store cannot do this at all.
     Unsupported(&'static str),
     /// The range starts behind the end of a file of this size.
-    RangeNotSatisfiable { size: u64 },
+    RangeNotSatisfiable {
+        size: u64,
+    },
     /// Configuration that cannot work; the text is for the administrator.
     Config(String),
     /// The store failed.

@@ -174,9 +174,34 @@ mod tests {
     #[test]
     fn refused_names() {
         for name in [
-            "", ".", "..", "../a", "..%2fa", "a/b", "a\\b", "%2e%2e", "a%00b", "a\0b", ".hidden", "-a", " a",
-            "a\n", "a\r\nb", "ä.txt", "a\u{202e}gpj.exe", "a;b", "a\"b", "a'b", "a<b>", "a:b", "a?b", "a#b",
-            "~a", "@a", "a\u{ff0e}\u{ff0f}b", "a\u{2215}b",
+            "",
+            ".",
+            "..",
+            "../a",
+            "..%2fa",
+            "a/b",
+            "a\\b",
+            "%2e%2e",
+            "a%00b",
+            "a\0b",
+            ".hidden",
+            "-a",
+            " a",
+            "a\n",
+            "a\r\nb",
+            "ä.txt",
+            "a\u{202e}gpj.exe",
+            "a;b",
+            "a\"b",
+            "a'b",
+            "a<b>",
+            "a:b",
+            "a?b",
+            "a#b",
+            "~a",
+            "@a",
+            "a\u{ff0e}\u{ff0f}b",
+            "a\u{2215}b",
         ] {
             assert_eq!(text(validate(name)), "Filename contains invalid characters.", "{name:?}");
         }
@@ -223,7 +248,10 @@ mod tests {
         };
         let s = str::to_owned;
         assert_eq!(plan("a", Some("image/jpeg"), None), (s("a.jpg"), s("image/jpeg")));
-        assert_eq!(plan("a.", Some("text/plain; charset=utf-8"), None), (s("a.txt"), s("text/plain; charset=utf-8")));
+        assert_eq!(
+            plan("a.", Some("text/plain; charset=utf-8"), None),
+            (s("a.txt"), s("text/plain; charset=utf-8"))
+        );
         assert_eq!(plan("a", Some("x/unknown"), None), (s("a"), s("x/unknown")));
         assert_eq!(plan("a", None, Some("d/e")), (s("d/e/a"), s("")));
         // The extension decides, whatever was declared.

@@ -114,7 +114,8 @@ impl Conditions<'_> {
             if !names(list, info.etag.as_deref(), false) {
                 return Verdict::PreconditionFailed;
             }
-        } else if let (Some(modified), Some(limit)) = (modified, self.if_unmodified_since.and_then(parse_date))
+        } else if let (Some(modified), Some(limit)) =
+            (modified, self.if_unmodified_since.and_then(parse_date))
             && modified > limit
         {
             return Verdict::PreconditionFailed;
@@ -214,13 +215,17 @@ mod tests {
     #[test]
     fn conditions() {
         let modified = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let info = FileInfo { size: 1, content_type: None, etag: Some("v1".into()), modified: Some(modified) };
+        let info =
+            FileInfo { size: 1, content_type: None, etag: Some("v1".into()), modified: Some(modified) };
         assert_eq!(format_date(modified), "Sun, 06 Nov 1994 08:49:37 GMT");
         let judge = |c: Conditions| c.evaluate(&info);
         let none = Conditions::default();
         assert_eq!(judge(none), Verdict::Proceed);
         assert_eq!(judge(Conditions { if_none_match: Some("\"v1\""), ..none }), Verdict::NotModified);
-        assert_eq!(judge(Conditions { if_none_match: Some("\"x\", W/\"v1\""), ..none }), Verdict::NotModified);
+        assert_eq!(
+            judge(Conditions { if_none_match: Some("\"x\", W/\"v1\""), ..none }),
+            Verdict::NotModified
+        );
         assert_eq!(judge(Conditions { if_none_match: Some("*"), ..none }), Verdict::NotModified);
         assert_eq!(judge(Conditions { if_none_match: Some("\"v2\""), ..none }), Verdict::Proceed);
         let since = Some("Sun, 06 Nov 1994 08:49:37 GMT");

@@ -16,7 +16,17 @@ pub const DEFAULT_EXTENSIONS: &str = r"^(?!([xXsS]?[hH][tT][mM][lL]?(\+[xX][mM][
 
 /// Subtypes that make a browser run a document.
 const ACTIVE_SUBTYPES: &[&str] = &[
-    "html", "xhtml", "xhtml+xml", "svg", "svg+xml", "xml", "xsl", "xslt", "xslt+xml", "rdf+xml", "mathml",
+    "html",
+    "xhtml",
+    "xhtml+xml",
+    "svg",
+    "svg+xml",
+    "xml",
+    "xsl",
+    "xslt",
+    "xslt+xml",
+    "rdf+xml",
+    "mathml",
     "mathml+xml",
 ];
 
@@ -279,7 +289,8 @@ pub fn check_file_url(url: &str, allowed: &[String]) -> Result<()> {
     let host = parsed.host_str().unwrap_or_default().to_ascii_lowercase();
     let matches = |domain: &String| {
         let domain = domain.to_ascii_lowercase();
-        host == domain || domain.strip_prefix('*').is_some_and(|rest| rest.starts_with('.') && host.ends_with(rest))
+        host == domain
+            || domain.strip_prefix('*').is_some_and(|rest| rest.starts_with('.') && host.ends_with(rest))
     };
     if allowed.iter().any(matches) {
         return Ok(());

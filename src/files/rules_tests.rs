@@ -25,8 +25,8 @@ fn disabled(extension: &str) -> String {
 fn blocked_extensions_in_any_case() {
     let filter = default_filter();
     for extension in [
-        "html", "htm", "shtml", "xhtml", "xht", "svg", "svgz", "xml", "xsl", "xslt", "xsd", "rng", "rdf", "owl",
-        "mathml", "HTML", "hTm", "SvG", "XML", "XhTmL",
+        "html", "htm", "shtml", "xhtml", "xht", "svg", "svgz", "xml", "xsl", "xslt", "xsd", "rng", "rdf",
+        "owl", "mathml", "HTML", "hTm", "SvG", "XML", "XhTmL",
     ] {
         let name = format!("file.{extension}");
         assert_eq!(text(filter.check_declared(&name, None)), disabled(extension));
@@ -185,8 +185,14 @@ fn file_urls() {
     assert_eq!(check("https://CDN.Example.com:8080/a"), "ok");
     assert_eq!(check("https://x.files.example.org/a"), "ok");
     assert_eq!(check("https://files.example.org/a"), "File URL domain 'files.example.org' is not allowed.");
-    assert_eq!(check("https://evilfiles.example.org"), "File URL domain 'evilfiles.example.org' is not allowed.");
-    assert_eq!(check("https://cdn.example.com.evil.io/"), "File URL domain 'cdn.example.com.evil.io' is not allowed.");
+    assert_eq!(
+        check("https://evilfiles.example.org"),
+        "File URL domain 'evilfiles.example.org' is not allowed."
+    );
+    assert_eq!(
+        check("https://cdn.example.com.evil.io/"),
+        "File URL domain 'cdn.example.com.evil.io' is not allowed."
+    );
     assert_eq!(check("https://cdn.example.com@evil.io/"), "File URL domain 'evil.io' is not allowed.");
     assert_eq!(check("https://evil.io\\@cdn.example.com/"), "File URL domain 'evil.io' is not allowed.");
     assert_eq!(check("file:///etc/passwd"), "File URL domain '' is not allowed.");

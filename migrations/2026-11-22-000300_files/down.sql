@@ -1,0 +1,3 @@
+DROP TABLE parsimony.file_chunk;
+DROP TABLE parsimony.file;
+DROP SEQUENCE parsimony.file_version;

@@ -1,0 +1,139 @@
+//! Downloads from PostgreSQL: one chunk in memory, one statement at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use diesel::sql_types::{Binary, Integer};
+use futures_util::stream::{self, StreamExt};
+use sha2::{Digest, Sha256};
+
+use super::statement::{self, Bind, column, required};
+use super::{Head, Shared, place_of};
+use crate::files::crypt::{self, Key, OVERHEAD};
+use crate::files::range::{self, ByteRange, Wanted};
+use crate::files::{ByteStream, FileError, FileReader, FileResult, name};
+
+/// Where a reader stands.
+struct Position {
+    shared: Arc<Shared>,
+    head: Head,
+    key: Option<Key>,
+    range: ByteRange,
+    /// Content bytes handed out so far.
+    done: u64,
+    /// The first chunk, when the opening statement brought it along.
+    first: Option<(i32, Bytes)>,
+    /// Runs along when the whole file is read and has a digest.
+    digest: Option<Sha256>,
+}
+
+pub(super) async fn open(shared: Arc<Shared>, name: &str, wanted: Option<Wanted>) -> FileResult<FileReader> {
+    name::check_stored(name)?;
+    let (from_end, offset) = match wanted {
+        None => (false, 0),
+        Some(Wanted::FromTo(from, _) | Wanted::From(from)) => (false, from),
+        Some(Wanted::Last(count)) => (true, count),
+    };
+    // Beyond any size means: no chunk, and the range is refused below.
+    let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+    let binds = vec![
+        Bind::Text(&shared.app),
+        Bind::Text(name),
+        Bind::Bool(from_end),
+        Bind::Int8(offset),
+        Bind::Int8(offset),
+    ];
+    let rows = shared.load(statement::OPEN, binds).await?;
+    let row = rows.first().ok_or(FileError::NotFound)?;
+    let head = Head::read(row)?;
+    let range = range::resolve(wanted, head.size)?;
+    let first = match column::<i32, Integer>(row, 7)? {
+        Some(number) => Some((number, required::<Vec<u8>, Binary>(row, 8)?.into())),
+        None => None,
+    };
+    let info = head.info();
+    let key = shared.key.clone();
+    let stream = start(shared, head, key, range, first)?;
+    Ok(FileReader { info, range, stream })
+}
+
+/// The whole content, decrypted with `key` instead of the store's own.
+pub(super) fn whole(shared: Arc<Shared>, head: Head, key: Option<Key>) -> ByteStream {
+    let range = ByteRange::whole(head.size);
+    match start(shared, head, key, range, None) {
+        Ok(stream) => stream,
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    }
+}
+
+fn start(
+    shared: Arc<Shared>,
+    head: Head,
+    key: Option<Key>,
+    range: ByteRange,
+    first: Option<(i32, Bytes)>,
+) -> FileResult<ByteStream> {
+    let key = match (&head.key_id, key) {
+        (None, _) => None,
+        (Some(id), Some(key)) if *id == key.fingerprint() => Some(key),
+        (Some(_), _) => return Err(FileError::Corrupt("encrypted with another key")),
+    };
+    let entire = range == ByteRange::whole(head.size);
+    let digest = (entire && head.digest.is_some()).then(Sha256::new);
+    let position = Position { shared, head, key, range, done: 0, first, digest };
+    Ok(stream::try_unfold(Some(position), |position| async move {
+        match position {
+            Some(position) => position.next().await,
+            None => Ok(None),
+        }
+    })
+    .boxed())
+}
+
+impl Position {
+    /// The next piece, and where to go on.
+    async fn next(mut self) -> FileResult<Option<(Bytes, Option<Self>)>> {
+        let at = self.range.start + self.done;
+        let number = i32::try_from(at / self.head.chunk_size).map_err(|_| FileError::Corrupt("too long"))?;
+        let chunk_start = number.unsigned_abs() as u64 * self.head.chunk_size;
+        let expected = self.head.chunk_size.min(self.head.size - chunk_start);
+        let last = chunk_start + expected == self.head.size;
+        let content = self.chunk(number, expected as usize, last).await?;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&content);
+        }
+        let from = (at - chunk_start) as usize;
+        let to = content.len().min((self.range.end() - chunk_start) as usize);
+        let piece = content.slice(from..to);
+        self.done += piece.len() as u64;
+        if self.done < self.range.len {
+            return Ok(Some((piece, Some(self))));
+        }
+        if let (Some(digest), Some(expected)) = (self.digest.take(), &self.head.digest)
+            && digest.finalize().as_slice() != expected.as_slice()
+        {
+            return Err(FileError::Corrupt("content hash differs"));
+        }
+        Ok(Some((piece, None)))
+    }
+
+    async fn chunk(&mut self, number: i32, expected: usize, last: bool) -> FileResult<Bytes> {
+        let stored = match self.first.take() {
+            Some((first, data)) if first == number => data,
+            _ => {
+                let binds = vec![Bind::Int8(self.head.id), Bind::Int4(number)];
+                let rows = self.shared.load(statement::READ_CHUNK, binds).await?;
+                let row = rows.first().ok_or(FileError::Corrupt("a chunk is missing"))?;
+                required::<Vec<u8>, Binary>(row, 0)?.into()
+            }
+        };
+        let overhead = if self.key.is_some() { OVERHEAD } else { 0 };
+        if stored.len() != expected + overhead {
+            return Err(FileError::Corrupt("a chunk has the wrong length"));
+        }
+        let Some(key) = &self.key else { return Ok(stored) };
+        let mut data = Vec::from(stored);
+        crypt::decrypt(key, &mut data, &place_of(self.head.id, number, last))?;
+        Ok(data.into())
+    }
+}
