@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, is_secret};
 use super::table::{self, Group, OptionDef, Status};
 
 /// Dotted paths of keys that no option has, as parse-server lists them.
@@ -165,6 +165,22 @@ pub(super) fn deprecations(options: &Map<String, Value>) -> Vec<String> {
         );
     }
     lines
+}
+
+/// Every option that has a value, as `name: value`, for a verbose start. Secrets, and everything that may
+/// contain one, are redacted.
+pub(super) fn all_options(options: &Map<String, Value>) -> Vec<String> {
+    let given = |option: &OptionDef| options.get(option.name).cloned().or_else(|| option.default_value());
+    let lines = table::options().filter_map(|option| {
+        let value = given(option)?;
+        let shown = if is_secret(option.name) && !value.is_null() {
+            "<REDACTED>".to_owned()
+        } else {
+            value.to_string()
+        };
+        Some(format!("{}: {shown}", option.name))
+    });
+    lines.collect()
 }
 
 fn lookup<'a>(options: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::cli::Invocation;
 use super::error::ConfigError;
 use super::source::{ConfigSource, EnvSource, FileSource, is_javascript, load_all};
-use super::{AppConfig, Warnings, development};
+use super::{AppConfig, Warnings, check, development};
 
 /// A configuration that was accepted, with what is to be said about it.
 #[derive(Clone, Debug)]
@@ -55,6 +55,9 @@ pub async fn load(
     }
     let (config, warnings) = AppConfig::from_options(&raw.options, development)?;
     raw.warnings.extend(warnings);
+    if config.logging.verbose {
+        raw.notices.extend(check::all_options(&raw.options));
+    }
     Ok(Loaded { config, notices: raw.notices, warnings: raw.warnings })
 }
 

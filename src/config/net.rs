@@ -46,11 +46,9 @@ impl IpRules {
 fn parse_rule(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         // The unspecified address alone means the whole family.
+        let address = address.to_canonical();
         let prefix = if address.is_unspecified() { 0 } else { IpNet::from(address).max_prefix_len() };
         return IpNet::new(address, prefix).ok();
-    }
-    if text == "::0/0" {
-        return IpNet::new(std::net::Ipv6Addr::UNSPECIFIED.into(), 0).ok();
     }
     text.parse::<IpNet>().ok().map(|net| net.trunc())
 }

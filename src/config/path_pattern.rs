@@ -148,3 +148,52 @@ fn flush(text: &mut String, tokens: &mut Vec<Token>) {
         tokens.push(Token::Text(std::mem::take(text)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PathPattern;
+
+    #[test]
+    fn patterns_match_as_in_express() {
+        let cases: [(&str, &[&str], &[&str]); 6] = [
+            (
+                "/functions/hello",
+                &["/functions/hello", "/functions/hello/", "/FUNCTIONS/hello"],
+                &["/functions/hello2", "/x/functions/hello"],
+            ),
+            ("/classes/:class/:id", &["/classes/Game/1"], &["/classes/Game", "/classes/Game/1/2"]),
+            ("/*path", &["/a", "/a/b/c"], &["/"]),
+            ("/classes/Post{/*id}", &["/classes/Post", "/classes/Post/1/2"], &["/classes/Posts"]),
+            ("/a{b{c}}", &["/a", "/ab", "/abc"], &["/ac"]),
+            (r#"/v\:1/:"the id".json"#, &["/v:1/x.json"], &["/v1/x.json", "/v:1/x/y.json", "/v:1/xjson"]),
+        ];
+        for (source, yes, no) in cases {
+            let pattern = PathPattern::new(source).unwrap();
+            for path in yes {
+                assert!(pattern.matches(path), "{source} {path}");
+            }
+            for path in no {
+                assert!(!pattern.matches(path), "{source} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_those_of_path_to_regexp() {
+        for (source, reason) in [
+            ("*", "Missing parameter name at index 1"),
+            ("/*", "Missing parameter name at index 2"),
+            ("/:", "Missing parameter name at index 2"),
+            (r#"/:"""#, "Missing parameter name at index 4"),
+            (r#"/:"x"#, "Unterminated quote at index 2"),
+            ("/a(b)", "Unexpected ( at index 2"),
+            ("/a}", "Unexpected } at index 2"),
+            ("/x?", "Unexpected ? at index 2"),
+            ("/a{b", "Unexpected end at index 4, expected }"),
+            ("/a\\", "Unexpected end after \\ at index 3"),
+        ] {
+            let expected = format!("{reason}: {source}; visit https://git.new/pathToRegexpError for info");
+            assert_eq!(PathPattern::new(source).err(), Some(expected));
+        }
+    }
+}

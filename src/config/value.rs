@@ -70,12 +70,12 @@ impl Pattern {
         Self::compile(source, source)
     }
 
-    /// The same, but the pattern has to match the whole text (`^…$` around it).
+    /// The same, but the pattern has to match the whole text (`^(?:…)$` around it).
     ///
     /// # Errors
     /// The text is not a regular expression.
     pub fn whole(source: &str) -> Result<Self, Box<fancy_regex::Error>> {
-        Self::compile(source, &format!("^{source}$"))
+        Self::compile(source, &format!("^(?:{source})$"))
     }
 
     fn compile(source: &str, regex: &str) -> Result<Self, Box<fancy_regex::Error>> {

@@ -15,6 +15,8 @@ pub struct HttpConfig {
     pub mount_path: String,
     /// URL of the API as Cloud Code calls it.
     pub server_url: String,
+    /// `server_url` was not set but made from port and mount path.
+    server_url_is_default: bool,
     /// URL under which clients reach the API; may be a function.
     pub public_server_url: Option<OptionValue<String>>,
     pub verify_server_url: bool,
@@ -34,6 +36,14 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
+    /// Tells the configuration the port that was really bound, when port 0 asked for any.
+    pub fn bound_to(&mut self, port: u16) {
+        self.port = port;
+        if self.server_url_is_default {
+            self.server_url = default_server_url(port, &self.mount_path);
+        }
+    }
+
     pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
         let port = reader.required_whole("port", 0)?;
         let port = u16::try_from(port)
@@ -44,13 +54,14 @@ impl HttpConfig {
                 return Err(reader.fail("serverURL", "You must provide a serverURL!"));
             }
             Some(url) => url,
-            None => format!("http://localhost:{port}{mount_path}"),
+            None => default_server_url(port, &mount_path),
         };
         Ok(Self {
             host: reader.required_text("host")?,
             port,
             mount_path,
             server_url,
+            server_url_is_default: reader.raw("serverURL").is_none(),
             public_server_url: public_server_url(reader)?,
             verify_server_url: reader.bool("verifyServerUrl")?,
             allow_headers: allow_headers(reader)?,
@@ -63,6 +74,10 @@ impl HttpConfig {
             server_close_complete: reader.callback("serverCloseComplete"),
         })
     }
+}
+
+fn default_server_url(port: u16, mount_path: &str) -> String {
+    format!("http://localhost:{port}{mount_path}")
 }
 
 fn mount_path(text: &str) -> String {

@@ -157,7 +157,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "dataDir",
         "PARSIMONY_DATA_DIR",
         Text,
-        "./data",
+        r#""./data""#,
         "Folder for what the server itself keeps: private database, development keys, sockets",
     )
     .ours(),
