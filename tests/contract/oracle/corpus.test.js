@@ -1,0 +1,65 @@
+// Sends the corpus to npm parse-server and to the server under test, and compares answer by answer.
+//
+// A difference must be listed in known-differences.json with a reason and with what Parsimony answers instead; a
+// listed difference that is none any more fails too. TARGET=oracle compares parse-server with itself, which proves the
+// comparison, not the product.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, describe, test } from 'node:test';
+import { startPostgres } from '../lib/postgres.js';
+import { startServer, target } from '../lib/servers.js';
+import { loadCorpus } from './corpus.js';
+import { newContext, normalise, send } from './runner.js';
+
+const known = JSON.parse(fs.readFileSync(new URL('known-differences.json', import.meta.url), 'utf8'));
+const corpus = await loadCorpus();
+const postgres = await startPostgres();
+const pairs = new Map();
+
+after(async () => {
+  for (const pair of pairs.values()) await Promise.all(pair.map(server => server.stop()));
+  await postgres.stop();
+});
+
+async function pairFor(name) {
+  if (!pairs.has(name)) {
+    pairs.set(name, await Promise.all([startServer(postgres, 'oracle', name), startServer(postgres, target, name)]));
+  }
+  return pairs.get(name);
+}
+
+/** Only the parts that the list names are compared with what Parsimony is to answer. */
+function pick(answer, expected) {
+  return Object.fromEntries(Object.keys(expected).map(key => [key, answer[key]]));
+}
+
+function judge(id, peer, ours) {
+  const listed = known.cases[id];
+  if (!listed || target === 'oracle') {
+    assert.deepEqual(ours, peer);
+    return;
+  }
+  assert.ok(known.reasons[listed.because], `${id} is listed without a reason`);
+  assert.notDeepEqual(ours, peer, `${id} is listed as a difference but does not differ any more`);
+  assert.deepEqual(pick(ours, listed.parsimony), listed.parsimony);
+}
+
+const used = new Set();
+for (const group of corpus) {
+  describe(group.name, () => {
+    let contexts;
+    for (const item of group.cases) {
+      test(item.id, async () => {
+        contexts ??= (await pairFor(group.config ?? 'base')).map(newContext);
+        const answers = [];
+        for (const context of contexts) answers.push(normalise(context, item, await send(context, item)));
+        used.add(`${group.name}/${item.id}`);
+        judge(`${group.name}/${item.id}`, ...answers);
+      });
+    }
+  });
+}
+
+test('every listed difference belongs to a case', { skip: Boolean(process.env.CONTRACT_GROUPS) }, () => {
+  assert.deepEqual(Object.keys(known.cases).filter(id => !used.has(id)), []);
+});
