@@ -51,7 +51,7 @@ export async function send(context, item) {
   });
   const url = `${base}${spec.path}${query.length > 0 ? `?${query.join('&')}` : ''}`;
   const body = spec.raw ?? (spec.body === undefined ? undefined : JSON.stringify(spec.body));
-  const response = await fetch(url, {
+  const request = () => fetch(url, {
     method: spec.method ?? 'GET',
     headers: {
       ...credentials(spec.as, server.config),
@@ -61,6 +61,11 @@ export async function send(context, item) {
     body,
     redirect: 'manual',
     signal: AbortSignal.timeout(30000),
+  });
+  // A kept-alive connection may be closed by the server just as it is used again; only reads are safe to repeat.
+  const response = await request().catch(error => {
+    if ((spec.method ?? 'GET') === 'GET' && error.cause) return request();
+    throw error;
   });
   const text = await response.text();
   let parsed = text;

@@ -17,7 +17,7 @@ for (const group of await loadCorpus()) {
     try {
       answer = normalise(context, item, await send(context, item));
     } catch (error) {
-      answer = { failed: error.message };
+      answer = { failed: `${error.message} ${error.cause?.message ?? ''}` };
     }
     console.log(JSON.stringify({ id: `${group.name}/${item.id}`, ...answer }));
   }
