@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs what is missing to run or to test Parsimony, and nothing that is already there.
+#   scripts/install.sh run    what `make run` needs
+#   scripts/install.sh test   that, and the real components that the tests use
+# Debian's packages as root or through sudo; npm and Python packages into this folder only.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:?usage: scripts/install.sh run|test}
+
+fail() { echo "install: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# One copy of this folder at a time: two would write the same node_modules.
+exec 9>.install.lock
+flock 9
+
+have cargo || [ ! -x "$HOME/.cargo/bin/cargo" ] || PATH="$HOME/.cargo/bin:$PATH"
+have cargo || fail "Rust is missing. Install its stable toolchain (rustup), then run this again."
+
+# --- Debian's packages -------------------------------------------------------------------------
+packages=()
+postgres_found() {
+  local named=${PARSIMONY_PG_BIN:-${PARSE_PG_BIN:-}} dir
+  [ -z "$named" ] || { [ -x "$named/initdb" ] && return 0; }
+  have initdb && have postgres && return 0
+  for dir in /usr/lib/postgresql/*/bin; do [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && return 0; done
+  return 1
+}
+have cc || packages+=(build-essential)
+have setpriv || packages+=(util-linux)
+have node || packages+=(nodejs)
+have npm || packages+=(npm)
+postgres_found || packages+=(postgresql)
+if [ "$what" = test ]; then
+  have redis-server || packages+=(redis-server)
+  python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+  # A browser of 300 MB, only for the tests that need one.
+  [ ! -d tests/contract/dashboard ] || have chromium || packages+=(chromium)
+fi
+
+if [ ${#packages[@]} -gt 0 ]; then
+  asroot=()
+  if [ "$(id -u)" != 0 ]; then
+    have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; } ||
+      fail "please install these as root: apt-get install --no-install-recommends ${packages[*]}"
+    asroot=(sudo)
+  fi
+  have apt-get || fail "please install these with your system's package manager: ${packages[*]}"
+  echo "install: apt-get install ${packages[*]}"
+  apt() {
+    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null
+  }
+  apt update >/dev/null || fail "apt-get update failed"
+  apt install --no-install-recommends "${packages[@]}" >/dev/null ||
+    fail "apt-get install ${packages[*]} failed"
+fi
+major=$(node -p 'process.versions.node.split(".")[0]')
+[ "$major" -ge 18 ] || fail "Node.js $major is too old; 20 or newer is needed."
+
+# --- npm packages ------------------------------------------------------------------------------
+# Cloud Code needs the Parse SDK; everything else there is for tests.
+stamp=node_modules/.parsimony
+wanted=$(sha256sum package-lock.json | cut -c1-64)
+installed=$(cat "$stamp" 2>/dev/null || true)
+npm_ci() {
+  echo "install: npm ci $*"
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@"
+}
+case "$what" in
+  run) [ -d node_modules/parse ] || { npm_ci --omit=dev && echo "run $wanted" >"$stamp"; } ;;
+  test) [ "$installed" = "test $wanted" ] || { npm_ci && echo "test $wanted" >"$stamp"; } ;;
+esac
+
+# --- Python packages ---------------------------------------------------------------------------
+if [ "$what" = test ]; then
+  wanted=$(sha256sum requirements-test.txt | cut -c1-64)
+  # A virtual environment cannot be moved, so its place is part of the stamp.
+  if [ "$(cat .venv/.parsimony 2>/dev/null)" != "$wanted $PWD" ]; then
+    echo "install: pip install -r requirements-test.txt (into .venv)"
+    python3 -m venv --clear .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check -r requirements-test.txt
+    echo "$wanted $PWD" >.venv/.parsimony
+  fi
+fi

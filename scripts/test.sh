@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Every test, beside the real components: `make test`. Arguments choose Rust tests, as the runner
+# takes them; the contract tests then stay out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v cargo >/dev/null 2>&1 || PATH="$HOME/.cargo/bin:$PATH"
+
+scripts/install.sh test
+# Built before anything is started, so that a long build holds no ports.
+cargo build --locked --all-features --bins
+if cargo nextest --version >/dev/null 2>&1; then
+  runner=(cargo nextest run --locked --all-features --no-fail-fast)
+  cargo nextest run --locked --all-features --no-run
+else
+  runner=(cargo test --locked --all-features --no-fail-fast)
+  cargo test --locked --all-features --no-run
+fi
+
+# Stopped however this ends.
+trap 'status=$?; trap "" INT TERM; scripts/test-env.sh stop; exit $status' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+scripts/test-env.sh start
+. .test-env/env
+
+"${runner[@]}" "$@"
+if [ $# -eq 0 ] && [ -x tests/contract/run.sh ]; then
+  target=${CARGO_TARGET_DIR:-target}
+  PARSIMONY_BIN=$(realpath "$target/debug/parsimony") tests/contract/run.sh
+fi
