@@ -2,6 +2,9 @@
 //! database. `parse` builds it from REST JSON and refuses what no query may say; the permission
 //! code rewrites it; `storage` turns it into SQL; `eval` answers it in memory (live queries, tests).
 
+pub mod regex;
+pub mod term;
+
 use std::sync::Arc;
 
 use serde_json::Value;

@@ -1,0 +1,105 @@
+//! The term of a `$text` search as MongoDB reads it.
+
+/// Words of which one must occur, phrases that all must, words that must not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Term {
+    pub words: Vec<String>,
+    pub phrases: Vec<String>,
+    pub excluded: Vec<String>,
+}
+
+impl Term {
+    pub fn parse(text: &str) -> Self {
+        let mut term = Self::default();
+        let mut rest = text;
+        while let Some(open) = rest.find('"') {
+            let Some(length) = rest[open + 1..].find('"') else { break };
+            term.add_words(&rest[..open]);
+            let phrase = rest[open + 1..open + 1 + length].trim();
+            if !phrase.is_empty() {
+                term.phrases.push(phrase.to_owned());
+            }
+            rest = &rest[open + length + 2..];
+        }
+        term.add_words(rest);
+        term
+    }
+
+    fn add_words(&mut self, text: &str) {
+        for word in text.split_whitespace() {
+            let word = word.replace('"', "");
+            match word.strip_prefix('-') {
+                Some(word) if !word.is_empty() => self.excluded.push(word.to_owned()),
+                _ if word.is_empty() || word == "-" => {}
+                _ => self.words.push(word),
+            }
+        }
+    }
+
+    /// For `websearch_to_tsquery`: every part quoted, so that nothing in it is syntax.
+    pub fn to_web_search(&self) -> String {
+        let quote = |text: &String| format!("\"{text}\"");
+        let excluded: String = self.excluded.iter().map(|word| format!(" -{}", quote(word))).collect();
+        if !self.phrases.is_empty() {
+            return self.phrases.iter().map(quote).collect::<Vec<_>>().join(" ") + &excluded;
+        }
+        // `or` binds weaker than the exclusions, so each branch repeats them.
+        self.words.iter().map(|word| quote(word) + &excluded).collect::<Vec<_>>().join(" or ")
+    }
+
+    /// PostgreSQL expression: a word begins as one of ours, case counting.
+    pub fn to_case_pattern(&self) -> String {
+        let escape = |text: &String| {
+            text.chars().fold(String::new(), |mut out, c| {
+                if !c.is_alphanumeric() && !c.is_whitespace() {
+                    out.push('\\');
+                }
+                out.push(c);
+                out
+            })
+        };
+        let words = if self.phrases.is_empty() { &self.words } else { &self.phrases };
+        format!("\\m(?:{})", words.iter().map(escape).collect::<Vec<_>>().join("|"))
+    }
+
+    /// The plain reading, without word stems: for matching in memory.
+    pub fn matches(&self, text: &str, case_sensitive: bool) -> bool {
+        let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
+        let text = fold(text);
+        let words: Vec<&str> =
+            text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let has = |part: &String| {
+            let part = fold(part);
+            let wanted: Vec<&str> =
+                part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            !wanted.is_empty() && words.windows(wanted.len()).any(|window| window == wanted)
+        };
+        if self.excluded.iter().any(has) {
+            return false;
+        }
+        if self.phrases.is_empty() { self.words.iter().any(has) } else { self.phrases.iter().all(has) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Term;
+
+    #[test]
+    fn words_phrases_and_exclusions() {
+        let term = Term::parse(r#"coffee "dark roast" -decaf tea"#);
+        assert_eq!(term.words, ["coffee", "tea"]);
+        assert_eq!(term.phrases, ["dark roast"]);
+        assert_eq!(term.excluded, ["decaf"]);
+        assert_eq!(term.to_web_search(), r#""dark roast" -"decaf""#);
+        assert_eq!(Term::parse("a -b c").to_web_search(), r#""a" -"b" or "c" -"b""#);
+    }
+
+    #[test]
+    fn matching_in_memory() {
+        let term = Term::parse("coffee tea -cold");
+        assert!(term.matches("Hot Tea", false));
+        assert!(!term.matches("Hot Tea", true));
+        assert!(!term.matches("cold coffee", false));
+    }
+}
