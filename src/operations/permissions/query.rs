@@ -1,1 +1,227 @@
+//! A parsed query against permissions: every class it looks at, however deep, is admitted, its
+//! protected fields are kept out of the conditions, and every sub-query learns whose rows it may see.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::clp::{self, Action, RowRestriction};
+use super::protected::Protection;
+use super::special::{Verb, check_class_exists, enforce};
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::types::query::{Access, Constraint, Filter, Operand, OrderKey, RelatedTo, SubQuery};
+use crate::types::{ClassName, Operation};
+
+/// Refuses protected fields in the conditions and resolves sub-queries.
+///
+/// # Errors
+/// 119 for protected fields and denied classes; those of the classes' own rules.
+pub async fn authorize_filter(
+    ctx: &Ctx,
+    class: &ClassSnapshot,
+    protection: &Protection,
+    filter: &mut Filter,
+) -> Result<()> {
+    visit(ctx, class.name().clone(), protection, filter).await
+}
+
+/// # Errors
+/// 119 when a sort key is protected.
+pub fn authorize_order(class: &ClassName, protection: &Protection, order: &[OrderKey]) -> Result<()> {
+    for key in order {
+        if let OrderKey::Field { path, .. } = key {
+            let path = path.to_dotted();
+            if protection.forbids(&path) {
+                return Err(refused_sort(class, &path));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refused_key(class: &ClassName, path: &str) -> Error {
+    Error::forbidden(format!("This user is not allowed to query {path} on class {class}"))
+}
+
+fn refused_sort(class: &ClassName, path: &str) -> Error {
+    Error::forbidden(format!("This user is not allowed to sort by {path} on class {class}"))
+}
+
+type Visit<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// Depth is bounded by the parser's limits.
+fn visit<'a>(
+    ctx: &'a Ctx,
+    class: ClassName,
+    protection: &'a Protection,
+    filter: &'a mut Filter,
+) -> Visit<'a> {
+    Box::pin(async move {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                for part in parts {
+                    visit(ctx, class.clone(), protection, part).await?;
+                }
+            }
+            Filter::Field { path, constraints } => {
+                let dotted = path.to_dotted();
+                if protection.forbids(&dotted) {
+                    return Err(refused_key(&class, &dotted));
+                }
+                for constraint in constraints {
+                    match constraint {
+                        Constraint::InQuery(sub)
+                        | Constraint::NotInQuery(sub)
+                        | Constraint::Select(sub)
+                        | Constraint::DontSelect(sub) => authorize_sub_query(ctx, sub).await?,
+                        _ => {}
+                    }
+                }
+            }
+            Filter::RelatedTo(related) => authorize_related(ctx, related).await?,
+        }
+        Ok(())
+    })
+}
+
+async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
+    if let Some(key) = sub.redirect_class_name_for_key.take()
+        && let Some(class) = ctx.services.classes.admit(&sub.class).await?
+        && let Some(target) = class.schema.target_class(&key)
+    {
+        sub.class = target.clone();
+    }
+    enforce(ctx, &sub.class, Verb::Find)?;
+    let snapshot = ctx.services.classes.admit(&sub.class).await?;
+    check_class_exists(ctx, &sub.class, snapshot.as_deref())?;
+    let Some(snapshot) = snapshot else {
+        sub.access = Access { schema: None, readers: ctx.auth.acl_ids(), denied: true };
+        return Ok(());
+    };
+    if let Some(limit) = ctx.config().request_complexity.subquery_limit
+        && !ctx.auth.is_unrestricted()
+    {
+        let limit = u64::from(limit);
+        sub.limit = Some(sub.limit.map_or(limit, |asked| asked.min(limit)));
+    }
+    let protection = Protection::of(ctx, &snapshot, sub.filter.exact_id());
+    visit(ctx, sub.class.clone(), &protection, &mut sub.filter).await?;
+    authorize_order(&sub.class, &protection, &sub.order)?;
+    let mut denied = false;
+    if let Some(key) = &sub.key {
+        // A key the caller may not read selects nothing.
+        let hidden_auth_data =
+            snapshot.name().is_user() && key.root == "authData" && !ctx.auth.is_unrestricted();
+        let may_vary =
+            protection.needed_columns().next().is_some() && hides_in_some_row(&snapshot, &key.root);
+        denied = protection.forbids(&key.to_dotted()) || hidden_auth_data || may_vary;
+    }
+    let filter = std::mem::replace(&mut sub.filter, Filter::all());
+    sub.filter = match restrict_rows(ctx, &snapshot, filter)? {
+        Some(filter) => filter,
+        None => {
+            denied = true;
+            Filter::all()
+        }
+    };
+    sub.access = Access { schema: Some(snapshot.schema.clone()), readers: ctx.auth.acl_ids(), denied };
+    Ok(())
+}
+
+fn hides_in_some_row(class: &ClassSnapshot, field: &str) -> bool {
+    class.protected_fields.values().any(|fields| fields.iter().any(|hidden| hidden == field))
+}
+
+/// The rules that decide which rows of a class a read may see besides ACLs: own sessions only, class
+/// permission for find or get, pointer permissions. `None`: no rows.
+///
+/// # Errors
+/// 119 and 101 of class permissions, 209 for sessions without a user.
+pub fn restrict_rows(ctx: &Ctx, class: &ClassSnapshot, filter: Filter) -> Result<Option<Filter>> {
+    let op = if filter.exact_id().is_some() { Operation::Get } else { Operation::Find };
+    restrict_rows_for(ctx, class, filter, op)
+}
+
+/// As [`restrict_rows`], for an operation the caller knows.
+///
+/// # Errors
+/// As [`restrict_rows`].
+pub fn restrict_rows_for(
+    ctx: &Ctx,
+    class: &ClassSnapshot,
+    filter: Filter,
+    op: Operation,
+) -> Result<Option<Filter>> {
+    clp::check(&ctx.auth, class, op, Action::Read)?;
+    let rows = match clp::pointer_restriction(&ctx.auth, class, op)? {
+        RowRestriction::All => filter,
+        RowRestriction::Rows(rows) => filter.and(rows),
+        RowRestriction::None if op == Operation::Get => return Err(Error::object_not_found()),
+        RowRestriction::None => return Ok(None),
+    };
+    own_sessions(ctx, class.name(), rows).map(Some)
+}
+
+/// Clients see their own sessions only.
+///
+/// # Errors
+/// 209 without a user.
+pub fn own_sessions(ctx: &Ctx, class: &ClassName, filter: Filter) -> Result<Filter> {
+    if !class.is_session() || ctx.auth.is_unrestricted() {
+        return Ok(filter);
+    }
+    let user = ctx.auth.user_id().ok_or_else(Error::invalid_session_token)?;
+    let pointer = Operand::Pointer { class: ClassName::known("_User"), id: user.to_owned() };
+    Ok(filter.and(Filter::eq("user", pointer)))
+}
+
+async fn authorize_related(ctx: &Ctx, related: &mut RelatedTo) -> Result<()> {
+    let denied = Access { schema: None, readers: ctx.auth.acl_ids(), denied: true };
+    let Some(owner) = ctx.services.classes.admit(&related.owner_class).await? else {
+        related.access = denied;
+        return Ok(());
+    };
+    let protection = Protection::of(ctx, &owner, Some(&related.owner_id));
+    if protection.forbids(&related.key) {
+        return Err(refused_key(owner.name(), &related.key));
+    }
+    // Whoever may not get the owner sees no members, and is not told why.
+    let may_get = enforce(ctx, owner.name(), Verb::Get)
+        .and_then(|()| clp::check(&ctx.auth, &owner, Operation::Get, Action::Read));
+    let rows = match may_get {
+        Ok(()) => clp::pointer_restriction(&ctx.auth, &owner, Operation::Get)?,
+        Err(error) if error.is(ErrorCode::OPERATION_FORBIDDEN) || error.is(ErrorCode::OBJECT_NOT_FOUND) => {
+            RowRestriction::None
+        }
+        Err(error) => return Err(error),
+    };
+    related.access = match rows {
+        RowRestriction::All => {
+            Access { schema: Some(owner.schema.clone()), readers: ctx.auth.acl_ids(), denied: false }
+        }
+        RowRestriction::None => denied,
+        // Owner rows that a pointer field gives: one look at the owner decides.
+        RowRestriction::Rows(rows) => {
+            if owner_is_readable(ctx, &owner, related, rows).await? {
+                Access { schema: Some(owner.schema.clone()), readers: ctx.auth.acl_ids(), denied: false }
+            } else {
+                denied
+            }
+        }
+    };
+    Ok(())
+}
+
+async fn owner_is_readable(
+    ctx: &Ctx,
+    owner: &Arc<ClassSnapshot>,
+    related: &RelatedTo,
+    rows: Filter,
+) -> Result<bool> {
+    let by_id = Filter::eq("objectId", Operand::Text(related.owner_id.clone()));
+    let mut spec = crate::types::query::FindSpec::new(by_id.and(rows)).limit(1);
+    spec.readers = ctx.auth.acl_ids();
+    let found = crate::on_session!(ctx, |session| session.count(&owner.schema, &spec))?;
+    Ok(found > 0)
+}

@@ -5,9 +5,13 @@
 pub mod regex;
 pub mod term;
 
+pub mod request;
+
 use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use request::{FindRequest, IncludeTree};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName, ObjectId};
