@@ -46,24 +46,28 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.option.is_empty() {
-            return write!(f, "{} {}", sentence(&self.message), self.remedy);
+        let mut line = String::new();
+        if !self.option.is_empty() {
+            line = format!("{}: ", self.option);
         }
-        write!(f, "{}: {}", self.option, sentence(&self.message))?;
-        match &self.value {
-            Some(value) => write!(f, " It is {value}.")?,
-            None => write!(f, " It is not set.")?,
+        line.push_str(&self.message);
+        if !line.ends_with(['.', '!']) {
+            line.push('.');
         }
-        write!(f, " {}", self.remedy)
+        if !self.option.is_empty() {
+            match &self.value {
+                Some(value) => line.push_str(&format!(" It is {value}.")),
+                None => line.push_str(" It is not set."),
+            }
+        }
+        line.push(' ');
+        line.push_str(&self.remedy);
+        // Names, values and messages of the system come from outside and may contain line breaks.
+        f.write_str(&line.replace(['\n', '\r'], " "))
     }
 }
 
 impl std::error::Error for ConfigError {}
-
-fn sentence(message: &str) -> String {
-    let line = message.replace(['\n', '\r'], " ");
-    if line.ends_with(['.', '!']) { line } else { format!("{line}.") }
-}
 
 /// The value for a message: JSON, shortened, never a secret or something that contains one.
 pub(super) fn shown(path: &str, value: &Value) -> String {

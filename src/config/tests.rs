@@ -317,3 +317,31 @@ fn two_configurations_are_independent() {
     assert_eq!((one.app_id.as_str(), one.http.port), ("one", 1));
     assert_eq!((two.app_id.as_str(), two.http.port), ("two", 2));
 }
+
+#[test]
+fn odd_values_are_refused_in_one_line_or_accepted() {
+    let odd = [json!(-1.5), json!("("), json!(true), json!({"a\nb": null}), json!([null]), json!(1e300)];
+    let try_one = |options: Value| {
+        let mut all = json!({"appId": "a", "masterKey": "m"});
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        if let Err(error) = AppConfig::from_json(all) {
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    };
+    for option in table::options() {
+        for value in &odd {
+            try_one(json!({(option.name): value}));
+        }
+        for key in option.group.iter().flat_map(|group| group.options) {
+            for value in &odd[..2] {
+                try_one(json!({(option.name): {(key.name): value}}));
+            }
+        }
+    }
+}
+
+#[test]
+fn configurations_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<AppConfig>();
+}
