@@ -1,1 +1,269 @@
+//! Holds the source to `docs/ARCHITECTURE.md`: dependencies point downwards only, files stay small,
+//! nothing names the machine it was written on.
 
+#[path = "support/paths.rs"]
+mod paths;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use paths::{Code, tokens};
+
+/// Each module of `src/` and what it may name. A module that is not listed here has no place yet:
+/// decide on one. `server` composes, so it may name everything.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("types", &["error"]),
+    ("config", &["types", "error"]),
+    ("storage", BASE),
+    ("cloud", BASE),
+    ("auth", BASE),
+    ("files", BASE),
+    ("mail", BASE),
+    ("push", BASE),
+    ("cache", BASE),
+    ("pubsub", BASE),
+    ("operations", TRAITS),
+    ("actors", &join(&["operations"], TRAITS)),
+    ("app", &join(&["operations", "actors"], TRAITS)),
+    ("http", &join(&["operations", "actors", "app"], TRAITS)),
+    // Other front doors share the first one's context.
+    ("graphql", &join(&["operations", "actors", "app", "http"], TRAITS)),
+    ("pages", &join(&["operations", "actors", "app", "http"], TRAITS)),
+    ("main", &["server", "config", "error"]),
+];
+
+const BASE: &[&str] = &["config", "types", "error"];
+const TRAITS: &[&str] =
+    &["storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "config", "types", "error"];
+
+/// Pads with repetitions of the first, so that the lengths need no counting.
+const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 16] {
+    let mut all = [own[0]; 16];
+    let mut i = 0;
+    while i < A {
+        all[i] = own[i];
+        i += 1;
+    }
+    while i < A + below.len() {
+        all[i] = below[i - A];
+        i += 1;
+    }
+    all
+}
+
+/// Paths that only these modules may name, apart from whoever owns them.
+const OWNED: &[(&[&str], &str)] = &[(&["storage", "postgres"], "server"), (&["storage", "mongo"], "server")];
+
+/// Modules that know nothing of HTTP and actors, and so never name their crates.
+const WITHOUT_ACTIX: &[&str] = &["types", "config", "storage", "operations"];
+
+const MAX_LINES: usize = 700;
+
+/// Names of this kind of machine, and of what is not part of the repository.
+const FOREIGN: &[&str] = &[
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+    concat!("/home", "/"),
+    concat!("../sha", "red"),
+    concat!("registry.npm", "js.org"),
+    concat!("static.crates", ".io"),
+    concat!("pypi", ".org"),
+    concat!("deb.deb", "ian.org"),
+];
+
+/// Everything wrong with the dependencies of one source file.
+fn wrong_paths(file: &str, source: &str) -> Vec<String> {
+    let code = Code::new(file, source);
+    if code.module == "server" || code.module == "lib" {
+        return Vec::new();
+    }
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == code.module) else {
+        return vec![format!("{file}: module `{}` has no place in the layers", code.module)];
+    };
+    let known = |name: &str| name == "server" || LAYERS.iter().any(|(layer, _)| *layer == name);
+    let mut wrong = Vec::new();
+    for (line, path) in &code.paths {
+        let Some(target) = path.first() else { continue };
+        if target != &code.module && known(target) && !allowed.contains(&target.as_str()) {
+            wrong.push(format!("{file}:{line}: `{}` may not name `{target}`", code.module));
+        }
+        for (owned, owner) in OWNED {
+            let names_it = path.len() >= owned.len() && path.iter().zip(*owned).all(|(a, b)| a == b);
+            let inside = file.starts_with(&format!("src/{}", owned.join("/")));
+            if names_it && !inside && code.module != *owner {
+                wrong.push(format!("{file}:{line}: only `{owner}` may name `{}`", owned.join("::")));
+            }
+        }
+    }
+    if WITHOUT_ACTIX.contains(&code.module.as_str()) {
+        for (line, token) in tokens(source) {
+            if token.starts_with("actix") {
+                wrong.push(format!("{file}:{line}: `{}` may not name `{token}`", code.module));
+            }
+        }
+    }
+    wrong
+}
+
+/// What no file may hold, whatever its language.
+fn foreign_words(file: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        for word in FOREIGN.iter().filter(|word| line.contains(*word)) {
+            wrong.push(format!("{file}:{}: names `{word}`", number + 1));
+        }
+    }
+    wrong
+}
+
+fn has_unsafe_code(source: &str) -> bool {
+    tokens(source).iter().any(|(_, token)| token == "unsafe")
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Text files below `dir`: path from the repository's root, content.
+fn files(dir: &str, found: &mut Vec<(String, String)>) {
+    let Ok(entries) = fs::read_dir(root().join(dir)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if dir == "." { name.clone() } else { format!("{dir}/{name}") };
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir()
+            && !["node_modules", "target", ".git", ".venv", ".test-env", "data"].contains(&&*name)
+        {
+            files(&path, found);
+        } else if kind.is_file()
+            && let Ok(text) = fs::read_to_string(entry.path())
+        {
+            found.push((path, text));
+        }
+    }
+}
+
+fn rust_files(dirs: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for dir in dirs {
+        files(dir, &mut found);
+    }
+    found.retain(|(path, _)| Path::new(path).extension().is_some_and(|extension| extension == "rs"));
+    assert!(!found.is_empty());
+    found
+}
+
+fn nothing(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn dependencies_point_downwards() {
+    nothing(rust_files(&["src"]).iter().flat_map(|(file, source)| wrong_paths(file, source)).collect());
+}
+
+#[test]
+fn files_are_small() {
+    let long = rust_files(&["src", "tests", "bench"]).into_iter().filter_map(|(file, source)| {
+        let lines = source.lines().count();
+        (lines > MAX_LINES).then(|| format!("{file}: {lines} lines, at most {MAX_LINES}"))
+    });
+    nothing(long.collect());
+}
+
+#[test]
+fn no_file_names_a_foreign_place() {
+    let mut found = Vec::new();
+    files(".", &mut found);
+    found.retain(|(path, _)| {
+        path != "Cargo.lock"
+            && path != "package-lock.json"
+            && (!path.starts_with('.') || path.starts_with(".ci/"))
+    });
+    assert!(found.iter().any(|(path, _)| path == "scripts/test.sh"));
+    nothing(found.iter().flat_map(|(file, text)| foreign_words(file, text)).collect());
+}
+
+#[test]
+fn no_code_is_unsafe() {
+    let files = rust_files(&["src", "tests", "bench"]);
+    nothing(files.into_iter().filter(|(_, source)| has_unsafe_code(source)).map(|(file, _)| file).collect());
+}
+
+mod the_checker {
+    use super::*;
+
+    #[track_caller]
+    fn refuses(file: &str, source: &str, complaint: &str) {
+        let wrong = wrong_paths(file, source);
+        assert!(wrong.iter().any(|text| text.contains(complaint)), "{wrong:?}");
+    }
+
+    #[track_caller]
+    fn accepts(file: &str, source: &str) {
+        assert_eq!(wrong_paths(file, source), Vec::<String>::new());
+    }
+
+    #[test]
+    fn sees_every_way_to_name_a_module() {
+        refuses("src/types/a.rs", "use crate::http::X;", "src/types/a.rs:1: `types` may not name `http`");
+        refuses(
+            "src/types/a.rs",
+            "fn f() {\n crate::actors::go() }",
+            "a.rs:2: `types` may not name `actors`",
+        );
+        refuses("src/types/a.rs", "use crate::{error::E, http::{self, X}};", "may not name `http`");
+        refuses("src/types/a.rs", "use super::super::http;", "may not name `http`");
+        refuses("src/types/mod.rs", "pub(crate) use super::http as h;", "may not name `http`");
+        refuses("src/operations/read/a.rs", "use super::super::super::http::X;", "may not name `http`");
+        refuses("src/types/a.rs", "mod tests { use super::super::super::http; }", "may not name `http`");
+        refuses("src/main.rs", "use parsimony::storage::X;", "may not name `storage`");
+        refuses("src/http/a.rs", "type T = Vec<crate::server::X>;", "may not name `server`");
+        refuses("src/auth/a.rs", "use crate::storage::Row;", "`auth` may not name `storage`");
+    }
+
+    #[test]
+    fn knows_what_is_allowed() {
+        accepts("src/http/a.rs", "use crate::{actors::A, operations::{B, c::D}, app::App, error::E};");
+        accepts("src/pages/a.rs", "use crate::http::request::RequestContext;");
+        accepts("src/server.rs", "use crate::storage::postgres::Adapter; use actix_web::App;");
+        accepts("src/storage/postgres/a.rs", "use crate::storage::postgres::sql; use super::super::Row;");
+        accepts("src/types/mod.rs", "mod tests { use super::http; }");
+        accepts("src/types/a.rs", "use crate::error::Result; use super::http_date; use crate::types::X;");
+        accepts("src/main.rs", "use parsimony::{config, server};");
+    }
+
+    #[test]
+    fn is_not_misled_by_text() {
+        accepts("src/types/a.rs", "//! See [`crate::http`].\n/* crate::http /* x */ crate::http */");
+        accepts("src/types/a.rs", r##"const A: &str = "crate::http"; const B: &str = r#"x" crate::http"#;"##);
+        accepts("src/types/a.rs", "fn f<'a>(x: &'a str) -> char { '\"' } const C: char = '\\'';");
+        refuses("src/types/a.rs", "const C: char = '\"'; use crate::http;", "may not name `http`");
+        refuses("src/types/a.rs", "const B: &[u8] = b\"\\\"\"; use crate::http;", "may not name `http`");
+    }
+
+    #[test]
+    fn guards_adapters_and_actix() {
+        refuses(
+            "src/operations/a.rs",
+            "use crate::storage::postgres::Pool;",
+            "only `server` may name `storage::postgres`",
+        );
+        refuses(
+            "src/http/a.rs",
+            "use crate::storage::{mongo, Row};",
+            "only `server` may name `storage::mongo`",
+        );
+        refuses("src/storage/mod.rs", "use crate::storage::postgres::Pool;", "only `server` may name");
+        refuses("src/operations/a.rs", "use actix_web::web;", "`operations` may not name `actix_web`");
+        refuses("src/newcomer/a.rs", "", "module `newcomer` has no place");
+    }
+
+    #[test]
+    fn finds_foreign_words_and_unsafe_code() {
+        assert_eq!(foreign_words("a", &format!("x\n{}y", FOREIGN[0])).len(), 1);
+        assert!(has_unsafe_code("fn f() { unsafe { g() } }"));
+        assert!(!has_unsafe_code("// unsafe\nconst A: &str = \"unsafe\"; fn unsafe_to_cache() {}"));
+    }
+}
