@@ -1,0 +1,166 @@
+//! Reading bodies: size limits while reading, character sets, and the JSON rules of the front.
+
+use std::borrow::Cow;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::query_string;
+use crate::error::{Error, Result};
+use crate::types::Object;
+
+/// Form bodies are limited like Express limits them, whatever `maxUploadSize` says.
+const FORM_LIMIT: u64 = 100 * 1024;
+
+/// What the body was, as the routes see it.
+#[derive(Debug)]
+pub enum Body {
+    /// JSON or a form; of an array, its elements by index.
+    Object(Object),
+    /// `multipart/form-data`, unparsed, with its content type.
+    Multipart { content_type: String, bytes: Bytes },
+}
+
+/// Reads and parses. `limit` is in bytes.
+///
+/// # Errors
+/// 413 `request entity too large`, 415 for encodings nobody asked for, 400 for what is not JSON; none
+/// has a code.
+pub async fn read(headers: &HeaderMap, payload: Payload, limit: u64) -> Result<Body> {
+    let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let form = essence == "application/x-www-form-urlencoded";
+    let bytes = collect(headers, payload, if form { FORM_LIMIT } else { limit }).await?;
+    if essence == "multipart/form-data" {
+        return Ok(Body::Multipart { content_type: content_type.to_owned(), bytes });
+    }
+    if bytes.is_empty() {
+        return Ok(Body::Object(Object::new()));
+    }
+    check_encoding(headers, content_type)?;
+    // Invalid UTF-8 becomes U+FFFD, which is what Node makes of it.
+    let text = String::from_utf8_lossy(&bytes);
+    if form {
+        return Ok(Body::Object(query_string::parse_flat(&text)));
+    }
+    parse_json(&text).map(Body::Object)
+}
+
+/// All bytes of the body, refused as soon as they are too many.
+///
+/// # Errors
+/// 413, also when the announced length is too long; 400 when the client breaks off.
+pub async fn collect(headers: &HeaderMap, mut payload: Payload, limit: u64) -> Result<Bytes> {
+    let too_large = || Error::http(413, "request entity too large");
+    let announced = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    if announced == Some(0) {
+        return Ok(Bytes::new());
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::http(400, "request aborted"))?;
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(too_large());
+        }
+        if bytes.is_empty() {
+            bytes.reserve(announced.map_or(chunk.len(), |length| length.min(limit) as usize));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+fn check_encoding(headers: &HeaderMap, content_type: &str) -> Result<()> {
+    if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
+        && !encoding.eq_ignore_ascii_case("identity")
+    {
+        let encoding = encoding.to_ascii_lowercase();
+        return Err(Error::http(415, format!("unsupported content encoding \"{encoding}\"")));
+    }
+    let charset = content_type
+        .split(';')
+        .skip(1)
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, value)| value.trim().trim_matches('"').to_ascii_uppercase());
+    match charset {
+        Some(charset) if charset != "UTF-8" && charset != "UTF8" => {
+            Err(Error::http(415, format!("unsupported charset \"{charset}\"")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Only objects and arrays count as JSON here. Nesting is limited by the parser, which counts it.
+///
+/// # Errors
+/// 400 without a code.
+pub fn parse_json(text: &str) -> Result<Object> {
+    match text.trim_start_matches([' ', '\t', '\n', '\r']).chars().next() {
+        Some('{' | '[') => {}
+        Some(first) => {
+            let shown: Cow<'_, str> =
+                if text.chars().count() <= 40 { text.into() } else { "...".into() };
+            return Err(Error::http(400, format!("Unexpected token '{first}', \"{shown}\" is not valid JSON")));
+        }
+        None => return Err(Error::http(400, "Unexpected end of JSON input")),
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(Value::Array(list)) => {
+            Ok(list.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect())
+        }
+        Ok(_) => Ok(Object::new()),
+        Err(error) => Err(Error::http(400, json_error(&error))),
+    }
+}
+
+/// In the words of JavaScript engines where there is a counterpart.
+fn json_error(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "Unexpected end of JSON input".to_owned();
+    }
+    let message = error.to_string();
+    if message.starts_with("recursion limit exceeded") {
+        return "JSON is nested too deeply".to_owned();
+    }
+    format!("Invalid JSON: {message}")
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> String {
+        let error = parse_json(text).expect_err("refused");
+        assert_eq!(error.status(), 400);
+        error.public_message(true).to_owned()
+    }
+
+    #[test]
+    fn only_objects_and_arrays() {
+        assert_eq!(message("\"abc\""), "Unexpected token '\"', \"\"abc\"\" is not valid JSON");
+        assert_eq!(message("   "), "Unexpected end of JSON input");
+        assert_eq!(message("{\"a\":"), "Unexpected end of JSON input");
+        assert!(message("{\"a\": NaN}").starts_with("Invalid JSON"));
+        assert_eq!(parse_json("[1,2]").expect("an array").len(), 2);
+    }
+
+    #[test]
+    fn deep_json_is_refused_without_recursion_trouble() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(message(&deep), "JSON is nested too deeply");
+        let unclosed = "[".repeat(1_000_000);
+        assert_eq!(message(&unclosed), "JSON is nested too deeply");
+    }
+}
