@@ -1,0 +1,244 @@
+//! Who asks: application, key, session token and context, from headers, Basic authorization or the
+//! JavaScript SDK's body form. Nothing else may decide who somebody is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::app::{App, AppRegistry};
+use crate::config::{IpRules, Secret};
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::Credentials;
+use crate::types::Object;
+
+/// What headers and body said; texts are not checked against anything but the list of applications.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    pub app_id: Option<String>,
+    pub session_token: Option<String>,
+    pub master_key: Option<String>,
+    pub maintenance_key: Option<String>,
+    pub installation_id: Option<String>,
+    client_key: Option<String>,
+    javascript_key: Option<String>,
+    dot_net_key: Option<String>,
+    rest_api_key: Option<String>,
+    pub context: Object,
+    /// `_ContentType` of the body form.
+    pub content_type: Option<String>,
+}
+
+impl Claims {
+    /// Everything but the context, which is looked at later in the pipeline.
+    pub fn from_headers(headers: &HeaderMap, registry: &AppRegistry) -> Self {
+        let text = |name: &str| header_text(headers, name);
+        let mut claims = Self {
+            app_id: text("x-parse-application-id"),
+            session_token: text("x-parse-session-token"),
+            master_key: text("x-parse-master-key"),
+            maintenance_key: text("x-parse-maintenance-key"),
+            installation_id: text("x-parse-installation-id"),
+            client_key: text("x-parse-client-key"),
+            javascript_key: text("x-parse-javascript-key"),
+            dot_net_key: text("x-parse-windows-key"),
+            rest_api_key: text("x-parse-rest-api-key"),
+            context: Object::new(),
+            content_type: None,
+        };
+        if let Some(authorization) = text("authorization") {
+            claims.add_basic(&authorization, registry);
+        }
+        claims
+    }
+
+    /// # Errors
+    /// 107 `Invalid object for context.`
+    pub fn read_context(&mut self, headers: &HeaderMap) -> Result<()> {
+        if let Some(json) = header_text(headers, "x-parse-cloud-context") {
+            self.context = context_of(&Value::String(json))?;
+        }
+        Ok(())
+    }
+
+    /// `Basic base64(appId:key)`; counts only when that application exists.
+    fn add_basic(&mut self, authorization: &str, registry: &AppRegistry) {
+        let Some((scheme, encoded)) = authorization.split_once(' ') else { return };
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return;
+        }
+        let Ok(bytes) = STANDARD.decode(encoded.trim()) else { return };
+        let Ok(text) = String::from_utf8(bytes) else { return };
+        let Some((app_id, key)) = text.split_once(':').filter(|(_, key)| !key.contains(':')) else { return };
+        if registry.get(app_id).is_none() {
+            return;
+        }
+        self.app_id = Some(app_id.to_owned());
+        match key.strip_prefix("javascript-key=") {
+            Some(key) if !key.is_empty() => self.javascript_key = Some(key.to_owned()),
+            Some(_) => {}
+            None if !key.is_empty() => self.master_key = Some(key.to_owned()),
+            None => {}
+        }
+    }
+
+    /// Takes the `_…` keys out of the body when the headers named no application that exists.
+    ///
+    /// # Errors
+    /// 403 `unauthorized`, 107 `Invalid object for context.`
+    pub async fn complete_from_body(&mut self, body: &mut Object, registry: &AppRegistry) -> Result<()> {
+        body.shift_remove("_noBody");
+        if self.app_id.as_deref().is_some_and(|id| registry.get(id).is_some()) {
+            return Ok(());
+        }
+        body.shift_remove("_RevocableSession");
+        let app = body.get("_ApplicationId").and_then(Value::as_str).and_then(|id| registry.get(id));
+        let app = app.ok_or_else(Error::unauthorized)?;
+        if let Some(key) = &self.master_key
+            && !app.is_master_key(key).await?
+        {
+            return Err(Error::unauthorized());
+        }
+        self.app_id = Some(app.id.clone());
+        self.javascript_key = match body.shift_remove("_JavaScriptKey") {
+            Some(Value::String(key)) => Some(key),
+            _ => None,
+        };
+        body.shift_remove("_ApplicationId");
+        body.shift_remove("_ClientVersion");
+        for (key, target) in [
+            ("_InstallationId", &mut self.installation_id),
+            ("_SessionToken", &mut self.session_token),
+            ("_MasterKey", &mut self.master_key),
+            ("_ContentType", &mut self.content_type),
+        ] {
+            if let Some(text) = take_text(body, key)? {
+                *target = Some(text);
+            }
+        }
+        if let Some(context) = body.get("_context").filter(|context| is_truthy(context)) {
+            self.context = context_of(context)?;
+            body.shift_remove("_context");
+        }
+        Ok(())
+    }
+
+    /// Which key was shown; the addresses it is accepted from are checked here.
+    ///
+    /// # Errors
+    /// 403 for a right key from a wrong address.
+    pub async fn privileged(&self, app: &App, ip: IpAddr) -> Result<Option<Credentials>> {
+        let keys = &app.config().keys;
+        let accept = |credentials, rules: &IpRules, option: &str| {
+            if rules.contains(ip) {
+                return Ok(Some(credentials));
+            }
+            tracing::error!(
+                %ip,
+                "Request using {credentials:?} key rejected as the request IP address '{ip}' is not set in Parse Server option '{option}'."
+            );
+            Err(Error::unauthorized())
+        };
+        if matches(self.maintenance_key.as_ref(), keys.maintenance_key.as_ref()) {
+            return accept(Credentials::Maintenance, &keys.maintenance_key_ips, "maintenanceKeyIps");
+        }
+        let Some(master_key) = &self.master_key else { return Ok(None) };
+        if app.is_master_key(master_key).await? {
+            return accept(Credentials::Master, &keys.master_key_ips, "masterKeyIps");
+        }
+        if matches(Some(master_key), keys.read_only_master_key.as_ref()) {
+            return accept(
+                Credentials::ReadOnlyMaster,
+                &keys.read_only_master_key_ips,
+                "readOnlyMasterKeyIps",
+            );
+        }
+        Ok(None)
+    }
+
+    /// # Errors
+    /// 403 when client keys are configured and none was shown.
+    pub fn check_client_key(&self, app: &App) -> Result<()> {
+        let keys = &app.config().keys;
+        let shown = [
+            (&self.client_key, &keys.client_key),
+            (&self.javascript_key, &keys.javascript_key),
+            (&self.dot_net_key, &keys.dot_net_key),
+            (&self.rest_api_key, &keys.rest_api_key),
+        ];
+        let one_matches = shown.iter().any(|(claimed, key)| matches(claimed.as_ref(), key.as_ref()));
+        if keys.client_key_required() && !one_matches {
+            return Err(Error::unauthorized());
+        }
+        Ok(())
+    }
+
+    /// The application, once headers and body were read.
+    ///
+    /// # Errors
+    /// 403 `unauthorized`.
+    pub fn app(&self, registry: &AppRegistry) -> Result<Arc<App>> {
+        let app = self.app_id.as_deref().and_then(|id| registry.get(id));
+        app.cloned().ok_or_else(Error::unauthorized)
+    }
+}
+
+/// `None` for an empty header, which counts as absent.
+pub fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    // Node reads header bytes as Latin-1.
+    let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+fn matches(claimed: Option<&String>, key: Option<&Secret<String>>) -> bool {
+    matches!((claimed, key), (Some(claimed), Some(key)) if !key.expose().is_empty() && key.matches(claimed))
+}
+
+/// An object, or the JSON text of one.
+fn context_of(value: &Value) -> Result<Object> {
+    let invalid = || Error::invalid_json("Invalid object for context.");
+    match value {
+        Value::Object(context) => Ok(context.clone()),
+        Value::String(json) => serde_json::from_str(json).map_err(|_| invalid()),
+        _ => Err(invalid()),
+    }
+}
+
+/// A text under `key`; values that JavaScript takes for false stay in the body.
+fn take_text(body: &mut Object, key: &str) -> Result<Option<String>> {
+    match body.get(key) {
+        Some(Value::String(text)) if !text.is_empty() => {}
+        Some(value) if is_truthy(value) => return Err(Error::unauthorized()),
+        _ => return Ok(None),
+    }
+    match body.shift_remove(key) {
+        Some(Value::String(text)) => Ok(Some(text)),
+        _ => Ok(None),
+    }
+}
+
+/// What JavaScript's `if` makes of a value.
+pub fn is_truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64().is_some_and(|number| number != 0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(_) | Value::Object(_) => true,
+    }
+}
+
+/// 400 of a request whose session could not be looked up: the code is absent, as parse-server has it.
+pub fn unknown_session_error(error: Error) -> Error {
+    match error {
+        Error::Parse { .. } | Error::Denied { .. } if !error.is(ErrorCode::INTERNAL_SERVER_ERROR) => error,
+        other => {
+            tracing::error!(error = %other, "error getting auth for sessionToken");
+            Error::http(400, "Unknown error")
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The pipeline of a request, in parse-server's order: CORS, keys, health, body, method override,
+//! credentials, state, allowed routes, session, route, error mapper.
+//!
+//! One catch-all service; everything behind [`crate::http::routes`] knows no actix.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::http::{Method as HttpMethod, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::FutureExt;
+use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
+
+use super::body::{self, Body};
+use super::credentials::{Claims, header_text, unknown_session_error};
+use super::request::{RestRequest, RestResponse, method_of};
+use super::{multipart, query_string, respond, routes};
+use crate::app::{App, AppRegistry, AppState};
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
+use crate::types::Object;
+
+/// What all workers share.
+pub struct Front {
+    pub registry: Arc<AppRegistry>,
+    /// Requests beyond this many at a time are refused at once (503).
+    admission: Arc<Semaphore>,
+    capacity: u32,
+    requests: AtomicU64,
+}
+
+impl Front {
+    pub fn new(registry: Arc<AppRegistry>, capacity: u32) -> Self {
+        let admission = Arc::new(Semaphore::new(capacity as usize));
+        Self { registry, admission, capacity, requests: AtomicU64::new(0) }
+    }
+
+    /// Waits until no request is under way; new ones are refused from now on.
+    pub async fn drained(&self) {
+        if let Ok(permits) = self.admission.acquire_many(self.capacity).await {
+            permits.forget();
+        }
+    }
+}
+
+/// The catch-all handler.
+pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Front>) -> HttpResponse {
+    let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
+        return respond::cannot_route(http.method().as_str(), http.path());
+    };
+    let Some(first) = apps.first() else {
+        return respond::cannot_route(http.method().as_str(), http.path());
+    };
+    let config = first.config().clone();
+    let mut response = if http.method() == HttpMethod::OPTIONS {
+        HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
+    } else {
+        let below = if below.starts_with("//") { &below[1..] } else { below };
+        let exchange = Exchange { http: &http, front: &front, apps: &apps, below };
+        let id = front.requests.fetch_add(1, Ordering::Relaxed);
+        let span = tracing::info_span!(
+            "request", id, method = %http.method(), path = below, class = tracing::field::Empty
+        );
+        match exchange.run(payload).instrument(span.clone()).await {
+            Ok(response) => response,
+            Err(error) => span.in_scope(|| respond::error(&error, config.http.sanitize_errors)),
+        }
+    };
+    respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
+    response
+}
+
+struct Exchange<'a> {
+    http: &'a HttpRequest,
+    front: &'a Front,
+    /// Those under this mount; never empty.
+    apps: &'a [&'a Arc<App>],
+    /// The path below the mount, still percent-encoded.
+    below: &'a str,
+}
+
+impl Exchange<'_> {
+    async fn run(&self, payload: web::Payload) -> Result<HttpResponse> {
+        let permit = self.front.admission.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::http(503, "The server is overloaded."))?;
+        let headers = self.http.headers();
+        let registry = &*self.front.registry;
+        let mut claims = Claims::from_headers(headers, registry);
+        // With one application under the mount its keys count before anything names it.
+        let named = claims.app_id.as_deref().and_then(|id| registry.get(id));
+        let early = named.or_else(|| self.apps.first().copied().filter(|_| self.apps.len() == 1));
+        let mut privileged = None;
+        if let Some(app) = early {
+            privileged = claims.privileged(app, self.client_address(app)).await?;
+        }
+        if self.below == "/health" || self.below.starts_with("/health/") {
+            return self.health(early, privileged);
+        }
+        let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
+        let (mut body, mut raw) = match body::read(headers, payload, limit).await? {
+            Body::Object(object) => (object, None),
+            Body::Multipart { content_type, bytes } => (Object::new(), Some((content_type, bytes))),
+        };
+        let method = self.overridden_method(&mut body);
+        claims.read_context(headers)?;
+        claims.complete_from_body(&mut body, registry).await?;
+        let app = claims.app(registry)?;
+        if app.state() != AppState::Ok {
+            let text = format!("Invalid server state: {}", app.state().as_str());
+            return Err(Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, text));
+        }
+        let ip = self.client_address(&app);
+        if privileged.is_none() {
+            privileged = claims.privileged(&app, ip).await?;
+        }
+        let path = self.below.split('?').next().unwrap_or(self.below);
+        if privileged.is_none() {
+            claims.check_client_key(&app)?;
+            if routes::is_exactly(path, "/login") {
+                claims.session_token = None;
+            }
+        }
+        routes::check_allowed(app.config(), privileged, &method, path)?;
+        let ctx = self.context(&app, claims, privileged, ip, &method, path).await?;
+        let Some(found) = method_of(&method).and_then(|method| routes::find(method, path)) else {
+            return Ok(respond::cannot_route(&method, self.http.path()));
+        };
+        let (route, params) = found?;
+        let mut request =
+            RestRequest { query: query_string::parse_nested(self.http.query_string()), body, params, ..RestRequest::default() };
+        if let Some((content_type, bytes)) = raw.take().filter(|_| route.takes_multipart) {
+            (request.body, request.uploads) = multipart::parse(&content_type, bytes)?;
+        }
+        if route.idempotent {
+            operations::idempotency::ensure(&ctx, path).await?;
+        }
+        let sanitize = app.config().http.sanitize_errors;
+        let response = self.guarded(route, ctx, request, permit).await?;
+        Ok(respond::answer(response, sanitize))
+    }
+
+    /// Runs the route. A panic fails this request alone; a write goes on although its client left.
+    async fn guarded(
+        &self,
+        route: &'static routes::Route,
+        ctx: Ctx,
+        request: RestRequest,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<RestResponse> {
+        let run = AssertUnwindSafe(routes::dispatch(route, ctx, request)).catch_unwind();
+        let outcome = if route.method == crate::cloud::Method::Get {
+            run.await
+        } else {
+            let task = async move {
+                let outcome = run.await;
+                drop(permit);
+                outcome
+            };
+            actix_web::rt::spawn(task.in_current_span()).await.map_err(Error::internal)?
+        };
+        outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
+    }
+
+    fn client_address(&self, app: &App) -> IpAddr {
+        let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let forwarded = header_text(self.http.headers(), "x-forwarded-for");
+        app.config().http.trust_proxy.client_address(peer, forwarded.as_deref())
+    }
+
+    fn health(&self, app: Option<&Arc<App>>, privileged: Option<Credentials>) -> Result<HttpResponse> {
+        if let Some(app) = app {
+            routes::check_allowed(app.config(), privileged, self.http.method().as_str(), self.below)?;
+        }
+        // Of several applications, the one that is furthest from serving.
+        let rank = |state: &AppState| match state {
+            AppState::Ok => 0,
+            AppState::Starting => 1,
+            AppState::Initialized => 2,
+            AppState::Error => 3,
+        };
+        let state = self.apps.iter().map(|app| app.state()).max_by_key(rank).unwrap_or(AppState::Error);
+        let mut response = RestResponse::value(json!({ "status": state.as_str() }));
+        if state != AppState::Ok {
+            response = response.with_status(503);
+        }
+        if state == AppState::Starting {
+            response = response.with_header("Retry-After", "1");
+        }
+        Ok(respond::answer(response, true))
+    }
+
+    /// `_method` of a POST, in capitals; the key never stays in the body.
+    fn overridden_method(&self, body: &mut Object) -> String {
+        let method = self.http.method().as_str();
+        if method != "POST" {
+            return method.to_owned();
+        }
+        match body.shift_remove("_method") {
+            Some(Value::String(name)) if !name.is_empty() => name.to_uppercase(),
+            _ => method.to_owned(),
+        }
+    }
+
+    async fn context(
+        &self,
+        app: &Arc<App>,
+        claims: Claims,
+        privileged: Option<Credentials>,
+        ip: IpAddr,
+        method: &str,
+        path: &str,
+    ) -> Result<Ctx> {
+        let services = app.services.clone();
+        let auth = match (privileged, claims.session_token.as_deref()) {
+            (Some(credentials), _) => Auth { credentials, principal: None },
+            (None, None) => Auth::anonymous(),
+            (None, Some(_)) if method == "GET" && routes::is_exactly(path, "/sessions/me") => Auth::anonymous(),
+            // Tokens from before revocable sessions are for this route's own look-up.
+            (None, Some(token))
+                if !token.starts_with("r:") && routes::is_exactly(path, "/upgradeToRevocableSession") =>
+            {
+                Auth::anonymous()
+            }
+            (None, Some(token)) => {
+                let principal = services.principals.authenticate(token).await.map_err(unknown_session_error)?;
+                Auth { credentials: Credentials::Client, principal: Some(principal) }
+            }
+        };
+        let info = RequestInfo {
+            ip: ip.to_string(),
+            installation_id: claims.installation_id,
+            headers: self.headers_for_cloud_code(app),
+            context: claims.context,
+            base_url: self.base_url(app).await?,
+            session_token: claims.session_token,
+            request_id: header_text(self.http.headers(), "x-parse-request-id"),
+        };
+        Ok(Ctx::new(services, auth, info))
+    }
+
+    /// All request headers; nothing when there is nobody to look at them.
+    fn headers_for_cloud_code(&self, app: &App) -> Map<String, Value> {
+        let registered = app.services.cloud.registrations();
+        let nobody = registered.function_names().next().is_none()
+            && registered.triggers().next().is_none()
+            && registered.job_names().next().is_none();
+        if nobody {
+            return Map::new();
+        }
+        let headers = self.http.headers();
+        let text = |name: &header::HeaderName| header_text(headers, name.as_str()).unwrap_or_default();
+        headers.keys().map(|name| (name.as_str().to_owned(), Value::String(text(name)))).collect()
+    }
+
+    /// publicServerURL, else the mount as the request saw it.
+    async fn base_url(&self, app: &App) -> Result<String> {
+        if let Some(url) = app.public_server_url().await? {
+            return Ok(url);
+        }
+        let http = &app.config().http;
+        let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let headers = self.http.headers();
+        let trusted = http.trust_proxy.trusts_peer(peer);
+        let forwarded = |name: &str| {
+            let list = header_text(headers, name).filter(|_| trusted)?;
+            list.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
+        };
+        let scheme = forwarded("x-forwarded-proto").unwrap_or_else(|| "http".to_owned());
+        let host = forwarded("x-forwarded-host").or_else(|| header_text(headers, "host"));
+        let host = host.or_else(|| self.http.uri().host().map(str::to_owned)).unwrap_or_default();
+        Ok(format!("{scheme}://{host}{}", http.mount_path))
+    }
+}

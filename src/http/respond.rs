@@ -1,0 +1,111 @@
+//! From answers and errors to HTTP: the one place where status, headers and bodies are written.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::request::RestResponse;
+use crate::config::HttpConfig;
+use crate::error::{Error, ErrorCode};
+
+pub const JSON: &str = "application/json; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const ALLOWED_HEADERS: &str = "X-Parse-Master-Key, X-Parse-REST-API-Key, X-Parse-Javascript-Key, X-Parse-Application-Id, X-Parse-Client-Version, X-Parse-Session-Token, X-Requested-With, X-Parse-Revocable-Session, X-Parse-Request-Id, Content-Type, Pragma, Cache-Control";
+
+/// # Panics
+/// Never: a body that cannot be written becomes an error answer.
+pub fn answer(response: RestResponse, sanitize: bool) -> HttpResponse {
+    let RestResponse { status, body, location, headers } = response;
+    let bytes = match body.into_bytes() {
+        Ok(bytes) => bytes,
+        Err(encoding) => return error(&encoding, sanitize),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    builder.content_type(JSON);
+    if let Some(location) = location {
+        builder.insert_header(("Location", location));
+    }
+    for (name, value) in headers {
+        builder.insert_header((name, value));
+    }
+    builder.body(bytes)
+}
+
+/// The body that parse-server's `handleParseErrors` writes. Logs the source, once.
+pub fn error(error: &Error, sanitize: bool) -> HttpResponse {
+    log(error);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    builder.content_type(JSON);
+    if let Error::RateLimited { limit, reset_epoch_s, retry_after_s, .. } = error {
+        builder.insert_header(("X-RateLimit-Limit", limit.to_string()));
+        builder.insert_header(("X-RateLimit-Remaining", "0"));
+        builder.insert_header(("X-RateLimit-Reset", reset_epoch_s.to_string()));
+        builder.insert_header(("Retry-After", retry_after_s.to_string()));
+    }
+    if error.status() == 503 {
+        builder.insert_header(("Retry-After", "1"));
+    }
+    builder.body(error.body(sanitize).to_string())
+}
+
+fn log(error: &Error) {
+    match error {
+        Error::Internal(_) | Error::Database(_) => tracing::error!(%error, "Uncaught internal server error."),
+        Error::Denied { .. } => tracing::error!(%error, "Sanitized error: {error}"),
+        Error::Parse { code, .. } if *code == ErrorCode::USERNAME_TAKEN => {
+            tracing::info!(%error, "Parse error: {error}");
+        }
+        _ => tracing::info!(%error, "Parse error: {error}"),
+    }
+}
+
+/// Express' page for a route that does not exist.
+pub fn cannot_route(method: &str, path: &str) -> HttpResponse {
+    let path = path.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n<body>\n<pre>Cannot {method} {path}</pre>\n</body>\n</html>\n"
+    );
+    HttpResponse::NotFound()
+        .content_type(HTML)
+        .insert_header(("Content-Security-Policy", "default-src 'none'"))
+        .insert_header(("X-Content-Type-Options", "nosniff"))
+        .body(page)
+}
+
+/// The CORS headers that every answer below the mount carries.
+pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option<&HeaderValue>) {
+    let listed = origin.filter(|origin| config.allow_origin.iter().any(|known| known.as_bytes() == origin.as_bytes()));
+    let allowed = match (listed, config.allow_origin.first()) {
+        (Some(origin), _) => Some(origin.clone()),
+        (None, Some(first)) => HeaderValue::from_str(first).ok(),
+        (None, None) => Some(HeaderValue::from_static("*")),
+    };
+    let headers = response.headers_mut();
+    if let Some(allowed) = allowed {
+        set(headers, "access-control-allow-origin", allowed);
+    }
+    set(
+        headers,
+        "access-control-allow-methods",
+        HeaderValue::from_static("GET,PUT,POST,DELETE,OPTIONS"),
+    );
+    let allow_headers = if config.allow_headers.is_empty() {
+        Some(HeaderValue::from_static(ALLOWED_HEADERS))
+    } else {
+        HeaderValue::from_str(&format!("{ALLOWED_HEADERS}, {}", config.allow_headers.join(", "))).ok()
+    };
+    if let Some(allow_headers) = allow_headers {
+        set(headers, "access-control-allow-headers", allow_headers);
+    }
+    set(
+        headers,
+        "access-control-expose-headers",
+        HeaderValue::from_static("X-Parse-Job-Status-Id, X-Parse-Push-Status-Id"),
+    );
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: HeaderValue) {
+    headers.insert(HeaderName::from_static(name), value);
+}

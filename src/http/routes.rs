@@ -1,0 +1,158 @@
+//! The table of the REST API: every method and pattern, who may call it, and the handler.
+
+use futures_util::future::LocalBoxFuture;
+use percent_encoding::percent_decode_str;
+
+use super::request::{PathParams, RestRequest, RestResponse};
+use super::routers::{analytics, batch, classes, config, features, functions, hooks, logs, purchase, schemas};
+use crate::cloud::Method;
+use crate::config::AppConfig;
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::{Credentials, Ctx};
+
+pub type Handler = fn(Ctx, RestRequest) -> LocalBoxFuture<'static, Result<RestResponse>>;
+
+pub struct Route {
+    pub method: Method,
+    /// `:name` is one part of the path.
+    pub pattern: &'static str,
+    /// 403 for everybody without the master key (the read-only one counts).
+    pub master: bool,
+    /// A request id that was seen is refused, where `idempotencyOptions` say so.
+    pub idempotent: bool,
+    /// Reads `multipart/form-data` bodies.
+    pub takes_multipart: bool,
+    handler: Handler,
+}
+
+macro_rules! routes {
+    ($($method:ident $pattern:literal $($flag:ident)* => $handler:path;)+) => {
+        &[$({
+            #[allow(unused_mut)]
+            let mut route = Route {
+                method: Method::$method,
+                pattern: $pattern,
+                master: false,
+                idempotent: false,
+                takes_multipart: false,
+                handler: |ctx, request| Box::pin($handler(ctx, request)),
+            };
+            $(route.$flag = true;)*
+            route
+        }),+]
+    };
+}
+
+static ROUTES: &[Route] = routes! {
+    Get "/classes/:className" => classes::find;
+    Get "/classes/:className/:objectId" => classes::get;
+    Post "/classes/:className" idempotent => classes::create;
+    Put "/classes/:className/:objectId" idempotent => classes::update;
+    Delete "/classes/:className/:objectId" => classes::delete;
+    Post "/batch" => batch::run;
+    Post "/functions/:functionName" idempotent takes_multipart => functions::call;
+    Get "/serverInfo" master => features::server_info;
+};
+
+/// The route of a request and the parts of its path. Letters of a pattern count in any case, one slash
+/// at the end is overlooked.
+pub fn find(method: Method, path: &str) -> Option<Result<(&'static Route, PathParams)>> {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let given: smallvec::SmallVec<[&str; 6]> = path.split('/').collect();
+    let route = ROUTES.iter().find(|route| route.method == method && matches(route.pattern, &given))?;
+    Some(params(route.pattern, &given).map(|params| (route, params)))
+}
+
+fn matches(pattern: &str, given: &[&str]) -> bool {
+    let mut given = given.iter();
+    let all = pattern.split('/').all(|part| match given.next() {
+        None => false,
+        Some(text) if part.starts_with(':') => !text.is_empty(),
+        Some(text) => text.eq_ignore_ascii_case(part),
+    });
+    all && given.next().is_none()
+}
+
+fn params(pattern: &'static str, given: &[&str]) -> Result<PathParams> {
+    let named = pattern.split('/').zip(given).filter_map(|(part, text)| Some((part.strip_prefix(':')?, text)));
+    named
+        .map(|(name, text)| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            let decoded = decoded.map_err(|_| Error::http(400, format!("Failed to decode param '{text}'")))?;
+            Ok((name, if is_valid(name, &decoded) { decoded.into_owned() } else { String::new() }))
+        })
+        .collect()
+}
+
+/// What parse-server's router lets through; other values count as absent.
+fn is_valid(name: &str, value: &str) -> bool {
+    match name {
+        "className" => value.bytes().any(|byte| byte.is_ascii_alphabetic()),
+        "objectId" => value.bytes().any(|byte| byte.is_ascii_alphanumeric()),
+        _ => true,
+    }
+}
+
+/// Whether a path leads to this fixed route.
+pub fn is_exactly(path: &str, route: &str) -> bool {
+    path.strip_suffix('/').unwrap_or(path).eq_ignore_ascii_case(route)
+}
+
+/// Option `routeAllowList`.
+///
+/// # Errors
+/// 119 for a path that is not on the list, unless the caller is master or maintenance.
+pub fn check_allowed(
+    config: &AppConfig,
+    privileged: Option<Credentials>,
+    method: &str,
+    path: &str,
+) -> Result<()> {
+    let Some(list) = &config.http.route_allow_list else { return Ok(()) };
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if privileged.is_some_and(|credentials| credentials != Credentials::Client)
+        || list.iter().any(|pattern| pattern.allows(path))
+    {
+        return Ok(());
+    }
+    let detail = format!("Route not allowed by routeAllowList: {method} {path}");
+    Err(Error::denied(ErrorCode::OPERATION_FORBIDDEN, detail))
+}
+
+/// # Errors
+/// 403 without the master key where the route wants it, and what the route answers.
+pub async fn dispatch(route: &'static Route, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    if route.master {
+        ctx.require_master()?;
+    }
+    (route.handler)(ctx, request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(method: Method, path: &str) -> Option<(&'static str, Vec<String>)> {
+        let (route, params) = find(method, path)?.ok()?;
+        Some((route.pattern, params.into_iter().map(|(_, value)| value).collect()))
+    }
+
+    #[test]
+    fn patterns() {
+        assert_eq!(found(Method::Get, "/CLASSES/Game/"), Some(("/classes/:className", vec!["Game".into()])));
+        assert_eq!(
+            found(Method::Put, "/classes/Game/a%20b"),
+            Some(("/classes/:className/:objectId", vec!["Game".into(), "a b".into()]))
+        );
+        assert_eq!(found(Method::Get, "/classes"), None);
+        assert_eq!(found(Method::Get, "/classes//x"), None);
+        assert_eq!(found(Method::Put, "/classes/Game"), None);
+        assert!(find(Method::Get, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
+    }
+
+    #[test]
+    fn a_class_needs_a_letter() {
+        assert_eq!(found(Method::Get, "/classes/12"), Some(("/classes/:className", vec![String::new()])));
+    }
+}
