@@ -1,1 +1,18 @@
-//! Being written.
+//! The REST API over HTTP. [`front`] is the pipeline every request walks through, [`routes`] the table
+//! it ends in, [`routers`] the handlers. What lies behind [`routes::dispatch`] knows no actix: items of
+//! `/batch` and the calls of Cloud Code ([`internal`]) go the same way.
+//!
+//! Called by `server`; calls `operations`.
+
+mod body;
+mod credentials;
+mod front;
+pub mod internal;
+mod multipart;
+mod query_string;
+mod request;
+mod respond;
+mod routers;
+mod routes;
+
+pub use front::{Front, serve};

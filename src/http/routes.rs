@@ -4,7 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 
 use super::request::{PathParams, RestRequest, RestResponse};
-use super::routers::{analytics, batch, classes, config, features, functions, hooks, logs, purchase, schemas};
+use super::routers::{analytics, batch, config, features, functions, hooks, jobs};
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -44,13 +44,22 @@ macro_rules! routes {
 }
 
 static ROUTES: &[Route] = routes! {
-    Get "/classes/:className" => classes::find;
-    Get "/classes/:className/:objectId" => classes::get;
-    Post "/classes/:className" idempotent => classes::create;
-    Put "/classes/:className/:objectId" idempotent => classes::update;
-    Delete "/classes/:className/:objectId" => classes::delete;
     Post "/batch" => batch::run;
     Post "/functions/:functionName" idempotent takes_multipart => functions::call;
+    Post "/jobs/:jobName" master idempotent => jobs::start;
+    Post "/jobs" master => jobs::start;
+    Get "/config" => config::get;
+    Put "/config" master => config::put;
+    Get "/hooks/functions" master => hooks::functions;
+    Get "/hooks/triggers" master => hooks::triggers;
+    Get "/hooks/functions/:functionName" master => hooks::get_function;
+    Get "/hooks/triggers/:className/:triggerName" master => hooks::get_trigger;
+    Post "/hooks/functions" master => hooks::create;
+    Post "/hooks/triggers" master => hooks::create;
+    Put "/hooks/functions/:functionName" master => hooks::change_function;
+    Put "/hooks/triggers/:className/:triggerName" master => hooks::change_trigger;
+    Post "/events/AppOpened" => analytics::app_opened;
+    Post "/events/:eventName" => analytics::track;
     Get "/serverInfo" master => features::server_info;
 };
 

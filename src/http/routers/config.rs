@@ -1,0 +1,13 @@
+//! `GET` and `PUT /config`.
+
+use crate::error::Result;
+use crate::http::request::{RestRequest, RestResponse};
+use crate::operations::{Ctx, global_config};
+
+pub async fn get(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
+    global_config::get(&ctx).await.map(RestResponse::value)
+}
+
+pub async fn put(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    global_config::put(&ctx, request.body).await.map(RestResponse::value)
+}

@@ -1,0 +1,10 @@
+//! Handlers, one file for each of parse-server's routers. They read parameters and call operations;
+//! nothing is decided here.
+
+pub mod analytics;
+pub mod batch;
+pub mod config;
+pub mod features;
+pub mod functions;
+pub mod hooks;
+pub mod jobs;

@@ -1,0 +1,256 @@
+//! `POST /batch`: many requests in one, side by side or in one transaction (parse-server's `batch.js`).
+//!
+//! Called by the batch route; the routes of the items are the caller's, handed in as [`ItemRouter`].
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::context::{Ctx, OpenTransaction};
+use crate::config::AppConfig;
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::StorageError;
+use crate::types::Object;
+
+/// Items of one batch that run at the same time; more would only queue for the same connections.
+const CONCURRENCY: usize = 8;
+/// How often a transaction that met a conflict is run again.
+const CONFLICT_RETRIES: usize = 5;
+
+/// One request of a batch.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// As sent; `undefined` when there was none.
+    pub method: String,
+    /// Below the mount, normalised.
+    pub path: String,
+    pub body: Object,
+}
+
+/// The routes items can go to.
+pub trait ItemRouter {
+    /// Runs an item to its JSON body; `None` when there is no such route.
+    fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>>;
+
+    /// Option `routeAllowList`, once more for each item.
+    ///
+    /// # Errors
+    /// 119
+    fn check_allowed(&self, ctx: &Ctx, item: &Item) -> Result<()>;
+}
+
+/// Answers the JSON array of `{"success": …}` and `{"error": {code, error}}`, in order.
+///
+/// # Errors
+/// 107 for a malformed batch; 500 for a transaction that was rolled back.
+pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Bytes> {
+    let transactional = body.get("transaction") == Some(&Value::Bool(true));
+    let items = read_items(ctx, body)?;
+    for item in &items {
+        if item.method.eq_ignore_ascii_case("POST") && item.path == "/batch" {
+            return Err(Error::invalid_json("nested batch requests are not allowed"));
+        }
+        router.check_allowed(ctx, item)?;
+    }
+    let answers = if transactional {
+        run_transaction(ctx, &items, router).await?
+    } else {
+        let running = items.iter().map(|item| run_item(ctx, item, router));
+        stream::iter(running).buffered(CONCURRENCY).collect().await
+    };
+    Ok(write_answers(answers, ctx.config().http.sanitize_errors))
+}
+
+async fn run_item(ctx: &Ctx, item: &Item, router: &dyn ItemRouter) -> Result<Bytes> {
+    match router.route(ctx.clone(), item.clone()) {
+        Some(running) => running.await,
+        None => Err(Error::invalid_json(format!("cannot route {} {}", item.method, item.path))),
+    }
+}
+
+/// All items on one connection, one after another; the first error ends it.
+async fn run_transaction(ctx: &Ctx, items: &[Item], router: &dyn ItemRouter) -> Result<Vec<Result<Bytes>>> {
+    let mut retries = CONFLICT_RETRIES;
+    loop {
+        match try_transaction(ctx, items, router).await {
+            Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if is_conflict(&error) && retries > 0 => retries -= 1,
+            Err(error) => return Err(Error::internal(format!("a transactional batch was rolled back: {error}"))),
+        }
+    }
+}
+
+async fn try_transaction(ctx: &Ctx, items: &[Item], router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
+    let open = OpenTransaction::new(ctx.services.storage.begin().await?);
+    let inside = Ctx { transaction: Some(open.clone()), ..ctx.clone() };
+    let mut answers = Vec::with_capacity(items.len());
+    let mut failure = None;
+    for item in items {
+        match run_item(&inside, item, router).await {
+            Ok(answer) => answers.push(answer),
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        }
+    }
+    let transaction = open.take().await.ok_or_else(|| Error::internal("the transaction was lost"))?;
+    match failure {
+        None => {
+            transaction.commit().await?;
+            Ok(answers)
+        }
+        Some(error) => {
+            if let Err(rollback) = transaction.rollback().await {
+                tracing::warn!(error = %rollback, "a rollback failed; the connection is given up");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn is_conflict(error: &Error) -> bool {
+    match error {
+        Error::Database(source) => {
+            matches!(source.downcast_ref::<StorageError>(), Some(StorageError::Conflict(_)))
+        }
+        // What Cloud Code and other databases call a transaction conflict.
+        other => other.is(ErrorCode(251)),
+    }
+}
+
+fn read_items(ctx: &Ctx, mut body: Object) -> Result<Vec<Item>> {
+    let Some(Value::Array(requests)) = body.shift_remove("requests") else {
+        return Err(Error::invalid_json("requests must be an array"));
+    };
+    let limit = ctx.config().request_complexity.batch_request_limit.map(|limit| limit as usize);
+    if let Some(limit) = limit.filter(|limit| requests.len() > *limit && !ctx.auth.is_unrestricted()) {
+        let count = requests.len();
+        return Err(Error::invalid_json(format!(
+            "Batch request contains {count} sub-requests, which exceeds the limit of {limit}."
+        )));
+    }
+    let paths = BatchPaths::of(ctx.config(), &ctx.info.base_url);
+    let mut items = Vec::with_capacity(requests.len());
+    for mut request in requests {
+        let Some(Value::String(path)) = request.get("path") else {
+            return Err(Error::invalid_json("batch request path must be a string"));
+        };
+        let path = paths.below_mount(path)?;
+        let method = match request.get("method") {
+            Some(Value::String(method)) => method.clone(),
+            None => "undefined".to_owned(),
+            Some(other) => other.to_string(),
+        };
+        let body = match request.get_mut("body").map(Value::take) {
+            Some(Value::Object(body)) => body,
+            _ => Object::new(),
+        };
+        items.push(Item { method, path, body });
+    }
+    Ok(items)
+}
+
+/// What the paths of items may begin with: the mount, and the paths of both server URLs.
+struct BatchPaths {
+    prefixes: Vec<String>,
+}
+
+impl BatchPaths {
+    fn of(config: &AppConfig, base_url: &str) -> Self {
+        let path_of = |url: &str| url::Url::parse(url).ok().map(|url| url.path().trim_end_matches('/').to_owned());
+        let mut prefixes = vec![config.http.mount_path.clone()];
+        prefixes.extend([config.http.server_url.as_str(), base_url].into_iter().filter_map(path_of));
+        // The longest that fits counts.
+        prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+        prefixes.dedup();
+        Self { prefixes }
+    }
+
+    fn below_mount(&self, path: &str) -> Result<String> {
+        let rest = self.prefixes.iter().find_map(|prefix| path.strip_prefix(prefix.as_str()));
+        let rest = rest.ok_or_else(|| Error::invalid_json(format!("cannot route batch path {path}")))?;
+        Ok(normalized(rest))
+    }
+}
+
+/// Node's `path.posix.join('/', path)`.
+fn normalized(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let slash = if path.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    format!("/{}{slash}", parts.join("/"))
+}
+
+fn write_answers(answers: Vec<Result<Bytes>>, sanitize: bool) -> Bytes {
+    let size = answers.iter().map(|answer| answer.as_ref().map_or(80, |body| body.len() + 14)).sum::<usize>();
+    let mut out = BytesMut::with_capacity(size + 2);
+    out.put_u8(b'[');
+    for (index, answer) in answers.into_iter().enumerate() {
+        if index > 0 {
+            out.put_u8(b',');
+        }
+        match answer {
+            Ok(body) => {
+                out.put_slice(b"{\"success\":");
+                out.put_slice(&body);
+                out.put_u8(b'}');
+            }
+            Err(error) => {
+                tracing::info!(%error, "an item of a batch failed");
+                out.put_slice(json!({ "error": item_error(&error, sanitize) }).to_string().as_bytes());
+            }
+        }
+    }
+    out.put_u8(b']');
+    out.freeze()
+}
+
+/// Errors without a code have none here either.
+fn item_error(error: &Error, sanitize: bool) -> Value {
+    let text = error.public_message(sanitize);
+    match error {
+        Error::Http { .. } => json!({ "error": text }),
+        _ => json!({ "code": error.code().map_or(1, |code| code.0), "error": text }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lose_mount_and_dots() {
+        let config = AppConfig::for_tests(json!({"mountPath": "/parse"}));
+        let paths = BatchPaths::of(&config, "https://api.example.org/1");
+        assert_eq!(paths.below_mount("/parse/classes/A").unwrap(), "/classes/A");
+        assert_eq!(paths.below_mount("/1/classes/A/").unwrap(), "/classes/A/");
+        assert_eq!(paths.below_mount("/parse//classes/./B/../A").unwrap(), "/classes/A");
+        assert_eq!(paths.below_mount("/parse/../batch").unwrap(), "/batch");
+        let error = paths.below_mount("/classes/A").expect_err("no mount");
+        assert_eq!(error.public_message(true), "cannot route batch path /classes/A");
+    }
+
+    #[test]
+    fn answers_keep_their_order_and_their_text() {
+        let answers = vec![
+            Ok(Bytes::from_static(b"{\"objectId\":\"x\"}")),
+            Err(Error::object_not_found()),
+            Err(Error::master_key_required()),
+        ];
+        let text = write_answers(answers, true);
+        assert_eq!(
+            text,
+            "[{\"success\":{\"objectId\":\"x\"}},{\"error\":{\"code\":101,\"error\":\"Object not found.\"}},{\"error\":{\"error\":\"Permission denied\"}}]"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! Cloud functions (parse-server's `FunctionsRouter`), and who the caller is for Cloud Code.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::context::Ctx;
+use crate::cloud::{Caller, FunctionAnswer, FunctionCall, Scope};
+use crate::config::LogLevel;
+use crate::error::Result;
+use crate::types::Object;
+
+/// Longest part of a value that is written to the log.
+const LOGGED: usize = 1000;
+
+/// # Errors
+/// 141 `Invalid function: "<name>"`, what the validator says and what the function throws.
+pub async fn call(
+    ctx: &Ctx,
+    name: &str,
+    params: Object,
+    uploads: Vec<(String, Bytes)>,
+) -> Result<FunctionAnswer> {
+    let levels = ctx.config().logging.levels;
+    let silent = levels.cloud_function_success == LogLevel::Silent
+        && levels.cloud_function_error == LogLevel::Silent;
+    let input = if silent { String::new() } else { shown(&Value::Object(params.clone())) };
+    let call = FunctionCall {
+        name: name.to_owned(),
+        params,
+        uploads,
+        caller: caller(ctx),
+        context: ctx.info.context.clone(),
+        scope: Scope { depth: u16::from(ctx.depth), ..Scope::default() },
+    };
+    let outcome = ctx.services.cloud.run_function(call).await;
+    let user = ctx.auth.user_id().unwrap_or("undefined");
+    match &outcome {
+        Ok(answer) => {
+            let result = answer.result.as_ref().map_or("undefined", |result| result.get());
+            let result = cut(result);
+            log_at(
+                levels.cloud_function_success,
+                format_args!("Ran cloud function {name} for user {user} with:\n  Input: {input}\n  Result: {result}"),
+            );
+        }
+        Err(error) => log_at(
+            levels.cloud_function_error,
+            format_args!(
+                "Failed running cloud function {name} for user {user} with:\n  Input: {input}\n  Error: {error}"
+            ),
+        ),
+    }
+    outcome
+}
+
+/// The caller as handlers see it: `request.user`, `request.master` and so on.
+pub fn caller(ctx: &Ctx) -> Caller {
+    let principal = ctx.auth.principal.as_ref();
+    let user = principal.map(|principal| {
+        let mut user = principal.user.clone();
+        user.insert("sessionToken".into(), Value::String(principal.session_token.clone()));
+        Arc::new(Value::Object(user))
+    });
+    Caller {
+        master: ctx.auth.is_master(),
+        is_read_only: ctx.auth.is_read_only(),
+        user,
+        roles: principal.map(|principal| Arc::new(principal.roles.clone())),
+        installation_id: ctx.info.installation_id.clone(),
+        ip: Some(ctx.info.ip.clone()),
+        headers: Arc::new(ctx.info.headers.clone()),
+    }
+}
+
+/// Writes a line at one of parse-server's levels.
+pub fn log_at(level: LogLevel, line: std::fmt::Arguments<'_>) {
+    match level {
+        LogLevel::Silent => {}
+        LogLevel::Error => tracing::error!("{line}"),
+        LogLevel::Warn => tracing::warn!("{line}"),
+        LogLevel::Info => tracing::info!("{line}"),
+        LogLevel::Debug => tracing::debug!("{line}"),
+        LogLevel::Verbose | LogLevel::Silly => tracing::trace!("{line}"),
+    }
+}
+
+/// JSON without passwords, cut.
+fn shown(value: &Value) -> String {
+    let mut value = value.clone();
+    mask(&mut value);
+    cut(&value.to_string()).into_owned()
+}
+
+fn mask(value: &mut Value) {
+    let mut pending = vec![value];
+    while let Some(value) = pending.pop() {
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object.iter_mut() {
+                    if key.eq_ignore_ascii_case("password") && value.is_string() {
+                        *value = Value::String("********".into());
+                    } else {
+                        pending.push(value);
+                    }
+                }
+            }
+            Value::Array(list) => pending.extend(list),
+            _ => {}
+        }
+    }
+}
+
+fn cut(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(LOGGED) {
+        None => text.into(),
+        Some((end, _)) => format!("{}... (truncated)", &text[..end]).into(),
+    }
+}

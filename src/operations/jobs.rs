@@ -1,0 +1,129 @@
+//! Background jobs: runs with their `_JobStatus` rows, and the schedules the dashboard keeps
+//! (parse-server's `handleCloudJob`, `jobStatusHandler`).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::context::Ctx;
+use super::services::Services;
+use crate::cloud::{JobCall, Scope, invalid_job};
+use crate::error::{Error, ErrorCode, Result};
+use crate::storage::{Returning, Target};
+use crate::types::query::{Filter, Operand};
+use crate::types::time::Millis;
+use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
+
+const STATUS: &str = "_JobStatus";
+
+/// Starts a job and answers the id of its status row; the job runs on.
+///
+/// # Errors
+/// 119 for the read-only master key, 141 `Invalid job.`
+pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
+    if ctx.auth.is_read_only() {
+        return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
+    }
+    let cloud = ctx.services.cloud.clone();
+    if !cloud.registrations().has_job(name) {
+        return Err(invalid_job());
+    }
+    let job_id = create_status(ctx, name, &params).await?;
+    let call = JobCall {
+        name: name.to_owned(),
+        job_id: job_id.clone(),
+        params,
+        ip: Some(ctx.info.ip.clone()),
+        headers: Arc::new(ctx.info.headers.clone()),
+        scope: Scope { depth: u16::from(ctx.depth), ..Scope::default() },
+    };
+    let services = ctx.services.clone();
+    let id = job_id.clone();
+    // A job outlives the request that started it.
+    tokio::task::spawn_local(async move {
+        let (status, message) = match cloud.run_job(call).await {
+            Ok(message) => ("succeeded", message),
+            Err(error) => ("failed", Some(error.public_message(false).to_owned())),
+        };
+        if let Err(error) = finish(&services, &id, status, message).await {
+            tracing::error!(%error, job = id, "could not store the result of job {id}");
+        }
+    });
+    Ok(job_id)
+}
+
+/// `request.message(text)` of a running job.
+///
+/// # Errors
+/// When storage fails.
+pub async fn set_message(services: &Services, job_id: &str, message: Value) -> Result<()> {
+    let message = match message {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let update = Update::default().set(FieldName::known("message"), Value::String(message));
+    change(services, job_id, update).await
+}
+
+async fn create_status(ctx: &Ctx, name: &str, params: &Object) -> Result<String> {
+    let id = ObjectId::generate(ctx.config().schema.object_id_size).to_string();
+    let now = Millis::now().to_iso();
+    let row = json!({
+        "objectId": id,
+        "jobName": name,
+        "params": params,
+        "status": "running",
+        "source": "api",
+        "createdAt": now,
+        "updatedAt": now,
+        // For nobody but the master key.
+        "_rperm": [],
+        "_wperm": [],
+    });
+    let Value::Object(row) = row else { return Err(Error::internal("a status row is an object")) };
+    let schema = schema(&ctx.services).await?;
+    ctx.services.storage.as_session().create(&schema, &[row]).await?;
+    Ok(id)
+}
+
+async fn finish(services: &Services, id: &str, status: &str, message: Option<String>) -> Result<()> {
+    let now = Millis::now();
+    let mut update = Update::default()
+        .set(FieldName::known("status"), Value::String(status.to_owned()))
+        .set(FieldName::known("finishedAt"), json!({"__type": "Date", "iso": now.to_iso()}));
+    if let Some(message) = message {
+        update = update.set(FieldName::known("message"), Value::String(message));
+    }
+    change(services, id, update).await
+}
+
+async fn change(services: &Services, id: &str, update: Update) -> Result<()> {
+    let schema = schema(services).await?;
+    let update = update.set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
+    let target = Target { filter: Filter::eq("objectId", Operand::Text(id.to_owned())), writers: None };
+    services.storage.as_session().update(&schema, &target, &update, Returning::default()).await?;
+    Ok(())
+}
+
+async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {
+    let snapshot = services.classes.admit(&ClassName::known(STATUS)).await?;
+    snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_JobStatus does not exist"))
+}
+
+/// The body of a schedule as it is stored: `job_schedule`, with a start.
+///
+/// # Errors
+/// 1 `Cannot Schedule a job that is not deployed`
+pub fn schedule(ctx: &Ctx, mut body: Object) -> Result<Object> {
+    let Some(Value::Object(mut schedule)) = body.shift_remove("job_schedule") else {
+        return Err(Error::invalid_json("job_schedule must be an object"));
+    };
+    if let Some(name) = schedule.get("jobName").and_then(Value::as_str).filter(|name| !name.is_empty())
+        && !ctx.services.cloud.registrations().has_job(name)
+    {
+        let text = "Cannot Schedule a job that is not deployed";
+        return Err(Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, text));
+    }
+    schedule.entry("startAfter").or_insert_with(|| Value::String(Millis::now().to_iso()));
+    Ok(schedule)
+}
