@@ -1,6 +1,7 @@
 //! Parsimony: a Parse-Server-compatible backend on PostgreSQL. `docs/ARCHITECTURE.md` is the map.
 
 pub mod actors;
+pub mod app;
 pub mod auth;
 pub mod cloud;
 pub mod config;

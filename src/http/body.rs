@@ -105,9 +105,11 @@ pub fn parse_json(text: &str) -> Result<Object> {
     match text.trim_start_matches([' ', '\t', '\n', '\r']).chars().next() {
         Some('{' | '[') => {}
         Some(first) => {
-            let shown: Cow<'_, str> =
-                if text.chars().count() <= 40 { text.into() } else { "...".into() };
-            return Err(Error::http(400, format!("Unexpected token '{first}', \"{shown}\" is not valid JSON")));
+            let shown: Cow<'_, str> = if text.chars().count() <= 40 { text.into() } else { "...".into() };
+            return Err(Error::http(
+                400,
+                format!("Unexpected token '{first}', \"{shown}\" is not valid JSON"),
+            ));
         }
         None => return Err(Error::http(400, "Unexpected end of JSON input")),
     }

@@ -130,8 +130,12 @@ impl Exchange<'_> {
             return Ok(respond::cannot_route(&method, self.http.path()));
         };
         let (route, params) = found?;
-        let mut request =
-            RestRequest { query: query_string::parse_nested(self.http.query_string()), body, params, ..RestRequest::default() };
+        let mut request = RestRequest {
+            query: query_string::parse_nested(self.http.query_string()),
+            body,
+            params,
+            ..RestRequest::default()
+        };
         if let Some((content_type, bytes)) = raw.take().filter(|_| route.takes_multipart) {
             (request.body, request.uploads) = multipart::parse(&content_type, bytes)?;
         }
@@ -218,7 +222,9 @@ impl Exchange<'_> {
         let auth = match (privileged, claims.session_token.as_deref()) {
             (Some(credentials), _) => Auth { credentials, principal: None },
             (None, None) => Auth::anonymous(),
-            (None, Some(_)) if method == "GET" && routes::is_exactly(path, "/sessions/me") => Auth::anonymous(),
+            (None, Some(_)) if method == "GET" && routes::is_exactly(path, "/sessions/me") => {
+                Auth::anonymous()
+            }
             // Tokens from before revocable sessions are for this route's own look-up.
             (None, Some(token))
                 if !token.starts_with("r:") && routes::is_exactly(path, "/upgradeToRevocableSession") =>
@@ -226,7 +232,8 @@ impl Exchange<'_> {
                 Auth::anonymous()
             }
             (None, Some(token)) => {
-                let principal = services.principals.authenticate(token).await.map_err(unknown_session_error)?;
+                let principal =
+                    services.principals.authenticate(token).await.map_err(unknown_session_error)?;
                 Auth { credentials: Credentials::Client, principal: Some(principal) }
             }
         };

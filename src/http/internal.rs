@@ -144,7 +144,10 @@ impl ServerApi for CloudServer {
     fn set_config(&self, options: Map<String, Value>) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             let names: Vec<_> = options.keys().map(String::as_str).collect();
-            tracing::warn!("Parse.Server was assigned: options are fixed while the server runs ({})", names.join(", "));
+            tracing::warn!(
+                "Parse.Server was assigned: options are fixed while the server runs ({})",
+                names.join(", ")
+            );
             Ok(())
         })
     }
@@ -212,6 +215,6 @@ async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
         ..RequestInfo::default()
     };
     let mut ctx = Ctx::new(services, auth, info);
-    ctx.depth = u8::try_from(request.depth).unwrap_or(u8::MAX);
+    ctx.depth = request.depth;
     Ok(ctx)
 }

@@ -144,7 +144,13 @@ mod tests {
 
     #[test]
     fn malformed_forms_are_refused() {
-        for body in ["", "--XX", "--XX\r\n", "--XX\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx", "--XXjunk"] {
+        for body in [
+            "",
+            "--XX",
+            "--XX\r\n",
+            "--XX\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nx",
+            "--XXjunk",
+        ] {
             let error = form(body).expect_err(body);
             assert!(error.public_message(true).starts_with("Invalid multipart request: "), "{body}");
         }

@@ -76,7 +76,8 @@ pub fn cannot_route(method: &str, path: &str) -> HttpResponse {
 
 /// The CORS headers that every answer below the mount carries.
 pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option<&HeaderValue>) {
-    let listed = origin.filter(|origin| config.allow_origin.iter().any(|known| known.as_bytes() == origin.as_bytes()));
+    let listed =
+        origin.filter(|origin| config.allow_origin.iter().any(|known| known.as_bytes() == origin.as_bytes()));
     let allowed = match (listed, config.allow_origin.first()) {
         (Some(origin), _) => Some(origin.clone()),
         (None, Some(first)) => HeaderValue::from_str(first).ok(),
@@ -86,11 +87,7 @@ pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option
     if let Some(allowed) = allowed {
         set(headers, "access-control-allow-origin", allowed);
     }
-    set(
-        headers,
-        "access-control-allow-methods",
-        HeaderValue::from_static("GET,PUT,POST,DELETE,OPTIONS"),
-    );
+    set(headers, "access-control-allow-methods", HeaderValue::from_static("GET,PUT,POST,DELETE,OPTIONS"));
     let allow_headers = if config.allow_headers.is_empty() {
         Some(HeaderValue::from_static(ALLOWED_HEADERS))
     } else {

@@ -4,7 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 
 use super::request::{PathParams, RestRequest, RestResponse};
-use super::routers::{analytics, batch, config, features, functions, hooks, jobs};
+use super::routers::{analytics, batch, classes, config, features, functions, hooks, jobs};
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -22,11 +22,13 @@ pub struct Route {
     pub idempotent: bool,
     /// Reads `multipart/form-data` bodies.
     pub takes_multipart: bool,
+    /// The class of a route that has none in its path.
+    class: Option<&'static str>,
     handler: Handler,
 }
 
 macro_rules! routes {
-    ($($method:ident $pattern:literal $($flag:ident)* => $handler:path;)+) => {
+    ($($method:ident $pattern:literal $([$class:literal])? $($flag:ident)* => $handler:path;)+) => {
         &[$({
             #[allow(unused_mut)]
             let mut route = Route {
@@ -35,8 +37,10 @@ macro_rules! routes {
                 master: false,
                 idempotent: false,
                 takes_multipart: false,
+                class: None,
                 handler: |ctx, request| Box::pin($handler(ctx, request)),
             };
+            $(route.class = Some($class);)?
             $(route.$flag = true;)*
             route
         }),+]
@@ -44,6 +48,9 @@ macro_rules! routes {
 }
 
 static ROUTES: &[Route] = routes! {
+    Post "/classes/:className" idempotent => classes::create;
+    Put "/classes/:className/:objectId" idempotent => classes::update;
+    Delete "/classes/:className/:objectId" => classes::delete;
     Post "/batch" => batch::run;
     Post "/functions/:functionName" idempotent takes_multipart => functions::call;
     Post "/jobs/:jobName" master idempotent => jobs::start;
@@ -61,6 +68,21 @@ static ROUTES: &[Route] = routes! {
     Post "/events/AppOpened" => analytics::app_opened;
     Post "/events/:eventName" => analytics::track;
     Get "/serverInfo" master => features::server_info;
+    Post "/users" ["_User"] idempotent => classes::create;
+    Put "/users/:objectId" ["_User"] idempotent => classes::update;
+    Delete "/users/:objectId" ["_User"] => classes::delete;
+    Post "/sessions" ["_Session"] => classes::create;
+    Put "/sessions/:objectId" ["_Session"] => classes::update;
+    Delete "/sessions/:objectId" ["_Session"] => classes::delete;
+    Post "/roles" ["_Role"] => classes::create;
+    Put "/roles/:objectId" ["_Role"] => classes::update;
+    Delete "/roles/:objectId" ["_Role"] => classes::delete;
+    Post "/installations" ["_Installation"] idempotent => classes::create;
+    Put "/installations/:objectId" ["_Installation"] idempotent => classes::update;
+    Delete "/installations/:objectId" ["_Installation"] => classes::delete;
+    Post "/push_audiences" ["_Audience"] master => classes::create;
+    Put "/push_audiences/:objectId" ["_Audience"] master => classes::update;
+    Delete "/push_audiences/:objectId" ["_Audience"] master => classes::delete;
 };
 
 /// The route of a request and the parts of its path. Letters of a pattern count in any case, one slash
@@ -69,7 +91,7 @@ pub fn find(method: Method, path: &str) -> Option<Result<(&'static Route, PathPa
     let path = path.strip_suffix('/').unwrap_or(path);
     let given: smallvec::SmallVec<[&str; 6]> = path.split('/').collect();
     let route = ROUTES.iter().find(|route| route.method == method && matches(route.pattern, &given))?;
-    Some(params(route.pattern, &given).map(|params| (route, params)))
+    Some(params(route, &given).map(|params| (route, params)))
 }
 
 fn matches(pattern: &str, given: &[&str]) -> bool {
@@ -82,14 +104,18 @@ fn matches(pattern: &str, given: &[&str]) -> bool {
     all && given.next().is_none()
 }
 
-fn params(pattern: &'static str, given: &[&str]) -> Result<PathParams> {
-    let named = pattern.split('/').zip(given).filter_map(|(part, text)| Some((part.strip_prefix(':')?, text)));
+fn params(route: &'static Route, given: &[&str]) -> Result<PathParams> {
+    let parts = route.pattern.split('/').zip(given);
+    let named = parts.filter_map(|(part, text)| Some((part.strip_prefix(':')?, text)));
+    let fixed = route.class.map(|class| Ok(("className", class.to_owned())));
     named
         .map(|(name, text)| {
             let decoded = percent_decode_str(text).decode_utf8();
-            let decoded = decoded.map_err(|_| Error::http(400, format!("Failed to decode param '{text}'")))?;
+            let decoded =
+                decoded.map_err(|_| Error::http(400, format!("Failed to decode param '{text}'")))?;
             Ok((name, if is_valid(name, &decoded) { decoded.into_owned() } else { String::new() }))
         })
+        .chain(fixed)
         .collect()
 }
 
@@ -100,6 +126,11 @@ fn is_valid(name: &str, value: &str) -> bool {
         "objectId" => value.bytes().any(|byte| byte.is_ascii_alphanumeric()),
         _ => true,
     }
+}
+
+/// Whether a route's only effect is a new object of the class in its path.
+pub fn creates_object(route: &Route) -> bool {
+    route.method == Method::Post && route.pattern == "/classes/:className"
 }
 
 /// Whether a path leads to this fixed route.

@@ -8,10 +8,11 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::context::{Ctx, OpenTransaction};
+use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::StorageError;
-use crate::types::Object;
+use crate::types::{ClassName, Object};
 
 /// Items of one batch that run at the same time; more would only queue for the same connections.
 const CONCURRENCY: usize = 8;
@@ -32,6 +33,9 @@ pub struct Item {
 pub trait ItemRouter {
     /// Runs an item to its JSON body; `None` when there is no such route.
     fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>>;
+
+    /// The class, when the item does nothing but create an object.
+    fn created_class(&self, item: &Item) -> Option<ClassName>;
 
     /// Option `routeAllowList`, once more for each item.
     ///
@@ -54,41 +58,91 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
         router.check_allowed(ctx, item)?;
     }
     let answers = if transactional {
-        run_transaction(ctx, &items, router).await?
+        run_transaction(ctx, items, router).await?
     } else {
-        let running = items.iter().map(|item| run_item(ctx, item, router));
-        stream::iter(running).buffered(CONCURRENCY).collect().await
+        let groups = group(ctx, items, router, false);
+        let running = groups.into_iter().map(|group| run_group(ctx, group, router));
+        let answered: Vec<Vec<(usize, Result<Bytes>)>> =
+            stream::iter(running).buffer_unordered(CONCURRENCY).collect().await;
+        let mut answers: Vec<_> = answered.into_iter().flatten().collect();
+        answers.sort_by_key(|(index, _)| *index);
+        answers.into_iter().map(|(_, answer)| answer).collect()
     };
     Ok(write_answers(answers, ctx.config().http.sanitize_errors))
 }
 
-async fn run_item(ctx: &Ctx, item: &Item, router: &dyn ItemRouter) -> Result<Bytes> {
-    match router.route(ctx.clone(), item.clone()) {
+/// Items that run together: creates of one class, which become one insert, or one item.
+struct Group {
+    class: Option<ClassName>,
+    /// With their places in the batch.
+    items: Vec<(usize, Item)>,
+}
+
+/// In a transaction only neighbours are joined, since items run in order there.
+fn group(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter, neighbours_only: bool) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let class = router.created_class(&item).filter(|class| write::bulk::can_create_together(ctx, class));
+        let known = class.as_ref().and_then(|class| {
+            let mut candidates = groups.iter_mut().rev().take(if neighbours_only { 1 } else { usize::MAX });
+            candidates.find(|group| group.class.as_ref() == Some(class))
+        });
+        match known {
+            Some(group) => group.items.push((index, item)),
+            None => groups.push(Group { class, items: vec![(index, item)] }),
+        }
+    }
+    groups
+}
+
+async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usize, Result<Bytes>)> {
+    let Some(class) = group.class.filter(|_| group.items.len() > 1) else {
+        let mut answers = Vec::with_capacity(group.items.len());
+        for (index, item) in group.items {
+            answers.push((index, run_item(ctx, item, router).await));
+        }
+        return answers;
+    };
+    let (places, bodies): (Vec<_>, Vec<_>) =
+        group.items.into_iter().map(|(index, item)| (index, item.body)).unzip();
+    let saved = write::create_many(ctx, &class, bodies).await;
+    let answers = saved
+        .into_iter()
+        .map(|saved| serde_json::to_vec(&saved?.body).map(Bytes::from).map_err(Error::internal));
+    places.into_iter().zip(answers).collect()
+}
+
+async fn run_item(ctx: &Ctx, item: Item, router: &dyn ItemRouter) -> Result<Bytes> {
+    let cannot = Error::invalid_json(format!("cannot route {} {}", item.method, item.path));
+    match router.route(ctx.clone(), item) {
         Some(running) => running.await,
-        None => Err(Error::invalid_json(format!("cannot route {} {}", item.method, item.path))),
+        None => Err(cannot),
     }
 }
 
 /// All items on one connection, one after another; the first error ends it.
-async fn run_transaction(ctx: &Ctx, items: &[Item], router: &dyn ItemRouter) -> Result<Vec<Result<Bytes>>> {
+async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Result<Bytes>>> {
     let mut retries = CONFLICT_RETRIES;
     loop {
-        match try_transaction(ctx, items, router).await {
+        match try_transaction(ctx, items.clone(), router).await {
             Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
             Err(error) if is_conflict(&error) && retries > 0 => retries -= 1,
-            Err(error) => return Err(Error::internal(format!("a transactional batch was rolled back: {error}"))),
+            Err(error) => {
+                return Err(Error::internal(format!("a transactional batch was rolled back: {error}")));
+            }
         }
     }
 }
 
-async fn try_transaction(ctx: &Ctx, items: &[Item], router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
+async fn try_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
     let open = OpenTransaction::new(ctx.services.storage.begin().await?);
     let inside = Ctx { transaction: Some(open.clone()), ..ctx.clone() };
     let mut answers = Vec::with_capacity(items.len());
     let mut failure = None;
-    for item in items {
-        match run_item(&inside, item, router).await {
-            Ok(answer) => answers.push(answer),
+    for group in group(ctx, items, router, true) {
+        let ran = run_group(&inside, group, router).await.into_iter().map(|(_, answer)| answer);
+        match ran.collect::<Result<Vec<_>>>() {
+            Ok(ran) => answers.extend(ran),
             Err(error) => {
                 failure = Some(error);
                 break;
@@ -99,6 +153,9 @@ async fn try_transaction(ctx: &Ctx, items: &[Item], router: &dyn ItemRouter) -> 
     match failure {
         None => {
             transaction.commit().await?;
+            for effect in open.take_effects() {
+                ctx.run_effect(effect).await;
+            }
             Ok(answers)
         }
         Some(error) => {
@@ -159,7 +216,8 @@ struct BatchPaths {
 
 impl BatchPaths {
     fn of(config: &AppConfig, base_url: &str) -> Self {
-        let path_of = |url: &str| url::Url::parse(url).ok().map(|url| url.path().trim_end_matches('/').to_owned());
+        let path_of =
+            |url: &str| url::Url::parse(url).ok().map(|url| url.path().trim_end_matches('/').to_owned());
         let mut prefixes = vec![config.http.mount_path.clone()];
         prefixes.extend([config.http.server_url.as_str(), base_url].into_iter().filter_map(path_of));
         // The longest that fits counts.

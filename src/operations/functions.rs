@@ -1,12 +1,10 @@
-//! Cloud functions (parse-server's `FunctionsRouter`), and who the caller is for Cloud Code.
-
-use std::sync::Arc;
+//! Cloud functions (parse-server's `FunctionsRouter`).
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::context::Ctx;
-use crate::cloud::{Caller, FunctionAnswer, FunctionCall, Scope};
+use crate::cloud::{FunctionAnswer, FunctionCall};
 use crate::config::LogLevel;
 use crate::error::Result;
 use crate::types::Object;
@@ -23,16 +21,16 @@ pub async fn call(
     uploads: Vec<(String, Bytes)>,
 ) -> Result<FunctionAnswer> {
     let levels = ctx.config().logging.levels;
-    let silent = levels.cloud_function_success == LogLevel::Silent
-        && levels.cloud_function_error == LogLevel::Silent;
+    let silent =
+        levels.cloud_function_success == LogLevel::Silent && levels.cloud_function_error == LogLevel::Silent;
     let input = if silent { String::new() } else { shown(&Value::Object(params.clone())) };
     let call = FunctionCall {
         name: name.to_owned(),
         params,
         uploads,
-        caller: caller(ctx),
+        caller: ctx.caller(),
         context: ctx.info.context.clone(),
-        scope: Scope { depth: u16::from(ctx.depth), ..Scope::default() },
+        scope: ctx.scope(),
     };
     let outcome = ctx.services.cloud.run_function(call).await;
     let user = ctx.auth.user_id().unwrap_or("undefined");
@@ -42,7 +40,9 @@ pub async fn call(
             let result = cut(result);
             log_at(
                 levels.cloud_function_success,
-                format_args!("Ran cloud function {name} for user {user} with:\n  Input: {input}\n  Result: {result}"),
+                format_args!(
+                    "Ran cloud function {name} for user {user} with:\n  Input: {input}\n  Result: {result}"
+                ),
             );
         }
         Err(error) => log_at(
@@ -53,25 +53,6 @@ pub async fn call(
         ),
     }
     outcome
-}
-
-/// The caller as handlers see it: `request.user`, `request.master` and so on.
-pub fn caller(ctx: &Ctx) -> Caller {
-    let principal = ctx.auth.principal.as_ref();
-    let user = principal.map(|principal| {
-        let mut user = principal.user.clone();
-        user.insert("sessionToken".into(), Value::String(principal.session_token.clone()));
-        Arc::new(Value::Object(user))
-    });
-    Caller {
-        master: ctx.auth.is_master(),
-        is_read_only: ctx.auth.is_read_only(),
-        user,
-        roles: principal.map(|principal| Arc::new(principal.roles.clone())),
-        installation_id: ctx.info.installation_id.clone(),
-        ip: Some(ctx.info.ip.clone()),
-        headers: Arc::new(ctx.info.headers.clone()),
-    }
 }
 
 /// Writes a line at one of parse-server's levels.

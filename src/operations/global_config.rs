@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::context::Ctx;
-use super::functions::caller;
-use crate::cloud::{CONFIG_CLASS, Payload, Scope, TriggerCall, TriggerKind};
+use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
 use crate::storage::{Returning, StorageError, Target};
@@ -137,9 +136,9 @@ fn trigger(ctx: &Ctx, kind: TriggerKind, params: &Object, stored: &Object, conte
     TriggerCall {
         object: Some(Payload::Value(Value::Object(params.clone()))),
         original: Some(Payload::Value(Value::Object(stored.clone()))),
-        caller: caller(ctx),
+        caller: ctx.caller(),
         context,
-        scope: Scope { depth: u16::from(ctx.depth), ..Scope::default() },
+        scope: ctx.scope(),
         ..TriggerCall::new(kind, CONFIG_CLASS)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Ctx;
 use super::services::Services;
-use crate::cloud::{JobCall, Scope, invalid_job};
+use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{Returning, Target};
 use crate::types::query::{Filter, Operand};
@@ -35,7 +35,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
         params,
         ip: Some(ctx.info.ip.clone()),
         headers: Arc::new(ctx.info.headers.clone()),
-        scope: Scope { depth: u16::from(ctx.depth), ..Scope::default() },
+        scope: ctx.scope(),
     };
     let services = ctx.services.clone();
     let id = job_id.clone();

@@ -13,9 +13,7 @@ use crate::mail::Mail;
 /// What the adapter reports.
 pub async fn send(services: &Services, mut mail: Map<String, Value>) -> Result<Option<Value>> {
     let Some(adapter) = &services.mail else {
-        tracing::error!(
-            "Failed to send email because no mail adapter is configured for Parse Server."
-        );
+        tracing::error!("Failed to send email because no mail adapter is configured for Parse Server.");
         return Ok(None);
     };
     let mut text = |key: &str| match mail.shift_remove(key) {

@@ -5,7 +5,15 @@
 //! needs from above (schemas, principals, event delivery) are the traits in [`services`], which the
 //! actors implement. Knows no actix and no HTTP.
 
+pub mod analytics;
+pub mod batch;
 pub mod context;
+pub mod functions;
+pub mod global_config;
+pub mod hooks;
+pub mod idempotency;
+pub mod jobs;
+pub mod mails;
 pub mod services;
 pub mod snapshot;
 

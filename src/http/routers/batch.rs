@@ -10,6 +10,7 @@ use crate::http::request::{RestRequest, RestResponse};
 use crate::http::routes;
 use crate::operations::Ctx;
 use crate::operations::batch::{self, Item, ItemRouter};
+use crate::types::ClassName;
 
 pub async fn run(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     batch::run(&ctx, request.body, &Items).await.map(RestResponse::json)
@@ -27,6 +28,12 @@ impl ItemRouter for Items {
             routes::dispatch(route, ctx, request).await?.body.into_bytes()
         };
         Some(answer.boxed_local())
+    }
+
+    fn created_class(&self, item: &Item) -> Option<ClassName> {
+        let (route, params) = routes::find(Method::from_name(&item.method)?, &item.path)?.ok()?;
+        let request = RestRequest { params, ..RestRequest::default() };
+        routes::creates_object(route).then(|| ClassName::valid(request.param("className"))).flatten()
     }
 
     fn check_allowed(&self, ctx: &Ctx, item: &Item) -> Result<()> {

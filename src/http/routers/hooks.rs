@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::http::request::{RestRequest, RestResponse};
-use crate::operations::hooks::{self, Address};
 use crate::operations::Ctx;
+use crate::operations::hooks::{self, Address};
 
 pub async fn functions(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
     hooks::functions(&ctx).await.map(|all| RestResponse::value(Value::Array(all)))

@@ -3,6 +3,7 @@
 
 pub mod analytics;
 pub mod batch;
+pub mod classes;
 pub mod config;
 pub mod features;
 pub mod functions;

@@ -1,0 +1,48 @@
+//! `/classes/:className` and the named routes of system classes (`/users`, `/roles`, …), which are the
+//! same handlers on a fixed class.
+
+use crate::error::{Error, Result};
+use crate::http::request::{RestRequest, RestResponse};
+use crate::operations::Ctx;
+use crate::operations::write::{self, Saved};
+use crate::types::ClassName;
+
+/// `POST /classes/:className`: 201, `Location`, `{objectId, createdAt, …}`.
+pub async fn create(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    let class = written_class(&ctx, &request)?;
+    let saved = write::create(&ctx, &class, request.body).await?;
+    Ok(answer(&ctx, saved))
+}
+
+pub async fn update(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let class = written_class(&ctx, &request)?;
+    let body = std::mem::take(&mut request.body);
+    let changed = write::update(&ctx, &class, request.param("objectId"), body).await?;
+    Ok(RestResponse::value(changed))
+}
+
+pub async fn delete(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    let class = ClassName::valid(request.param("className")).ok_or_else(Error::object_not_found)?;
+    write::delete(&ctx, &class, request.param("objectId")).await?;
+    Ok(RestResponse::empty())
+}
+
+/// What a write answers, with the address of what it created.
+pub fn answer(ctx: &Ctx, saved: Saved) -> RestResponse {
+    let location = saved.location.map(|path| format!("{}{path}", ctx.info.base_url));
+    RestResponse::value(saved.body).with_status(saved.status).with_location(location)
+}
+
+/// # Errors
+/// For a name no class can have: what parse-server says of a class that does not exist (119 where
+/// clients create none), else 107.
+fn written_class(ctx: &Ctx, request: &RestRequest) -> Result<ClassName> {
+    let name = request.param("className");
+    ClassName::valid(name).ok_or_else(|| {
+        if ctx.auth.is_unrestricted() || ctx.config().schema.allow_client_class_creation {
+            Error::invalid_json("schema class name does not revalidate")
+        } else {
+            Error::forbidden(format!("This user is not allowed to access non-existent class: {name}"))
+        }
+    })
+}
