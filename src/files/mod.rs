@@ -27,6 +27,8 @@ pub mod postgres;
 pub mod range;
 pub mod rotate;
 pub mod rules;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 use std::fmt;
 use std::pin::Pin;
@@ -233,4 +235,25 @@ pub(crate) fn server_location(place: Place<'_>, name: &str) -> String {
         url.extend(name::encode_component(segment));
     }
     url
+}
+
+/// Fails instead of ending early or late: a store that truncates must not look like a shorter file.
+#[cfg(any(feature = "s3", feature = "gcs"))]
+pub(crate) fn exact(stream: ByteStream, len: u64) -> ByteStream {
+    use futures_util::stream::{StreamExt, unfold};
+    unfold(Some((stream, len)), |state| async move {
+        let (mut stream, left) = state?;
+        let torn = || Some((Err(FileError::Store("the store sent another length".into())), None));
+        match stream.next().await {
+            None if left == 0 => None,
+            None => torn(),
+            Some(Err(error)) => Some((Err(error), None)),
+            Some(Ok(chunk)) if chunk.len() as u64 > left => torn(),
+            Some(Ok(chunk)) => {
+                let left = left - chunk.len() as u64;
+                Some((Ok(chunk), Some((stream, left))))
+            }
+        }
+    })
+    .boxed()
 }
