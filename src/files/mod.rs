@@ -18,8 +18,11 @@
 //! visible and leaves nothing behind; a committed one is durable; a reader that has started sees one version
 //! of the file or an error, never a mixture.
 
+pub mod config;
 pub mod crypt;
 pub mod fs;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 pub mod headers;
 pub mod mime;
 pub mod name;
@@ -237,6 +240,10 @@ pub(crate) fn server_location(place: Place<'_>, name: &str) -> String {
     url
 }
 
+/// How long a store in the network may keep silent.
+#[cfg(any(feature = "s3", feature = "gcs"))]
+const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Fails instead of ending early or late: a store that truncates must not look like a shorter file.
 #[cfg(any(feature = "s3", feature = "gcs"))]
 pub(crate) fn exact(stream: ByteStream, len: u64) -> ByteStream {
@@ -244,7 +251,9 @@ pub(crate) fn exact(stream: ByteStream, len: u64) -> ByteStream {
     unfold(Some((stream, len)), |state| async move {
         let (mut stream, left) = state?;
         let torn = || Some((Err(FileError::Store("the store sent another length".into())), None));
-        match stream.next().await {
+        let next = tokio::time::timeout(STALLED, stream.next()).await;
+        let next = next.unwrap_or_else(|_| Some(Err(FileError::Store("the store stopped sending".into()))));
+        match next {
             None if left == 0 => None,
             None => torn(),
             Some(Err(error)) => Some((Err(error), None)),

@@ -36,6 +36,10 @@ use super::{
 
 /// Bytes of a part: the smallest S3 takes. All parts but the last have exactly this size (R2 insists).
 const PART: usize = 5 * 1024 * 1024;
+/// Time for an answer without content, retries included.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Time for a request that carries up to [`PART`].
+const CONTENT: Duration = Duration::from_secs(120);
 /// How long a presigned URL lives where nothing is configured: the default of the AWS SDK.
 const PRESIGNED_FOR: Duration = Duration::from_secs(900);
 
@@ -186,7 +190,7 @@ impl Shared {
 
     async fn get(&self, path: &Path, range: Option<GetRange>) -> FileResult<GetResult> {
         let options = GetOptions { range, ..GetOptions::default() };
-        self.store.get_opts(path, options).await.map_err(failed)
+        timely(ANSWER, self.store.get_opts(path, options)).await
     }
 
     async fn open(&self, name: &str, wanted: Option<Wanted>) -> FileResult<FileReader> {
@@ -202,7 +206,7 @@ impl Shared {
             Err(error) => {
                 // Perhaps the range lies outside; S3 does not say so in a way that reaches us.
                 if let Some(wanted) = wanted {
-                    wanted.resolve(self.store.head(&path).await.map_err(failed)?.size)?;
+                    wanted.resolve(timely(ANSWER, self.store.head(&path)).await?.size)?;
                 }
                 return Err(error);
             }
@@ -216,6 +220,14 @@ impl Shared {
         let info = FileInfo { content_type, ..info(&result.meta) };
         let stream = result.into_stream().map_err(failed).boxed();
         Ok(FileReader { info, range, stream: exact(stream, range.len) })
+    }
+}
+
+/// Waits for the store, but not for ever.
+async fn timely<T>(limit: Duration, work: impl Future<Output = object_store::Result<T>>) -> FileResult<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result.map_err(failed),
+        Err(_) => Err(FileError::Store("the store did not answer in time".into())),
     }
 }
 
@@ -305,13 +317,13 @@ impl S3Upload {
             ..PutMultipartOptions::default()
         };
         let (shared, path) = (&self.shared, &self.path);
-        let start = || shared.store.put_multipart_opts(path, options.clone());
+        let start = || timely(ANSWER, shared.store.put_multipart_opts(path, options.clone()));
         match start().await {
-            Err(object_store::Error::NotFound { .. }) => {
+            Err(FileError::NotFound) => {
                 shared.signing.create_bucket().await?;
-                start().await.map_err(failed)
+                start().await
             }
-            other => other.map_err(failed),
+            other => other,
         }
     }
 
@@ -321,7 +333,7 @@ impl S3Upload {
         }
         let payload = self.take(bytes);
         match &mut self.multipart {
-            Some(multipart) => multipart.put_part(payload).await.map_err(failed),
+            Some(multipart) => timely(CONTENT, multipart.put_part(payload)).await,
             None => Ok(()),
         }
     }
@@ -334,7 +346,7 @@ impl S3Upload {
             let Some(multipart) = &mut self.multipart else {
                 return Err(FileError::Unsupported("multipart"));
             };
-            let result = multipart.complete().await.map_err(failed)?;
+            let result = timely(CONTENT, multipart.complete()).await?;
             self.multipart = None;
             result.e_tag
         } else {
@@ -345,15 +357,15 @@ impl S3Upload {
                 ..PutOptions::default()
             };
             let (shared, path) = (&self.shared, &self.path);
-            let put = || shared.store.put_opts(path, payload.clone(), options.clone());
+            let put = || timely(CONTENT, shared.store.put_opts(path, payload.clone(), options.clone()));
             let result = match put().await {
-                Err(object_store::Error::NotFound { .. }) => {
+                Err(FileError::NotFound) => {
                     shared.signing.create_bucket().await?;
                     put().await
                 }
                 other => other,
             };
-            result.map_err(failed)?.e_tag
+            result?.e_tag
         };
         let etag = etag.map(|tag| tag.trim_matches('"').to_owned());
         Ok(FileInfo { size: self.size, content_type: None, etag, modified: Some(SystemTime::now()) })
@@ -434,7 +446,7 @@ impl FileStore for S3Store {
     fn stat<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<FileInfo>> {
         Box::pin(async move {
             let path = self.shared.path(name)?;
-            self.shared.store.head(&path).await.map(|meta| info(&meta)).map_err(failed)
+            timely(ANSWER, self.shared.store.head(&path)).await.map(|meta| info(&meta))
         })
     }
 
@@ -446,7 +458,7 @@ impl FileStore for S3Store {
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<()>> {
         Box::pin(async move {
             let path = self.shared.path(name)?;
-            self.shared.store.delete(&path).await.map_err(failed)
+            timely(ANSWER, self.shared.store.delete(&path)).await
         })
     }
 
