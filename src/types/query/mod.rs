@@ -5,13 +5,9 @@
 pub mod regex;
 pub mod term;
 
-pub mod request;
-
 use std::sync::Arc;
 
 use serde_json::Value;
-
-pub use request::{FindRequest, IncludeTree};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName, ObjectId};
