@@ -2,12 +2,23 @@
 //! database. `parse` builds it from REST JSON and refuses what no query may say; the permission
 //! code rewrites it; `storage` turns it into SQL; `eval` answers it in memory (live queries, tests).
 
+pub mod parse;
+mod parse_constraint;
+mod parse_geo;
 pub mod regex;
+mod relative_time;
+pub mod request;
 pub mod term;
+pub mod visit;
 
 use std::sync::Arc;
 
 use serde_json::Value;
+
+pub use parse::{ParseContext, QueryLimits, parse_where};
+pub use parse_constraint::operand;
+pub use relative_time::relative_time;
+pub use request::{FindRequest, GetRequest};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName, ObjectId};
