@@ -18,6 +18,7 @@ pub mod services;
 pub mod snapshot;
 
 pub mod permissions;
+pub mod read;
 pub mod write;
 
 pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};

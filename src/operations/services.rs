@@ -23,6 +23,36 @@ pub struct Services {
     pub cloud: Arc<dyn crate::cloud::CloudEngine>,
     pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
     pub auth: Arc<crate::auth::AuthProviders>,
+    pub file_urls: Arc<dyn FileUrls>,
+}
+
+/// Where clients find a stored file.
+pub trait FileUrls: Send + Sync {
+    /// `base` is the public base URL of the API, without a trailing slash.
+    fn url(&self, base: &str, name: &str) -> String;
+}
+
+/// Files served by this server: `<base>/files/<appId>/<encoded name>`.
+pub struct ServedFileUrls {
+    pub app_id: String,
+}
+
+impl FileUrls for ServedFileUrls {
+    fn url(&self, base: &str, name: &str) -> String {
+        // What JavaScript's encodeURIComponent leaves alone.
+        const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
+            .remove(b'-')
+            .remove(b'_')
+            .remove(b'.')
+            .remove(b'!')
+            .remove(b'~')
+            .remove(b'*')
+            .remove(b'\'')
+            .remove(b'(')
+            .remove(b')');
+        let name = percent_encoding::utf8_percent_encode(name, &KEPT);
+        format!("{base}/files/{}/{name}", self.app_id)
+    }
 }
 
 /// The schema as the actors keep it: answers from memory, changes through the one owner.

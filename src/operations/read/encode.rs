@@ -1,0 +1,396 @@
+//! Rows to the bytes of an answer. The one place where what a caller may not see is left out.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::view::{IncludedField, Target, View};
+use crate::types::query::number_json;
+use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
+use crate::types::{ClassName, FieldType, RowSet};
+
+/// `[…]`. `class` is added as `className` to each object when given.
+pub fn write_rows(out: &mut Vec<u8>, rows: &RowSet, view: &View, class: Option<&ClassName>) {
+    out.push(b'[');
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_row(out, row, view, class.map(|class| (ObjectKind::Plain, class)));
+    }
+    out.push(b']');
+}
+
+pub fn write_values(out: &mut Vec<u8>, values: &[Value], class: Option<&ClassName>) {
+    out.push(b'[');
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        match (class, value) {
+            (Some(class), Value::Object(object)) => {
+                let mut object = object.clone();
+                object.insert("className".to_owned(), class.as_str().into());
+                write_json(out, &Value::Object(object));
+            }
+            _ => write_json(out, value),
+        }
+    }
+    out.push(b']');
+}
+
+/// Whether an object says that it stands where a pointer stood.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    Plain,
+    Included,
+}
+
+/// One object; with a class it carries `className`, and `__type` when it replaces a pointer.
+pub fn write_row(out: &mut Vec<u8>, row: RowRef<'_>, view: &View, class: Option<(ObjectKind, &ClassName)>) {
+    out.push(b'{');
+    let start = out.len();
+    if let Some((kind, class)) = class {
+        if kind == ObjectKind::Included {
+            out.extend_from_slice(b"\"__type\":\"Object\",");
+        }
+        out.extend_from_slice(b"\"className\":\"");
+        out.extend_from_slice(class.as_bytes());
+        out.push(b'"');
+    }
+    let hidden = if view.protection.is_empty() { BTreeSet::new() } else { view.protection.hidden_in(row) };
+    let shows = |name: &str| view.projection.shows(name) && !hidden.contains(name);
+    for (index, column) in row.layout().columns.iter().enumerate() {
+        let name = column.name.as_str();
+        let visible = match column.kind {
+            ColumnKind::Permissions => false,
+            ColumnKind::Score => true,
+            ColumnKind::Field(_) => shows(name) && (!column.name.is_internal() || internal_visible(view, name)),
+        };
+        if visible {
+            write_field(out, start, row, index, column, view);
+        }
+    }
+    write_relations(out, start, view, &hidden);
+    if !hidden.contains("ACL")
+        && let Some(acl) = row.acl()
+    {
+        separate(out, start);
+        out.extend_from_slice(b"\"ACL\":");
+        write_json(out, &acl.to_json());
+    }
+    if view.internal {
+        write_permission_columns(out, start, row);
+    }
+    out.push(b'}');
+}
+
+/// Only the maintenance key sees internal columns, and nobody a password hash.
+fn internal_visible(view: &View, name: &str) -> bool {
+    view.internal && name != "_hashed_password"
+}
+
+fn write_permission_columns(out: &mut Vec<u8>, start: usize, row: RowRef<'_>) {
+    for column in ["_rperm", "_wperm"] {
+        if let CellRef::TextArray(entries) = row.by_name(column) {
+            separate(out, start);
+            write_string(out, column);
+            out.push(b':');
+            write_json(out, &entries.iter().collect::<Value>());
+        }
+    }
+}
+
+fn separate(out: &mut Vec<u8>, start: usize) {
+    if out.len() > start {
+        out.push(b',');
+    }
+}
+
+fn write_relations(out: &mut Vec<u8>, start: usize, view: &View, hidden: &BTreeSet<String>) {
+    for (name, field) in &view.class.schema.fields {
+        if let FieldType::Relation(target) = &field.ty
+            && !hidden.contains(name.as_str())
+        {
+            separate(out, start);
+            write_string(out, name);
+            out.extend_from_slice(b":{\"__type\":\"Relation\",\"className\":");
+            write_string(out, target);
+            out.push(b'}');
+        }
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, column: &Column, view: &View) {
+    let cell = row.cell(index);
+    if cell == CellRef::Null {
+        return;
+    }
+    let mark = out.len();
+    separate(out, start);
+    out.extend_from_slice(&column.json_key);
+    let included = view.includes.get(column.name.as_str());
+    let written = match (cell, included) {
+        (CellRef::Text(id), Some(field)) => match &column.kind {
+            ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id),
+            _ => write_cell(out, cell, column, view),
+        },
+        (CellRef::Json(bytes), Some(field)) => match serde_json::from_slice::<Value>(bytes) {
+            Ok(value) => write_included_json(out, &value, field),
+            Err(_) => false,
+        },
+        (CellRef::Json(bytes), None) if is_auth_data(view, column) => {
+            let own = view.user_id.as_deref() == Some(row.object_id());
+            write_auth_data(out, bytes, view.unrestricted || own)
+        }
+        _ => write_cell(out, cell, column, view),
+    };
+    if !written {
+        out.truncate(mark);
+    }
+}
+
+fn is_auth_data(view: &View, column: &Column) -> bool {
+    view.class.name().is_user() && column.name == "authData"
+}
+
+/// Shown to masters and to the user himself; unlinked providers and empty objects are left out.
+fn write_auth_data(out: &mut Vec<u8>, bytes: &[u8], visible: bool) -> bool {
+    if !visible {
+        return false;
+    }
+    let Ok(Value::Object(mut providers)) = serde_json::from_slice::<Value>(bytes) else { return false };
+    providers.retain(|_, data| !data.is_null());
+    if providers.is_empty() {
+        return false;
+    }
+    write_json(out, &Value::Object(providers));
+    true
+}
+
+/// False when there is nothing to write.
+fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View) -> bool {
+    match cell {
+        CellRef::Null => return false,
+        CellRef::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        CellRef::Number(value) => write_number(out, value),
+        CellRef::Date(at) => {
+            let plain = column.name == "createdAt" || column.name == "updatedAt";
+            out.extend_from_slice(if plain { b"\"" } else { b"{\"__type\":\"Date\",\"iso\":\"" });
+            at.write_iso(out);
+            out.extend_from_slice(if plain { b"\"" } else { b"\"}" });
+        }
+        CellRef::Text(text) => match &column.kind {
+            ColumnKind::Field(FieldType::Pointer(class)) => write_pointer(out, class, text),
+            ColumnKind::Field(FieldType::File) => {
+                out.extend_from_slice(b"{\"__type\":\"File\",\"name\":");
+                write_string(out, text);
+                out.extend_from_slice(b",\"url\":");
+                write_string(out, &view.file_urls.url(&view.base_url, text));
+                out.push(b'}');
+            }
+            _ => write_string(out, text),
+        },
+        CellRef::Json(bytes) => out.extend_from_slice(bytes),
+        CellRef::TextArray(entries) => write_json(out, &entries.iter().collect::<Value>()),
+        CellRef::Point(point) => {
+            out.extend_from_slice(b"{\"__type\":\"GeoPoint\",\"latitude\":");
+            write_number(out, point.latitude);
+            out.extend_from_slice(b",\"longitude\":");
+            write_number(out, point.longitude);
+            out.push(b'}');
+        }
+        CellRef::Polygon(ring) => {
+            out.extend_from_slice(b"{\"__type\":\"Polygon\",\"coordinates\":[");
+            for (index, point) in ring.iter().enumerate() {
+                out.extend_from_slice(if index > 0 { b",[" } else { b"[" });
+                write_number(out, point.latitude);
+                out.push(b',');
+                write_number(out, point.longitude);
+                out.push(b']');
+            }
+            out.extend_from_slice(b"]}");
+        }
+    }
+    true
+}
+
+fn write_pointer(out: &mut Vec<u8>, class: &ClassName, id: &str) {
+    out.extend_from_slice(b"{\"__type\":\"Pointer\",\"className\":\"");
+    out.extend_from_slice(class.as_bytes());
+    out.extend_from_slice(b"\",\"objectId\":");
+    write_string(out, id);
+    out.push(b'}');
+}
+
+/// The object a pointer leads to; false when it is gone or not the caller's to see.
+fn write_target(out: &mut Vec<u8>, field: &IncludedField, class: &ClassName, id: &str) -> bool {
+    match field.targets.get(class) {
+        None => false,
+        Some(Target::Rows { rows, by_id, view }) => {
+            let Some(row) = by_id.get(id).and_then(|index| rows.get(*index)) else { return false };
+            write_row(out, row, view, Some((ObjectKind::Included, class)));
+            true
+        }
+        Some(Target::Values(objects)) => {
+            let Some(object) = objects.get(id) else { return false };
+            write_json(out, object);
+            true
+        }
+    }
+}
+
+/// JSON of an Object or Array column with its pointers replaced; elements whose object is gone are
+/// dropped, and so are keys.
+fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField) -> bool {
+    match value {
+        Value::Array(elements) => {
+            out.push(b'[');
+            let start = out.len();
+            for element in elements {
+                let mark = out.len();
+                separate(out, start);
+                if !write_included_json(out, element, field) {
+                    out.truncate(mark);
+                }
+            }
+            out.push(b']');
+            true
+        }
+        Value::Object(object) => {
+            if let Some((class, id)) = as_pointer(value) {
+                return write_target(out, field, &class, id);
+            }
+            out.push(b'{');
+            let start = out.len();
+            for (key, value) in object {
+                let mark = out.len();
+                separate(out, start);
+                write_string(out, key);
+                out.push(b':');
+                let written = match field.nested.get(key) {
+                    Some(nested) => write_included_json(out, value, nested),
+                    None => {
+                        write_json(out, value);
+                        true
+                    }
+                };
+                if !written {
+                    out.truncate(mark);
+                }
+            }
+            out.push(b'}');
+            true
+        }
+        scalar => {
+            write_json(out, scalar);
+            true
+        }
+    }
+}
+
+/// Class and id of `{"__type":"Pointer", …}`.
+pub fn as_pointer(value: &Value) -> Option<(ClassName, &str)> {
+    let object = value.as_object()?;
+    if object.get("__type")? != "Pointer" {
+        return None;
+    }
+    Some((ClassName::valid(object.get("className")?.as_str()?)?, object.get("objectId")?.as_str()?))
+}
+
+/// As JavaScript prints numbers.
+fn write_number(out: &mut Vec<u8>, value: f64) {
+    if value.is_finite() {
+        out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
+    } else {
+        out.extend_from_slice(b"null");
+    }
+}
+
+pub fn write_json(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        // Whole floats without a fraction, as everywhere.
+        Value::Number(number) if number.is_f64() => {
+            write_number(out, number.as_f64().unwrap_or_default());
+        }
+        Value::Array(elements) => {
+            out.push(b'[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_json(out, element);
+            }
+            out.push(b']');
+        }
+        Value::Object(object) => {
+            out.push(b'{');
+            for (index, (key, value)) in object.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(out, key);
+                out.push(b':');
+                write_json(out, value);
+            }
+            out.push(b'}');
+        }
+        Value::String(text) => write_string(out, text),
+        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Null => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A quoted, escaped JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    out.push(b'"');
+    if text.bytes().all(plain) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        for character in text.chars() {
+            match character {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                control if u32::from(control) < 0x20 => {
+                    out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
+                }
+                other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_escape_like_serde_json() {
+        for text in ["plain", "quote\" back\\slash", "line\nbreak\ttab\r", "\u{1}\u{1f}", "ünï\u{2028}code 😀", ""] {
+            let mut out = Vec::new();
+            write_string(&mut out, text);
+            assert_eq!(serde_json::from_slice::<String>(&out).ok().as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn numbers_print_as_in_javascript() {
+        let text = |n: f64| {
+            let mut out = Vec::new();
+            write_number(&mut out, n);
+            String::from_utf8(out).unwrap_or_default()
+        };
+        assert_eq!(text(1.0), "1");
+        assert_eq!(text(0.1), "0.1");
+        assert_eq!(text(1e21), "1e+21");
+        assert_eq!(text(-5e-324), "-5e-324");
+        assert_eq!(number_json(3.0).to_string(), "3");
+    }
+}

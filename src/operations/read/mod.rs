@@ -1,0 +1,250 @@
+//! Reads: find, get, count, aggregate. A flat list of steps: beforeFind → class rules → class and
+//! pointer permissions → protected fields → storage → includes → answer → afterFind.
+//!
+//! Without triggers rows go from storage to the answer's bytes and are never a JSON tree.
+
+pub mod aggregate;
+pub mod encode;
+pub mod include;
+pub mod plan;
+pub mod request;
+pub mod triggers;
+pub mod view;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+pub use aggregate::aggregate;
+pub use request::{Request, parse_context};
+pub use view::{Projection, View};
+
+use super::permissions::query::{authorize_filter, authorize_order, restrict_rows_for};
+use super::permissions::special::{Verb, check_class_exists, enforce};
+use super::permissions::{Protection, clp};
+use super::{ClassSnapshot, Ctx};
+use crate::error::{Error, ErrorCode, Result};
+use crate::on_session;
+use crate::types::query::Filter;
+use crate::types::{ClassName, Object, ObjectId, Operation, RowSet};
+
+/// `GET /classes/:C`: `{"results":[…]}`, with `count` when asked, or the plan for `explain`.
+///
+/// # Errors
+/// 102, 105, 107 for malformed queries, 119 for permissions, and what beforeFind threw.
+pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Bytes> {
+    enforce(ctx, class, Verb::Find)?;
+    let answer = run(ctx, class, params, Mode::Find).await?;
+    Ok(answer.into_find_body())
+}
+
+/// `GET /classes/:C/:id`: the object.
+///
+/// # Errors
+/// 101 `Object not found.` and those of [`find`].
+pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Result<Bytes> {
+    enforce(ctx, class, Verb::Get)?;
+    let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
+    let own = class.is_user() && ctx.auth.user_id() == Some(id.as_str());
+    let answer = run(ctx, class, params, Mode::Get(&id)).await?;
+    let token = ctx.auth.principal.as_ref().map(|principal| principal.session_token.as_str());
+    answer.into_object_body(token.filter(|_| own))
+}
+
+/// One object as a JSON tree, or `None`; for the server's own needs with the caller's rights.
+///
+/// # Errors
+/// As [`get`], except that a missing object is `None`.
+pub async fn get_object(ctx: &Ctx, class: &ClassName, id: &str) -> Result<Option<Object>> {
+    match get(ctx, class, id, &Object::new()).await {
+        Ok(body) => Ok(serde_json::from_slice(&body).ok()),
+        Err(error) if error.is(ErrorCode::OBJECT_NOT_FOUND) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Mode<'a> {
+    Find,
+    Get(&'a ObjectId),
+}
+
+impl Mode<'_> {
+    fn is_get(self) -> bool {
+        matches!(self, Self::Get(_))
+    }
+}
+
+/// What a find found, before it is written down.
+pub(super) struct Answer {
+    pub results: Results,
+    pub count: Option<u64>,
+    /// The objects' class, when it is not the one that was asked for.
+    pub redirected_to: Option<ClassName>,
+}
+
+pub(super) enum Results {
+    /// Rows and how to show them.
+    Rows(Arc<RowSet>, View),
+    /// Objects that went through a trigger.
+    Values(Vec<Value>),
+    Plan(Value),
+}
+
+async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Answer> {
+    if triggers::needed(ctx, class) {
+        return triggers::find_with_triggers(ctx, class, params, mode).await;
+    }
+    find_plainly(ctx, class, params, mode).await
+}
+
+/// A find without this class's triggers.
+pub(super) async fn find_plainly(
+    ctx: &Ctx,
+    class: &ClassName,
+    params: &Object,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    let snapshot = ctx.services.classes.admit(class).await?;
+    check_class_exists(ctx, class, snapshot.as_deref())?;
+    let request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
+    let Some(snapshot) = snapshot else {
+        // Sessions are looked at before the class is: nobody's are nobody's to list.
+        super::permissions::query::own_sessions(ctx, class, Filter::all())?;
+        return Ok(Answer::empty(&request));
+    };
+    let Some(key) = &request.redirect_class_name_for_key else {
+        return execute(ctx, &snapshot, request, mode).await;
+    };
+    let Some(target) = snapshot.schema.target_class(key).cloned() else {
+        return execute(ctx, &snapshot, request, mode).await;
+    };
+    enforce(ctx, &target, Verb::Find)?;
+    let redirected = ctx.services.classes.admit(&target).await?;
+    check_class_exists(ctx, &target, redirected.as_deref())?;
+    let mut answer = match redirected {
+        None => Answer::empty(&request),
+        Some(redirected) => {
+            let request = Request::parse(ctx, params, mode, Some(&redirected))?;
+            execute(ctx, &redirected, request, mode).await?
+        }
+    };
+    answer.redirected_to = Some(target);
+    Ok(answer)
+}
+
+/// The authorized find itself.
+pub(super) async fn execute(
+    ctx: &Ctx,
+    class: &Arc<ClassSnapshot>,
+    mut request: Request,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    let protection = Protection::of(ctx, class, request.filter.exact_id());
+    let op = match request.filter.exact_id() {
+        Some(_) => Operation::Get,
+        None => Operation::Find,
+    };
+    if request.explain.is_some() {
+        plan::check_explain(ctx)?;
+    }
+    authorize_filter(ctx, class, &protection, &mut request.filter).await?;
+    authorize_order(class.name(), &protection, &request.order)?;
+    let asked = request.filter.clone();
+    let plan = plan::build(ctx, class, &protection, &mut request);
+    let count = match request.count {
+        true => Some(count(ctx, class, asked.clone()).await?),
+        false => None,
+    };
+    let mut view = View::new(ctx, class, protection, plan.projection);
+    if request.limit == Some(0) && !mode.is_get() {
+        let rows = Arc::new(RowSet::new(plan.layout));
+        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None });
+    }
+    let Some(filter) = restrict_rows_for(ctx, class, asked, op)? else {
+        let rows = Arc::new(RowSet::new(plan.layout));
+        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None });
+    };
+    let mut spec = plan.spec;
+    spec.filter = filter;
+    if request.explain.is_some() {
+        let plan = on_session!(ctx, |session| session.explain(&class.schema, &spec))?;
+        return Ok(Answer { results: Results::Plan(plan), count, redirected_to: None });
+    }
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    let rows = Arc::new(rows);
+    if !request.include.is_empty() && !rows.is_empty() {
+        include::load(ctx, &rows, &mut view, &request).await?;
+    }
+    Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None })
+}
+
+async fn count(ctx: &Ctx, class: &Arc<ClassSnapshot>, filter: Filter) -> Result<u64> {
+    clp::check(&ctx.auth, class, Operation::Count, clp::Action::Read)?;
+    let Some(filter) = restrict_rows_for(ctx, class, filter, Operation::Count)? else { return Ok(0) };
+    let mut spec = crate::types::query::FindSpec::new(filter);
+    spec.readers = ctx.auth.acl_ids();
+    Ok(on_session!(ctx, |session| session.count(&class.schema, &spec))?)
+}
+
+impl Answer {
+    fn empty(request: &Request) -> Self {
+        let count = request.count.then_some(0);
+        Self { results: Results::Values(Vec::new()), count, redirected_to: None }
+    }
+
+    fn into_find_body(self) -> Bytes {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"{\"results\":");
+        let class = self.redirected_to.as_ref();
+        match &self.results {
+            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class),
+            Results::Values(values) => encode::write_values(&mut out, values, class),
+            Results::Plan(plan) => encode::write_json(&mut out, plan),
+        }
+        if let Some(count) = self.count {
+            out.extend_from_slice(b",\"count\":");
+            out.extend_from_slice(count.to_string().as_bytes());
+        }
+        out.push(b'}');
+        Bytes::from(out)
+    }
+
+    /// The objects as JSON trees, for triggers.
+    pub(super) fn into_values(self) -> Vec<Value> {
+        match self.results {
+            Results::Values(values) => values,
+            Results::Plan(plan) => vec![plan],
+            Results::Rows(rows, view) => {
+                let mut out = Vec::new();
+                encode::write_rows(&mut out, &rows, &view, None);
+                serde_json::from_slice(&out).unwrap_or_default()
+            }
+        }
+    }
+
+    fn into_object_body(self, session_token: Option<&str>) -> Result<Bytes> {
+        let mut out = Vec::with_capacity(256);
+        match &self.results {
+            Results::Rows(rows, view) => {
+                let row = rows.first().ok_or_else(Error::object_not_found)?;
+                encode::write_row(&mut out, row, view, None);
+            }
+            Results::Values(values) => {
+                let object = values.first().ok_or_else(Error::object_not_found)?;
+                encode::write_json(&mut out, object);
+            }
+            Results::Plan(plan) => encode::write_json(&mut out, plan),
+        }
+        if let Some(token) = session_token
+            && out.last() == Some(&b'}')
+        {
+            out.pop();
+            out.extend_from_slice(if out.len() > 1 { b",\"sessionToken\":" } else { b"\"sessionToken\":" });
+            encode::write_string(&mut out, token);
+            out.push(b'}');
+        }
+        Ok(Bytes::from(out))
+    }
+}

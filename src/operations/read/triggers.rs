@@ -1,0 +1,151 @@
+//! beforeFind and afterFind around a read (parse-server `rest.runFindTriggers`).
+
+use serde_json::{Value, json};
+
+use super::{Answer, Mode, Results, find_plainly};
+use crate::cloud::{TriggerAnswer, TriggerCall, TriggerKind};
+use crate::error::Result;
+use crate::operations::Ctx;
+use crate::types::{ClassName, Object};
+
+/// Whether reads of this class run application code.
+pub fn needed(ctx: &Ctx, class: &ClassName) -> bool {
+    let registrations = ctx.services.cloud.registrations();
+    registrations.has_trigger(TriggerKind::BeforeFind, class)
+        || registrations.has_trigger(TriggerKind::AfterFind, class)
+}
+
+pub(super) async fn find_with_triggers(
+    ctx: &Ctx,
+    class: &ClassName,
+    params: &Object,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    if params.contains_key("explain") {
+        super::plan::check_explain(ctx)?;
+    }
+    let registrations = ctx.services.cloud.registrations();
+    let is_count = params.get("count").is_some_and(crate::operations::write::is_truthy);
+    let mut query = query_json(params, mode);
+    let mut context = ctx.info.context.clone();
+    let mut short_circuit = None;
+    if registrations.has_trigger(TriggerKind::BeforeFind, class) {
+        let mut call = TriggerCall::new(TriggerKind::BeforeFind, class.as_str());
+        call.query = Some(Value::Object(query.clone()));
+        call.count = is_count;
+        call.is_get = mode.is_get();
+        call.caller = ctx.caller();
+        call.context.clone_from(&context);
+        call.scope = ctx.scope();
+        let answer = ctx.services.cloud.run_trigger(call).await?;
+        if let Some(changed) = answer.context.clone() {
+            context = changed;
+        }
+        if let Some(changed) = answer.query.clone() {
+            query = changed;
+        }
+        set_read_preferences(&mut query, &answer);
+        short_circuit = answer.objects;
+    }
+    let answer = match short_circuit {
+        Some(objects) => reread(ctx, class, objects, &query, mode).await?,
+        None => run_changed(ctx, class, &query, params, mode).await?,
+    };
+    if !registrations.has_trigger(TriggerKind::AfterFind, class) || matches!(answer.results, Results::Plan(_)) {
+        return Ok(answer);
+    }
+    let (count, redirected_to) = (answer.count, answer.redirected_to.clone());
+    let objects = answer.into_values();
+    let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
+    call.objects = Some(Value::Array(objects.clone()).into());
+    call.query = Some(Value::Object(query));
+    call.is_get = mode.is_get();
+    call.caller = ctx.caller();
+    call.context = context;
+    call.scope = ctx.scope();
+    let changed = ctx.services.cloud.run_trigger(call).await?.objects;
+    Ok(Answer { results: Results::Values(changed.unwrap_or(objects)), count, redirected_to })
+}
+
+/// The parameters as one object with `where` decoded, a `get` as the query it is.
+fn query_json(params: &Object, mode: Mode<'_>) -> Object {
+    let mut query = params.clone();
+    let decoded = match query.get("where") {
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        _ => None,
+    };
+    if let Some(decoded) = decoded {
+        query.insert("where".to_owned(), decoded);
+    }
+    if let Mode::Get(id) = mode {
+        query.insert("where".to_owned(), json!({ "objectId": id.as_str() }));
+    }
+    query.entry("where").or_insert_with(|| json!({}));
+    query
+}
+
+fn set_read_preferences(query: &mut Object, answer: &TriggerAnswer) {
+    for (key, value) in [
+        ("readPreference", &answer.read_preference),
+        ("includeReadPreference", &answer.include_read_preference),
+        ("subqueryReadPreference", &answer.subquery_read_preference),
+    ] {
+        if let Some(value) = value {
+            query.insert(key.to_owned(), value.as_str().into());
+        }
+    }
+}
+
+/// Runs what the trigger made of the query; it is authorized like any other.
+async fn run_changed(
+    ctx: &Ctx,
+    class: &ClassName,
+    query: &Object,
+    params: &Object,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    let mut query = query.clone();
+    query.shift_remove("className");
+    if let Some(count) = params.get("count") {
+        query.insert("count".to_owned(), count.clone());
+    }
+    match mode {
+        Mode::Find => Box::pin(find_plainly(ctx, class, &query, mode)).await,
+        Mode::Get(id) => {
+            let still_that_object = query.get("where") == Some(&json!({ "objectId": id.as_str() }));
+            if still_that_object {
+                query.retain(|key, _| !matches!(key.as_str(), "where" | "limit" | "skip" | "order" | "count"));
+                return Box::pin(find_plainly(ctx, class, &query, mode)).await;
+            }
+            Box::pin(find_plainly(ctx, class, &query, Mode::Find)).await
+        }
+    }
+}
+
+/// Objects a trigger returned instead of a query: saved ones are read again with the caller's rights,
+/// unsaved ones pass.
+async fn reread(
+    ctx: &Ctx,
+    class: &ClassName,
+    objects: Vec<Value>,
+    query: &Object,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    let id_of = |object: &Value| object.get("objectId").and_then(Value::as_str).map(str::to_owned);
+    let ids: Vec<String> = objects.iter().filter_map(id_of).collect();
+    if ctx.auth.is_unrestricted() || ids.is_empty() {
+        return Ok(Answer { results: Results::Values(objects), count: None, redirected_to: None });
+    }
+    let mut again = Object::new();
+    let condition = match (mode.is_get(), ids.first()) {
+        (true, Some(id)) => json!({ "objectId": id }),
+        _ => json!({ "objectId": { "$in": ids } }),
+    };
+    again.insert("where".to_owned(), condition);
+    for key in ["keys", "excludeKeys", "include", "includeAll", "order", "limit", "skip"] {
+        if let Some(value) = query.get(key) {
+            again.insert(key.to_owned(), value.clone());
+        }
+    }
+    Box::pin(find_plainly(ctx, class, &again, Mode::Find)).await
+}
