@@ -22,9 +22,7 @@ use crate::types::{ClassName, ClassSchema, Object};
 pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Value> {
     ctx.require_master()?;
     if ctx.auth.is_read_only() && !ctx.config().query.allow_aggregation_for_read_only_master_key {
-        return Err(Error::forbidden(
-            "Cannot run an aggregation pipeline when using the readOnlyMasterKey",
-        ));
+        return Err(Error::forbidden("Cannot run an aggregation pipeline when using the readOnlyMasterKey"));
     }
     let mut params = params.clone();
     let options = take_options(ctx, &mut params)?;
@@ -36,10 +34,10 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
         return distinct(ctx, &snapshot, &params, field).await;
     }
     let schemas = looked_up(ctx, &stages).await?;
-    let rows =
-        on_session!(ctx, |session| session.aggregate(&snapshot.schema, &stages, &options, &schemas))?;
+    let rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &stages, &options, &schemas))?;
     let raw = options.raw_values || options.raw_field_names;
-    let results: Vec<Value> = rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
+    let results: Vec<Value> =
+        rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
     Ok(json!({ "results": results }))
 }
 
@@ -65,9 +63,8 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
     let explain = params.shift_remove("explain").is_some_and(|explain| is_truthy(&explain));
     let comment = params.shift_remove("comment").and_then(|comment| comment.as_str().map(str::to_owned));
     let read_preference = match params.shift_remove("readPreference") {
-        Some(Value::String(name)) => {
-            ReadPreference::parse(&name).ok_or_else(|| Error::invalid_query("Not supported read preference."))?
-        }
+        Some(Value::String(name)) => ReadPreference::parse(&name)
+            .ok_or_else(|| Error::invalid_query("Not supported read preference."))?,
         _ => ReadPreference::default(),
     };
     Ok(AggregateOptions {

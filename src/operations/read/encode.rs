@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::view::{IncludedField, Target, View};
-use crate::types::query::number_json;
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
@@ -65,7 +64,9 @@ pub fn write_row(out: &mut Vec<u8>, row: RowRef<'_>, view: &View, class: Option<
         let visible = match column.kind {
             ColumnKind::Permissions => false,
             ColumnKind::Score => true,
-            ColumnKind::Field(_) => shows(name) && (!column.name.is_internal() || internal_visible(view, name)),
+            ColumnKind::Field(_) => {
+                shows(name) && (!column.name.is_internal() || internal_visible(view, name))
+            }
         };
         if visible {
             write_field(out, start, row, index, column, view);
@@ -370,10 +371,13 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::query::number_json;
 
     #[test]
     fn strings_escape_like_serde_json() {
-        for text in ["plain", "quote\" back\\slash", "line\nbreak\ttab\r", "\u{1}\u{1f}", "ünï\u{2028}code 😀", ""] {
+        for text in
+            ["plain", "quote\" back\\slash", "line\nbreak\ttab\r", "\u{1}\u{1f}", "ünï\u{2028}code 😀", ""]
+        {
             let mut out = Vec::new();
             write_string(&mut out, text);
             assert_eq!(serde_json::from_slice::<String>(&out).ok().as_deref(), Some(text));

@@ -57,10 +57,7 @@ struct Slot<'a> {
 /// # Errors
 /// Permission errors of the included classes, as parse-server raises them for the whole find.
 pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Request) -> Result<()> {
-    let hints = FindHints {
-        read_preference: request.include_read_preference,
-        comment: None,
-    };
+    let hints = FindHints { read_preference: request.include_read_preference, comment: None };
     let mut sites = vec![Site {
         rows: rows.clone(),
         indexes: (0..rows.len()).collect(),
@@ -82,7 +79,13 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
                 let indexes = slot.ids.iter().filter_map(|id| by_id.get(id).copied()).collect();
                 let mut place = place;
                 place.push((slot.column.clone(), slot.nested.clone(), slot.class.clone()));
-                next.push(Site { rows: rows.clone(), indexes, tree: slot.tree, path: slot.path.clone(), place });
+                next.push(Site {
+                    rows: rows.clone(),
+                    indexes,
+                    tree: slot.tree,
+                    path: slot.path.clone(),
+                    place,
+                });
             }
             field.targets.insert(slot.class.clone(), target);
         }
@@ -201,7 +204,11 @@ fn field_at<'v>(
 
 /// One class's objects for a whole level.
 enum Loaded {
-    Rows { class: Arc<ClassSnapshot>, rows: Arc<RowSet>, by_id: Arc<HashMap<String, usize>> },
+    Rows {
+        class: Arc<ClassSnapshot>,
+        rows: Arc<RowSet>,
+        by_id: Arc<HashMap<String, usize>>,
+    },
     /// Read one position at a time, through the class's triggers.
     Triggered(ClassName),
     Nothing,
@@ -307,12 +314,7 @@ impl Loaded {
     }
 }
 
-async fn load_triggered(
-    ctx: &Ctx,
-    class: &ClassName,
-    slot: &Slot<'_>,
-    request: &Request,
-) -> Result<Target> {
+async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: &Request) -> Result<Target> {
     let mut params = Object::new();
     params.insert("where".to_owned(), json!({ "objectId": { "$in": slot.ids } }));
     params.insert("limit".to_owned(), json!(slot.ids.len()));

@@ -21,7 +21,7 @@ pub struct Plan {
 /// # Errors
 /// 102 unless the caller is master or `databaseOptions.allowPublicExplain` is on.
 pub fn check_explain(ctx: &Ctx) -> Result<()> {
-    if ctx.auth.is_master() || ctx.config().database.allow_public_explain {
+    if ctx.auth.is_master() || ctx.config().database.options.allow_public_explain {
         return Ok(());
     }
     Err(Error::invalid_query("Using the explain query parameter requires the master key"))
@@ -36,10 +36,7 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
     spec.limit = request.limit;
     spec.skip = request.skip;
     spec.with_score = request.with_score;
-    spec.hints = FindHints {
-        read_preference: request.read_preference,
-        comment: request.comment.take(),
-    };
+    spec.hints = FindHints { read_preference: request.read_preference, comment: request.comment.take() };
     spec.columns = columns(class, protection, &projection);
     let layout = match &spec.columns {
         None => class.layout.clone(),
@@ -49,7 +46,11 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
 }
 
 /// The optional columns to read: `None` reads all.
-fn columns(class: &ClassSnapshot, protection: &Protection, projection: &Projection) -> Option<Vec<FieldName>> {
+fn columns(
+    class: &ClassSnapshot,
+    protection: &Protection,
+    projection: &Projection,
+) -> Option<Vec<FieldName>> {
     if projection.is_everything() {
         return None;
     }

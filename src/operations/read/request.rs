@@ -69,7 +69,8 @@ impl Request {
             }
             Mode::Find => {
                 let config = &ctx.config().query;
-                let mut find = FindRequest::parse(params, Some(config.default_limit), config.max_limit, &context)?;
+                let mut find =
+                    FindRequest::parse(params, Some(config.default_limit), config.max_limit, &context)?;
                 let condition = Value::Object(std::mem::take(&mut find.where_json));
                 let filter = parse_where(&condition, &context)?;
                 Self::assemble(find, filter, class, &context)

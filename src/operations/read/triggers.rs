@@ -51,7 +51,8 @@ pub(super) async fn find_with_triggers(
         Some(objects) => reread(ctx, class, objects, &query, mode).await?,
         None => run_changed(ctx, class, &query, params, mode).await?,
     };
-    if !registrations.has_trigger(TriggerKind::AfterFind, class) || matches!(answer.results, Results::Plan(_)) {
+    if !registrations.has_trigger(TriggerKind::AfterFind, class) || matches!(answer.results, Results::Plan(_))
+    {
         return Ok(answer);
     }
     let (count, redirected_to) = (answer.count, answer.redirected_to.clone());
@@ -114,7 +115,8 @@ async fn run_changed(
         Mode::Get(id) => {
             let still_that_object = query.get("where") == Some(&json!({ "objectId": id.as_str() }));
             if still_that_object {
-                query.retain(|key, _| !matches!(key.as_str(), "where" | "limit" | "skip" | "order" | "count"));
+                query
+                    .retain(|key, _| !matches!(key.as_str(), "where" | "limit" | "skip" | "order" | "count"));
                 return Box::pin(find_plainly(ctx, class, &query, mode)).await;
             }
             Box::pin(find_plainly(ctx, class, &query, Mode::Find)).await

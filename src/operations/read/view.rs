@@ -93,13 +93,22 @@ pub struct IncludedField {
 
 /// The loaded objects of one class for one position.
 pub enum Target {
-    Rows { rows: Arc<RowSet>, by_id: Arc<HashMap<String, usize>>, view: View },
+    Rows {
+        rows: Arc<RowSet>,
+        by_id: Arc<HashMap<String, usize>>,
+        view: View,
+    },
     /// Objects that went through triggers, complete with their own includes.
     Values(HashMap<String, Value>),
 }
 
 impl View {
-    pub fn new(ctx: &Ctx, class: &Arc<ClassSnapshot>, protection: Protection, projection: Projection) -> Self {
+    pub fn new(
+        ctx: &Ctx,
+        class: &Arc<ClassSnapshot>,
+        protection: Protection,
+        projection: Projection,
+    ) -> Self {
         Self {
             class: class.clone(),
             projection,
