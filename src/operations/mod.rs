@@ -19,6 +19,7 @@ pub mod snapshot;
 
 pub mod permissions;
 pub mod read;
+pub mod schema;
 pub mod write;
 
 pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};

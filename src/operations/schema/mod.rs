@@ -1,0 +1,289 @@
+//! The schema API: list, get, create, update, delete classes, and purge their rows
+//! (parse-server `SchemasRouter` and `SchemaController`).
+
+pub mod clp_rules;
+pub mod field_rules;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use super::services::SchemaChange;
+use super::{ClassSnapshot, Ctx};
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::names::VOLATILE_CLASSES;
+use crate::types::query::{Filter, FindSpec};
+use crate::types::schema::{invalid_class_name_message, is_default_column};
+use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, Object};
+
+/// `GET /schemas`.
+///
+/// # Errors
+/// 403 without a master key.
+pub async fn list(ctx: &Ctx) -> Result<Value> {
+    ctx.require_master()?;
+    let classes = ctx.services.classes.list().await?;
+    let shown = classes.iter().filter(|class| !VOLATILE_CLASSES.contains(&class.name().as_str()));
+    let results: Vec<Value> = shown.map(|class| class.schema.to_api_json()).collect();
+    Ok(json!({ "results": results }))
+}
+
+/// `GET /schemas/:C`.
+///
+/// # Errors
+/// 103 `Class … does not exist.`
+pub async fn get(ctx: &Ctx, class: &str) -> Result<Value> {
+    ctx.require_master()?;
+    let missing = || missing_class(class);
+    let name = ClassName::valid(class).ok_or_else(missing)?;
+    let found = ctx.services.classes.reload(&name).await?;
+    Ok(found.ok_or_else(missing)?.schema.to_api_json())
+}
+
+fn missing_class(class: &str) -> Error {
+    Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {class} does not exist."))
+}
+
+fn check_may_change(ctx: &Ctx, verb: &str) -> Result<()> {
+    ctx.require_master()?;
+    if ctx.config().schema.lock_schemas() {
+        return Err(Error::parse(
+            ErrorCode::OPERATION_FORBIDDEN,
+            "Cannot perform this operation when schemas options is used.",
+        ));
+    }
+    if ctx.auth.is_read_only() {
+        return Err(Error::forbidden(format!("read-only masterKey isn't allowed to {verb} a schema.")));
+    }
+    Ok(())
+}
+
+/// The class name of a request from its path and body.
+fn class_name_of(path: Option<&str>, body: &Object, route: &str) -> Result<String> {
+    let in_body = body.get("className").and_then(Value::as_str).filter(|name| !name.is_empty());
+    match (path, in_body) {
+        (Some(path), Some(body)) if path != body => Err(Error::parse(
+            ErrorCode::INVALID_CLASS_NAME,
+            format!("Class name mismatch between {body} and {path}."),
+        )),
+        (Some(name), _) | (None, Some(name)) => Ok(name.to_owned()),
+        (None, None) => {
+            Err(Error::parse(ErrorCode::MISSING_REQUIRED_FIELD, format!("POST {route} needs a class name.")))
+        }
+    }
+}
+
+fn valid_class_name(name: &str) -> Result<ClassName> {
+    ClassName::valid(name)
+        .ok_or_else(|| Error::parse(ErrorCode::INVALID_CLASS_NAME, invalid_class_name_message(name)))
+}
+
+/// `POST /schemas[/:C]`; `route` is the path as requested, for the error text.
+///
+/// # Errors
+/// 103, 105, 107, 111, 135, 136 as the facts on the schema API tell.
+pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
+    check_may_change(ctx, "create")?;
+    let name = class_name_of(class, body, route)?;
+    let known = match ClassName::valid(&name) {
+        Some(class) => ctx.services.classes.reload(&class).await?,
+        None => None,
+    };
+    if known.is_some() {
+        return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {name} already exists.")));
+    }
+    let class = valid_class_name(&name)?;
+    let submitted = object_of(body.get("fields"));
+    let mut schema =
+        ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
+    for (field, definition) in submitted.into_iter().flatten() {
+        let (field, definition) = field_rules::new_field(&class, field, definition)?;
+        schema.fields.insert(field, definition);
+    }
+    schema.add_default_columns();
+    field_rules::check_geo_points(&schema)?;
+    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
+        let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
+        schema.clp = Some(Clp::from_json(permissions));
+    }
+    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    let created = ctx.services.classes.create(schema).await?;
+    let created = match indexes {
+        Some(change) => ctx.services.classes.change(&class, change).await?,
+        None => created,
+    };
+    Ok(created.schema.to_api_json())
+}
+
+/// `PUT /schemas/:C`.
+///
+/// # Errors
+/// 255 for fields that exist or do not, 136 for default fields, else as [`create`].
+pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
+    check_may_change(ctx, "update")?;
+    class_name_of(Some(class), body, "")?;
+    let name = ClassName::valid(class).ok_or_else(|| missing_class(class))?;
+    let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
+    let mut change = SchemaChange::default();
+    let mut after = ClassSchema::clone(&current.schema);
+    plan_fields(&current, object_of(body.get("fields")), &mut change, &mut after)?;
+    field_rules::check_geo_points(&after)?;
+    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
+        let permissions = clp_rules::validate(ctx, permissions, &after.fields)?;
+        change.permissions = Some(permissions.clone());
+    }
+    if let Some(indexes) = index_change(ctx, body.get("indexes"), &after)? {
+        change.create_indexes = indexes.create_indexes;
+        change.drop_indexes = indexes.drop_indexes;
+        change.indexes_after = indexes.indexes_after;
+    }
+    let changed = ctx.services.classes.change(&name, change).await?;
+    Ok(changed.schema.to_api_json())
+}
+
+fn object_of(value: Option<&Value>) -> Option<&Object> {
+    value.and_then(Value::as_object)
+}
+
+fn is_delete(definition: &Value) -> bool {
+    definition.get("__op").is_some_and(|op| op == "Delete")
+}
+
+fn plan_fields(
+    current: &ClassSnapshot,
+    submitted: Option<&Object>,
+    change: &mut SchemaChange,
+    after: &mut ClassSchema,
+) -> Result<()> {
+    let class = current.name();
+    let refuse = |message: String| Error::parse(ErrorCode::INVALID_SCHEMA_OPERATION, message);
+    for (name, definition) in submitted.into_iter().flatten() {
+        let existing = current.schema.fields.get(name.as_str());
+        match existing {
+            Some(existing) if !is_delete(definition) => {
+                if definition.get("type").is_none_or(|ty| ty != existing.ty.name()) {
+                    return Err(refuse(format!("Field {name} exists, cannot update.")));
+                }
+            }
+            None if is_delete(definition) => {
+                return Err(refuse(format!("Field {name} does not exist, cannot delete.")));
+            }
+            _ => {}
+        }
+    }
+    for (name, definition) in submitted.into_iter().flatten() {
+        let existing = current.schema.fields.get_key_value(name.as_str());
+        match existing {
+            Some((field, _)) if is_delete(definition) => {
+                if is_default_column(class, name) {
+                    return Err(Error::parse(
+                        ErrorCode::IMMUTABLE_FIELD_CHANGED,
+                        format!("field {name} cannot be changed"),
+                    ));
+                }
+                change.delete_fields.push(field.clone());
+                after.fields.shift_remove(field);
+            }
+            Some((field, existing)) => {
+                let wanted = Field::from_json(definition)?;
+                if wanted != *existing {
+                    field_rules::check_same_type(class, field, existing, &wanted)?;
+                    field_rules::check_options(class, field, definition, &wanted)?;
+                    change.set_options.push((field.clone(), wanted.clone()));
+                    after.fields.insert(field.clone(), wanted);
+                }
+            }
+            None => {
+                let (field, definition) = field_rules::new_field(class, name, definition)?;
+                change.add_fields.push((field.clone(), definition.clone()));
+                after.fields.insert(field, definition);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What an `indexes` object asks for; `None` when it asks for nothing.
+fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Result<Option<SchemaChange>> {
+    let Some(submitted) = object_of(indexes) else { return Ok(None) };
+    let mut after = schema.indexes.clone();
+    if after.is_empty() {
+        after.insert("_id_".to_owned(), json!({ "_id": 1 }));
+    }
+    let mut change = SchemaChange::default();
+    let unchecked = ctx.config().database.options.disable_index_field_validation;
+    for (name, columns) in submitted {
+        let known = after.contains_key(name);
+        if known && !is_delete(columns) {
+            return Err(Error::invalid_query(format!("Index {name} exists, cannot update.")));
+        }
+        if !known && is_delete(columns) {
+            return Err(Error::invalid_query(format!("Index {name} does not exist, cannot delete.")));
+        }
+        if is_delete(columns) {
+            after.shift_remove(name);
+            change.drop_indexes.push(name.clone());
+            continue;
+        }
+        for column in columns.as_object().into_iter().flatten().map(|(column, _)| column) {
+            let field = column.strip_prefix("_p_").unwrap_or(column);
+            let root = field.split('.').next().unwrap_or(field);
+            if !unchecked && !schema.fields.contains_key(root) {
+                return Err(Error::invalid_query(format!(
+                    "Field {column} does not exist, cannot add index."
+                )));
+            }
+        }
+        after.insert(name.clone(), columns.clone());
+        change.create_indexes.insert(name.clone(), columns.clone());
+    }
+    change.indexes_after = Some(after);
+    Ok(Some(change))
+}
+
+/// `DELETE /schemas/:C`; a class that does not exist is no error.
+///
+/// # Errors
+/// 255 while the class has objects.
+pub async fn delete(ctx: &Ctx, class: &str) -> Result<Value> {
+    ctx.require_master()?;
+    if ctx.auth.is_read_only() {
+        return Err(Error::forbidden("read-only masterKey isn't allowed to delete a schema."));
+    }
+    let name = valid_class_name(class)?;
+    if let Some(snapshot) = ctx.services.classes.reload(&name).await? {
+        let storage = &ctx.services.storage;
+        let count = storage.count(&snapshot.schema, &FindSpec::new(Filter::all())).await?;
+        if count > 0 {
+            return Err(Error::parse(
+                ErrorCode::INVALID_SCHEMA_OPERATION,
+                format!("Class {class} is not empty, contains {count} objects, cannot drop schema."),
+            ));
+        }
+        ctx.services.classes.delete(&name).await?;
+    }
+    Ok(json!({}))
+}
+
+/// `DELETE /purge/:C`: every row goes, the class stays. No triggers run.
+///
+/// # Errors
+/// 403 without a master key, 119 for the read-only one.
+pub async fn purge(ctx: &Ctx, class: &str) -> Result<Value> {
+    ctx.require_master()?;
+    if ctx.auth.is_read_only() {
+        return Err(Error::forbidden("read-only masterKey isn't allowed to purge a schema."));
+    }
+    let Some(name) = ClassName::valid(class) else { return Ok(json!({})) };
+    if let Some(snapshot) = ctx.services.classes.admit(&name).await? {
+        ctx.services.storage.purge_class(&snapshot.schema).await?;
+        if name.is_role() || name.is_session() || name.is_user() {
+            ctx.services.principals.roles_changed().await;
+        }
+    }
+    Ok(json!({}))
+}
+
+/// Whether a client-visible field may be named so; used by defined schemas too.
+pub fn valid_field_name(name: &str) -> Option<FieldName> {
+    FieldName::valid(name).filter(|_| name != "className")
+}
