@@ -47,15 +47,17 @@ if [ ${#packages[@]} -gt 0 ]; then
   fi
   have apt-get || fail "please install these with your system's package manager: ${packages[*]}"
   echo "install: apt-get install ${packages[*]}"
+  # Services that a package starts must not inherit the lock.
   apt() {
-    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" </dev/null
+    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" \
+      </dev/null 9>&-
   }
   apt update >/dev/null || fail "apt-get update failed"
   apt install --no-install-recommends "${packages[@]}" >/dev/null ||
     fail "apt-get install ${packages[*]} failed"
 fi
 major=$(node -p 'process.versions.node.split(".")[0]')
-[ "$major" -ge 18 ] || fail "Node.js $major is too old; 20 or newer is needed."
+[ "$major" -ge 20 ] || fail "Node.js $major is too old; 20 or newer is needed."
 
 # --- npm packages ------------------------------------------------------------------------------
 # Cloud Code needs the Parse SDK; everything else there is for tests.

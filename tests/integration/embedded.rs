@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use parsimony::storage::postgres::embedded::{EmbeddedError, EmbeddedOptions, EmbeddedPostgres};
 use tempfile::TempDir;
@@ -142,11 +141,8 @@ async fn keeps_data_over_a_restart_and_leaves_nothing_running() {
     first.stop().await;
     assert!(!exists(pid));
 
-    let begun = Instant::now();
     let second = start(data.path()).await;
-    let took = begun.elapsed();
     assert_eq!(run(&second.connection_uri(), "SELECT x FROM t").await.as_deref(), Some("42"));
-    assert!(took < Duration::from_secs(3), "restart took {took:?}");
     second.stop().await;
 }
 
@@ -274,6 +270,23 @@ async fn a_pid_file_whose_number_is_somebody_elses_does_not_matter() {
     let text = format!("{}\n/elsewhere\n1\n5432\n/tmp\n\n  1 1\nready\n", std::process::id());
     fs::write(pid_file, text).unwrap();
     start(data.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_leftover_of_a_moved_folder_is_not_joined_by_a_second_one() {
+    let data = folder();
+    let old = data.path().join("old");
+    fs::create_dir(&old).unwrap();
+    let server = Server::start(&old, None);
+    // Its lock stays behind with the old name's file; only PostgreSQL's own can help now.
+    let new = data.path().join("new");
+    fs::create_dir(&new).unwrap();
+    fs::rename(old.join("postgres"), new.join("postgres")).unwrap();
+    let error = EmbeddedPostgres::start(options(&new)).await.unwrap_err().to_string();
+    assert!(error.contains("lock file \"postmaster.pid\" already exists"), "{error}");
+    fs::rename(new.join("postgres"), old.join("postgres")).unwrap();
+    assert_eq!(run(&server.uri, "SELECT 1").await.as_deref(), Some("1"));
+    server.stop();
 }
 
 #[tokio::test]

@@ -105,12 +105,17 @@ fn configure(cluster: &Path) -> Result<(), EmbeddedError> {
 
 /// Stops a postmaster that still runs in the cluster although no server does (the lock is ours), and
 /// forgets one whose number now belongs to another program, which PostgreSQL would mistake for it.
+/// What is left running by a PostgreSQL that looks different (of a moved folder, say) PostgreSQL itself
+/// finds out: it then refuses to start, which costs nothing but a message.
 pub fn clear_leftover(place: &Place) -> Result<(), EmbeddedError> {
     let Some(pid) = PidFile::read(&place.cluster).map(|file| file.pid) else { return Ok(()) };
     if !process::is_alive(pid) {
         return Ok(());
     }
     if !process::is_postmaster_of(pid, &place.cluster) {
+        if process::is_postgres(pid) {
+            return Ok(());
+        }
         tracing::warn!("forgetting PostgreSQL process {pid}: that number now belongs to another program");
         let path = place.cluster.join("postmaster.pid");
         return fs::remove_file(&path).at("cannot remove", &path);
@@ -121,6 +126,9 @@ pub fn clear_leftover(place: &Place) -> Result<(), EmbeddedError> {
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if !process::is_postmaster_of(pid, &place.cluster) {
+                if process::is_postgres(pid) {
+                    return Ok(());
+                }
                 return Ok(());
             }
             pause(Duration::from_millis(5));

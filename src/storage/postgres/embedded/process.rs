@@ -93,6 +93,11 @@ pub fn is_alive(pid: u32) -> bool {
         .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }
 
+/// Whether the process is some PostgreSQL's, of whichever cluster.
+pub fn is_postgres(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("postgres"))
+}
+
 /// Whether the process is the postmaster of `cluster`. Its command line is readable for everybody,
 /// unlike its folder, for which root in a container lacks a capability.
 pub fn is_postmaster_of(pid: u32, cluster: &Path) -> bool {
