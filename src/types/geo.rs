@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::query::number_json;
+
 /// Mean earth radius as parse-server's PostgreSQL adapter uses it, in metres.
 pub const EARTH_RADIUS_M: f64 = 6_371_000.0;
 /// Miles per radian, as the SDKs and parse-server's Mongo adapter use it.
@@ -34,7 +36,11 @@ impl GeoPoint {
     }
 
     pub fn to_json(self) -> Value {
-        json!({ "__type": "GeoPoint", "latitude": self.latitude, "longitude": self.longitude })
+        json!({
+            "__type": "GeoPoint",
+            "latitude": number_json(self.latitude),
+            "longitude": number_json(self.longitude),
+        })
     }
 
     /// Central angle in radians (haversine).

@@ -365,7 +365,8 @@ pub fn cell_json(cell: CellRef<'_>, column: &Column) -> Value {
         (CellRef::TextArray(entries), _) => entries.iter().collect(),
         (CellRef::Point(point), _) => point.to_json(),
         (CellRef::Polygon(ring), _) => {
-            let points: Vec<_> = ring.iter().map(|p| json!([p.latitude, p.longitude])).collect();
+            let points: Vec<_> =
+                ring.iter().map(|p| json!([number_json(p.latitude), number_json(p.longitude)])).collect();
             json!({ "__type": "Polygon", "coordinates": points })
         }
     }

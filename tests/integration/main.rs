@@ -5,3 +5,4 @@ mod support;
 
 mod embedded;
 mod environment;
+mod storage_conformance;

@@ -1,13 +1,212 @@
-//! The PostgreSQL adapter.
+//! The PostgreSQL adapter: parse-server's own layout, reached through diesel-async.
+//!
+//! * connections: `options`, `connect`, `pool` (lanes), `listen`;
+//! * reading: `select`, `filter` and what they use, run by `reads`;
+//! * writing: `insert`, `update`, `delete`, `relations`, `roles`, `transaction`;
+//! * schema: `init`, `ddl`, `schema_table`, `indexes`.
+//!
+//! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
+mod adapter;
 pub mod column;
 pub mod compare;
+mod connect;
+mod ddl;
+mod delete;
 pub mod embedded;
+mod error;
 pub mod filter;
 pub mod geo;
+mod indexes;
+mod init;
+mod insert;
 pub mod json;
+mod listen;
+mod options;
+mod pool;
+mod reads;
 pub mod related;
+mod relations;
+mod roles;
 pub mod row;
+mod schema_table;
 pub mod select;
 pub mod sql;
+mod target;
 pub mod text;
+mod transaction;
+mod update;
+mod value;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+
+use crate::storage::{StorageError, StorageResult};
+use crate::types::{ClassName, ClassSchema};
+use connect::Connector;
+use error::boxed;
+use listen::Notices;
+pub use options::PostgresOptions;
+use options::Target as DatabaseTarget;
+use pool::{ControlLane, Lanes};
+use sql::{PgRow, Shapes, Sql};
+
+/// How long an idle connection is kept when the URI does not say (`idleTimeoutMillis`).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_MAX: u32 = 10;
+
+/// One database (and its replicas). Cheap to share; made once per app.
+pub struct PostgresAdapter {
+    core: Arc<Core>,
+}
+
+/// What spawned writes keep alive.
+struct Core {
+    lanes: Lanes,
+    replicas: Vec<Lanes>,
+    next_replica: std::sync::atomic::AtomicUsize,
+    control: ControlLane,
+    notices: Notices,
+    shapes: Arc<Shapes>,
+    prepared_statements: bool,
+    /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
+    begin: Arc<str>,
+}
+
+impl PostgresAdapter {
+    /// Checks the options and that the database answers. Opens one connection; the lanes open theirs
+    /// when first needed.
+    ///
+    /// # Errors
+    /// A malformed URI or unreadable certificates; `Unavailable` when the server cannot be reached.
+    pub async fn connect(options: PostgresOptions) -> StorageResult<Arc<Self>> {
+        let adapter = Self::new(&options)?;
+        let conn = adapter.core.control.lock().await?;
+        conn.done();
+        Ok(Arc::new(adapter))
+    }
+
+    fn new(options: &PostgresOptions) -> StorageResult<Self> {
+        let app_name = options.app_name.as_deref().unwrap_or("parsimony");
+        let connector = |target: &DatabaseTarget| {
+            let session = options.prepared_statements;
+            Connector::new(target, app_name, options.statement_timeout, session).map(Arc::new)
+        };
+        let lanes = |target: &DatabaseTarget, connector: Arc<Connector>| {
+            let max = options.max.or(target.max).unwrap_or(DEFAULT_MAX);
+            let idle = target.idle_timeout.unwrap_or(IDLE_TIMEOUT);
+            let pipelining = options.prepared_statements;
+            Lanes::new(connector, max, options.workers, options.acquire_timeout, idle, pipelining)
+        };
+        let target = DatabaseTarget::parse(&options.uri)?;
+        let primary = connector(&target)?;
+        let replicas = options.read_uris.iter().map(|uri| {
+            let target = DatabaseTarget::parse(uri)?;
+            Ok(lanes(&target, connector(&target)?))
+        });
+        let listening = match &options.listen_uri {
+            Some(uri) => connector(&DatabaseTarget::parse(uri)?)?,
+            None => primary.clone(),
+        };
+        let begin = primary.begin_text().into();
+        Ok(Self {
+            core: Arc::new(Core {
+                replicas: replicas.collect::<StorageResult<_>>()?,
+                next_replica: std::sync::atomic::AtomicUsize::new(0),
+                lanes: lanes(&target, primary.clone()),
+                control: ControlLane::new(primary),
+                notices: Notices::new(listening),
+                shapes: Arc::new(Shapes::default()),
+                prepared_statements: options.prepared_statements,
+                begin,
+            }),
+        })
+    }
+
+    /// Gives the calling worker thread connections of its own. Optional, once per thread.
+    pub fn register_thread(&self) {
+        self.core.lanes.register_thread();
+        for replica in &self.core.replicas {
+            replica.register_thread();
+        }
+    }
+}
+
+/// One connection and how statements are run on it.
+struct Executor<'a> {
+    conn: &'a AsyncPgConnection,
+    shapes: &'a Shapes,
+    prepared_statements: bool,
+    in_transaction: bool,
+    begin: &'a str,
+}
+
+impl Executor<'_> {
+    /// Chooses whether the statement is prepared for good.
+    fn admit(&self, sql: &mut Sql) {
+        if self.prepared_statements {
+            self.shapes.admit(sql);
+        } else {
+            sql.uncacheable();
+        }
+    }
+
+    async fn load(&self, mut sql: Sql) -> StorageResult<Vec<PgRow>> {
+        self.admit(&mut sql);
+        self.bracketed(async { Ok(sql.load(self.conn).await?) }).await
+    }
+
+    async fn execute(&self, mut sql: Sql) -> StorageResult<u64> {
+        self.admit(&mut sql);
+        self.bracketed(async { Ok(sql.execute(self.conn).await? as u64) }).await
+    }
+
+    /// Behind a pooler in transaction mode, prepare and execute only meet on the same server
+    /// connection inside a transaction.
+    async fn bracketed<T>(&self, work: impl Future<Output = StorageResult<T>> + Send) -> StorageResult<T> {
+        if self.prepared_statements || self.in_transaction {
+            return work.await;
+        }
+        command(self.conn, self.begin).await?;
+        let outcome = work.await;
+        command(self.conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        outcome
+    }
+}
+
+/// Runs text that this program spelled, several statements if need be, without binds.
+async fn command(conn: &AsyncPgConnection, text: &str) -> StorageResult<()> {
+    let mut conn = conn;
+    SimpleAsyncConnection::batch_execute(&mut conn, text).await?;
+    Ok(())
+}
+
+/// A text column of a row.
+fn text(row: &PgRow, index: usize) -> Option<String> {
+    sql::with_bytes(row, index, |bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+async fn table_exists(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<bool> {
+    let mut sql = Sql::new("SELECT to_regclass(quote_ident(");
+    sql.push_text(class.as_str()).push_sql(")) IS NOT NULL");
+    let rows = sql.load(conn).await?;
+    Ok(rows.first().and_then(|row| sql::with_bytes(row, 0, |b| b == [1])).unwrap_or(false))
+}
+
+/// Runs work that must not be cut half-way when its caller goes away.
+async fn spawned<T: Send + 'static>(
+    work: impl Future<Output = StorageResult<T>> + Send + 'static,
+) -> StorageResult<T> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(StorageError::Other(boxed(format!("a database task failed: {error}")))),
+    }
+}
+
+/// Every change answers the class; deletions do not come here.
+fn stored(schema: Option<ClassSchema>, class: &ClassName) -> StorageResult<ClassSchema> {
+    schema.ok_or_else(|| StorageError::StaleSchema(boxed(format!("class {class} does not exist"))))
+}

@@ -173,7 +173,8 @@ impl Operand {
             }
             Self::GeoPoint(point) => point.to_json(),
             Self::Polygon(ring) => {
-                let points: Vec<_> = ring.iter().map(|p| json!([p.latitude, p.longitude])).collect();
+                let points: Vec<_> =
+                    ring.iter().map(|p| json!([number_json(p.latitude), number_json(p.longitude)])).collect();
                 json!({ "__type": "Polygon", "coordinates": points })
             }
             Self::File(name) => json!({ "__type": "File", "name": name }),

@@ -1,0 +1,326 @@
+//! The storage traits on [`PostgresAdapter`]: which lane each call takes. Writes run in tasks of their
+//! own, so that a request that goes away cannot cut one half-way.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use tokio::sync::broadcast;
+
+use super::ddl::{self, Change};
+use super::error::is_missing_table;
+use super::transaction::PgTransaction;
+use super::{
+    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, relations, roles, schema_table,
+    spawned, stored, update,
+};
+use crate::storage::{
+    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, Returning, Session, StartupIndexes,
+    StorageAdapter, StorageError, StorageResult, Target, Transaction,
+};
+use crate::types::query::{FieldPath, FindHints, FindSpec};
+use crate::types::update::RelationChange;
+use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
+
+/// Runs `$work` with an executor `$db` on a pooled connection, in a task of its own. Never repeated:
+/// once sent, a write may have happened.
+macro_rules! write {
+    ($self:ident, |$db:ident| $work:expr) => {{
+        let core = $self.core.clone();
+        spawned(async move {
+            let conn = core.lanes.get().await?;
+            let $db = core.executor(&conn);
+            $work
+        })
+        .await
+    }};
+}
+
+impl Core {
+    pub(super) fn executor<'a>(&'a self, conn: &'a diesel_async::AsyncPgConnection) -> Executor<'a> {
+        Executor {
+            conn,
+            shapes: &self.shapes,
+            prepared_statements: self.prepared_statements,
+            in_transaction: false,
+            begin: &self.begin,
+        }
+    }
+
+    async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
+        ddl::run(&self.control, &change).await
+    }
+
+    /// All changes of one object's relations, or none.
+    async fn change_relations(
+        &self,
+        class: &ClassName,
+        owner: &ObjectId,
+        changes: &[RelationChange],
+    ) -> StorageResult<()> {
+        let mut conn = self.lanes.get().await?;
+        conn.set_dirty(true);
+        command(&conn, &self.begin).await?;
+        let db = Executor { in_transaction: true, ..self.executor(&conn) };
+        let mut outcome = Ok(());
+        for change in changes {
+            outcome = relations::change(&db, class, owner, change).await;
+            if outcome.is_err() {
+                break;
+            }
+        }
+        command(&conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        conn.set_dirty(false);
+        outcome
+    }
+}
+
+/// What an update or delete of a class without a table comes to.
+fn nothing_changed(class: &ClassSchema, returning: Returning) -> Changed {
+    let empty = |wanted: bool| wanted.then(|| RowSet::new(Arc::new(Layout::of(class))));
+    Changed { count: 0, before: empty(returning.before), after: empty(returning.after), stamp: 0 }
+}
+
+#[async_trait]
+impl Session for PostgresAdapter {
+    async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
+        self.core.find(class, spec).await
+    }
+
+    async fn find_by_ids(
+        &self,
+        class: &Arc<ClassSchema>,
+        ids: &[String],
+        readers: Option<&Arc<[String]>>,
+        columns: Option<&[FieldName]>,
+        hints: &FindHints,
+    ) -> StorageResult<RowSet> {
+        self.core.find_by_ids(class, ids, readers, columns, hints).await
+    }
+
+    async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
+        self.core.count(class, spec).await
+    }
+
+    async fn distinct(
+        &self,
+        class: &Arc<ClassSchema>,
+        path: &FieldPath,
+        spec: &FindSpec,
+    ) -> StorageResult<Vec<Value>> {
+        self.core.distinct(class, path, spec).await
+    }
+
+    async fn aggregate(
+        &self,
+        class: &Arc<ClassSchema>,
+        pipeline: &[Value],
+        options: &AggregateOptions,
+        schemas: &[Arc<ClassSchema>],
+    ) -> StorageResult<Vec<Object>> {
+        self.core.aggregate(class, pipeline, options, schemas).await
+    }
+
+    async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
+        self.core.explain(class, spec).await
+    }
+
+    async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        let (class, rows) = (class.clone(), rows.to_vec());
+        write!(self, |db| insert::run(&db, &class, &rows).await)
+    }
+
+    async fn update(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+    ) -> StorageResult<Changed> {
+        let (schema, target, update) = (class.clone(), target.clone(), update.clone());
+        match write!(self, |db| update::run(&db, &schema, &target, &update, returning).await) {
+            Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
+            outcome => outcome,
+        }
+    }
+
+    async fn delete(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        returning_before: bool,
+    ) -> StorageResult<Changed> {
+        let (schema, target) = (class.clone(), target.clone());
+        match write!(self, |db| delete::run(&db, &schema, &target, returning_before).await) {
+            Err(error) if is_missing_table(&error) => {
+                Ok(nothing_changed(class, Returning { before: returning_before, after: false }))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn change_relations(
+        &self,
+        class: &ClassName,
+        owner: &ObjectId,
+        changes: &[RelationChange],
+    ) -> StorageResult<()> {
+        let core = self.core.clone();
+        let (class, owner, changes) = (class.clone(), owner.clone(), changes.to_vec());
+        spawned(async move {
+            match core.change_relations(&class, &owner, &changes).await {
+                // Rolled back: the tables are made, then everything is done again.
+                Err(StorageError::StaleSchema(_)) => {
+                    for change in &changes {
+                        let join = ClassName::join(&change.field, &class);
+                        core.change_schema(Change::JoinTable(&join)).await?;
+                    }
+                    core.change_relations(&class, &owner, &changes).await
+                }
+                outcome => outcome,
+            }
+        })
+        .await
+    }
+
+    async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
+        let ids = self.core.load(relations::ids_statement(query), false).await;
+        relations::read_ids(ids)
+    }
+
+    async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
+        let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
+        roles::read(self.core.load(sql, true).await)
+    }
+}
+
+#[async_trait]
+impl StorageAdapter for PostgresAdapter {
+    async fn initialize(&self) -> StorageResult<()> {
+        let core = self.core.clone();
+        spawned(async move { init::run(&core.control).await }).await
+    }
+
+    async fn ensure_indexes(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()> {
+        let (core, options, providers) = (self.core.clone(), *options, providers.to_vec());
+        spawned(async move { indexes::ensure(core.control.connector(), &options, &providers).await }).await
+    }
+
+    async fn load_schemas(&self) -> StorageResult<Vec<ClassSchema>> {
+        let rows = self.core.load(schema_table::select_all(), false).await?;
+        Ok(schema_table::read_all(&rows))
+    }
+
+    async fn load_schema(&self, class: &ClassName) -> StorageResult<Option<ClassSchema>> {
+        let rows = self.core.load(schema_table::select_one(class), true).await?;
+        Ok(schema_table::read_all(&rows).pop())
+    }
+
+    async fn create_class(&self, schema: &ClassSchema) -> StorageResult<ClassSchema> {
+        let (core, schema) = (self.core.clone(), schema.clone());
+        spawned(async move {
+            let answer = core.change_schema(Change::Create(&schema)).await?;
+            stored(answer, &schema.name)
+        })
+        .await
+    }
+
+    async fn add_fields(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema> {
+        let (core, class, fields) = (self.core.clone(), class.clone(), fields.to_vec());
+        spawned(async move { stored(core.change_schema(Change::AddFields(&class, &fields)).await?, &class) })
+            .await
+    }
+
+    async fn set_field_options(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema> {
+        let (core, class, fields) = (self.core.clone(), class.clone(), fields.to_vec());
+        spawned(async move {
+            stored(core.change_schema(Change::SetFieldOptions(&class, &fields)).await?, &class)
+        })
+        .await
+    }
+
+    async fn delete_fields(&self, class: &ClassName, fields: &[FieldName]) -> StorageResult<ClassSchema> {
+        let (core, class, fields) = (self.core.clone(), class.clone(), fields.to_vec());
+        spawned(
+            async move { stored(core.change_schema(Change::DeleteFields(&class, &fields)).await?, &class) },
+        )
+        .await
+    }
+
+    async fn set_permissions(
+        &self,
+        class: &ClassName,
+        clp: &Map<String, Value>,
+    ) -> StorageResult<ClassSchema> {
+        let (core, class, clp) = (self.core.clone(), class.clone(), clp.clone());
+        spawned(
+            async move { stored(core.change_schema(Change::SetPermissions(&class, &clp)).await?, &class) },
+        )
+        .await
+    }
+
+    async fn set_indexes(
+        &self,
+        class: &ClassName,
+        create: &IndexMap,
+        drop: &[String],
+        result: &IndexMap,
+    ) -> StorageResult<ClassSchema> {
+        let schema = stored(self.load_schema(class).await?, class)?;
+        let (core, create, drop, result) = (self.core.clone(), create.clone(), drop.to_vec(), result.clone());
+        spawned(async move {
+            indexes::change(core.control.connector(), &schema, &create, &drop).await?;
+            let answer = core.change_schema(Change::SetIndexMap(&schema.name, &result)).await?;
+            stored(answer, &schema.name)
+        })
+        .await
+    }
+
+    async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()> {
+        let (core, schema) = (self.core.clone(), schema.clone());
+        spawned(async move { core.change_schema(Change::Delete(&schema)).await.map(|_| ()) }).await
+    }
+
+    async fn purge_class(&self, schema: &ClassSchema) -> StorageResult<()> {
+        let (core, schema) = (self.core.clone(), schema.clone());
+        spawned(async move { core.change_schema(Change::Purge(&schema)).await.map(|_| ()) }).await
+    }
+
+    async fn begin(&self) -> StorageResult<Box<dyn Transaction>> {
+        let (conn, permit) = self.core.lanes.get_for_transaction().await?;
+        Ok(Box::new(PgTransaction::begin(self.core.clone(), conn, permit).await?))
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.core.notices.subscribe()
+    }
+
+    async fn notify(&self, notice: Notice) -> StorageResult<()> {
+        self.core.notices.notify(&self.core.control, &notice).await
+    }
+
+    fn as_session(&self) -> &dyn Session {
+        self
+    }
+
+    async fn ping(&self) -> StorageResult<()> {
+        self.core.load(super::Sql::new("SELECT 1"), true).await.map(|_| ())
+    }
+
+    async fn close(&self) {
+        self.core.notices.close();
+        self.core.lanes.close().await;
+        for replica in &self.core.replicas {
+            replica.close().await;
+        }
+        self.core.control.close().await;
+    }
+}

@@ -1,0 +1,348 @@
+//! Indexes: those of start-up (parse-server's names and definitions, and ours), and those of the
+//! schema API. Built `CONCURRENTLY` on a connection of their own, so that writes go on meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use serde_json::Value;
+
+use super::connect::Connector;
+use super::error::is_already_there;
+use super::sql::Sql;
+use super::value::{self, ColumnType};
+use super::{ddl, text};
+use crate::storage::{IndexMap, StartupIndexes, StorageError, StorageResult};
+use crate::types::{ClassName, ClassSchema, FieldName};
+
+/// What is indexed, in this program's own words; names of columns are identifiers.
+#[derive(Clone, Debug, PartialEq)]
+enum Shape {
+    Unique(&'static str),
+    Plain(&'static str),
+    /// `lower(column)` for look-ups that ignore case.
+    CaseInsensitive(&'static str),
+    /// The id of one auth provider.
+    AuthProvider(String),
+}
+
+struct Wanted {
+    name: String,
+    table: ClassName,
+    shape: Shape,
+}
+
+fn wanted(options: &StartupIndexes, providers: &[String]) -> Vec<Wanted> {
+    let user = ClassName::known("_User");
+    let index = |on: bool, name: &str, table: &ClassName, shape: Shape| {
+        on.then(|| Wanted { name: name.to_owned(), table: table.clone(), shape })
+    };
+    let idempotency = ClassName::known("_Idempotency");
+    let fixed = [
+        index(options.user_username, "_User_unique_username", &user, Shape::Unique("username")),
+        index(options.user_email, "_User_unique_email", &user, Shape::Unique("email")),
+        index(options.role_name, "_Role_unique_name", &ClassName::known("_Role"), Shape::Unique("name")),
+        index(true, "_Idempotency_unique_reqId", &idempotency, Shape::Unique("reqId")),
+        index(
+            options.user_username_case_insensitive,
+            "case_insensitive_username",
+            &user,
+            Shape::CaseInsensitive("username"),
+        ),
+        index(
+            options.user_email_case_insensitive,
+            "case_insensitive_email",
+            &user,
+            Shape::CaseInsensitive("email"),
+        ),
+        index(
+            options.user_email_verify_token,
+            "_email_verify_token",
+            &user,
+            Shape::Plain("_email_verify_token"),
+        ),
+        index(
+            options.user_password_reset_token,
+            "_perishable_token",
+            &user,
+            Shape::Plain("_perishable_token"),
+        ),
+        index(true, "ttl", &idempotency, Shape::Plain("expire")),
+        // Ours: every request with a session looks its token up.
+        index(true, "parsimony_session_token", &ClassName::known("_Session"), Shape::Plain("sessionToken")),
+    ];
+    let providers = providers.iter().filter(|_| options.auth_data_uniqueness).map(|provider| Wanted {
+        name: format!("_User_unique_authData_{provider}_id"),
+        table: user.clone(),
+        shape: Shape::AuthProvider(provider.clone()),
+    });
+    fixed.into_iter().flatten().chain(providers).collect()
+}
+
+/// Builds the missing start-up indexes, unique ones first.
+///
+/// # Errors
+/// `Duplicate` when existing rows break a unique index (auth providers' are only warned about).
+pub async fn ensure(
+    connector: &Arc<Connector>,
+    options: &StartupIndexes,
+    providers: &[String],
+) -> StorageResult<()> {
+    // No statement timeout: a large table takes its time.
+    let conn = connector.connect_with(Duration::ZERO).await?;
+    let present = index_names(&conn).await?;
+    for index in wanted(options, providers) {
+        if present.contains(&index.name) || !super::table_exists(&conn, &index.table).await? {
+            continue;
+        }
+        match build(&conn, &index).await {
+            Ok(()) => {}
+            Err(error) if is_already_there(&error) && index_names(&conn).await?.contains(&index.name) => {}
+            Err(error) if matches!(index.shape, Shape::AuthProvider(_)) => {
+                tracing::warn!(index = %index.name, %error, "index {} cannot be built: {error}", index.name);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    ensure_owner_indexes(&conn).await
+}
+
+/// Names of valid indexes in schema `public`. Invalid ones (an interrupted build) are dropped first.
+async fn index_names(conn: &AsyncPgConnection) -> StorageResult<Vec<String>> {
+    let rows = Sql::new(
+        "SELECT c.relname::text FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'public' AND i.indisvalid",
+    )
+    .load(conn)
+    .await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
+async fn build(conn: &AsyncPgConnection, index: &Wanted) -> StorageResult<()> {
+    let unique = matches!(index.shape, Shape::Unique(_) | Shape::AuthProvider(_));
+    let mut sql = Sql::new(if unique { "CREATE UNIQUE INDEX " } else { "CREATE INDEX " });
+    sql.push_sql("CONCURRENTLY ").push_identifier(&index.name).push_sql(" ON ");
+    sql.push_class(&index.table).push_sql(" (").uncacheable();
+    match &index.shape {
+        Shape::Unique(column) | Shape::Plain(column) => {
+            sql.push_identifier(column).push_sql(")");
+        }
+        Shape::CaseInsensitive(column) => {
+            sql.push_sql("lower(").push_identifier(column).push_sql(") varchar_pattern_ops)");
+        }
+        Shape::AuthProvider(provider) => {
+            // DDL takes no binds: the provider is quoted as a literal.
+            let id = format!("(\"authData\" -> {} ->> 'id')", literal(provider));
+            sql.push_sql(&format!("({id})) WHERE {id} IS NOT NULL"));
+        }
+    }
+    run_concurrently(conn, sql, &index.name).await
+}
+
+/// A string literal for DDL; standard-conforming, so only quotes need doubling. NUL cannot be sent.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\0', "").replace('\'', "''"))
+}
+
+/// An interrupted or failed concurrent build leaves an invalid index behind: it is removed.
+async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> StorageResult<()> {
+    // What an earlier, killed build left under this name.
+    drop_invalid(conn, name).await?;
+    if let Err(error) = sql.execute(conn).await {
+        let error = StorageError::from(error);
+        drop_invalid(conn, name).await?;
+        return Err(error);
+    }
+    Ok(())
+}
+
+async fn drop_invalid(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
+    let mut look = Sql::new(
+        "SELECT 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'public' AND NOT i.indisvalid AND c.relname = ",
+    );
+    look.push_text(name);
+    // Another server's build in progress is invalid too: it holds a lock on the table, so its name
+    // shows in pg_stat_progress_create_index.
+    look.push_sql(
+        " AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
+         WHERE p.index_relid = i.indexrelid)",
+    );
+    if look.load(conn).await?.is_empty() {
+        return Ok(());
+    }
+    let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");
+    sql.push_identifier(name).uncacheable();
+    sql.execute(conn).await?;
+    Ok(())
+}
+
+/// Join tables that parse-server made have no index for look-ups by owner.
+async fn ensure_owner_indexes(conn: &AsyncPgConnection) -> StorageResult<()> {
+    let present = index_names(conn).await?;
+    let rows = Sql::new(
+        r"SELECT c.relname::text FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = 'public' AND c.relkind = 'r' AND c.relname LIKE '\_Join:%'",
+    )
+    .load(conn)
+    .await?;
+    for join in rows.iter().filter_map(|row| ClassName::valid(&text(row, 0)?)) {
+        let name = ddl::owner_index(&join);
+        if present.contains(&name) {
+            continue;
+        }
+        let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
+        sql.push_identifier(&name).push_sql(" ON ").push_class(&join);
+        sql.push_sql(r#" ("owningId")"#).uncacheable();
+        run_concurrently(conn, sql, &name).await?;
+    }
+    Ok(())
+}
+
+/// Builds and drops indexes of the schema API. Directions are ignored, as parse-server does; text,
+/// geo and JSON columns get the kind of index that their queries use.
+///
+/// # Errors
+/// Database errors; `Duplicate` never, these are not unique.
+pub async fn change(
+    connector: &Arc<Connector>,
+    schema: &ClassSchema,
+    create: &IndexMap,
+    drop: &[String],
+) -> StorageResult<()> {
+    let conn = connector.connect_with(Duration::ZERO).await?;
+    for name in drop.iter().filter(|name| *name != "_id_") {
+        let Some(real) = name_in_database(&conn, &schema.name, name).await?.ours else { continue };
+        let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");
+        sql.push_identifier(&real).uncacheable();
+        sql.execute(&conn).await?;
+    }
+    for (name, columns) in create {
+        let place = name_in_database(&conn, &schema.name, name).await?;
+        if name == "_id_" || place.ours.is_some() {
+            continue;
+        }
+        // Index names are unique in the schema, not in the table.
+        let real = if place.taken { prefixed(&schema.name, name) } else { name.clone() };
+        let sql = schema_index(schema, &real, columns)?;
+        run_concurrently(&conn, sql, &real).await?;
+    }
+    Ok(())
+}
+
+fn prefixed(class: &ClassName, name: &str) -> String {
+    format!("{class}_{name}")
+}
+
+struct Place {
+    /// The name under which this class has the index.
+    ours: Option<String>,
+    /// Another class has an index of this name.
+    taken: bool,
+}
+
+async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &str) -> StorageResult<Place> {
+    let mut sql = Sql::new(
+        "SELECT c.relname::text, t.relname::text FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+         JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'public' AND c.relname::text = ANY(",
+    );
+    sql.push_text_array(vec![name.to_owned(), prefixed(class, name)]).push_sql(")");
+    let rows = sql.load(conn).await?;
+    let pairs: Vec<_> = rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
+    Ok(Place {
+        ours: pairs.iter().find(|(_, table)| class == table.as_str()).map(|(index, _)| index.clone()),
+        taken: pairs.iter().any(|(index, table)| index == name && class != table.as_str()),
+    })
+}
+
+fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageResult<Sql> {
+    let invalid = |what: &str| {
+        StorageError::Refused(crate::error::Error::invalid_query(format!("Index {name}: {what}")))
+    };
+    let columns = columns.as_object().filter(|c| !c.is_empty()).ok_or_else(|| invalid("no fields"))?;
+    let mut parts = Vec::new();
+    for (column, kind) in columns {
+        // Pointer columns may be named as MongoDB stores them.
+        let column = column.strip_prefix("_p_").unwrap_or(column);
+        let field = FieldName::internal(column).ok_or_else(|| invalid("invalid field"))?;
+        let ty = value::column_type(schema, column).ok_or_else(|| invalid("unknown field"))?;
+        parts.push((field, ty, kind.as_str() == Some("text")));
+    }
+    let method = match parts.as_slice() {
+        [(_, ColumnType::Point | ColumnType::Polygon, _)] => "gist",
+        [(_, ColumnType::Jsonb | ColumnType::TextArray, _)] => "gin",
+        all if all.iter().all(|(_, ty, is_text)| *is_text && *ty == ColumnType::Text) => "gin",
+        _ => "btree",
+    };
+    let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
+    sql.push_identifier(name).push_sql(" ON ").push_class(&schema.name).uncacheable();
+    sql.push_sql(" USING ").push_sql(method).push_sql(" (");
+    for (index, (field, ty, is_text)) in parts.iter().enumerate() {
+        if index > 0 {
+            sql.push_sql(", ");
+        }
+        match (method, ty) {
+            ("gin", ColumnType::Text) if *is_text => {
+                sql.push_sql("to_tsvector('english', ").push_field(field).push_sql(")");
+            }
+            ("btree", ColumnType::Point | ColumnType::Polygon) => {
+                return Err(invalid("geo fields cannot be part of a compound index"));
+            }
+            _ => {
+                sql.push_field(field);
+            }
+        }
+    }
+    sql.push_sql(")");
+    Ok(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::{Field, FieldType};
+
+    fn text_of(columns: Value) -> Option<String> {
+        let mut schema = ClassSchema::with_defaults(ClassName::known("Game"));
+        for (name, ty) in [
+            ("title", FieldType::String),
+            ("score", FieldType::Number),
+            ("place", FieldType::GeoPoint),
+            ("tags", FieldType::Array),
+        ] {
+            schema.fields.insert(FieldName::known(name), Field::of(ty));
+        }
+        schema_index(&schema, "i", &columns).ok().map(|sql| sql.to_text())
+    }
+
+    #[test]
+    fn each_kind_of_column_gets_its_index() {
+        let on = "CREATE INDEX CONCURRENTLY IF NOT EXISTS \"i\" ON \"Game\" USING ";
+        let cases = [
+            (json!({"score": 1, "title": -1}), "btree (\"score\", \"title\")"),
+            (json!({"title": "text"}), "gin (to_tsvector('english', \"title\"))"),
+            (json!({"place": "2dsphere"}), "gist (\"place\")"),
+            (json!({"tags": 1}), "gin (\"tags\")"),
+        ];
+        for (columns, rest) in cases {
+            assert_eq!(text_of(columns), Some(format!("{on}{rest}")));
+        }
+        assert_eq!(text_of(json!({"place": 1, "score": 1})), None);
+        assert_eq!(text_of(json!({"nothere": 1})), None);
+        assert_eq!(text_of(json!({})), None);
+    }
+
+    #[test]
+    fn literals_are_closed() {
+        assert_eq!(literal("o'brien"), "'o''brien'");
+    }
+}

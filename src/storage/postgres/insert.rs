@@ -1,0 +1,145 @@
+//! `INSERT`: one statement for all rows of a class, in chunks only where the protocol's limit on
+//! binds asks for it.
+
+use indexmap::IndexMap;
+
+use super::error::boxed;
+use super::sql::Sql;
+use super::value::{self, ColumnType};
+use super::{Executor, command};
+use crate::storage::{StorageError, StorageResult};
+use crate::types::{ClassSchema, FieldName, Object};
+
+/// Protocol limit is 65,535.
+const MAX_BINDS: usize = 60_000;
+
+/// The statements, each with its rows.
+///
+/// # Errors
+/// 111 for values that do not fit, `StaleSchema` for a column the schema does not have.
+pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sql>> {
+    let mut columns: IndexMap<FieldName, ColumnType> = IndexMap::new();
+    for row in rows {
+        for (name, value) in row {
+            if value.is_null() || columns.contains_key(name.as_str()) {
+                continue;
+            }
+            let (Some(column), Some(ty)) = (FieldName::internal(name), value::column_type(schema, name))
+            else {
+                return Err(StorageError::StaleSchema(boxed(format!(
+                    "column \"{name}\" of class {} is not known",
+                    schema.name
+                ))));
+            };
+            columns.insert(column, ty);
+        }
+    }
+    // One order of columns for one set of columns: fewer statement shapes.
+    columns.sort_unstable_keys();
+    let chunk = (MAX_BINDS / columns.len().max(1)).max(1);
+    rows.chunks(chunk).map(|rows| statement(schema, &columns, rows)).collect()
+}
+
+fn statement(
+    schema: &ClassSchema,
+    columns: &IndexMap<FieldName, ColumnType>,
+    rows: &[Object],
+) -> StorageResult<Sql> {
+    let mut sql = Sql::new("INSERT INTO ");
+    sql.push_class(&schema.name).push_sql(" (");
+    for (index, name) in columns.keys().enumerate() {
+        if index > 0 {
+            sql.push_sql(", ");
+        }
+        sql.push_field(name);
+    }
+    sql.push_sql(") VALUES ");
+    for (index, row) in rows.iter().enumerate() {
+        sql.push_sql(if index == 0 { "(" } else { ", (" });
+        for (index, (name, ty)) in columns.iter().enumerate() {
+            if index > 0 {
+                sql.push_sql(", ");
+            }
+            let value = row.get(name.as_str()).unwrap_or(&serde_json::Value::Null);
+            value::push(&mut sql, schema, name, *ty, value)?;
+        }
+        sql.push_sql(")");
+    }
+    if rows.len() > 1 {
+        sql.uncacheable();
+    }
+    Ok(sql)
+}
+
+/// Inserts all rows or none.
+///
+/// # Errors
+/// `Duplicate`, `StaleSchema`, and those of [`statements`].
+pub async fn run(db: &Executor<'_>, schema: &ClassSchema, rows: &[Object]) -> StorageResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let statements = statements(schema, rows)?;
+    let bracket = statements.len() > 1 && !db.in_transaction;
+    if bracket {
+        command(db.conn, "BEGIN").await?;
+    }
+    let inside = Executor { in_transaction: db.in_transaction || bracket, ..*db };
+    for sql in statements {
+        if let Err(error) = inside.execute(sql).await {
+            if bracket {
+                command(db.conn, "ROLLBACK").await?;
+            }
+            return Err(error);
+        }
+    }
+    if bracket {
+        command(db.conn, "COMMIT").await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::{ClassName, Field, FieldType};
+
+    fn schema() -> ClassSchema {
+        let mut schema = ClassSchema::with_defaults(ClassName::known("Game"));
+        schema.fields.insert(FieldName::known("score"), Field::of(FieldType::Number));
+        schema.fields.insert(FieldName::known("tags"), Field::of(FieldType::Array));
+        schema
+    }
+
+    fn rows(value: serde_json::Value) -> Vec<Object> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn one_statement_for_rows_with_different_columns() {
+        let rows =
+            rows(json!([{"objectId": "a", "score": 1}, {"objectId": "b", "tags": [], "_rperm": ["*"]}]));
+        let built = statements(&schema(), &rows).unwrap();
+        assert_eq!(built.len(), 1);
+        assert_eq!(
+            built[0].to_text(),
+            "INSERT INTO \"Game\" (\"_rperm\", \"objectId\", \"score\", \"tags\") \
+             VALUES (NULL, $1, $2, NULL), ($3, $4, NULL, $5)"
+        );
+    }
+
+    #[test]
+    fn unknown_columns_mean_a_stale_schema() {
+        let refused = statements(&schema(), &rows(json!([{"objectId": "a", "other": 1}])));
+        assert!(matches!(refused, Err(StorageError::StaleSchema(_))));
+    }
+
+    #[test]
+    fn many_rows_are_cut_at_the_bind_limit() {
+        let row = json!({"objectId": "a", "score": 1});
+        let many = vec![row.as_object().unwrap().clone(); 40_000];
+        assert_eq!(statements(&schema(), &many).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,337 @@
+//! The lanes. Each worker thread has a slot of its own; a slot holds a bb8 pool and a few shared
+//! connections for short reads that are pipelined. All slots together stay within `max`.
+//!
+//! Threads that never called [`Lanes::register_thread`] (tests, start-up, other arbiters) are spread
+//! over the same slots, so no thread is without connections and the budget holds anyhow.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bb8::{ManageConnection, RunError};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::PoolableConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connect::Connector;
+use super::error::boxed;
+use crate::storage::{StorageError, StorageResult};
+
+/// A read on the pipelined lane that takes longer is rerun on the pool and its connection retired.
+pub const SHARED_READ_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// A connection as the pool keeps it.
+pub struct PgConn {
+    conn: AsyncPgConnection,
+    /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
+    dirty: bool,
+}
+
+impl PgConn {
+    pub fn set_dirty(&mut self, dirty: bool) {
+        self.dirty = dirty;
+    }
+}
+
+impl Deref for PgConn {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for PgConn {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
+}
+
+/// Lets bb8 open and judge connections.
+pub struct Manager(Arc<Connector>);
+
+impl ManageConnection for Manager {
+    type Connection = PgConn;
+    type Error = StorageError;
+
+    async fn connect(&self) -> Result<PgConn, StorageError> {
+        Ok(PgConn { conn: self.0.connect().await?, dirty: false })
+    }
+
+    async fn is_valid(&self, _: &mut PgConn) -> Result<(), StorageError> {
+        // Never asked: `test_on_check_out` is off, `Lanes::get` looks at the socket instead.
+        Ok(())
+    }
+
+    fn has_broken(&self, conn: &mut PgConn) -> bool {
+        conn.dirty || conn.conn.is_broken()
+    }
+}
+
+pub type Pooled = bb8::PooledConnection<'static, Manager>;
+
+struct Slot {
+    pool: OnceLock<bb8::Pool<Manager>>,
+    pool_size: u32,
+    /// Transactions hold at most half of the pool, so that what runs beside them finds a connection.
+    transactions: Arc<Semaphore>,
+    shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
+    turn: AtomicUsize,
+}
+
+/// A connection of the pipelined lane.
+pub struct SharedConn {
+    conn: AsyncPgConnection,
+    /// Broken, or busy with something long: nobody takes it any more.
+    retired: AtomicBool,
+}
+
+impl SharedConn {
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Deref for SharedConn {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}
+
+/// The connections to one database.
+pub struct Lanes {
+    id: u64,
+    connector: Arc<Connector>,
+    slots: Vec<Slot>,
+    registered: AtomicUsize,
+    strangers: AtomicUsize,
+    acquire_timeout: Duration,
+    idle_timeout: Duration,
+    closed: AtomicBool,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Which slot this thread uses, by adapter.
+    static SLOT: RefCell<HashMap<u64, usize>> = RefCell::new(HashMap::new());
+}
+
+impl Lanes {
+    pub fn new(
+        connector: Arc<Connector>,
+        max: u32,
+        workers: usize,
+        acquire_timeout: Duration,
+        idle_timeout: Duration,
+        pipelining: bool,
+    ) -> Self {
+        let max = usize::try_from(max.max(1)).unwrap_or(1);
+        // At least three connections a slot, else two threads with one each would starve in turn.
+        let count = workers.clamp(1, (max / 3).max(1));
+        let slots = (0..count)
+            .map(|index| {
+                let share = max / count + usize::from(index < max % count);
+                let shared = match share {
+                    _ if !pipelining => 0,
+                    0..=2 => 0,
+                    3..=5 => 1,
+                    _ => 2,
+                };
+                let pool_size = share - shared;
+                Slot {
+                    pool: OnceLock::new(),
+                    pool_size: u32::try_from(pool_size).unwrap_or(1),
+                    transactions: Arc::new(Semaphore::new((pool_size / 2).max(1))),
+                    shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
+                    turn: AtomicUsize::new(0),
+                }
+            })
+            .collect();
+        Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            connector,
+            slots,
+            registered: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
+            acquire_timeout,
+            idle_timeout,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives the calling worker thread the next slot.
+    pub fn register_thread(&self) {
+        let slot = self.registered.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        SLOT.with_borrow_mut(|slots| slots.insert(self.id, slot));
+    }
+
+    fn slot(&self) -> &Slot {
+        let index = SLOT.with_borrow_mut(|slots| {
+            *slots
+                .entry(self.id)
+                .or_insert_with(|| self.strangers.fetch_add(1, Ordering::Relaxed) % self.slots.len())
+        });
+        &self.slots[index % self.slots.len()]
+    }
+
+    fn pool<'a>(&self, slot: &'a Slot) -> &'a bb8::Pool<Manager> {
+        slot.pool.get_or_init(|| {
+            bb8::Pool::builder()
+                .max_size(slot.pool_size.max(1))
+                .min_idle(None)
+                .test_on_check_out(false)
+                .idle_timeout(Some(self.idle_timeout))
+                .max_lifetime(None)
+                .connection_timeout(self.acquire_timeout)
+                .build_unchecked(Manager(self.connector.clone()))
+        })
+    }
+
+    /// A connection for the caller alone.
+    ///
+    /// # Errors
+    /// `Unavailable` when none is free, or none can be opened, within the deadline.
+    pub async fn get(&self) -> StorageResult<Pooled> {
+        self.get_from(self.slot()).await
+    }
+
+    async fn get_from(&self, slot: &Slot) -> StorageResult<Pooled> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(StorageError::Unavailable(boxed("the server is shutting down")));
+        }
+        let pool = self.pool(slot);
+        loop {
+            match pool.get_owned().await {
+                // After a restart of the database every idle connection is dead; taking them all out
+                // here is what makes the next request work.
+                Ok(mut conn) => {
+                    if !conn.is_broken() {
+                        return Ok(conn);
+                    }
+                }
+                Err(RunError::User(error)) => return Err(error),
+                Err(RunError::TimedOut) => {
+                    return Err(StorageError::Unavailable(boxed(
+                        "no database connection within the deadline",
+                    )));
+                }
+            }
+        }
+    }
+
+    /// A connection for a transaction, counted against the half of the pool transactions may hold.
+    ///
+    /// # Errors
+    /// As [`Lanes::get`].
+    pub async fn get_for_transaction(&self) -> StorageResult<(Pooled, OwnedSemaphorePermit)> {
+        let slot = self.slot();
+        let waiting = tokio::time::timeout(self.acquire_timeout, slot.transactions.clone().acquire_owned());
+        match waiting.await {
+            Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
+            _ => Err(StorageError::Unavailable(boxed("too many open transactions"))),
+        }
+    }
+
+    /// A shared connection for a short read; `None` when this slot has no pipelined lane.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be opened.
+    pub async fn shared(&self) -> StorageResult<Option<Arc<SharedConn>>> {
+        let slot = self.slot();
+        if slot.shared.is_empty() || self.closed.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let turn = slot.turn.fetch_add(1, Ordering::Relaxed) % slot.shared.len();
+        let mut place = slot.shared[turn].lock().await;
+        if let Some(conn) = place.as_ref().filter(|conn| !conn.retired.load(Ordering::Relaxed)) {
+            return Ok(Some(conn.clone()));
+        }
+        let conn = self.connector.connect().await?;
+        let conn = Arc::new(SharedConn { conn, retired: AtomicBool::new(false) });
+        *place = Some(conn.clone());
+        Ok(Some(conn))
+    }
+
+    /// Refuses new work and drops the shared connections. Pooled ones close as they come back.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for slot in &self.slots {
+            for place in &slot.shared {
+                place.lock().await.take();
+            }
+            if let Some(pool) = slot.pool.get() {
+                // Waits for what runs: whoever gets the last connection is us.
+                let mut held = Vec::new();
+                for _ in 0..pool.state().connections {
+                    match tokio::time::timeout(self.acquire_timeout, pool.get_owned()).await {
+                        Ok(Ok(mut conn)) => {
+                            conn.set_dirty(true);
+                            held.push(conn);
+                        }
+                        _ => break,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The connection for schema changes and notices: outside the lanes, so that open transactions cannot
+/// keep it from those who need it. One at a time; opened when first needed.
+pub struct ControlLane {
+    connector: Arc<Connector>,
+    conn: tokio::sync::Mutex<Option<AsyncPgConnection>>,
+}
+
+impl ControlLane {
+    pub fn new(connector: Arc<Connector>) -> Self {
+        Self { connector, conn: tokio::sync::Mutex::new(None) }
+    }
+
+    pub fn connector(&self) -> &Arc<Connector> {
+        &self.connector
+    }
+
+    /// The connection, for the holder alone.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be opened.
+    pub async fn lock(&self) -> StorageResult<Control<'_>> {
+        let mut place = self.conn.lock().await;
+        let mut kept = place.take();
+        let conn = match kept.take_if(|conn| !conn.is_broken()) {
+            Some(conn) => conn,
+            None => self.connector.connect().await?,
+        };
+        Ok(Control { place, conn })
+    }
+
+    pub async fn close(&self) {
+        self.conn.lock().await.take();
+    }
+}
+
+/// Holder of the control connection. Dropped without [`Control::done`] (an error, a cancelled
+/// future), the connection is closed, which ends whatever was open on it.
+pub struct Control<'a> {
+    place: tokio::sync::MutexGuard<'a, Option<AsyncPgConnection>>,
+    conn: AsyncPgConnection,
+}
+
+impl Control<'_> {
+    /// Gives the connection back in a clean state.
+    pub fn done(mut self) {
+        *self.place = Some(self.conn);
+    }
+}
+
+impl Deref for Control<'_> {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}

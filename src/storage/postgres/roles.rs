@@ -1,0 +1,33 @@
+//! All roles of a user in one statement: the roles that list the user, and every role that a role
+//! already found is a member of.
+
+use super::sql::{PgRow, Sql};
+use crate::storage::{StorageError, StorageResult};
+
+/// Role names, direct and inherited; `UNION` ends cycles. `None` for an id nobody can have.
+pub fn statement(user_id: &str) -> Option<Sql> {
+    if user_id.is_empty() || user_id.contains('\0') {
+        return None;
+    }
+    let mut sql = Sql::new(
+        r#"WITH RECURSIVE held(id) AS (SELECT "owningId" FROM "_Join:users:_Role" WHERE "relatedId" = "#,
+    );
+    sql.push_text(user_id).push_sql(
+        r#" UNION SELECT up."owningId" FROM "_Join:roles:_Role" AS up JOIN held ON up."relatedId" = held.id)
+         SELECT role."name" FROM "_Role" AS role JOIN held ON role."objectId" = held.id
+         WHERE role."name" IS NOT NULL ORDER BY role."name""#,
+    );
+    Some(sql)
+}
+
+/// Tables that do not exist mean no roles.
+///
+/// # Errors
+/// Database errors.
+pub fn read(rows: StorageResult<Vec<PgRow>>) -> StorageResult<Vec<String>> {
+    match rows {
+        Ok(rows) => Ok(rows.iter().filter_map(|row| super::text(row, 0)).collect()),
+        Err(StorageError::StaleSchema(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

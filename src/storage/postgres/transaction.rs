@@ -1,0 +1,237 @@
+//! An open transaction: one pooled connection, taken out of its lane until commit or rollback.
+//!
+//! # Cancel safety
+//! Statements run in a spawned task, so a caller that goes away cannot leave one half-read. Dropped
+//! without an end, the connection is closed, and PostgreSQL rolls back.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
+
+use super::ddl::{self, Change};
+use super::error::boxed;
+use super::pool::Pooled;
+use super::{Core, Executor, command, delete, insert, reads, relations, roles, update};
+use crate::storage::{
+    AggregateOptions, Changed, RelationQuery, Returning, Session, StorageError, StorageResult, Target,
+    Transaction,
+};
+use crate::types::query::{FieldPath, FindHints, FindSpec};
+use crate::types::update::RelationChange;
+use crate::types::{ClassName, ClassSchema, Field, FieldName, Object, ObjectId, RowSet, Update};
+
+pub struct PgTransaction {
+    state: Arc<Mutex<State>>,
+    core: Arc<Core>,
+}
+
+struct State {
+    /// `None` once it ended.
+    conn: Option<Pooled>,
+    _permit: OwnedSemaphorePermit,
+}
+
+fn ended() -> StorageError {
+    StorageError::Other(boxed("the transaction has ended"))
+}
+
+/// Runs `$work` with `$db` on the transaction's connection, in a task of its own.
+macro_rules! within {
+    ($self:ident, |$db:ident| $work:expr) => {{
+        let (state, core) = ($self.state.clone(), $self.core.clone());
+        super::spawned(async move {
+            let state = state.lock().await;
+            let conn = state.conn.as_ref().ok_or_else(ended)?;
+            let $db = Executor { in_transaction: true, ..core.executor(conn) };
+            $work
+        })
+        .await
+    }};
+}
+
+impl PgTransaction {
+    /// Opens the transaction on `conn`.
+    ///
+    /// # Errors
+    /// `Unavailable` when the connection broke.
+    pub async fn begin(
+        core: Arc<Core>,
+        mut conn: Pooled,
+        permit: OwnedSemaphorePermit,
+    ) -> StorageResult<Self> {
+        conn.set_dirty(true);
+        command(&conn, &core.begin).await?;
+        let state = State { conn: Some(conn), _permit: permit };
+        Ok(Self { state: Arc::new(Mutex::new(state)), core })
+    }
+
+    async fn end(&self, how: &'static str) -> StorageResult<()> {
+        let state = self.state.clone();
+        super::spawned(async move {
+            let mut conn = state.lock().await.conn.take().ok_or_else(ended)?;
+            // COMMIT of a failed transaction answers ROLLBACK without an error; see `commit`.
+            command(&conn, how).await?;
+            conn.set_dirty(false);
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Transaction for PgTransaction {
+    async fn commit(self: Box<Self>) -> StorageResult<()> {
+        // Asks first whether the transaction is still good: a statement that failed inside leaves it
+        // aborted, and PostgreSQL would answer COMMIT with a silent rollback.
+        let good = within!(self, |db| db.execute(super::sql::Sql::new("SELECT 1")).await);
+        if let Err(error) = good {
+            self.end("ROLLBACK").await?;
+            return Err(error);
+        }
+        self.end("COMMIT").await
+    }
+
+    async fn rollback(self: Box<Self>) -> StorageResult<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn add_fields(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema> {
+        let (class, fields) = (class.clone(), fields.to_vec());
+        within!(self, |db| {
+            let stored = ddl::run_inside(db.conn, &Change::AddFields(&class, &fields)).await?;
+            stored.ok_or_else(ended)
+        })
+    }
+
+    fn as_session(&self) -> &dyn Session {
+        self
+    }
+}
+
+#[async_trait]
+impl Session for PgTransaction {
+    async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::find(&db, &class, &spec).await)
+    }
+
+    async fn find_by_ids(
+        &self,
+        class: &Arc<ClassSchema>,
+        ids: &[String],
+        readers: Option<&Arc<[String]>>,
+        columns: Option<&[FieldName]>,
+        _hints: &FindHints,
+    ) -> StorageResult<RowSet> {
+        let (class, ids, readers) = (class.clone(), ids.to_vec(), readers.cloned());
+        let columns = columns.map(<[FieldName]>::to_vec);
+        within!(self, |db| {
+            reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
+        })
+    }
+
+    async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::count(&db, &class, &spec).await)
+    }
+
+    async fn distinct(
+        &self,
+        class: &Arc<ClassSchema>,
+        path: &FieldPath,
+        spec: &FindSpec,
+    ) -> StorageResult<Vec<Value>> {
+        let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
+        within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
+    }
+
+    async fn aggregate(
+        &self,
+        class: &Arc<ClassSchema>,
+        pipeline: &[Value],
+        options: &AggregateOptions,
+        schemas: &[Arc<ClassSchema>],
+    ) -> StorageResult<Vec<Object>> {
+        let (class, pipeline) = (class.clone(), pipeline.to_vec());
+        let (options, schemas) = (options.clone(), schemas.to_vec());
+        within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options, &schemas).await)
+    }
+
+    async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::explain(&db, &class, &spec).await)
+    }
+
+    async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        let (class, rows) = (class.clone(), rows.to_vec());
+        within!(self, |db| insert::run(&db, &class, &rows).await)
+    }
+
+    async fn update(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+    ) -> StorageResult<Changed> {
+        let (class, target, update) = (class.clone(), target.clone(), update.clone());
+        within!(self, |db| update::run(&db, &class, &target, &update, returning).await)
+    }
+
+    async fn delete(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        returning_before: bool,
+    ) -> StorageResult<Changed> {
+        let (class, target) = (class.clone(), target.clone());
+        within!(self, |db| delete::run(&db, &class, &target, returning_before).await)
+    }
+
+    async fn change_relations(
+        &self,
+        class: &ClassName,
+        owner: &ObjectId,
+        changes: &[RelationChange],
+    ) -> StorageResult<()> {
+        let (class, owner, changes) = (class.clone(), owner.clone(), changes.to_vec());
+        within!(self, |db| {
+            for change in &changes {
+                let join = ClassName::join(&change.field, &class);
+                if !super::table_exists(db.conn, &join).await? {
+                    ddl::run_inside(db.conn, &Change::JoinTable(&join)).await?;
+                }
+                relations::change(&db, &class, &owner, change).await?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
+        let query = query.clone();
+        within!(self, |db| {
+            // A failed statement would abort the whole transaction, so look first.
+            if super::table_exists(db.conn, &ClassName::join(&query.field, &query.class)).await? {
+                relations::read_ids(db.load(relations::ids_statement(&query)).await)
+            } else {
+                Ok(Vec::new())
+            }
+        })
+    }
+
+    async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
+        let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
+        within!(self, |db| {
+            if !super::table_exists(db.conn, &ClassName::known("_Join:users:_Role")).await? {
+                return Ok(Vec::new());
+            }
+            roles::read(db.load(sql).await)
+        })
+    }
+}
