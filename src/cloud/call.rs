@@ -201,6 +201,8 @@ pub struct TriggerCall {
     pub is_get: bool,
     pub file: Option<FilePayload>,
     pub live: Option<LiveQueryPayload>,
+    /// Further fields of the request object: `isChallenge`, `createdWith`, `resendRequest`, …
+    pub extra: Map<String, Value>,
     pub caller: Caller,
     pub context: Context,
     pub scope: Scope,
@@ -223,6 +225,7 @@ impl TriggerCall {
             is_get: false,
             file: None,
             live: None,
+            extra: Map::new(),
             caller: Caller::default(),
             context: Context::new(),
             scope: Scope::default(),
@@ -280,7 +283,7 @@ pub struct JobCall {
     pub scope: Scope,
 }
 
-/// A method of an adapter module to call.
+/// A method of an adapter module to call. What it throws comes back as it does from a function.
 #[derive(Clone, Debug)]
 pub struct AdapterCall {
     /// The option's name: `auth.acme`, `emailAdapter`.
@@ -292,7 +295,10 @@ pub struct AdapterCall {
 
 #[derive(Clone, Debug)]
 pub enum AdapterArg {
+    /// As it is.
     Json(Value),
+    /// With dates, pointers and objects (`__type`) made SDK values.
+    Decoded(Value),
     /// The adapter's own options, functions in them included.
     Options,
     /// A trigger-style request object.

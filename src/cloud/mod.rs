@@ -9,6 +9,7 @@
 //! [`Registrations`] first: a class without triggers costs a hash look-up and never leaves the process.
 
 mod call;
+pub mod node;
 mod registrations;
 mod server_api;
 
@@ -68,7 +69,7 @@ pub trait CloudEngine: Send + Sync + 'static {
     fn run_job(&self, call: JobCall) -> BoxFuture<'_, Result<Option<String>>>;
 
     /// Calls a function that the JavaScript configuration file contained (`{"__callback": id}`).
-    fn call_callback(&self, id: CallbackId, args: Vec<Value>) -> BoxFuture<'_, Result<Value>>;
+    fn call_callback(&self, id: CallbackId, args: Vec<AdapterArg>) -> BoxFuture<'_, Result<Value>>;
 
     /// Calls a method of an adapter module (see [`Registrations::adapters`]).
     fn call_adapter(&self, call: AdapterCall) -> BoxFuture<'_, Result<Value>>;
@@ -108,7 +109,7 @@ impl CloudEngine for NoCloud {
         Box::pin(async { Err(invalid_job()) })
     }
 
-    fn call_callback(&self, id: CallbackId, _args: Vec<Value>) -> BoxFuture<'_, Result<Value>> {
+    fn call_callback(&self, id: CallbackId, _args: Vec<AdapterArg>) -> BoxFuture<'_, Result<Value>> {
         Box::pin(async move { Err(Error::internal(format!("no host knows callback {}", id.0))) })
     }
 

@@ -209,6 +209,14 @@ impl Registrations {
         self.triggers_of(class).contains(kind)
     }
 
+    /// The same, for kinds that are bound to no class too.
+    pub fn is_registered(&self, kind: TriggerKind, class: &str) -> bool {
+        if kind == TriggerKind::OnLiveQueryEvent {
+            return self.live_query_events;
+        }
+        self.has_trigger(kind, class)
+    }
+
     pub fn trigger(&self, kind: TriggerKind, class: &str) -> Option<&TriggerInfo> {
         self.triggers.get(class)?.get(&kind)
     }

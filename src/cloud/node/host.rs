@@ -1,0 +1,345 @@
+//! One host process and the connection to it: what was sent, what came back, what its end means.
+
+use std::collections::HashMap;
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::process::Child;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::journal::Journal;
+use super::outbox::Outbox;
+use super::protocol::{Frame, FrameKind, Reason, WireError, next_frame};
+
+/// How long a process may take to go after its socket closed, or after it was asked to.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+/// How long the last frames of an ended process may take to be read.
+const READ_GRACE: Duration = Duration::from_secs(1);
+
+/// How a call ended on the side of the host.
+#[derive(Debug)]
+pub enum Reply {
+    Answer(Bytes),
+    Failed(WireError),
+    /// The host ended after the call had begun.
+    Lost,
+}
+
+/// A call that has no answer yet.
+#[derive(Debug)]
+pub struct Pending {
+    pub id: u32,
+    pub payload: Bytes,
+    pub reply: oneshot::Sender<Reply>,
+    /// Made by application code: it must not wait behind the calls it is a part of.
+    pub nested: bool,
+}
+
+/// What a host reports besides answers. Implemented by the pool.
+pub trait HostEvents: Send + Sync + 'static {
+    /// A call was answered: there is room for another.
+    fn answered(&self, host: &Arc<Host>);
+    /// Application code asks something of the server.
+    fn requested(&self, host: &Arc<Host>, id: u32, payload: Bytes);
+    /// The registrations changed after the start.
+    fn registered(&self, host: &Arc<Host>, payload: Bytes);
+    fn logged(&self, payload: Bytes);
+}
+
+#[derive(Debug)]
+struct InFlight {
+    position: u64,
+    pending: Pending,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    sent: u64,
+    in_flight: HashMap<u32, InFlight>,
+    closed: bool,
+}
+
+/// A live connection. Shared by everybody who calls.
+#[derive(Debug)]
+pub struct Host {
+    pub id: u32,
+    pub pid: Option<u32>,
+    outbox: Outbox,
+    // A std mutex: never held across an await.
+    calls: Mutex<Calls>,
+    retired: AtomicBool,
+    stop: mpsc::UnboundedSender<Stop>,
+}
+
+#[derive(Debug)]
+enum Stop {
+    Kill(String),
+    Leave,
+}
+
+impl Host {
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a call; gives it back when this host takes none any more.
+    pub fn call(&self, pending: Pending) -> Result<(), Pending> {
+        let mut calls = self.calls();
+        if calls.closed {
+            return Err(pending);
+        }
+        calls.sent += 1;
+        let (id, payload, position) = (pending.id, pending.payload.clone(), calls.sent);
+        calls.in_flight.insert(id, InFlight { position, pending });
+        drop(calls);
+        self.outbox.push(FrameKind::Call, id, &payload);
+        Ok(())
+    }
+
+    /// Withdraws a call nobody waits for any more. Whether it was here.
+    pub fn cancel(&self, id: u32) -> bool {
+        let known = self.calls().in_flight.remove(&id).is_some();
+        if known {
+            self.outbox.push(FrameKind::Cancel, id, &[]);
+        }
+        known
+    }
+
+    pub fn reply(&self, id: u32, payload: &[u8]) {
+        self.outbox.push(FrameKind::Reply, id, payload);
+    }
+
+    pub fn reply_error(&self, id: u32, error: &WireError) {
+        let payload = serde_json::to_vec(error).unwrap_or_default();
+        self.outbox.push(FrameKind::ReplyError, id, &payload);
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.calls().in_flight.len()
+    }
+
+    /// Calls under way; `None` when the host takes none any more.
+    pub fn load(&self) -> Option<usize> {
+        let calls = self.calls();
+        (!calls.closed).then(|| calls.in_flight.len())
+    }
+
+    pub fn backlog(&self) -> usize {
+        self.outbox.backlog()
+    }
+
+    /// Gives the process up at once. Its begun calls fail, the others go to another host.
+    pub fn kill(&self, reason: impl Into<String>) {
+        // The keeper may have ended already.
+        let _ = self.stop.send(Stop::Kill(reason.into()));
+    }
+
+    /// Asks the process to go. No restart follows.
+    pub fn leave(&self) {
+        self.retire();
+        let _ = self.stop.send(Stop::Leave);
+    }
+
+    /// Marks the host as replaced by intention.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    fn settle(&self, id: u32, reply: Reply) {
+        if let Some(call) = self.calls().in_flight.remove(&id) {
+            // The caller may have gone.
+            let _ = call.pending.reply.send(reply);
+        }
+    }
+}
+
+/// A started process with its connection, not yet in the hands of a keeper.
+#[derive(Debug)]
+pub struct Running {
+    pub host: Arc<Host>,
+    child: Child,
+    reader: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    journal: Journal,
+    stops: mpsc::UnboundedReceiver<Stop>,
+}
+
+/// Why a host ended and which of its calls had not begun.
+#[derive(Debug)]
+pub struct End {
+    pub reason: String,
+    pub unbegun: Vec<Pending>,
+}
+
+/// The first word of a host about its start: its summary, or why it failed.
+pub type Start = Result<Bytes, String>;
+
+impl Running {
+    /// Takes over a connected process and sends it `init`. The receiver tells how its start went.
+    pub fn new(
+        id: u32,
+        child: Child,
+        stream: UnixStream,
+        journal: Journal,
+        init: &[u8],
+        events: Arc<dyn HostEvents>,
+    ) -> (Self, oneshot::Receiver<Start>) {
+        let (read, write) = stream.into_split();
+        let (stop, stops) = mpsc::unbounded_channel();
+        let host = Arc::new(Host {
+            id,
+            pid: child.id(),
+            outbox: Outbox::new(write),
+            calls: Mutex::default(),
+            retired: AtomicBool::new(false),
+            stop,
+        });
+        host.outbox.push(FrameKind::Init, 0, init);
+        let (started, start) = oneshot::channel();
+        let reader = tokio::spawn(read_frames(host.clone(), read, events, started));
+        let draining = host.clone();
+        let writer = tokio::spawn(async move {
+            // The reader notices a broken socket too, and says so.
+            let _ = draining.outbox.drain().await;
+        });
+        (Self { host, child, reader, writer, journal, stops }, start)
+    }
+
+    /// Waits until the process has ended, for whatever reason, and settles its calls.
+    pub async fn run(mut self) -> End {
+        let reason = self.wait().await;
+        self.end().await;
+        End { reason, unbegun: self.settle() }
+    }
+
+    async fn wait(&mut self) -> String {
+        tokio::select! {
+            status = self.child.wait() => exit_reason(status),
+            _ = &mut self.reader => {
+                // A dying process closes its socket first; its status says more.
+                match tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await {
+                    Ok(status) => exit_reason(status),
+                    Err(_) => "its connection was cut".to_owned(),
+                }
+            }
+            stop = self.stops.recv() => match stop {
+                Some(Stop::Kill(reason)) => reason,
+                Some(Stop::Leave) | None => {
+                    self.host.outbox.push(FrameKind::Stop, 0, &[]);
+                    let _ = tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await;
+                    "it was told to go".to_owned()
+                }
+            },
+        }
+    }
+
+    /// Only a process that certainly is dead has a journal that is complete.
+    async fn end(&mut self) {
+        if let Err(error) = self.child.kill().await {
+            tracing::debug!(host = self.host.id, %error, "cannot kill a Cloud Code host");
+        }
+        if !self.reader.is_finished() {
+            // What it wrote before it ended still counts.
+            let _ = tokio::time::timeout(READ_GRACE, &mut self.reader).await;
+        }
+        self.reader.abort();
+        self.writer.abort();
+    }
+
+    fn settle(&self) -> Vec<Pending> {
+        let mut calls = self.host.calls();
+        calls.closed = true;
+        let begun = self.journal.read(calls.sent);
+        let mut left: Vec<_> = calls.in_flight.drain().collect();
+        drop(calls);
+        left.sort_by_key(|(_, call)| call.position);
+        let mut unbegun = Vec::new();
+        for (id, call) in left {
+            if begun.contains(id, call.position) {
+                let _ = call.pending.reply.send(Reply::Lost);
+            } else {
+                unbegun.push(call.pending);
+            }
+        }
+        unbegun
+    }
+}
+
+fn exit_reason(status: std::io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => format!("it ended ({status})"),
+        Err(error) => format!("it cannot be waited for ({error})"),
+    }
+}
+
+async fn read_frames(
+    host: Arc<Host>,
+    mut read: OwnedReadHalf,
+    events: Arc<dyn HostEvents>,
+    started: oneshot::Sender<Start>,
+) {
+    let mut started = Some(started);
+    let mut buffer = BytesMut::with_capacity(64 * 1024);
+    loop {
+        match read.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        loop {
+            match next_frame(&mut buffer) {
+                Ok(Some(frame)) => handle(&host, frame, events.as_ref(), &mut started),
+                Ok(None) => break,
+                Err(error) => return host.kill(format!("it broke the protocol ({error})")),
+            }
+        }
+    }
+}
+
+fn handle(
+    host: &Arc<Host>,
+    frame: Frame,
+    events: &dyn HostEvents,
+    started: &mut Option<oneshot::Sender<Start>>,
+) {
+    match frame.kind {
+        FrameKind::Result => {
+            host.settle(frame.id, Reply::Answer(frame.payload));
+            events.answered(host);
+        }
+        FrameKind::Error => {
+            let error = serde_json::from_slice(&frame.payload).unwrap_or_else(|error| WireError {
+                code: None,
+                message: format!("unreadable error from Cloud Code: {error}"),
+            });
+            host.settle(frame.id, Reply::Failed(error));
+            events.answered(host);
+        }
+        FrameKind::Request => events.requested(host, frame.id, frame.payload),
+        FrameKind::Log => events.logged(frame.payload),
+        FrameKind::Registered => events.registered(host, frame.payload),
+        FrameKind::Ready => tell(started, Ok(frame.payload)),
+        FrameKind::Failed => {
+            let reason = serde_json::from_slice(&frame.payload)
+                .map_or_else(|_| "it gave no reason".to_owned(), |failed: Reason| failed.reason);
+            tell(started, Err(reason));
+        }
+        _ => host.kill("it broke the protocol"),
+    }
+}
+
+fn tell(started: &mut Option<oneshot::Sender<Start>>, start: Start) {
+    if let Some(started) = started.take() {
+        let _ = started.send(start);
+    }
+}

@@ -1,0 +1,175 @@
+'use strict';
+// The JavaScript configuration file, the functions in it, and adapter modules.
+
+const path = require('node:path');
+const { loadModule } = require('./load.cjs');
+
+function isPlain(value) {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+// Options may hold functions and instances, which stay here and travel as {__callback: n} and
+// {__instance: n}. Every host numbers them alike, since all walk the same file in the same order.
+class LiveValues {
+  constructor() {
+    this.values = [];
+  }
+
+  encode(value, seen = []) {
+    if (typeof value === 'function') {
+      return { __callback: this.values.push(value) - 1 };
+    }
+    if (value === null || typeof value !== 'object') {
+      return value;
+    }
+    if (value instanceof RegExp) {
+      return value.flags === '' ? value.source : { __regexp: [value.source, value.flags] };
+    }
+    if (value instanceof Date) {
+      return value.toISOString();
+    }
+    if (seen.includes(value)) {
+      throw new Error('The configuration contains a cycle.');
+    }
+    const path = [...seen, value];
+    if (Array.isArray(value)) {
+      return value.map(item => this.encode(item, path));
+    }
+    if (!isPlain(value)) {
+      return { __instance: this.values.push(value) - 1 };
+    }
+    const json = {};
+    for (const key of Object.keys(value)) {
+      json[key] = this.encode(value[key], path);
+    }
+    return json;
+  }
+
+  get(id) {
+    return this.values[id];
+  }
+
+  // The other way, for options that come back from the server.
+  decode(value) {
+    if (value === null || typeof value !== 'object') {
+      return value;
+    }
+    if (Array.isArray(value)) {
+      return value.map(item => this.decode(item));
+    }
+    const id = value.__callback === undefined ? value.__instance : value.__callback;
+    if (id !== undefined) {
+      return this.get(id);
+    }
+    if (value.__regexp) {
+      return new RegExp(...value.__regexp);
+    }
+    const decoded = {};
+    for (const key of Object.keys(value)) {
+      decoded[key] = this.decode(value[key]);
+    }
+    return decoded;
+  }
+}
+
+// What the file exports: the options, a function that returns them, or a promise of either.
+async function loadConfig(file, live) {
+  const loaded = await loadModule(file, process.cwd());
+  let options = await (loaded && loaded.default !== undefined ? loaded.default : loaded);
+  if (typeof options === 'function') {
+    options = await options();
+  }
+  if (options === null || typeof options !== 'object') {
+    throw new Error(`${file} does not export an object with options`);
+  }
+  return live.encode({ ...options });
+}
+
+// Makes an adapter out of all the forms parse-server accepts: an instance, a class, a factory, a module
+// name, or an object that holds one of these with options.
+async function loadAdapter(spec, options, directory) {
+  if (typeof spec === 'string') {
+    const loaded = await loadModule(spec, directory);
+    return loadAdapter(loaded && loaded.default ? loaded.default : loaded, options, directory);
+  }
+  if (typeof spec === 'function') {
+    try {
+      return spec(options);
+    } catch (error) {
+      if (error.name !== 'TypeError') {
+        throw error;
+      }
+      return new spec(options);
+    }
+  }
+  for (const key of ['module', 'class', 'adapter']) {
+    if (spec && spec[key]) {
+      return loadAdapter(spec[key], spec.options, directory);
+    }
+  }
+  return spec;
+}
+
+function describe(adapter) {
+  const methods = new Set();
+  const properties = {};
+  for (let level = adapter; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const key of Object.getOwnPropertyNames(level)) {
+      const { value } = Object.getOwnPropertyDescriptor(level, key);
+      if (key !== 'constructor' && typeof value === 'function') {
+        methods.add(key);
+      } else if (['string', 'number', 'boolean'].includes(typeof value)) {
+        properties[key] = properties[key] === undefined ? value : properties[key];
+      }
+    }
+  }
+  return { methods: [...methods], properties };
+}
+
+class Adapters {
+  constructor(live, directory) {
+    this.live = live;
+    this.directory = directory || process.cwd();
+    this.adapters = new Map();
+  }
+
+  async load(specs) {
+    const described = {};
+    for (const { name, spec } of specs || []) {
+      const options = this.live.decode(spec);
+      let adapter;
+      try {
+        adapter = await loadAdapter(options, undefined, path.resolve(this.directory));
+      } catch (error) {
+        error.message = `Adapter ${name}: ${error.message}`;
+        throw error;
+      }
+      if (adapter === null || typeof adapter !== 'object') {
+        throw new Error(`Adapter ${name} is not an object.`);
+      }
+      this.adapters.set(name, { adapter, options });
+      described[name] = describe(adapter);
+    }
+    return described;
+  }
+
+  // `decodeArg(arg, options)` makes SDK objects of what the server sent.
+  call({ adapter: name, method, args }, decodeArg) {
+    const entry = this.adapters.get(name);
+    if (!entry || typeof entry.adapter[method] !== 'function') {
+      throw new Error(`Adapter ${name} has no method ${method}.`);
+    }
+    return entry.adapter[method](...args.map(arg => decodeArg(arg, entry.options)));
+  }
+
+  callback({ callback, args }, decodeArg) {
+    const handler = this.live.get(callback);
+    if (typeof handler !== 'function') {
+      throw new Error(`There is no callback ${callback} in the configuration.`);
+    }
+    return handler(...args.map(arg => decodeArg(arg, undefined)));
+  }
+}
+
+module.exports = { Adapters, LiveValues, loadConfig };

@@ -1,0 +1,136 @@
+'use strict';
+// The application inside the host: its SDK, its registrations, its adapters, and how a call gets to them.
+
+const path = require('node:path');
+const { KIND } = require('./wire.cjs');
+const { Adapters } = require('./adapters.cjs');
+const { createCloud, installServer } = require('./cloud-api.cjs');
+const { createCodec, TRIGGER_FAILED } = require('./codec.cjs');
+const { createFunctions } = require('./functions.cjs');
+const { loadModule, resolveFile } = require('./load.cjs');
+const { createLogger } = require('./log.cjs');
+const { Registry } = require('./registry.cjs');
+const sdk = require('./sdk.cjs');
+const { createSpecialTriggers } = require('./special-triggers.cjs');
+const { createTriggers } = require('./triggers.cjs');
+
+function createApplication(link, init, live) {
+  const directory = process.cwd();
+  const cloudFile = typeof init.cloud === 'string' ? resolveFile(init.cloud, directory) : undefined;
+  const appDirectory = cloudFile ? path.dirname(cloudFile) : directory;
+  const Parse = sdk.load(link, { ...init, appDirectory });
+  const log = createLogger(link);
+  const codec = createCodec(Parse);
+
+  // What is registered before or after the start is complete is announced once per turn, and before any
+  // request that may depend on it.
+  let dirty = false;
+  link.announce = () => {
+    if (dirty) {
+      dirty = false;
+      link.wire.send(KIND.REGISTERED, 0, JSON.stringify(summary()));
+    }
+  };
+  const changed = () => {
+    if (!dirty) {
+      dirty = true;
+      setImmediate(link.announce);
+    }
+  };
+  const registry = new Registry(message => log.warn(message), changed);
+  Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log));
+  const options = installServer(Parse, link, log, init.config);
+
+  const parts = { Parse, codec, registry, log, options };
+  const functions = createFunctions(parts);
+  const triggers = createTriggers(parts);
+  const special = createSpecialTriggers({ ...parts, triggers });
+  const adapters = new Adapters(live, directory);
+  let described = {};
+
+  async function load() {
+    described = await adapters.load(init.adapters);
+    if (cloudFile) {
+      await loadModule(cloudFile, directory);
+    } else if (init.cloud) {
+      await live.decode(init.cloud)(Parse);
+    }
+  }
+
+  function summary() {
+    return { ...registry.summary(), adapters: described, sdk: Parse.CoreManager.get('VERSION') };
+  }
+
+  async function runTrigger(call) {
+    if (call.type === 'onLiveQueryEvent') {
+      return special.observe(call);
+    }
+    const entry = registry.triggers.get(`${call.type}.${call.className}`);
+    if (!entry) {
+      // The server knows of it from another host that finished loading earlier.
+      throw { code: 141, message: `The ${call.type} trigger of ${call.className} is not loaded yet.` };
+    }
+    return (special.find(call) || triggers.runTrigger)(entry, call);
+  }
+
+  function decodeArg(arg, adapterOptions) {
+    if (arg.options) {
+      return adapterOptions;
+    }
+    if (arg.request) {
+      const request = triggers.baseRequest(arg.request);
+      if (arg.request.data || arg.request.object) {
+        Object.assign(request, triggers.buildObjects(arg.request));
+      }
+      return request;
+    }
+    return 'decoded' in arg ? Parse._decode(undefined, arg.decoded) : arg.json;
+  }
+
+  async function runOutside(invoke) {
+    try {
+      const result = await invoke();
+      return result === undefined ? '' : JSON.stringify(Parse._encode(result)) || '';
+    } catch (thrown) {
+      throw codec.toError(thrown, TRIGGER_FAILED);
+    }
+  }
+
+  async function dispatch(call) {
+    switch (call.kind) {
+      case 'function':
+        return functions.runFunction(call);
+      case 'trigger':
+        return JSON.stringify(await runTrigger(call));
+      case 'job':
+        return functions.runJob(call, link);
+      case 'callback':
+        return runOutside(() => adapters.callback(call, decodeArg));
+      case 'adapter':
+        return runOutside(() => adapters.call(call, decodeArg));
+      default:
+        throw new Error(`Unknown call ${call.kind}`);
+    }
+  }
+
+  return {
+    load,
+    summary() {
+      dirty = false;
+      return summary();
+    },
+    // Rejects with {code, message} and nothing else.
+    run(call) {
+      return dispatch(call).catch(error => {
+        throw codec.toError(plain(error) ? new Parse.Error(error.code, error.message) : error, TRIGGER_FAILED);
+      });
+    },
+  };
+}
+
+// An error that is in the form of the protocol already.
+function plain(error) {
+  return Boolean(error) && Object.getPrototypeOf(error) === Object.prototype && Number.isInteger(error.code);
+}
+
+module.exports = { createApplication };

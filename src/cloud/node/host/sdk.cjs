@@ -1,0 +1,179 @@
+'use strict';
+// Finds the `parse` SDK, makes it the one instance of this process and leads its requests to the server.
+
+const fs = require('node:fs');
+const Module = require('node:module');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+
+// The module name under which applications get at the instance of the server.
+const NODE_BUILD = /^parse\/node(\.js)?$/;
+
+function findFrom(directory) {
+  try {
+    return Module.createRequire(path.join(directory, 'x.js')).resolve('parse/node');
+  } catch {
+    return undefined;
+  }
+}
+
+// The application's own copy first, then what the server was told, then whatever the working directory has.
+function locate(appDirectory, nodeModules) {
+  const own = appDirectory && findFrom(appDirectory);
+  if (own) {
+    return { file: own, own: true };
+  }
+  const folders = (nodeModules || []).map(folder =>
+    path.basename(folder) === 'node_modules' ? path.dirname(folder) : folder
+  );
+  for (const folder of [...folders, process.cwd()]) {
+    const file = findFrom(path.resolve(folder));
+    if (file) {
+      return { file, own: false };
+    }
+  }
+  throw new Error(
+    'Cloud Code needs the npm package "parse": install it beside your Cloud Code (npm install parse), ' +
+      'or name a folder that has it in PARSIMONY_NODE_MODULES.'
+  );
+}
+
+// `parse/node` is this instance for every module of the application, whichever copy it would find by
+// itself; `parse` falls back to the same package where the application has none.
+function pin(file, own) {
+  const resolve = Module._resolveFilename;
+  Module._resolveFilename = function (request, ...rest) {
+    if (NODE_BUILD.test(request)) {
+      return file;
+    }
+    if (request !== 'parse') {
+      return resolve.call(this, request, ...rest);
+    }
+    try {
+      return resolve.call(this, request, ...rest);
+    } catch (error) {
+      if (error.code !== 'MODULE_NOT_FOUND') {
+        throw error;
+      }
+      return file;
+    }
+  };
+  if (own) {
+    return;
+  }
+  // `import` finds a copy of the application's own by itself; any other has to be shown to it.
+  const url = pathToFileURL(file).href;
+  if (typeof Module.registerHooks === 'function') {
+    Module.registerHooks({
+      resolve: (specifier, context, next) =>
+        specifier === 'parse' || NODE_BUILD.test(specifier)
+          ? { url, format: 'commonjs', shortCircuit: true }
+          : next(specifier, context),
+    });
+  } else {
+    Module.register(pathToFileURL(path.join(__dirname, 'esm-hooks.mjs')), { data: { url } });
+  }
+}
+
+function startsWithMount(target, serverURL) {
+  try {
+    const mount = new URL(serverURL).pathname.replace(/\/$/, '');
+    return mount !== '' && target.startsWith(mount + '/') ? mount.length : 0;
+  } catch {
+    return 0;
+  }
+}
+
+// Items of a batch carry no status; the SDK wants to know which ones were created.
+function addBatchStatus(requests, answers) {
+  if (Array.isArray(answers)) {
+    answers.forEach((answer, index) => {
+      if (answer && answer.success) {
+        answer._status = requests[index] && requests[index].method === 'POST' ? 201 : 200;
+      }
+    });
+  }
+  return answers;
+}
+
+// The SDK's REST controller over the socket. Mirrors ParseServerRESTController: only what the call itself
+// gives counts, nothing of the running request is inherited.
+function createController(Parse, link, original) {
+  async function request(method, target, data, options) {
+    options = options || {};
+    let context;
+    try {
+      context = structuredClone(options.context || {});
+    } catch (error) {
+      throw new Parse.Error(
+        Parse.Error.INVALID_VALUE,
+        `Context contains non-cloneable values: ${error.message}`
+      );
+    }
+    if (target[0] !== '/') {
+      target = `/${target}`;
+    }
+    target = target.slice(startsWithMount(target, Parse.serverURL));
+    const scope = link.scope.getStore();
+    let answer;
+    try {
+      answer = await link.request({
+        kind: 'rest',
+        method,
+        path: target,
+        data: data === undefined || data === null ? {} : data,
+        useMasterKey: options.useMasterKey === true,
+        sessionToken: typeof options.sessionToken === 'string' ? options.sessionToken : undefined,
+        installationId: options.installationId || 'cloud',
+        context,
+        transaction: scope ? scope.transaction : undefined,
+        depth: scope ? scope.depth + 1 : 1,
+      });
+    } catch (error) {
+      throw toParseError(Parse, error);
+    }
+    if (target === '/batch') {
+      return options.returnStatus ? addBatchStatus(data.requests || [], answer.body) : answer.body;
+    }
+    if (options.returnStatus) {
+      return { ...answer.body, _status: answer.status, _headers: answer.headers };
+    }
+    return answer.body;
+  }
+  // Uploads of buffers and streams, and downloads, stay plain HTTP.
+  return { request, ajax: original.ajax, handleError: original.handleError };
+}
+
+function toParseError(Parse, error) {
+  if (error && typeof error.code === 'number') {
+    return new Parse.Error(error.code, error.message);
+  }
+  return error;
+}
+
+function load(link, init) {
+  const { file, own } = locate(init.appDirectory, init.nodeModules);
+  pin(file, own);
+  const Parse = require(file);
+  const { appId, javascriptKey, masterKey, maintenanceKey, serverURL } = init.config;
+  Parse._initialize
+    ? Parse._initialize(appId, javascriptKey || 'unused', masterKey, maintenanceKey)
+    : Parse.initialize(appId, javascriptKey || 'unused', masterKey);
+  Parse.serverURL = init.serverURL || serverURL;
+  const manager = Parse.CoreManager;
+  manager.setRESTController(createController(Parse, link, manager.getRESTController()));
+  // Code such as `Parse = require('some-other-copy')` must not take the global away.
+  Object.defineProperty(globalThis, 'Parse', {
+    configurable: false,
+    enumerable: true,
+    get: () => Parse,
+    set: () => {},
+  });
+  return Parse;
+}
+
+function version(file) {
+  return JSON.parse(fs.readFileSync(path.join(path.dirname(file), 'package.json'), 'utf8')).version;
+}
+
+module.exports = { load, locate, version, toParseError };

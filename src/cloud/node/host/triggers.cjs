@@ -1,0 +1,247 @@
+'use strict';
+// Runs the triggers of objects and queries.
+
+const { runValidator } = require('./validators.cjs');
+const { TRIGGER_FAILED, VALIDATION_FAILED } = require('./codec.cjs');
+
+const WITH_CONTEXT = new Set([
+  'beforeSave',
+  'afterSave',
+  'beforeDelete',
+  'afterDelete',
+  'beforeLogin',
+  'afterLogin',
+  'beforePasswordResetRequest',
+  'beforeFind',
+  'afterFind',
+]);
+
+const HANDS_CONTEXT_ON = new Set(['beforeSave', 'afterSave', 'beforeDelete', 'afterDelete']);
+
+// What a query handler can change of the query it was given.
+const QUERY_KEYS = [
+  'where',
+  'limit',
+  'skip',
+  'include',
+  'excludeKeys',
+  'explain',
+  'keys',
+  'order',
+  'hint',
+  'comment',
+];
+
+// A context without prototype, so that nothing polluted shows through.
+function copyContext(context) {
+  return Object.assign(Object.create(null), context);
+}
+
+function createTriggers({ Parse, codec, registry, log, options }) {
+  // The fields every trigger request has.
+  function baseRequest(call) {
+    const { caller } = call;
+    const request = {
+      triggerName: call.type,
+      master: caller.master,
+      isReadOnly: caller.isReadOnly,
+      log,
+      headers: caller.headers,
+      ip: caller.ip,
+      config: options(),
+    };
+    if (WITH_CONTEXT.has(call.type)) {
+      request.context = copyContext(call.context);
+    }
+    if (caller.user) {
+      request.user = codec.inflateUser(caller.user);
+    }
+    if (caller.installationId) {
+      request.installationId = caller.installationId;
+    }
+    return Object.assign(request, call.extra);
+  }
+
+  async function validate(entry, request, roles) {
+    try {
+      return await runValidator(entry.validator, request, roles);
+    } catch (thrown) {
+      throw codec.toError(thrown, VALIDATION_FAILED);
+    }
+  }
+
+  // Validator and handler; `undefined` where the handler is skipped. Without a validator the handler is
+  // called in the same turn, so that the journal names as begun only what really is.
+  async function run(entry, request, roles, fallback = TRIGGER_FAILED) {
+    if (entry.validator && (await validate(entry, request, roles))) {
+      return undefined;
+    }
+    try {
+      return await entry.handler(request);
+    } catch (thrown) {
+      throw codec.toError(thrown, fallback);
+    }
+  }
+
+  // The object of a write: the stored one with the client's changes pending on it.
+  function buildWrite(call) {
+    const identity = { className: call.className };
+    if (call.objectId) {
+      identity.objectId = call.objectId;
+    }
+    const original = call.original ? Parse.Object.fromJSON({ ...identity, ...call.original }) : undefined;
+    const readOnly = readOnlyAttributes(identity, call);
+    const seed = { ...identity };
+    if (!call.original) {
+      for (const key of readOnly) {
+        seed[key] = call.data[key];
+      }
+    }
+    const object = Parse.Object.fromJSON({ ...seed, ...call.original });
+    const changes = {};
+    for (const key of Object.keys(call.data)) {
+      if (key.indexOf('.') > 0) {
+        setNested(object, key, call.data[key], readOnly);
+      } else if (/^[A-Za-z][0-9A-Za-z_]*$/.test(key) && !readOnly.includes(key)) {
+        changes[key] = Parse._decode(undefined, call.data[key]);
+      }
+    }
+    object.set(changes);
+    return { object, original };
+  }
+
+  function readOnlyAttributes(identity, call) {
+    const { constructor } = Parse.Object.fromJSON(identity);
+    const names = constructor.readOnlyAttributes ? [...constructor.readOnlyAttributes()] : [];
+    // The SDK refuses a name for a role that has an id already.
+    if (call.className === '_Role' && call.response && !call.objectId && call.data.name) {
+      names.push('name');
+    }
+    return names;
+  }
+
+  function setNested(object, key, value, readOnly) {
+    if (value && typeof value.__op === 'string') {
+      if (!readOnly.includes(key)) {
+        object.set(key, value);
+      }
+      return;
+    }
+    const [field, inner] = key.split('.');
+    const current = object.get(field);
+    object.set(field, { ...(current !== null && typeof current === 'object' ? current : {}), [inner]: value });
+  }
+
+  function buildObjects(call) {
+    if (call.data) {
+      const built = buildWrite(call);
+      if (call.response) {
+        built.object.id = built.object.id || call.response.objectId;
+        built.object._handleSaveResponse(call.response, call.original ? 200 : 201);
+      }
+      return built;
+    }
+    const object = codec.inflate(call.className, call.object || {});
+    const original = call.original ? codec.inflate(call.className, call.original) : undefined;
+    if (call.type === 'afterSave' && !original) {
+      object._setExisted(false);
+    }
+    return { object, original };
+  }
+
+  function saveAnswer(request, result) {
+    // A plain object in `result.object` replaces what would be saved (webhook style).
+    if (result && typeof result === 'object' && result.object && !(result.object instanceof Parse.Object)) {
+      return { object: result.object };
+    }
+    const object = request.object._getSaveJSON();
+    object.objectId = request.object.id;
+    return { object };
+  }
+
+  function savedAnswer(request, result) {
+    if (result && typeof result === 'object') {
+      return result._toFullJSON
+        ? { object: result.toJSON() }
+        : { object: result, replacesResponse: true };
+    }
+    return { object: request.object.toJSON() };
+  }
+
+  async function runObjectTrigger(entry, call) {
+    const { object, original } = buildObjects(call);
+    const request = baseRequest(call);
+    request.object = object;
+    if (original) {
+      request.original = original;
+    }
+    const result = await run(entry, request, call.caller.roles);
+    let answer = {};
+    if (call.type === 'beforeSave') {
+      answer = saveAnswer(request, result);
+    } else if (call.type === 'afterSave') {
+      answer = savedAnswer(request, result);
+    }
+    if (HANDS_CONTEXT_ON.has(call.type)) {
+      answer.context = request.context;
+    }
+    return answer;
+  }
+
+  async function runBeforeFind(entry, call) {
+    const query = new Parse.Query(call.className);
+    query.withJSON({ ...call.query, where: (call.query && call.query.where) || {} });
+    const request = { ...baseRequest(call), query, count: call.count, isGet: call.isGet };
+    const result = await run(entry, request, call.caller.roles);
+    const json = (result instanceof Parse.Query ? result : query).toJSON();
+    const merged = { ...call.query };
+    for (const key of QUERY_KEYS) {
+      if (json[key]) {
+        merged[key] = json[key];
+      }
+    }
+    const answer = {
+      query: merged,
+      readPreference: request.readPreference,
+      includeReadPreference: request.includeReadPreference,
+      subqueryReadPreference: request.subqueryReadPreference,
+      context: request.context,
+    };
+    if (result instanceof Parse.Object) {
+      answer.objects = [codec.fullJSON(result)];
+    } else if (Array.isArray(result) && result.every(item => item instanceof Parse.Object)) {
+      answer.objects = result.map(item => codec.fullJSON(item));
+    }
+    return answer;
+  }
+
+  async function runAfterFind(entry, call) {
+    const request = { ...baseRequest(call), isGet: call.isGet };
+    request.query = new Parse.Query(call.className);
+    if (call.query && call.query.where) {
+      request.query.withJSON(call.query);
+    }
+    request.objects = (call.objects || []).map(json => codec.inflate(call.className, json));
+    const result = await run(entry, request, call.caller.roles);
+    try {
+      return { objects: (result || request.objects).map(object => codec.fullJSON(object)) };
+    } catch (thrown) {
+      throw codec.toError(thrown, TRIGGER_FAILED);
+    }
+  }
+
+  function runTrigger(entry, call) {
+    switch (call.type) {
+      case 'beforeFind':
+        return runBeforeFind(entry, call);
+      case 'afterFind':
+        return runAfterFind(entry, call);
+      default:
+        return runObjectTrigger(entry, call);
+    }
+  }
+
+  return { runTrigger, baseRequest, buildObjects, run };
+}
+
+module.exports = { createTriggers };

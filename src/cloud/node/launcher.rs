@@ -1,0 +1,245 @@
+//! Starts host processes: the socket they connect to, the process itself, its output.
+
+use std::collections::HashMap;
+use std::io;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::NodeOptions;
+use super::host::{Host, HostEvents, Running};
+use super::journal::{FILE_SIZE, Journal};
+use super::protocol::{FrameKind, Hello, Reason, next_frame};
+use super::workspace::Workspace;
+
+/// The oldest Node.js whose module hooks and stable APIs the host program needs.
+const MIN_NODE: u32 = 20;
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// A line of output longer than this is cut into several.
+const MAX_LINE: usize = 64 * 1024;
+
+type Arrival = (UnixStream, Hello);
+
+#[derive(Debug, Default)]
+struct Known {
+    arrivals: HashMap<u32, oneshot::Sender<Arrival>>,
+    hosts: HashMap<u32, Weak<Host>>,
+}
+
+/// What hosts of one pool share: a folder and a listening socket.
+#[derive(Debug)]
+pub struct Launcher {
+    workspace: Workspace,
+    known: Arc<Mutex<Known>>,
+    next_host: AtomicU32,
+    acceptor: JoinHandle<()>,
+}
+
+/// Why no host could be started. The text is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error(
+        "Cloud Code needs Node.js {MIN_NODE} or newer, and `{0}` was not found on PATH. \
+         Install Node.js, or name its binary."
+    )]
+    NoNode(String),
+    #[error("Cloud Code needs Node.js {MIN_NODE} or newer, `{0}` is {1}.")]
+    OldNode(String, String),
+    #[error("Cloud Code could not be loaded: {0}")]
+    Failed(String),
+    #[error("Cloud Code host: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Launcher {
+    pub fn new() -> Result<Self, LaunchError> {
+        let workspace = Workspace::create()?;
+        let listener = UnixListener::bind(workspace.socket())?;
+        let known = Arc::new(Mutex::new(Known::default()));
+        let acceptor = tokio::spawn(accept(listener, known.clone()));
+        Ok(Self { workspace, known, next_host: AtomicU32::new(1), acceptor })
+    }
+
+    /// Starts a host and waits until it has loaded the application. Answers its first summary.
+    pub async fn launch(
+        &self,
+        options: &NodeOptions,
+        mut init: Map<String, Value>,
+        events: Arc<dyn HostEvents>,
+    ) -> Result<(Running, Bytes), LaunchError> {
+        let id = self.next_host.fetch_add(1, Ordering::Relaxed);
+        let (arrived, arrival) = oneshot::channel();
+        lock(&self.known).arrivals.insert(id, arrived);
+        let launched = self.connect(id, options, arrival).await;
+        lock(&self.known).arrivals.remove(&id);
+        let (mut child, stream, hello) = launched?;
+        if hello.major() < MIN_NODE {
+            let _ = child.kill().await;
+            return Err(LaunchError::OldNode(options.node.clone(), hello.version));
+        }
+        let journal = Journal::new(self.workspace.create_journal(id, FILE_SIZE)?);
+        init.insert("journal".into(), json!(journal.path()));
+        let init = serde_json::to_vec(&init).map_err(io::Error::from)?;
+        let (running, start) = Running::new(id, child, stream, journal, &init, events);
+        lock(&self.known).hosts.insert(id, Arc::downgrade(&running.host));
+        let failure = match tokio::time::timeout(options.start_timeout, start).await {
+            Ok(Ok(Ok(summary))) => return Ok((running, summary)),
+            Ok(Ok(Err(reason))) => reason,
+            Ok(Err(_)) => {
+                let end = running.run().await;
+                return Err(LaunchError::Failed(format!("the host did not get through it, {}", end.reason)));
+            }
+            Err(_) => format!("it took longer than {} s", options.start_timeout.as_secs()),
+        };
+        running.host.kill("it could not load Cloud Code");
+        running.run().await;
+        Err(LaunchError::Failed(failure))
+    }
+
+    async fn connect(
+        &self,
+        id: u32,
+        options: &NodeOptions,
+        arrival: oneshot::Receiver<Arrival>,
+    ) -> Result<(Child, UnixStream, Hello), LaunchError> {
+        let mut child = self.spawn(id, options)?;
+        let connected = tokio::time::timeout(options.start_timeout, async {
+            tokio::select! {
+                arrival = arrival => Ok(arrival.ok()),
+                status = child.wait() => Err(status),
+            }
+        })
+        .await;
+        match connected {
+            Ok(Ok(Some((stream, hello)))) => Ok((child, stream, hello)),
+            Ok(Err(status)) => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(LaunchError::Failed(format!("{} ended at once ({status})", options.node)))
+            }
+            Ok(Ok(None)) | Err(_) => {
+                let _ = child.kill().await;
+                Err(LaunchError::Failed(format!("{} did not connect", options.node)))
+            }
+        }
+    }
+
+    fn spawn(&self, id: u32, options: &NodeOptions) -> Result<Child, LaunchError> {
+        let mut command = Command::new(&options.node);
+        if let Some(limit) = options.memory_limit_mb {
+            command.arg(format!("--max-old-space-size={limit}"));
+        }
+        command
+            .args(&options.node_args)
+            .arg(self.workspace.program())
+            .arg(self.workspace.socket())
+            .arg(id.to_string())
+            .envs(options.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            // Ctrl-C in a terminal is for the server, which lets its hosts end their work.
+            .process_group(0);
+        if let Some(directory) = &options.working_directory {
+            command.current_dir(directory);
+        }
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => LaunchError::NoNode(options.node.clone()),
+            _ => LaunchError::Io(error),
+        })?;
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(copy_output(stdout, |line| {
+                tracing::info!(target: "parsimony::cloud::stdout", "{line}");
+            }));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(copy_output(stderr, |line| {
+                tracing::warn!(target: "parsimony::cloud::stderr", "{line}");
+            }));
+        }
+        Ok(child)
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: UnixListener, known: Arc<Mutex<Known>>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let known = known.clone();
+                tokio::spawn(async move {
+                    // Whoever does not introduce itself in time is dropped.
+                    let _ = tokio::time::timeout(HELLO_TIMEOUT, introduce(stream, &known)).await;
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot accept a Cloud Code host");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// Reads the first frame: a host that arrives, or a watchdog that gives its process up.
+async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<()> {
+    let mut buffer = BytesMut::new();
+    let frame = loop {
+        if let Some(frame) = next_frame(&mut buffer).ok()? {
+            break frame;
+        }
+        if stream.read_buf(&mut buffer).await.ok()? == 0 {
+            return None;
+        }
+    };
+    match frame.kind {
+        FrameKind::Hello => {
+            let hello = serde_json::from_slice(&frame.payload).ok()?;
+            let arrived = lock(known).arrivals.remove(&frame.id)?;
+            arrived.send((stream, hello)).ok()
+        }
+        FrameKind::Stalled => {
+            let stalled: Reason = serde_json::from_slice(&frame.payload).ok()?;
+            let host = lock(known).hosts.get(&frame.id).and_then(Weak::upgrade)?;
+            host.kill(stalled.reason);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+async fn copy_output(mut output: impl AsyncRead + Unpin, write: fn(&str)) {
+    let mut buffer = BytesMut::new();
+    while let Ok(read) = output.read_buf(&mut buffer).await {
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line = buffer.split_to(end + 1);
+            write(String::from_utf8_lossy(&line).trim_end());
+        }
+        if read == 0 || buffer.len() > MAX_LINE {
+            let rest = buffer.split();
+            if !rest.is_empty() {
+                write(&String::from_utf8_lossy(&rest));
+            }
+        }
+        if read == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The pool: which host gets a call, what happens while none lives, restarts and reloads.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use tokio::sync::{oneshot, watch};
+
+use super::NodeOptions;
+use super::host::{Host, HostEvents, Pending, Reply, Running};
+use super::launcher::{LaunchError, Launcher};
+use super::protocol::Summary;
+use super::requests;
+use crate::cloud::registrations::Registrations;
+use crate::cloud::{CloudState, ServerApi};
+use crate::error::{Error, ErrorCode, Result};
+
+/// A host whose socket is this far behind gets no further calls.
+const MAX_BACKLOG: usize = 64 * 1024 * 1024;
+/// A host that lived this long starts the back-off of its successor anew.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Dispatch {
+    hosts: Vec<Arc<Host>>,
+    /// Replaced by a reload, ending their work.
+    draining: Vec<Arc<Host>>,
+    waiting: VecDeque<Pending>,
+    stopped: bool,
+}
+
+pub struct Pool {
+    options: NodeOptions,
+    api: Arc<dyn ServerApi>,
+    launcher: Launcher,
+    // A std mutex: never held across an await.
+    dispatch: Mutex<Dispatch>,
+    /// Length of the waiting line, so that an answer need not take the lock to see that it is empty.
+    waiting: AtomicUsize,
+    next_call: AtomicU32,
+    generation: AtomicU32,
+    started: AtomicBool,
+    pub registrations: ArcSwap<Registrations>,
+    pub state: watch::Sender<CloudState>,
+    itself: Weak<Pool>,
+}
+
+impl Pool {
+    pub fn new(options: NodeOptions, api: Arc<dyn ServerApi>) -> Result<Arc<Self>, LaunchError> {
+        let launcher = Launcher::new()?;
+        Ok(Arc::new_cyclic(|itself| Self {
+            options,
+            api,
+            launcher,
+            dispatch: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            next_call: AtomicU32::new(1),
+            generation: AtomicU32::new(0),
+            started: AtomicBool::new(false),
+            registrations: ArcSwap::default(),
+            state: watch::Sender::new(CloudState::Starting),
+            itself: itself.clone(),
+        }))
+    }
+
+    pub fn options(&self) -> &NodeOptions {
+        &self.options
+    }
+
+    fn dispatch(&self) -> MutexGuard<'_, Dispatch> {
+        self.dispatch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Processes that take calls now, for logs and tests.
+    pub fn pids(&self) -> Vec<u32> {
+        self.dispatch().hosts.iter().filter_map(|host| host.pid).collect()
+    }
+
+    /// Starts the hosts of the first generation, or of the next one.
+    ///
+    /// # Errors
+    /// When the application cannot be loaded; hosts that run already stay.
+    pub async fn start(self: &Arc<Self>) -> Result<(), LaunchError> {
+        let launches = (0..self.options.workers.max(1)).map(|_| self.launch());
+        let started = futures_util::future::join_all(launches).await;
+        let mut fresh = Vec::new();
+        let mut failure = None;
+        for launched in started {
+            match launched {
+                Ok(launched) => fresh.push(launched),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            for (running, _) in fresh {
+                running.host.leave();
+                tokio::spawn(running.run());
+            }
+            if !self.started.load(Ordering::Relaxed) {
+                self.dispatch().hosts.clear();
+                self.state.send_replace(CloudState::Failed(error.to_string()));
+            }
+            return Err(error);
+        }
+        self.take_over(fresh);
+        Ok(())
+    }
+
+    /// Lets new hosts take the place of those there are.
+    fn take_over(self: &Arc<Self>, fresh: Vec<(Running, Registrations)>) {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut registrations = Registrations::default();
+        for (_, of_host) in &fresh {
+            // Rate limits are the same in every host; joining them would count each several times.
+            let limits = of_host.rate_limits.clone();
+            registrations.extend(of_host);
+            registrations.rate_limits = limits;
+        }
+        // First the table, then the hosts: a call that the new table allows may wait, not fail.
+        self.registrations.store(Arc::new(registrations));
+        self.started.store(true, Ordering::Relaxed);
+        let old = {
+            let mut dispatch = self.dispatch();
+            let hosts: Vec<_> = fresh.iter().map(|(running, _)| running.host.clone()).collect();
+            let fresh_ids: Vec<_> = hosts.iter().map(|host| host.id).collect();
+            let mut old = std::mem::replace(&mut dispatch.hosts, hosts);
+            old.retain(|host| !fresh_ids.contains(&host.id));
+            dispatch.draining.extend(old.iter().cloned());
+            old
+        };
+        for host in old {
+            host.retire();
+            tokio::spawn(self.clone().drain(host));
+        }
+        for (running, _) in fresh {
+            tokio::spawn(self.clone().keep(running, generation));
+        }
+        self.state.send_replace(CloudState::Ready);
+        self.pump();
+    }
+
+    async fn launch(&self) -> Result<(Running, Registrations), LaunchError> {
+        let events: Arc<dyn HostEvents> =
+            self.itself.upgrade().ok_or_else(|| LaunchError::Failed("the pool is gone".into()))?;
+        let init = self.init();
+        let (running, summary) = self.launcher.launch(&self.options, init, events).await?;
+        match serde_json::from_slice::<Summary>(&summary) {
+            Ok(summary) => Ok((running, summary.into_registrations())),
+            Err(error) => {
+                running.host.kill("it broke the protocol");
+                running.run().await;
+                Err(LaunchError::Failed(format!("unreadable registrations: {error}")))
+            }
+        }
+    }
+
+    fn init(&self) -> Map<String, Value> {
+        let options = &self.options;
+        let adapters: Vec<_> =
+            options.adapters.iter().map(|(name, spec)| json!({"name": name, "spec": spec})).collect();
+        let Value::Object(init) = json!({
+            "cloud": options.cloud,
+            "configFile": options.config_file,
+            "nodeModules": options.node_modules,
+            "serverURL": options.server_url,
+            "config": self.api.config(),
+            "adapters": adapters,
+            "stallMs": options.stall_timeout.as_millis() as u64,
+            "memoryLimitMb": options.memory_limit_mb.map_or(0, |limit| u64::from(limit) + 256),
+        }) else {
+            return Map::new();
+        };
+        init
+    }
+
+    /// Watches over one place of the pool: whenever its host ends, another one is started.
+    async fn keep(self: Arc<Self>, mut running: Running, generation: u32) {
+        let mut backoff = Duration::ZERO;
+        loop {
+            let born = Instant::now();
+            let host = running.host.clone();
+            let end = running.run().await;
+            self.remove(&host, end.unbegun);
+            if host.is_retired() || self.is_over(generation) {
+                return;
+            }
+            tracing::error!(host = host.id, pid = host.pid, "a Cloud Code host was lost: {}", end.reason);
+            if born.elapsed() > HEALTHY_AFTER {
+                backoff = Duration::ZERO;
+            }
+            loop {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).clamp(FIRST_BACKOFF, MAX_BACKOFF);
+                if self.is_over(generation) {
+                    return;
+                }
+                match self.launch().await {
+                    Ok((next, _)) => {
+                        running = next;
+                        break;
+                    }
+                    Err(error) => tracing::error!(%error, "a Cloud Code host could not be replaced"),
+                }
+            }
+            tracing::info!(
+                host = running.host.id,
+                pid = running.host.pid,
+                duration_ms = born.elapsed().as_millis() as u64,
+                "a Cloud Code host was replaced"
+            );
+            if !self.add(&running.host, generation) {
+                running.host.leave();
+            }
+        }
+    }
+
+    fn is_over(&self, generation: u32) -> bool {
+        self.generation.load(Ordering::Relaxed) != generation || self.dispatch().stopped
+    }
+
+    fn add(&self, host: &Arc<Host>, generation: u32) -> bool {
+        if self.is_over(generation) {
+            return false;
+        }
+        self.dispatch().hosts.push(host.clone());
+        self.state.send_replace(CloudState::Ready);
+        self.pump();
+        true
+    }
+
+    /// Forgets a dead host; calls it had not begun go to the front of the line.
+    fn remove(&self, host: &Arc<Host>, unbegun: Vec<Pending>) {
+        let mut dispatch = self.dispatch();
+        dispatch.hosts.retain(|known| known.id != host.id);
+        dispatch.draining.retain(|known| known.id != host.id);
+        for pending in unbegun.into_iter().rev() {
+            dispatch.waiting.push_front(pending);
+        }
+        let empty = dispatch.hosts.is_empty() && !dispatch.stopped;
+        drop(dispatch);
+        if empty {
+            self.state.send_replace(CloudState::Recovering);
+        }
+        self.pump();
+    }
+
+    /// Sends a call to the least busy host, or puts it in line.
+    pub fn submit(&self, payload: Vec<u8>, nested: bool) -> Result<(u32, oneshot::Receiver<Reply>)> {
+        let (reply, answer) = oneshot::channel();
+        let mut id = self.next_call.fetch_add(1, Ordering::Relaxed);
+        if id == 0 {
+            // An empty entry of the journal.
+            id = self.next_call.fetch_add(1, Ordering::Relaxed);
+        }
+        let pending = Pending { id, payload: payload.into(), reply, nested };
+        let mut dispatch = self.dispatch();
+        if dispatch.stopped {
+            return Err(Error::parse(ErrorCode::SCRIPT_FAILED, "Cloud Code has been shut down."));
+        }
+        if let Some(pending) = self.hand_out(&dispatch, pending) {
+            if dispatch.waiting.len() >= self.options.max_waiting {
+                dispatch.waiting.retain(|waiting| !waiting.reply.is_closed());
+                if dispatch.waiting.len() >= self.options.max_waiting {
+                    return Err(Error::http(503, "Cloud Code is overloaded."));
+                }
+            }
+            dispatch.waiting.push_back(pending);
+            self.waiting.store(dispatch.waiting.len(), Ordering::Relaxed);
+        }
+        Ok((id, answer))
+    }
+
+    /// Gives the call back if no host can take it now.
+    fn hand_out(&self, dispatch: &Dispatch, mut pending: Pending) -> Option<Pending> {
+        loop {
+            let loads = dispatch.hosts.iter().filter_map(|host| Some((host.load()?, host)));
+            let Some((load, host)) = loads.min_by_key(|(load, _)| *load) else { return Some(pending) };
+            let full = load >= self.options.max_in_flight || host.backlog() > MAX_BACKLOG;
+            if full && !pending.nested {
+                return Some(pending);
+            }
+            match host.call(pending) {
+                Ok(()) => return None,
+                // It died this moment; another may live.
+                Err(refused) => pending = refused,
+            }
+        }
+    }
+
+    /// Hands out what is in line, as far as hosts have room.
+    fn pump(&self) {
+        let mut dispatch = self.dispatch();
+        while let Some(pending) = dispatch.waiting.pop_front() {
+            if pending.reply.is_closed() {
+                continue;
+            }
+            if let Some(pending) = self.hand_out(&dispatch, pending) {
+                dispatch.waiting.push_front(pending);
+                break;
+            }
+        }
+        self.waiting.store(dispatch.waiting.len(), Ordering::Relaxed);
+    }
+
+    /// Withdraws a call nobody waits for any more.
+    pub fn cancel(&self, id: u32) {
+        let hosts: Vec<_> = {
+            let dispatch = self.dispatch();
+            dispatch.hosts.iter().chain(&dispatch.draining).cloned().collect()
+        };
+        if hosts.iter().any(|host| host.cancel(id)) && self.waiting.load(Ordering::Relaxed) > 0 {
+            self.pump();
+        }
+    }
+
+    async fn drain(self: Arc<Self>, host: Arc<Host>) {
+        let deadline = Instant::now() + self.options.drain_timeout;
+        while host.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        host.leave();
+    }
+
+    /// Ends all hosts, letting their calls end first.
+    pub async fn shutdown(self: &Arc<Self>) {
+        let hosts = {
+            let mut dispatch = self.dispatch();
+            dispatch.stopped = true;
+            dispatch.waiting.clear();
+            std::mem::take(&mut dispatch.hosts)
+        };
+        self.dispatch().draining.extend(hosts.iter().cloned());
+        for host in &hosts {
+            host.retire();
+        }
+        let drains = hosts.into_iter().map(|host| self.clone().drain(host));
+        futures_util::future::join_all(drains).await;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.dispatch().draining.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl HostEvents for Pool {
+    fn answered(&self, _host: &Arc<Host>) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.pump();
+        }
+    }
+
+    fn requested(&self, host: &Arc<Host>, id: u32, payload: Bytes) {
+        requests::serve(self.api.clone(), host.clone(), self.options.sanitize_errors, id, payload);
+    }
+
+    fn registered(&self, host: &Arc<Host>, payload: Bytes) {
+        match serde_json::from_slice::<Summary>(&payload) {
+            Ok(summary) => self.registrations.store(Arc::new(summary.into_registrations())),
+            Err(error) => tracing::error!(%error, "unreadable registrations from a Cloud Code host"),
+        }
+        // Code may save objects while it loads; the triggers it has by then run, in this host.
+        let mut dispatch = self.dispatch();
+        if !self.started.load(Ordering::Relaxed) && dispatch.hosts.iter().all(|known| known.id != host.id) {
+            dispatch.hosts.push(host.clone());
+        }
+    }
+
+    fn logged(&self, payload: Bytes) {
+        requests::log(&payload);
+    }
+}

@@ -1,0 +1,93 @@
+//! What application code asks of the server: SDK requests, mail, options, job messages, log lines.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde_json::{Map, Value, json};
+
+use super::host::Host;
+use super::protocol::{LogLine, RequestFrame, WireError};
+use crate::cloud::{InternalRequest, Method, ServerApi};
+use crate::error::{Error, ErrorCode, Result};
+
+/// Answers one request in a task of its own, so that requests of one host do not wait for each other.
+pub fn serve(api: Arc<dyn ServerApi>, host: Arc<Host>, sanitize: bool, id: u32, payload: Bytes) {
+    tokio::spawn(async move {
+        let answer = match AssertUnwindSafe(answer(api.as_ref(), &payload)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::internal("a request of Cloud Code panicked")),
+        };
+        match answer.and_then(|value| serde_json::to_vec(&value).map_err(Error::internal)) {
+            Ok(body) => host.reply(id, &body),
+            Err(error) => host.reply_error(id, &describe(&error, sanitize)),
+        }
+    });
+}
+
+async fn answer(api: &dyn ServerApi, payload: &[u8]) -> Result<Value> {
+    match serde_json::from_slice(payload).map_err(Error::internal)? {
+        RequestFrame::Rest {
+            method,
+            path,
+            data,
+            use_master_key,
+            session_token,
+            installation_id,
+            context,
+            transaction,
+            depth,
+        } => {
+            let Some(method) = Method::from_name(&method) else {
+                return Err(Error::parse(ErrorCode::INVALID_JSON, format!("cannot route {method} {path}")));
+            };
+            let response = api
+                .request(InternalRequest {
+                    method,
+                    path,
+                    data,
+                    use_master_key,
+                    session_token,
+                    installation_id,
+                    context,
+                    transaction,
+                    depth,
+                })
+                .await?;
+            let headers: Map<String, Value> =
+                response.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+            Ok(json!({"status": response.status, "body": response.body, "headers": headers}))
+        }
+        RequestFrame::Mail { data } => {
+            let result = api.send_email(data).await?;
+            Ok(json!({"configured": result.is_some(), "result": result}))
+        }
+        RequestFrame::Config { data } => api.set_config(data).await.map(|()| Value::Null),
+        RequestFrame::JobMessage { job_id, message } => {
+            api.job_message(job_id, message).await.map(|()| Value::Null)
+        }
+    }
+}
+
+/// The error as the SDK throws it: what a client would have got.
+fn describe(error: &Error, sanitize: bool) -> WireError {
+    if matches!(error, Error::Internal(_) | Error::Database(_)) {
+        tracing::error!(%error, "a request of Cloud Code failed");
+    }
+    WireError { code: error.code().map(|code| code.0), message: error.public_message(sanitize).to_owned() }
+}
+
+/// A line of `request.log`.
+pub fn log(payload: &[u8]) {
+    let Ok(LogLine { level, message, meta }) = serde_json::from_slice(payload) else { return };
+    let meta = meta.map(|meta| meta.to_string());
+    let meta = meta.as_deref();
+    match level.as_str() {
+        "error" => tracing::error!(target: "parsimony::cloud::log", meta, "{message}"),
+        "warn" => tracing::warn!(target: "parsimony::cloud::log", meta, "{message}"),
+        "verbose" | "debug" => tracing::debug!(target: "parsimony::cloud::log", meta, "{message}"),
+        "silly" => tracing::trace!(target: "parsimony::cloud::log", meta, "{message}"),
+        _ => tracing::info!(target: "parsimony::cloud::log", meta, "{message}"),
+    }
+}
