@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cloud_host;
 mod embedded;
 mod environment;
 mod storage_conformance;
