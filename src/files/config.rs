@@ -295,6 +295,9 @@ fn s3(arguments: &Arguments<'_>) -> FileResult<S3Options> {
     })
 }
 
+#[cfg(feature = "s3")]
+type Options = Map<String, Value>;
+
 /// Options that `s3overrides` may override by the same name.
 #[cfg(feature = "s3")]
 const S3_NAMES: [&str; 14] = [
@@ -316,7 +319,7 @@ const S3_NAMES: [&str; 14] = [
 
 /// `(bucket[, options])`, `(accessKey, secretKey, bucket[, options])`, `(options[, s3overrides])`.
 #[cfg(feature = "s3")]
-fn s3_arguments(arguments: &Arguments<'_>) -> FileResult<(Map<String, Value>, Option<Map<String, Value>>)> {
+fn s3_arguments(arguments: &Arguments<'_>) -> FileResult<(Options, Option<Options>)> {
     let senseless = || config("Failed to configure S3Adapter. Arguments don't make sense");
     let with = |index: usize, named: &[(&str, usize)]| {
         let mut options = arguments.object(index).cloned().unwrap_or_default();

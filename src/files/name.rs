@@ -143,8 +143,10 @@ pub fn stored(name: &str, declared: Option<&str>, preserve: bool, directory: Opt
 /// # Errors
 /// `InvalidName`; a download answers it like a missing file.
 pub fn check_stored(name: &str) -> FileResult<()> {
-    let bad_segment = |s: &str| s.is_empty() || s == "." || s == "..";
-    if name.len() > MAX_STORED || name.chars().any(char::is_control) || name.split('/').any(bad_segment) {
+    let dots = |segment: &str| segment == "." || segment == "..";
+    // To some stores a backslash is a separator too.
+    let climbs = name.split(['/', '\\']).any(dots) || name.split('/').any(str::is_empty);
+    if name.len() > MAX_STORED || name.chars().any(char::is_control) || climbs {
         return Err(FileError::InvalidName);
     }
     Ok(())
@@ -265,10 +267,12 @@ mod tests {
 
     #[test]
     fn stored_names_cannot_climb() {
-        for name in ["..", ".", "", "/etc/passwd", "a/../b", "a/./b", "a//b", "a/", "a\0", "a\nb", "a/.."] {
+        for name in
+            ["..", ".", "", "/etc/passwd", "a/../b", "a/./b", "a//b", "a/", "a\0", "a\nb", "a/..", "a\\..\\b"]
+        {
             assert!(check_stored(name).is_err(), "{name:?}");
         }
-        for name in ["a", "d/e/f.txt", "..a", "a..b", "%2e%2e", "ü.txt", "a\\..\\b", " "] {
+        for name in ["a", "d/e/f.txt", "..a", "a..b", "%2e%2e", "ü.txt", "a\\b", " "] {
             assert!(check_stored(name).is_ok(), "{name:?}");
         }
         assert!(check_stored(&"x".repeat(1025)).is_err());

@@ -6,4 +6,5 @@ mod support;
 mod cloud_host;
 mod embedded;
 mod environment;
+mod files;
 mod storage_conformance;
