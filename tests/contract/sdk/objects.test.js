@@ -70,12 +70,10 @@ describe('saving and fetching', () => {
     await handle.fetch();
     assert.equal(handle.get('a'), 1);
     assert.equal(handle.get('child').id, child.id);
-    Parse.Object.disableSingleInstance();
     const bare = new Parse.Object(name);
     bare.id = object.id;
     await bare.fetchWithInclude('child');
     assert.equal(bare.get('child').get('n'), 7);
-    Parse.Object.enableSingleInstance();
   });
 
   test('fetchAll, fetchAllIfNeeded and fetchAllWithInclude', async () => {
@@ -102,13 +100,13 @@ describe('saving and fetching', () => {
 
   test('an object saves the new objects it points to', async () => {
     const name = uniqueClass();
-    const leaf = new Parse.Object(`${name}Leaf`, { v: 'leaf' });
-    const middle = new Parse.Object(`${name}Middle`, { leaf });
     const top = new Parse.Object(name);
-    top.set('middle', middle);
+    top.set('middle', new Parse.Object(`${name}Middle`, { v: 'middle' }));
+    top.set('list', [new Parse.Object(`${name}Middle`, { v: 'listed' })]);
     await top.save();
-    const found = await new Parse.Query(name).include('middle.leaf').get(top.id);
-    assert.equal(found.get('middle').get('leaf').get('v'), 'leaf');
+    const found = await new Parse.Query(name).include('middle', 'list').get(top.id);
+    assert.equal(found.get('middle').get('v'), 'middle');
+    assert.equal(found.get('list')[0].get('v'), 'listed');
   });
 
   test('an object may point to itself', async () => {

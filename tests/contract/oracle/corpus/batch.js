@@ -5,7 +5,7 @@ const make = body => ({ method: 'POST', path: '/parse/classes/CorpusBatch', body
 export const groups = [{
   name: 'batch',
   cases: [
-    { id: 'seed', method: 'POST', path: 'classes/CorpusBatch', body: { n: 0, s: 'x' }, capture: { one: 'objectId' } },
+    { id: 'seed', method: 'POST', path: 'classes/CorpusBatch', body: { n: 0, s: 'x', t: false }, capture: { one: 'objectId' } },
     batch('two creates', [make({ n: 1 }), make({ n: 2 })]),
     batch('create, update, get, delete', [
       make({ n: 3 }), { method: 'PUT', path: '/parse/classes/CorpusBatch/{{one}}', body: { n: 10 } },

@@ -38,43 +38,51 @@ const protections = {
   'protected but for the users of a list': { clp: { ...open, protectedFields: { '*': ['secret'], 'userField:whos': [] } }, row: { whos: [userPointer('owner')] } },
 };
 
-/** Every way to reach an object; `c` is the class, `p` the prefix of captured names. */
-function operations(c, p, who) {
-  const target = { __type: 'Pointer', className: c, objectId: `{{${p}Row}}` };
+const names = Object.keys(protections);
+const classOf = name => `Perm_${name.replace(/\W/g, '_')}`;
+/** Relations are asked where a row or an operation is closed; elsewhere `distinct` is, which the peer cannot do beside a relation. */
+const related = name => /^(acl|clp)/.test(name);
+
+/** Every way to reach an object; `p` is the prefix of captured names. */
+function operations(name, p, who) {
+  const c = classOf(name);
+  const row = `{{${p}Row}}`;
+  const target = { __type: 'Pointer', className: c, objectId: row };
+  const holder = `classes/${c}Holder`;
   const doomed = `${p}${who}`;
-  return {
-    find: [{ path: `classes/${c}`, query: { where: { kind: 'kept' }, order: 'label' } }],
-    'find by id': [{ path: `classes/${c}`, query: { where: { objectId: `{{${p}Row}}` } } }],
-    'find by secret': [{ path: `classes/${c}`, query: { where: { secret: 's' }, order: 'label' } }],
-    'find by secret in $or': [{ path: `classes/${c}`, query: { where: { $or: [{ secret: 's' }, { label: 'x' }] }, order: 'label' } }],
-    'order by secret': [{ path: `classes/${c}`, query: { where: { kind: 'kept' }, order: 'secret,label' } }],
-    'keys secret': [{ path: `classes/${c}`, query: { where: { kind: 'kept' }, keys: 'secret', order: 'label' } }],
-    get: [{ path: `classes/${c}/{{${p}Row}}` }],
-    count: [{ path: `classes/${c}`, query: { where: { kind: 'kept' }, count: 1, limit: 0 } }],
-    'count by secret': [{ path: `classes/${c}`, query: { where: { secret: 's' }, count: 1, limit: 0 } }],
+  const kept = { kind: 'kept' };
+  const usual = {
+    find: [{ path: `classes/${c}`, query: { where: kept, order: 'label' } }],
+    get: [{ path: `classes/${c}/${row}` }],
+    count: [{ path: `classes/${c}`, query: { where: kept, count: 1, limit: 0 } }],
     create: [{ method: 'POST', path: `classes/${c}`, body: { label: 'made', kind: 'made', n: 1 } }],
-    update: [{ method: 'PUT', path: `classes/${c}/{{${p}Row}}`, body: { n: 2 } }],
-    'update by increment': [{ method: 'PUT', path: `classes/${c}/{{${p}Row}}`, body: { times: { __op: 'Increment', amount: 1 } }, loose: ['times'] }],
-    addField: [{ method: 'PUT', path: `classes/${c}/{{${p}Row}}`, body: { [`fresh_${who}`]: 1 } }],
+    update: [{ method: 'PUT', path: `classes/${c}/${row}`, body: { n: 2 } }],
+    addField: [{ method: 'PUT', path: `classes/${c}/${row}`, body: { [`fresh_${who}`]: 1 } }],
     delete: [
-      { note: 'prepare', method: 'POST', path: `classes/${c}`, body: { ...protections_row(c), label: 'doomed', kind: 'doomed' }, as: 'master', capture: { [doomed]: 'objectId' } },
+      { note: 'prepare', method: 'POST', path: `classes/${c}`, body: { ...protections[name].row, label: 'doomed', kind: 'doomed' }, as: 'master', capture: { [doomed]: 'objectId' } },
       { method: 'DELETE', path: `classes/${c}/{{${doomed}}}` },
     ],
-    aggregate: [{ path: `aggregate/${c}`, query: { pipeline: [{ $match: { kind: 'kept' } }, { $group: { _id: '$kind', n: { $sum: 1 } } }] } }],
-    distinct: [{ path: `aggregate/${c}`, query: { distinct: 'secret' } }],
-    'include of': [{ path: 'classes/PermHolder', query: { where: { of: c }, include: 'target' } }],
-    'subquery on': [{ path: 'classes/PermHolder', query: { where: { of: c, target: { $inQuery: { className: c, where: { kind: 'kept' } } } } } }],
-    'subquery on secret': [{ path: 'classes/PermHolder', query: { where: { of: c, target: { $inQuery: { className: c, where: { secret: 's' } } } } } }],
-    'related to': [{ path: 'classes/PermHolder', query: { where: { of: c, $relatedTo: { object: target, key: 'rel' } } } }],
-    'batch of': [{ method: 'POST', path: 'batch', body: { requests: [{ method: 'GET', path: `/parse/classes/${c}/{{${p}Row}}` }, { method: 'PUT', path: `/parse/classes/${c}/{{${p}Row}}`, body: { n: 3 } }] } }],
+    aggregate: [{ path: `aggregate/${c}`, query: { pipeline: [{ $match: kept }, { $group: { _id: '$kind', n: { $sum: 1 } } }] } }],
+    'include of': [{ path: holder, query: { include: 'target' } }],
+    'subquery on': [{ path: holder, query: { where: { target: { $inQuery: { className: c, where: kept } } } } }],
+    'batch of': [{ method: 'POST', path: 'batch', body: { requests: [{ method: 'GET', path: `/parse/classes/${c}/${row}` }, { method: 'DELETE', path: `/parse/classes/${c}/nosuchid00` }] } }],
   };
-}
-
-const classOf = name => `Perm_${name.replace(/\W/g, '_')}`;
-
-function protections_row(className) {
-  const name = Object.keys(protections).find(key => classOf(key) === className);
-  return protections[name].row;
+  const closed = related(name) ? {
+    'find by id': [{ path: `classes/${c}`, query: { where: { objectId: row } } }],
+    'related to': [{ path: holder, query: { where: { $relatedTo: { object: target, key: 'rel' } } } }],
+  } : { distinct: [{ path: `aggregate/${c}`, query: { distinct: 'secret' } }] };
+  const hidden = /^protected/.test(name) ? {
+    'find by secret': [{ path: `classes/${c}`, query: { where: { secret: 's' }, order: 'label' } }],
+    'find by secret in $or': [{ path: `classes/${c}`, query: { where: { $or: [{ secret: 's' }, { label: 'x' }] }, order: 'label' } }],
+    'order by secret': [{ path: `classes/${c}`, query: { where: kept, order: 'secret,label' } }],
+    'keys secret': [{ path: `classes/${c}`, query: { where: kept, keys: 'secret', order: 'label' } }],
+    'count by secret': [{ path: `classes/${c}`, query: { where: { secret: 's' }, count: 1, limit: 0 } }],
+    'subquery on secret': [{ path: holder, query: { where: { target: { $inQuery: { className: c, where: { secret: 's' } } } } } }],
+    'select of secret': [{ path: holder, query: { where: { word: { $select: { query: { className: c, where: kept }, key: 'secret' } } } } }],
+    'update secret': [{ method: 'PUT', path: `classes/${c}/${row}`, body: { secret: 's' } }],
+    'update by increment': [{ method: 'PUT', path: `classes/${c}/${row}`, body: { times: { __op: 'Increment', amount: 1 } } }],
+  } : {};
+  return { ...usual, ...closed, ...hidden };
 }
 
 const cases = [
@@ -85,19 +93,26 @@ const cases = [
   { id: 'role child', method: 'POST', path: 'roles', as: 'master', body: { name: 'PermChild', ACL: {}, users: { __op: 'AddRelation', objects: [userPointer('member')] } }, capture: { child: 'objectId' } },
   { id: 'role parent', method: 'POST', path: 'roles', as: 'master', body: { name: 'PermParent', ACL: {}, roles: { __op: 'AddRelation', objects: [{ __type: 'Pointer', className: '_Role', objectId: '{{child}}' }] } } },
 ];
-for (const [name, { clp, row }] of Object.entries(protections)) {
+for (const name of names) {
+  const { clp, row } = protections[name];
   const c = classOf(name);
   const p = `x${c}`;
-  const fields = { label: { type: 'String' }, kind: { type: 'String' }, secret: { type: 'String' }, n: { type: 'Number' }, times: { type: 'Number' }, who: { type: 'Pointer', targetClass: '_User' }, whos: { type: 'Array' }, rel: { type: 'Relation', targetClass: 'PermHolder' } };
+  const fields = {
+    label: { type: 'String' }, kind: { type: 'String' }, secret: { type: 'String' }, n: { type: 'Number' }, times: { type: 'Number' },
+    who: { type: 'Pointer', targetClass: '_User' }, whos: { type: 'Array' },
+    ...(related(name) ? { rel: { type: 'Relation', targetClass: `${c}Holder` } } : {}),
+  };
   cases.push(
     { id: `${name}: class`, method: 'POST', path: `schemas/${c}`, as: 'master', body: { className: c, fields, classLevelPermissions: clp } },
     { id: `${name}: row`, method: 'POST', path: `classes/${c}`, as: 'master', body: { label: 'guarded', kind: 'kept', secret: 's', n: 1, ...row }, capture: { [`${p}Row`]: 'objectId' } },
     { id: `${name}: plain row`, method: 'POST', path: `classes/${c}`, as: 'master', body: { label: 'plain', kind: 'kept', secret: 's', n: 1 } },
-    { id: `${name}: holder`, method: 'POST', path: 'classes/PermHolder', as: 'master', body: { of: c, target: { __type: 'Pointer', className: c, objectId: `{{${p}Row}}` } }, capture: { [`${p}Holder`]: 'objectId' } },
-    { id: `${name}: relation`, method: 'PUT', path: `classes/${c}/{{${p}Row}}`, as: 'master', body: { rel: { __op: 'AddRelation', objects: [{ __type: 'Pointer', className: 'PermHolder', objectId: `{{${p}Holder}}` }] } } },
+    { id: `${name}: holder`, method: 'POST', path: `classes/${c}Holder`, as: 'master', body: { word: 's', target: { __type: 'Pointer', className: c, objectId: `{{${p}Row}}` } }, capture: { [`${p}Holder`]: 'objectId' } },
   );
+  if (related(name)) {
+    cases.push({ id: `${name}: relation`, method: 'PUT', path: `classes/${c}/{{${p}Row}}`, as: 'master', body: { rel: { __op: 'AddRelation', objects: [{ __type: 'Pointer', className: `${c}Holder`, objectId: `{{${p}Holder}}` }] } } });
+  }
   for (const [who, as] of Object.entries(principals)) {
-    for (const [operation, steps] of Object.entries(operations(c, p, who))) {
+    for (const [operation, steps] of Object.entries(operations(name, p, who))) {
       for (const { note, ...step } of steps) cases.push({ as, ...step, id: `${name}: ${who}: ${operation}${note ? `: ${note}` : ''}` });
     }
   }
