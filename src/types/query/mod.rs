@@ -2,9 +2,13 @@
 //! database. `parse` builds it from REST JSON and refuses what no query may say; the permission
 //! code rewrites it; `storage` turns it into SQL; `eval` answers it in memory (live queries, tests).
 
+pub mod eval;
+mod eval_regex;
 pub mod parse;
 mod parse_constraint;
 mod parse_geo;
+#[cfg(test)]
+mod parse_tests;
 pub mod regex;
 mod relative_time;
 pub mod request;

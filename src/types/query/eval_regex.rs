@@ -1,0 +1,68 @@
+//! Regular expressions of a filter, compiled once. Patterns without look-around and back-references
+//! run in linear time; the others with a bound on backtracking, after which they do not match.
+
+use std::collections::HashMap;
+
+use super::regex::{Dialect, translate};
+use super::{Constraint, Filter, RegexConstraint};
+
+/// Steps of the backtracking engine before it gives up.
+const BACKTRACK_LIMIT: usize = 100_000;
+/// Bytes a compiled pattern may take.
+const SIZE_LIMIT: usize = 1 << 20;
+
+#[derive(Debug)]
+enum Compiled {
+    Linear(regex::Regex),
+    Backtracking(fancy_regex::Regex),
+    /// Refused or too large: matches nothing.
+    Never,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Regexes(HashMap<(String, String), Compiled>);
+
+impl Regexes {
+    pub(super) fn of(filter: &Filter) -> Self {
+        let mut regexes = Self::default();
+        regexes.collect(filter);
+        regexes
+    }
+
+    fn collect(&mut self, filter: &Filter) {
+        match filter {
+            Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                parts.iter().for_each(|part| self.collect(part));
+            }
+            Filter::Field { constraints, .. } => {
+                for constraint in constraints {
+                    if let Constraint::Regex(regex) = constraint {
+                        let key = (regex.pattern.clone(), regex.options.clone());
+                        self.0.entry(key).or_insert_with(|| compile(regex));
+                    }
+                }
+            }
+            Filter::RelatedTo(_) => {}
+        }
+    }
+
+    pub(super) fn is_match(&self, regex: &RegexConstraint, text: &str) -> bool {
+        match self.0.get(&(regex.pattern.clone(), regex.options.clone())) {
+            Some(Compiled::Linear(compiled)) => compiled.is_match(text),
+            Some(Compiled::Backtracking(compiled)) => compiled.is_match(text).unwrap_or(false),
+            Some(Compiled::Never) | None => false,
+        }
+    }
+}
+
+fn compile(regex: &RegexConstraint) -> Compiled {
+    let Ok(translated) = translate(regex, Dialect::Rust) else { return Compiled::Never };
+    if !translated.needs_backtracking {
+        let compiled = regex::RegexBuilder::new(&translated.pattern).size_limit(SIZE_LIMIT).build();
+        return compiled.map_or(Compiled::Never, Compiled::Linear);
+    }
+    fancy_regex::RegexBuilder::new(&translated.pattern)
+        .backtrack_limit(BACKTRACK_LIMIT)
+        .build()
+        .map_or(Compiled::Never, Compiled::Backtracking)
+}
