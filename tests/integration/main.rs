@@ -7,4 +7,6 @@ mod cloud_host;
 mod embedded;
 mod environment;
 mod files;
+mod query_operators;
+mod query_support;
 mod storage_conformance;

@@ -1,5 +1,7 @@
 //! Constraints on plain columns. A value of the wrong type matches nothing; it is never an error.
 
+use serde_json::Value;
+
 use super::column::{Expr, Kind};
 use super::sql::{Bind, Sql};
 use super::{geo, text};
@@ -7,6 +9,27 @@ use crate::storage::{StorageError, StorageResult};
 use crate::types::query::regex::{Dialect, translate};
 use crate::types::query::{Constraint, Operand, RegexConstraint};
 use crate::types::time::Millis;
+
+/// PostgreSQL texts hold no NUL character, so nothing stored equals a text that has one.
+pub fn can_be_stored(operand: &Operand) -> bool {
+    fn clean(value: &Value) -> bool {
+        match value {
+            Value::String(text) => !text.contains('\0'),
+            Value::Array(list) => list.iter().all(clean),
+            Value::Object(object) => object.iter().all(|(key, value)| !key.contains('\0') && clean(value)),
+            _ => true,
+        }
+    }
+    match operand {
+        Operand::Text(text)
+        | Operand::File(text)
+        | Operand::Bytes(text)
+        | Operand::Pointer { id: text, .. } => !text.contains('\0'),
+        Operand::Object(value) => clean(value),
+        Operand::Array(list) => list.iter().all(clean),
+        _ => true,
+    }
+}
 
 /// Whether a row whose value is unset satisfies the constraint.
 pub fn matches_unset(constraint: &Constraint) -> bool {
@@ -34,6 +57,9 @@ pub fn ordering(constraint: &Constraint) -> Option<(&'static str, &Operand)> {
 
 /// The operand as the column's type; `None` when no value of the column can equal it.
 pub fn bind_for(kind: &Kind, operand: &Operand) -> Option<Bind> {
+    if !can_be_stored(operand) {
+        return None;
+    }
     Some(match (kind, operand) {
         (Kind::Text | Kind::File | Kind::Pointer(_), Operand::Text(text)) => Bind::Text(text.clone()),
         (Kind::File, Operand::File(name)) => Bind::Text(name.clone()),
@@ -121,7 +147,7 @@ pub fn push_constraint(
                 sql.push_sql(if index > 0 { " AND starts_with(" } else { "starts_with(" });
                 column.push(sql);
                 sql.push_sql(", ");
-                sql.push_text(prefix.clone());
+                sql.push_text(without_nul(prefix));
                 sql.push_sql(")");
             }
             if prefixes.is_empty() {
@@ -147,7 +173,7 @@ pub fn push_constraint(
 
 fn text_of(operand: &Operand) -> Option<String> {
     match operand {
-        Operand::Text(text) => Some(text.clone()),
+        Operand::Text(text) if can_be_stored(operand) => Some(text.clone()),
         _ => None,
     }
 }
@@ -155,7 +181,7 @@ fn text_of(operand: &Operand) -> Option<String> {
 /// The id a pointer (or a bare id) names.
 pub fn text_id(operand: &Operand) -> Option<String> {
     match operand {
-        Operand::Pointer { id, .. } | Operand::Text(id) => Some(id.clone()),
+        Operand::Pointer { id, .. } | Operand::Text(id) if can_be_stored(operand) => Some(id.clone()),
         _ => None,
     }
 }
@@ -171,6 +197,11 @@ pub fn push_regex(sql: &mut Sql, regex: &RegexConstraint) -> StorageResult<()> {
     Ok(())
 }
 
+/// For prefixes and search terms: a NUL becomes the replacement character, which is as unlikely.
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 fn push_eq(sql: &mut Sql, column: Expr<'_>, kind: &Kind, operand: &Operand) {
     match (kind, operand) {
         (_, Operand::Null) => {
@@ -183,7 +214,7 @@ fn push_eq(sql: &mut Sql, column: Expr<'_>, kind: &Kind, operand: &Operand) {
             sql.push_sql(" ~= ");
             sql.push_bind(Bind::Polygon(geo::closed_ring(ring)));
         }
-        (Kind::TextArray, Operand::Text(text)) => {
+        (Kind::TextArray, Operand::Text(text)) if can_be_stored(operand) => {
             sql.push_text(text.clone());
             sql.push_sql(" = ANY(");
             column.push(sql);

@@ -65,10 +65,15 @@ fn push_within(sql: &mut Sql, column: Expr<'_>, center: GeoPoint, radians: f64) 
         return;
     }
     sql.push_sql("(");
-    if let Some((southwest, northeast)) = bounding_box(center, radians) {
-        push_in_box(sql, column, southwest, northeast);
-        sql.push_sql(" AND ");
+    match bounding_box(center, radians) {
+        Some((southwest, northeast)) => push_in_box(sql, column, southwest, northeast),
+        // `least` passes over NULL, so an unset point would have a distance.
+        None => {
+            column.push(sql);
+            sql.push_sql(" IS NOT NULL");
+        }
     }
+    sql.push_sql(" AND ");
     push_radians(sql, column, center);
     sql.push_sql(" <= ");
     sql.push_bind(Bind::Double(radians));

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::column::Expr;
-use super::compare::{ordering, push_regex};
+use super::compare::{can_be_stored, ordering, push_regex, without_nul};
 use super::sql::{Bind, Sql};
 use crate::storage::StorageResult;
 use crate::types::query::{Constraint, Operand};
@@ -52,7 +52,7 @@ pub fn push_constraint(
                 sql.push_sql(if index > 0 { " AND " } else { "" });
                 push_any_element(sql, value, leaf, |sql| {
                     sql.push_sql("jsonb_typeof(e) = 'string' AND starts_with(e #>> '{}', ");
-                    sql.push_text(prefix.clone());
+                    sql.push_text(without_nul(prefix));
                     sql.push_sql(")");
                 });
             }
@@ -64,7 +64,8 @@ pub fn push_constraint(
             sql.push_sql(") = 'array' AND NOT ");
             push_any_element(sql, value, leaf, |sql| {
                 sql.push_sql("NOT e = ANY(");
-                sql.push_bind(Bind::JsonbArray(list.iter().map(|v| v.to_json().to_string()).collect()));
+                let known = list.iter().filter(|operand| can_be_stored(operand));
+                sql.push_bind(Bind::JsonbArray(known.map(|v| v.to_json().to_string()).collect()));
                 sql.push_sql(")");
             });
             sql.push_sql(")");
@@ -108,6 +109,10 @@ fn push_elements(sql: &mut Sql, value: Expr<'_>, leaf: Leaf) {
 }
 
 fn push_eq(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, operand: &Operand) {
+    if !can_be_stored(operand) {
+        sql.push_sql("FALSE");
+        return;
+    }
     let json = operand.to_json();
     sql.push_sql("(");
     match operand {
@@ -204,7 +209,7 @@ fn push_login(sql: &mut Sql, value: Expr<'_>, operand: &Operand) -> bool {
 fn push_in(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, list: &[Operand]) {
     sql.push_sql("(");
     let mut exact = Vec::new();
-    for operand in list {
+    for operand in list.iter().filter(|operand| can_be_stored(operand)) {
         match operand {
             // A stored file also carries a URL.
             Operand::Null | Operand::File(_) => {
@@ -250,6 +255,10 @@ fn push_in(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, list: &[Operand]) {
 /// texts (by code point), a date with dates.
 fn push_ordering(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, operator: &str, operand: &Operand) {
     let (test, variable) = match operand {
+        _ if !can_be_stored(operand) => {
+            sql.push_sql("FALSE");
+            return;
+        }
         Operand::Number(_) | Operand::Text(_) | Operand::Bool(_) => ("@", operand.to_json()),
         Operand::Date(at) => ("@.\"__type\" == \"Date\" && @.iso", json!(at.to_iso())),
         Operand::Pointer { id, .. } => ("@.\"__type\" == \"Pointer\" && @.objectId", json!(id)),

@@ -3,7 +3,7 @@
 //! through the server. Unknown classes and denied access match nothing.
 
 use super::column::{Alias, Expr, Kind, kind_of};
-use super::compare::text_id;
+use super::compare::{text_id, without_nul};
 use super::filter::{FilterBuilder, PermissionColumn};
 use super::json::{self, Leaf};
 use super::select;
@@ -168,7 +168,7 @@ impl FilterBuilder {
         sql.push_sql(" WHERE ");
         join.push(sql);
         sql.push_sql(".\"owningId\" = ");
-        sql.push_text(related.owner_id.clone());
+        sql.push_text(without_nul(&related.owner_id));
         sql.push_sql(")");
         if let Some(readers) = &related.access.readers {
             let table = self.new_alias();
@@ -179,7 +179,7 @@ impl FilterBuilder {
             sql.push_sql(" WHERE ");
             table.push(sql);
             sql.push_sql(".\"objectId\" = ");
-            sql.push_text(related.owner_id.clone());
+            sql.push_text(without_nul(&related.owner_id));
             sql.push_sql(" AND (");
             table.push(sql);
             sql.push_sql(".\"_rperm\" IS NULL OR ");

@@ -2,6 +2,7 @@
 //! "quoted phrase" must occur, a -word must not.
 
 use super::column::Expr;
+use super::compare::without_nul;
 use super::sql::Sql;
 use crate::error::Error;
 use crate::storage::{StorageError, StorageResult};
@@ -93,7 +94,7 @@ fn push_query(sql: &mut Sql, config: &'static str, search: &TextSearch) {
     sql.push_sql("websearch_to_tsquery('");
     sql.push_sql(config);
     sql.push_sql("', ");
-    let term = Term::parse(&search.term).to_web_search();
+    let term = Term::parse(&without_nul(&search.term)).to_web_search();
     if search.diacritic_sensitive {
         sql.push_text(term);
     } else {
@@ -124,7 +125,7 @@ pub fn push_match(sql: &mut Sql, column: Expr<'_>, search: &TextSearch) -> Stora
         sql.push_sql(" AND ");
         column.push(sql);
         sql.push_sql(" ~ ");
-        sql.push_text(Term::parse(&search.term).to_case_pattern());
+        sql.push_text(Term::parse(&without_nul(&search.term)).to_case_pattern());
     }
     sql.push_sql(")");
     Ok(())
