@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod files;
 pub mod http;
+pub mod logging;
 pub mod mail;
 pub mod operations;
 pub mod pages;

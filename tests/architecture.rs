@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("push", BASE),
     ("cache", BASE),
     ("pubsub", BASE),
+    ("logging", BASE),
     ("operations", TRAITS),
     ("actors", &join(&["operations"], TRAITS)),
     ("app", &join(&["operations", "actors"], TRAITS)),
@@ -34,8 +35,10 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 const BASE: &[&str] = &["config", "types", "error"];
-const TRAITS: &[&str] =
-    &["storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "config", "types", "error"];
+const TRAITS: &[&str] = &[
+    "storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "logging", "config", "types",
+    "error",
+];
 
 /// Pads with repetitions of the first, so that the lengths need no counting.
 const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 16] {

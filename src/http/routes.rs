@@ -4,7 +4,7 @@ use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 
 use super::request::{PathParams, RestRequest, RestResponse};
-use super::routers::{analytics, batch, classes, config, features, functions, hooks, jobs};
+use super::routers::{analytics, batch, classes, config, features, functions, hooks, jobs, logs};
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -67,6 +67,7 @@ static ROUTES: &[Route] = routes! {
     Put "/hooks/triggers/:className/:triggerName" master => hooks::change_trigger;
     Post "/events/AppOpened" => analytics::app_opened;
     Post "/events/:eventName" => analytics::track;
+    Get "/scriptlog" master => logs::lines;
     Get "/serverInfo" master => features::server_info;
     Post "/users" ["_User"] idempotent => classes::create;
     Put "/users/:objectId" ["_User"] idempotent => classes::update;

@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod idempotency;
 pub mod jobs;
 pub mod mails;
+pub mod script_log;
 pub mod services;
 pub mod snapshot;
 

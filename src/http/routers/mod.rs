@@ -9,3 +9,4 @@ pub mod features;
 pub mod functions;
 pub mod hooks;
 pub mod jobs;
+pub mod logs;
