@@ -1,0 +1,238 @@
+//! The composition root: from configurations to a server that listens, and back down in good order. The
+//! only file that sees every layer.
+//!
+//! Start: PostgreSQL (the private cluster where no `databaseURI` is given), schemas, actors, Cloud Code,
+//! listener; indexes are built while requests are already served. Stop: no new connections, requests
+//! under way finish, Cloud Code ends, pools close, the private cluster stops.
+
+mod storage;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App as ActixApp, HttpServer, web};
+use tokio::task::JoinHandle;
+
+use crate::actors::registry::ClassRegistry;
+use crate::app::{App, AppRegistry, AppState};
+use crate::auth::AuthProviders;
+use crate::cloud::{CloudEngine, NoCloud};
+use crate::config::AppConfig;
+use crate::http::internal::{CloudServer, Workers};
+use crate::http::{self, Front};
+use crate::operations::Services;
+use crate::operations::services::NoEvents;
+use crate::storage::StorageAdapter;
+
+/// Requests under way on one worker; more are refused (503).
+const REQUESTS_PER_WORKER: u32 = 1024;
+/// Most worker threads by default; beyond that the database is the limit.
+const MOST_WORKERS: usize = 4;
+/// How long requests under way may take after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Why a server did not start: one line for the operator.
+#[derive(Debug)]
+pub struct StartError {
+    message: String,
+    /// The port was taken: parse-server ends with exit code 0 then.
+    pub port_in_use: bool,
+}
+
+impl StartError {
+    fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), port_in_use: false }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that listens.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    front: web::Data<Front>,
+    running: Vec<Running>,
+}
+
+/// What is behind one application, in the order in which it was started.
+struct Running {
+    database: storage::Database,
+    app: Arc<App>,
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start; nothing is left running then.
+pub fn run(configs: Vec<AppConfig>) -> Result<(), StartError> {
+    actix_web::rt::System::new().block_on(async {
+        let server = Server::start(configs).await?;
+        stop_signal().await?;
+        tracing::info!("Stopping: no new connections, requests under way finish.");
+        server.stop().await;
+        Ok(())
+    })
+}
+
+async fn stop_signal() -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::new)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Starts on the current actix system. All applications share the listeners of their hosts and
+    /// ports; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When a database cannot be reached or a port is taken.
+    pub async fn start(configs: Vec<AppConfig>) -> Result<Self, StartError> {
+        // Another part of this process may have installed it; there is one kind only.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let workers = Workers::default();
+        let threads = worker_threads();
+        let mut running = Vec::with_capacity(configs.len());
+        let mut binds: Vec<(String, u16)> = Vec::new();
+        for config in configs {
+            let bind = (config.http.host.clone(), config.http.port);
+            if !binds.contains(&bind) {
+                binds.push(bind);
+            }
+            running.push(Running::start(Arc::new(config), threads, &workers).await?);
+        }
+        let registry = AppRegistry::new(running.iter().map(|running| running.app.clone()).collect());
+        let capacity = REQUESTS_PER_WORKER * u32::try_from(threads).unwrap_or(1);
+        let front = web::Data::new(Front::new(registry, capacity));
+        let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
+        let (data, lanes) = (front.clone(), workers.clone());
+        let mut http = HttpServer::new(move || {
+            // Once on each worker thread.
+            lanes.join();
+            for adapter in &adapters {
+                adapter.register_thread();
+            }
+            ActixApp::new().app_data(data.clone()).default_service(web::to(http::serve))
+        })
+        .workers(threads)
+        .disable_signals()
+        .shutdown_timeout(GRACE.as_secs());
+        for (host, port) in &binds {
+            http = http.bind((host.as_str(), *port)).map_err(|error| bind_error(*port, &error))?;
+        }
+        let addresses = http.addrs();
+        let server = http.run();
+        let handle = server.handle();
+        let serving = actix_web::rt::spawn(server);
+        for running in &running {
+            running.serve();
+        }
+        Ok(Self { addresses, handle, serving, front, running })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The applications, for tests and for those who embed the server.
+    pub fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.running.iter().map(|running| &running.app)
+    }
+
+    /// Stops in good order.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        // Writes whose clients went away are no connections any more, but they finish too.
+        if tokio::time::timeout(GRACE, self.front.drained()).await.is_err() {
+            tracing::warn!("Some requests did not finish in time.");
+        }
+        match self.serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the listener ended with an error"),
+            Err(error) => tracing::error!(%error, "the listener panicked"),
+        }
+        for running in self.running {
+            running.stop().await;
+        }
+    }
+}
+
+impl Running {
+    async fn start(config: Arc<AppConfig>, threads: usize, workers: &Workers) -> Result<Self, StartError> {
+        let database = storage::open(&config, threads).await?;
+        let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
+        adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
+        let classes = ClassRegistry::start(adapter.clone(), config.users.protected_fields.clone())
+            .await
+            .map_err(StartError::new)?;
+        let server_api = CloudServer::new(workers.clone());
+        let cloud: Arc<dyn CloudEngine> = Arc::new(NoCloud::default());
+        let services = Arc::new(Services {
+            config,
+            storage: adapter,
+            classes,
+            principals: Arc::new(crate::actors::NoSessions),
+            events: Arc::new(NoEvents),
+            cloud,
+            mail: None,
+            auth: Arc::new(AuthProviders::default()),
+        });
+        let app = App::new(services);
+        server_api.bind(&app);
+        app.set_state(AppState::Starting);
+        Ok(Self { database, app })
+    }
+
+    /// Requests are let in; what may take its time is done beside them.
+    fn serve(&self) {
+        let config = self.app.config().clone();
+        self.app.set_state(AppState::Ok);
+        tracing::info!(
+            "[{}] Parsimony serves {} on {}",
+            std::process::id(),
+            config.app_id,
+            config.http.server_url
+        );
+        let adapter = self.database.adapter.clone();
+        actix_web::rt::spawn(async move {
+            let indexes = storage::startup_indexes(&config);
+            let providers: Vec<String> = config.auth.expose().keys().cloned().collect();
+            if let Err(error) = adapter.ensure_indexes(&indexes, &providers).await {
+                tracing::error!(%error, "An index of a system class could not be made: {error}");
+            }
+        });
+    }
+
+    async fn stop(self) {
+        self.app.services.cloud.shutdown().await;
+        self.database.close().await;
+    }
+}
+
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS)
+}
+
+fn bind_error(port: u16, error: &std::io::Error) -> StartError {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let message = format!("Unable to listen on port {port}. The port is already in use.");
+        return StartError { message, port_in_use: true };
+    }
+    StartError::new(format!("Unable to listen on port {port}: {error}. Choose another host or port."))
+}

@@ -1,0 +1,77 @@
+//! Opens the database a configuration names, or the private cluster when it names none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use crate::config::{AppConfig, Secret};
+use crate::storage::postgres::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use crate::storage::postgres::{PostgresAdapter, PostgresOptions};
+use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
+
+/// The adapter and, behind it, the cluster if it is ours.
+pub struct Database {
+    pub adapter: Arc<PostgresAdapter>,
+    cluster: Option<EmbeddedPostgres>,
+}
+
+impl Database {
+    /// Connections first, then the cluster.
+    pub async fn close(self) {
+        self.adapter.close().await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await;
+        }
+    }
+}
+
+/// # Errors
+/// When the cluster cannot be started or the URI is unusable.
+pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, StartError> {
+    let (uri, cluster) = match &config.database.uri {
+        Some(uri) => (uri.expose().clone(), None),
+        None => {
+            let cluster = EmbeddedPostgres::start(EmbeddedOptions::new(&config.data_dir)).await;
+            let cluster = cluster.map_err(StartError::new)?;
+            (cluster.connection_uri(), Some(cluster))
+        }
+    };
+    let adapter = PostgresAdapter::connect(options(config, uri, workers)).await;
+    Ok(Database { adapter: adapter.map_err(|error| unusable(&error))?, cluster })
+}
+
+fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
+    let given = &config.database.options;
+    let text = |secret: &Secret<String>| secret.expose().clone();
+    PostgresOptions {
+        max: given.pool_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
+        workers,
+        statement_timeout: Some(Duration::from_millis(given.statement_timeout_ms)).filter(|t| !t.is_zero()),
+        prepared_statements: given.prepared_statements,
+        read_uris: config.database.read_uris.iter().map(text).collect(),
+        listen_uri: config.database.listen_uri.as_ref().map(text),
+        app_name: config.app_name.clone(),
+        ..PostgresOptions::new(uri)
+    }
+}
+
+/// One line for the operator; connection strings stay out of it.
+pub fn unusable(error: &StorageError) -> StartError {
+    StartError::new(format!(
+        "The database cannot be used: {error}. Check databaseURI and that PostgreSQL is running."
+    ))
+}
+
+pub fn startup_indexes(config: &AppConfig) -> StartupIndexes {
+    let wanted = &config.database.options.indexes;
+    StartupIndexes {
+        auth_data_uniqueness: wanted.auth_data_uniqueness,
+        role_name: wanted.role_name,
+        user_email: wanted.user_email,
+        user_email_case_insensitive: wanted.user_email_case_insensitive,
+        user_email_verify_token: wanted.user_email_verify_token,
+        user_password_reset_token: wanted.user_password_reset_token,
+        user_username: wanted.user_username,
+        user_username_case_insensitive: wanted.user_username_case_insensitive,
+    }
+}
