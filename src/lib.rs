@@ -13,5 +13,6 @@ pub mod mail;
 pub mod operations;
 pub mod pages;
 pub mod pubsub;
+pub mod server;
 pub mod storage;
 pub mod types;

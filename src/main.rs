@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use parsimony::config::cli::{self, CliExit, Command};
 use parsimony::config::source::EnvSource;
-use parsimony::config::{self, ConfigError, Loaded};
+use parsimony::config::{self, AppConfig, ConfigError, Loaded};
+use parsimony::{logging, server};
 
 fn main() -> ExitCode {
     match run() {
@@ -37,19 +38,34 @@ fn run() -> Result<ExitCode, CliExit> {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     }));
     let Loaded { config, notices, warnings } = runtime.block_on(config::load(&invocation, &env, None))?;
+    drop(runtime);
+    if invocation.command == Command::Serve {
+        return Ok(serve(config, &notices, &warnings));
+    }
     for line in notices {
         println!("{line}");
     }
     for line in warnings {
         eprintln!("WARNING: {line}");
     }
-    match invocation.command {
-        Command::ConfigDocs => {}
-        Command::ConfigCheck => println!("The configuration of {} is valid.", config.app_id),
-        Command::Serve => {
-            eprintln!("ERROR: This build contains no server.");
-            return Ok(ExitCode::FAILURE);
+    println!("The configuration of {} is valid.", config.app_id);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(config: AppConfig, notices: &[String], warnings: &[String]) -> ExitCode {
+    logging::init(&config.logging);
+    for line in notices {
+        tracing::info!("{line}");
+    }
+    for line in warnings {
+        tracing::warn!("{line}");
+    }
+    match server::run(vec![config]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            // What parse-server's process ends with when its port is taken.
+            if error.port_in_use { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -21,10 +21,11 @@ use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
 use crate::cloud::{CloudEngine, NoCloud};
 use crate::config::AppConfig;
+use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::Services;
-use crate::operations::services::NoEvents;
+use crate::operations::services::{NoEvents, PrincipalDirectory};
+use crate::operations::{Principal, Services};
 use crate::storage::StorageAdapter;
 
 /// Requests under way on one worker; more are refused (503).
@@ -187,7 +188,7 @@ impl Running {
             config,
             storage: adapter,
             classes,
-            principals: Arc::new(crate::actors::NoSessions),
+            principals: Arc::new(NoSessions),
             events: Arc::new(NoEvents),
             cloud,
             mail: None,
@@ -223,6 +224,22 @@ impl Running {
         self.app.services.cloud.shutdown().await;
         self.database.close().await;
     }
+}
+
+/// Knows no session: nobody can log in yet.
+struct NoSessions;
+
+#[async_trait::async_trait(?Send)]
+impl PrincipalDirectory for NoSessions {
+    async fn authenticate(&self, _: &str) -> Result<Arc<Principal>, Error> {
+        Err(Error::invalid_session_token())
+    }
+    async fn roles_of(&self, _: &str) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+    async fn forget_session(&self, _: &str) {}
+    async fn forget_user(&self, _: &str) {}
+    async fn roles_changed(&self) {}
 }
 
 fn worker_threads() -> usize {

@@ -4,7 +4,10 @@ use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 
 use super::request::{PathParams, RestRequest, RestResponse};
-use super::routers::{analytics, batch, classes, config, features, functions, hooks, jobs, logs};
+use super::routers::{
+    aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
+    logs,
+};
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -48,6 +51,8 @@ macro_rules! routes {
 }
 
 static ROUTES: &[Route] = routes! {
+    Get "/classes/:className" => classes::find;
+    Get "/classes/:className/:objectId" => classes::get;
     Post "/classes/:className" idempotent => classes::create;
     Put "/classes/:className/:objectId" idempotent => classes::update;
     Delete "/classes/:className/:objectId" => classes::delete;
@@ -57,6 +62,12 @@ static ROUTES: &[Route] = routes! {
     Post "/jobs" master => jobs::start;
     Get "/config" => config::get;
     Put "/config" master => config::put;
+    Get "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::jobs;
+    Get "/cloud_code/jobs/data" ["_JobSchedule"] master => cloud_code::jobs_data;
+    Post "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::create;
+    Put "/cloud_code/jobs/:objectId" ["_JobSchedule"] master => cloud_code::update;
+    Delete "/cloud_code/jobs/:objectId" ["_JobSchedule"] master => classes::delete;
+    Get "/aggregate/:className" master => aggregate::run;
     Get "/hooks/functions" master => hooks::functions;
     Get "/hooks/triggers" master => hooks::triggers;
     Get "/hooks/functions/:functionName" master => hooks::get_function;
@@ -69,18 +80,28 @@ static ROUTES: &[Route] = routes! {
     Post "/events/:eventName" => analytics::track;
     Get "/scriptlog" master => logs::lines;
     Get "/serverInfo" master => features::server_info;
+    Get "/users" ["_User"] => classes::find;
+    Get "/users/:objectId" ["_User"] => classes::get;
     Post "/users" ["_User"] idempotent => classes::create;
     Put "/users/:objectId" ["_User"] idempotent => classes::update;
     Delete "/users/:objectId" ["_User"] => classes::delete;
+    Get "/sessions" ["_Session"] => classes::find;
+    Get "/sessions/:objectId" ["_Session"] => classes::get;
     Post "/sessions" ["_Session"] => classes::create;
     Put "/sessions/:objectId" ["_Session"] => classes::update;
     Delete "/sessions/:objectId" ["_Session"] => classes::delete;
+    Get "/roles" ["_Role"] => classes::find;
+    Get "/roles/:objectId" ["_Role"] => classes::get;
     Post "/roles" ["_Role"] => classes::create;
     Put "/roles/:objectId" ["_Role"] => classes::update;
     Delete "/roles/:objectId" ["_Role"] => classes::delete;
+    Get "/installations" ["_Installation"] => classes::find;
+    Get "/installations/:objectId" ["_Installation"] => classes::get;
     Post "/installations" ["_Installation"] idempotent => classes::create;
     Put "/installations/:objectId" ["_Installation"] idempotent => classes::update;
     Delete "/installations/:objectId" ["_Installation"] => classes::delete;
+    Get "/push_audiences" ["_Audience"] master => audiences::find;
+    Get "/push_audiences/:objectId" ["_Audience"] master => audiences::get;
     Post "/push_audiences" ["_Audience"] master => classes::create;
     Put "/push_audiences/:objectId" ["_Audience"] master => classes::update;
     Delete "/push_audiences/:objectId" ["_Audience"] master => classes::delete;

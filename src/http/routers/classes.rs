@@ -1,11 +1,34 @@
 //! `/classes/:className` and the named routes of system classes (`/users`, `/roles`, …), which are the
 //! same handlers on a fixed class.
 
+use bytes::Bytes;
+
 use crate::error::{Error, Result};
 use crate::http::request::{RestRequest, RestResponse};
-use crate::operations::Ctx;
 use crate::operations::write::{self, Saved};
+use crate::operations::{Ctx, read};
 use crate::types::ClassName;
+
+/// `GET /classes/:className`: `{"results": […]}`, and `count` where asked.
+pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let params = request.read_params();
+    match ClassName::valid(request.param("className")) {
+        Some(class) => read::find(&ctx, &class, &params).await.map(RestResponse::json),
+        None => {
+            check_unknown_class(&ctx, request.param("className"))?;
+            Ok(RestResponse::json(Bytes::from_static(b"{\"results\":[]}")))
+        }
+    }
+}
+
+pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let params = request.read_params();
+    let Some(class) = ClassName::valid(request.param("className")) else {
+        check_unknown_class(&ctx, request.param("className"))?;
+        return Err(Error::object_not_found());
+    };
+    read::get(&ctx, &class, request.param("objectId"), &params).await.map(RestResponse::json)
+}
 
 /// `POST /classes/:className`: 201, `Location`, `{objectId, createdAt, …}`.
 pub async fn create(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
@@ -34,15 +57,23 @@ pub fn answer(ctx: &Ctx, saved: Saved) -> RestResponse {
 }
 
 /// # Errors
-/// For a name no class can have: what parse-server says of a class that does not exist (119 where
-/// clients create none), else 107.
+/// For a name no class can have: 119 where clients create no classes, else 107.
 fn written_class(ctx: &Ctx, request: &RestRequest) -> Result<ClassName> {
     let name = request.param("className");
-    ClassName::valid(name).ok_or_else(|| {
-        if ctx.auth.is_unrestricted() || ctx.config().schema.allow_client_class_creation {
-            Error::invalid_json("schema class name does not revalidate")
-        } else {
-            Error::forbidden(format!("This user is not allowed to access non-existent class: {name}"))
+    match ClassName::valid(name) {
+        Some(class) => Ok(class),
+        None => {
+            check_unknown_class(ctx, name)?;
+            Err(Error::invalid_json("schema class name does not revalidate"))
         }
-    })
+    }
+}
+
+/// # Errors
+/// What parse-server says of a class that does not exist, where clients create none.
+fn check_unknown_class(ctx: &Ctx, name: &str) -> Result<()> {
+    if ctx.auth.is_unrestricted() || ctx.config().schema.allow_client_class_creation {
+        return Ok(());
+    }
+    Err(Error::forbidden(format!("This user is not allowed to access non-existent class: {name}")))
 }
