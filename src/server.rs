@@ -24,7 +24,7 @@ use crate::config::AppConfig;
 use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::services::{NoEvents, PrincipalDirectory};
+use crate::operations::services::{NoEvents, PrincipalDirectory, ServedFileUrls};
 use crate::operations::{Principal, Services};
 use crate::storage::StorageAdapter;
 
@@ -184,6 +184,7 @@ impl Running {
             .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud: Arc<dyn CloudEngine> = Arc::new(NoCloud::default());
+        let file_urls = Arc::new(ServedFileUrls { app_id: config.app_id.clone() });
         let services = Arc::new(Services {
             config,
             storage: adapter,
@@ -193,6 +194,7 @@ impl Running {
             cloud,
             mail: None,
             auth: Arc::new(AuthProviders::default()),
+            file_urls,
         });
         let app = App::new(services);
         server_api.bind(&app);

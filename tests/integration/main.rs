@@ -7,6 +7,7 @@ mod cloud_host;
 mod embedded;
 mod environment;
 mod files;
+mod http_front;
 mod query_operators;
 mod query_support;
 mod storage_conformance;
