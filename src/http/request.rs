@@ -2,7 +2,6 @@
 //! Cloud Code makes through its SDK all become a [`RestRequest`] and get a [`RestResponse`] back.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::Value;
 use smallvec::SmallVec;
 
@@ -88,12 +87,6 @@ impl RestResponse {
     /// `{}`
     pub fn empty() -> Self {
         Self::json(Bytes::from_static(b"{}"))
-    }
-
-    /// # Errors
-    /// 500 when the value cannot be written as JSON.
-    pub fn encode(value: &impl Serialize) -> Result<Self> {
-        serde_json::to_vec(value).map(Self::json).map_err(Error::internal)
     }
 
     #[must_use]
