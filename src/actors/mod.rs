@@ -5,6 +5,7 @@
 //! database, started only for names that are proven to exist, asked through [`ask`] with a deadline.
 
 pub mod class;
+pub mod live_query;
 pub mod registry;
 pub mod schema;
 

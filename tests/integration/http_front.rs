@@ -74,7 +74,8 @@ async fn the_sdk_form_of_credentials() {
     let got = post(&format!("/classes/Sdk/{id}"), form(json!({"_method": "GET"}))).await.ok();
     assert_eq!(got["a"], 1);
     assert_eq!(got.get("_ClientVersion"), None);
-    let found = post("/classes/Sdk", form(json!({"_method": "get", "where": {"a": 1}, "limit": 5}))).await.ok();
+    let found =
+        post("/classes/Sdk", form(json!({"_method": "get", "where": {"a": 1}, "limit": 5}))).await.ok();
     assert_eq!(found["results"].as_array().unwrap().len(), 1);
     let info = form(json!({"_method": "GET", "_MasterKey": MASTER_KEY}));
     assert_eq!(post("/serverInfo", info).await.status, 200);

@@ -1,0 +1,305 @@
+//! One connected client: what its requests do and what they are answered. Knows no sockets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix::Addr;
+use serde_json::{Map, Value, json};
+
+use super::LiveQueryHub;
+use super::class::{self, Subscriber};
+use super::protocol::{Addressee, Refusal, Request, Subscribe};
+use super::subscription::{Audience, open};
+use super::triggers;
+use super::worker::{ConnectionId, Delivery, LiveQueryWorker, Parcel};
+use crate::error::Error;
+use crate::operations::{Ctx, RequestInfo, Services};
+use crate::types::{ClassName, Object};
+
+/// Subscriptions one client may hold.
+const MAX_SUBSCRIPTIONS: usize = 10_000;
+
+pub struct Client {
+    hub: Arc<LiveQueryHub>,
+    pub id: ConnectionId,
+    worker: Addr<LiveQueryWorker>,
+    connected: Option<Connected>,
+    /// Request id → its subscription.
+    subscriptions: HashMap<String, Held>,
+}
+
+struct Connected {
+    addressee: Addressee,
+    session_token: Option<String>,
+    master: bool,
+}
+
+struct Held {
+    class: ClassName,
+    condition: Value,
+    keys: Option<Vec<String>>,
+    session_token: Option<String>,
+}
+
+impl Client {
+    pub fn new(hub: Arc<LiveQueryHub>, worker: Addr<LiveQueryWorker>) -> Self {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            hub,
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            worker,
+            connected: None,
+            subscriptions: HashMap::new(),
+        }
+    }
+
+    /// The frame that answers a request.
+    pub async fn answer(&mut self, request: Request) -> String {
+        let done = match request {
+            Request::Connect(keys) => self.connect(&keys).await,
+            Request::Subscribe(subscribe) => self.subscribe(subscribe, "subscribing").await,
+            Request::Update(subscribe) => self.subscribe(subscribe, "subscribing").await,
+            Request::Unsubscribe { request_id } => self.unsubscribe(&request_id).await,
+            Request::Query { request_id } => self.query(&request_id).await,
+        };
+        done.unwrap_or_else(|refusal| refusal.to_frame())
+    }
+
+    /// The frame for something that happened; `None` before the client is connected.
+    pub fn event_frame(&self, delivery: &Delivery) -> Option<String> {
+        let to = &self.connected.as_ref()?.addressee;
+        Some(match &delivery.parcel {
+            Parcel::Event { event, object, original } => {
+                to.event(event.name(), &delivery.request_id, object, original.as_deref())
+            }
+            Parcel::Error { code, message } => {
+                Refusal::new(*code, message.as_str(), false).for_request(&delivery.request_id).to_frame()
+            }
+        })
+    }
+
+    fn refusal(&self, error: &Error, request_id: &Value) -> Refusal {
+        let sanitize = self.hub.config().http.sanitize_errors;
+        let code = error.code().map_or(141, |code| code.0);
+        if matches!(error, Error::Internal(_) | Error::Database(_)) {
+            tracing::error!(%error, "a live query request failed");
+        }
+        Refusal::new(code, error.public_message(sanitize), false).for_request(request_id)
+    }
+
+    fn services(&self) -> Result<Arc<Services>, Refusal> {
+        self.hub.services().cloned().map_err(|error| self.refusal(&error, &Value::Null))
+    }
+
+    async fn connect(&mut self, keys: &Map<String, Value>) -> Result<String, Refusal> {
+        let pairs = &self.hub.config().live_query_server.key_pairs;
+        let text = |key: &str| keys.get(key).and_then(Value::as_str);
+        let shown = |name: &str, secret: &crate::config::Secret<String>| {
+            text(name).is_some_and(|given| secret.matches(given))
+        };
+        if !pairs.is_empty() && !pairs.iter().any(|(name, secret)| shown(name, secret)) {
+            return Err(Refusal::new(4, "Key in request is not valid", true));
+        }
+        let master = pairs.iter().any(|(name, secret)| name == "masterKey" && shown(name, secret));
+        let services = self.services()?;
+        let client = triggers::Client {
+            id: Some(uuid()),
+            session_token: text("sessionToken").map(str::to_owned),
+            installation_id: text("installationId").map(str::to_owned),
+            master,
+        };
+        let rights = Audience::new(master, None, client.session_token.as_deref()).resolve(&services).await;
+        triggers::before_connect(&services, &rights, &client, &self.hub.counters)
+            .await
+            .map_err(|error| self.refusal(&error, &Value::Null))?;
+        let addressee = Addressee {
+            client_id: client.id.clone().unwrap_or_default(),
+            installation_id: client.installation_id.clone(),
+        };
+        let frame = addressee.answer("connected", None);
+        if self.connected.is_none() {
+            self.hub.counters.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        triggers::observe(&services, "connect", &client, &self.hub.counters, None);
+        self.connected = Some(Connected { addressee, session_token: client.session_token, master });
+        Ok(frame)
+    }
+
+    async fn subscribe(&mut self, mut request: Subscribe, verb: &str) -> Result<String, Refusal> {
+        let request_id = request.request_id.clone();
+        let Some(connected) = &self.connected else {
+            let text = format!("Can not find this client, make sure you connect to server before {verb}");
+            return Err(Refusal::new(2, text, true));
+        };
+        let place = request_id.to_string();
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&place) {
+            let text = format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions");
+            return Err(Refusal::new(155, text, false).for_request(&request_id));
+        }
+        let services = self.services()?;
+        let audience = Audience::new(
+            connected.master,
+            request.session_token.as_deref(),
+            connected.session_token.as_deref(),
+        );
+        let installation_id = connected.addressee.installation_id.clone();
+        let frame = connected.addressee.answer("subscribed", Some(&request_id));
+        let observed = self.trigger_client();
+        let rights = audience.resolve(&services).await;
+        let changed = triggers::before_subscribe(
+            &services,
+            &request.class,
+            &rights,
+            &observed,
+            &self.hub.counters,
+            &request_id,
+            &request.query,
+        )
+        .await
+        .map_err(|error| self.refusal(&error, &request_id))?;
+        if let Some(query) = changed {
+            take_over(&mut request, &query);
+        }
+        let opened = open(&services, &rights, &request, installation_id.clone())
+            .await
+            .map_err(|error| self.refusal(&error, &request_id))?;
+        self.drop_subscription(&request_id).await;
+        let held = Held {
+            class: opened.class.clone(),
+            condition: opened.condition.clone(),
+            keys: request.keys.clone(),
+            session_token: request.session_token.clone(),
+        };
+        let subscriber = Subscriber {
+            connection: self.id,
+            worker: self.worker.clone(),
+            request_id: request_id.clone(),
+            installation_id,
+            keys: opened.keys.clone().map(Arc::new),
+            watch: opened.watch.clone().map(Arc::new),
+        };
+        let message = class::Subscribe { opened, audience, subscriber };
+        self.hub.subscribe(message).await.map_err(|error| self.refusal(&error, &request_id))?;
+        self.subscriptions.insert(place, held);
+        triggers::observe(&services, "subscribe", &observed, &self.hub.counters, None);
+        Ok(frame)
+    }
+
+    fn trigger_client(&self) -> triggers::Client {
+        let connected = self.connected.as_ref();
+        triggers::Client {
+            id: connected.map(|c| c.addressee.client_id.clone()),
+            session_token: connected.and_then(|c| c.session_token.clone()),
+            installation_id: connected.and_then(|c| c.addressee.installation_id.clone()),
+            master: connected.is_some_and(|c| c.master),
+        }
+    }
+
+    async fn drop_subscription(&mut self, request_id: &Value) -> bool {
+        let Some(held) = self.subscriptions.remove(&request_id.to_string()) else { return false };
+        let message = class::Unsubscribe { connection: self.id, request_id: request_id.clone() };
+        self.hub.unsubscribe(&held.class, message).await;
+        true
+    }
+
+    async fn unsubscribe(&mut self, request_id: &Value) -> Result<String, Refusal> {
+        let Some(connected) = &self.connected else {
+            let text = "Can not find this client, make sure you connect to server before unsubscribing";
+            return Err(Refusal::new(2, text, true));
+        };
+        let frame = connected.addressee.answer("unsubscribed", Some(request_id));
+        let client_id = connected.addressee.client_id.clone();
+        if !self.drop_subscription(request_id).await {
+            let text = format!(
+                "Cannot find subscription with clientId {client_id} subscriptionId {request_id}. Make sure you subscribe to live query server before unsubscribing."
+            );
+            return Err(Refusal::new(2, text, true));
+        }
+        let services = self.services()?;
+        triggers::observe(&services, "unsubscribe", &self.trigger_client(), &self.hub.counters, None);
+        Ok(frame)
+    }
+
+    /// The subscription's present results, with its own rights.
+    async fn query(&self, request_id: &Value) -> Result<String, Refusal> {
+        let (Some(connected), Some(held)) =
+            (&self.connected, self.subscriptions.get(&request_id.to_string()))
+        else {
+            return Err(Refusal::new(2, "Cannot find this subscription", true).for_request(request_id));
+        };
+        let services = self.services()?;
+        let audience = Audience::new(
+            connected.master,
+            held.session_token.as_deref(),
+            connected.session_token.as_deref(),
+        );
+        let rights = audience.resolve(&services).await;
+        let info = RequestInfo {
+            installation_id: connected.addressee.installation_id.clone(),
+            base_url: services.config.http.server_url.clone(),
+            ..RequestInfo::default()
+        };
+        let ctx = Ctx::new(services, rights.auth, info);
+        let mut params = Object::new();
+        params.insert("where".to_owned(), held.condition.clone());
+        if let Some(keys) = &held.keys {
+            params.insert("keys".to_owned(), keys.join(",").into());
+        }
+        let body = crate::operations::read::find(&ctx, &held.class, &params)
+            .await
+            .map_err(|error| self.refusal(&error, request_id))?;
+        let mut answer: Value = serde_json::from_slice(&body).unwrap_or_else(|_| json!({ "results": [] }));
+        for object in answer.get_mut("results").and_then(Value::as_array_mut).into_iter().flatten() {
+            object["className"] = held.class.as_str().into();
+        }
+        Ok(json!({
+            "op": "result",
+            "clientId": connected.addressee.client_id,
+            "requestId": request_id,
+            "results": answer["results"],
+        })
+        .to_string())
+    }
+
+    /// Ends everything the client holds.
+    pub async fn disconnect(&mut self) {
+        let ids: Vec<(String, Held)> = self.subscriptions.drain().collect();
+        for (place, held) in ids {
+            let request_id = serde_json::from_str(&place).unwrap_or(Value::Null);
+            let message = class::Unsubscribe { connection: self.id, request_id };
+            self.hub.unsubscribe(&held.class, message).await;
+        }
+        if self.connected.is_some() {
+            self.hub.counters.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Ok(services) = self.hub.services() {
+            triggers::observe(services, "ws_disconnect", &self.trigger_client(), &self.hub.counters, None);
+        }
+    }
+}
+
+/// What beforeSubscribe made of the query.
+fn take_over(request: &mut Subscribe, query: &Map<String, Value>) {
+    if let Some(Value::Object(condition)) = query.get("where") {
+        request.condition = condition.clone();
+    }
+    for (key, slot) in [("keys", &mut request.keys), ("watch", &mut request.watch)] {
+        match query.get(key) {
+            Some(Value::String(list)) => *slot = Some(list.split(',').map(str::to_owned).collect()),
+            Some(Value::Array(list)) => {
+                *slot = Some(list.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A random (version 4) UUID.
+fn uuid() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex = hex::encode(bytes);
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}

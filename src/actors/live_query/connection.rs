@@ -1,0 +1,166 @@
+//! `LiveQueryConnection`: one WebSocket. The only file that names `actix-web-actors`, which its authors
+//! have deprecated: everything about the protocol is in [`super::client`].
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, StreamHandler};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws;
+
+use super::LiveQueryHub;
+use super::client::Client;
+use super::protocol::{self, Request};
+use super::worker::{Hand, LiveQueryWorker};
+
+/// A client that has this much waiting for it is not reading: it is dropped.
+const MAX_UNREAD: usize = 4 * 1024 * 1024;
+/// A ping goes out behind every so many bytes; its pong tells that they were read.
+const MARK_EVERY: usize = 64 * 1024;
+/// Largest message a client may send.
+const MAX_FRAME: usize = 1024 * 1024;
+/// Close code for clients that do not read (private range).
+const SLOW_READER: u16 = 4008;
+
+/// Answers an upgrade request.
+///
+/// # Errors
+/// 400 when the handshake is not one.
+pub fn accept(
+    request: &HttpRequest,
+    stream: web::Payload,
+    hub: Arc<LiveQueryHub>,
+) -> Result<HttpResponse, actix_web::Error> {
+    let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
+    let connection = LiveQueryConnection {
+        client: Rc::new(RefCell::new(Some(Client::new(hub, LiveQueryWorker::here())))),
+        heartbeat,
+        heard: Instant::now(),
+        unread: 0,
+        unmarked: 0,
+    };
+    ws::WsResponseBuilder::new(connection, request, stream).frame_size(MAX_FRAME).start()
+}
+
+pub struct LiveQueryConnection {
+    /// Out while a request is worked on; the actor waits for it then.
+    client: Rc<RefCell<Option<Client>>>,
+    heartbeat: Duration,
+    heard: Instant,
+    /// Bytes sent and not known to be read.
+    unread: usize,
+    /// Of those, sent since the last mark.
+    unmarked: usize,
+}
+
+type Ctx = ws::WebsocketContext<LiveQueryConnection>;
+
+impl LiveQueryConnection {
+    fn id(&self) -> u64 {
+        self.client.borrow().as_ref().map_or(0, |client| client.id)
+    }
+
+    fn send(&mut self, frame: String, ctx: &mut Ctx) {
+        self.unread += frame.len();
+        self.unmarked += frame.len();
+        if self.unread > MAX_UNREAD {
+            let reason = ws::CloseReason {
+                code: ws::CloseCode::Other(SLOW_READER),
+                description: Some("The client does not read what it is sent".to_owned()),
+            };
+            tracing::warn!(
+                connection = self.id(),
+                unread_bytes = self.unread,
+                "dropping a slow live query client"
+            );
+            ctx.close(Some(reason));
+            ctx.stop();
+            return;
+        }
+        ctx.text(frame);
+        if self.unmarked >= MARK_EVERY {
+            ctx.ping(self.unmarked.to_string().as_bytes());
+            self.unmarked = 0;
+        }
+    }
+
+    fn work(&mut self, request: Request, ctx: &mut Ctx) {
+        let Some(mut client) = self.client.borrow_mut().take() else { return };
+        let done = async move {
+            let frame = client.answer(request).await;
+            (client, frame)
+        };
+        // The next frame waits: requests of one client are answered in order.
+        ctx.wait(actix::fut::wrap_future::<_, Self>(done).map(|(client, frame), connection, ctx| {
+            connection.client.replace(Some(client));
+            connection.send(frame, ctx);
+        }));
+    }
+}
+
+impl Actor for LiveQueryConnection {
+    type Context = Ctx;
+
+    fn started(&mut self, ctx: &mut Ctx) {
+        LiveQueryWorker::register(self.id(), ctx.address().recipient());
+        ctx.set_mailbox_capacity(1024);
+        ctx.run_interval(self.heartbeat, |connection, ctx| {
+            if connection.heard.elapsed() > connection.heartbeat * 2 {
+                ctx.stop();
+                return;
+            }
+            ctx.ping(b"");
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Ctx) {
+        if let Some(mut client) = self.client.borrow_mut().take() {
+            LiveQueryWorker::forget(client.id);
+            actix::spawn(async move { client.disconnect().await });
+        }
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnection {
+    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Ctx) {
+        self.heard = Instant::now();
+        match message {
+            Ok(ws::Message::Text(text)) => match protocol::parse(&text) {
+                Some(Ok(request)) => self.work(request, ctx),
+                Some(Err(refusal)) => self.send(refusal.to_frame(), ctx),
+                // Not JSON: dropped without an answer.
+                None => {}
+            },
+            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(ws::Message::Pong(payload)) => {
+                let read: usize =
+                    std::str::from_utf8(&payload).ok().and_then(|n| n.parse().ok()).unwrap_or_default();
+                self.unread = self.unread.saturating_sub(read);
+            }
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Ok(ws::Message::Binary(_) | ws::Message::Continuation(_) | ws::Message::Nop) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a live query frame could not be read");
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<Hand> for LiveQueryConnection {
+    type Result = ();
+
+    fn handle(&mut self, Hand(deliveries): Hand, ctx: &mut Ctx) {
+        for delivery in deliveries {
+            let frame = self.client.borrow().as_ref().and_then(|client| client.event_frame(&delivery));
+            if let Some(frame) = frame {
+                self.send(frame, ctx);
+            }
+        }
+    }
+}

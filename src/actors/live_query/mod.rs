@@ -1,0 +1,175 @@
+//! Live queries: clients subscribe over WebSockets and hear of objects as they change.
+//!
+//! Writes hand what they did to the [`LiveQueryHub`] after commit. It sends the event to the class's
+//! owner ([`class::LiveClassActor`]), which finds the subscriptions concerned through an index, decides
+//! with the same permission code as a find, serialises each distinct form once and sends one message
+//! to each worker thread. Other servers hear of it through the [`bus`].
+
+pub mod bus;
+pub mod class;
+pub mod client;
+pub mod connection;
+pub mod decide;
+pub mod index;
+pub mod protocol;
+pub mod render;
+pub mod subscription;
+pub mod triggers;
+pub mod worker;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use actix::{Actor, Addr, Arbiter};
+
+use self::bus::Bus;
+use self::class::{Happened, LiveClassActor, Subscribe, Unsubscribe};
+use crate::config::AppConfig;
+use crate::error::{Error, Result};
+use crate::operations::Services;
+use crate::operations::services::{EventSink, ObjectEvent};
+use crate::types::ClassName;
+
+/// What triggers are told about the whole server.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub clients: AtomicU64,
+    pub subscriptions: AtomicU64,
+}
+
+struct LiveClass {
+    owner: Addr<LiveClassActor>,
+    subscribers: AtomicUsize,
+}
+
+/// One for each app. Created before the app's services, which it is given once they exist.
+pub struct LiveQueryHub {
+    config: Arc<AppConfig>,
+    services: OnceLock<Arc<Services>>,
+    classes: RwLock<HashMap<ClassName, Arc<LiveClass>>>,
+    /// Class owners live here, away from requests.
+    arbiter: Arbiter,
+    bus: OnceLock<Arc<dyn Bus>>,
+    pub counters: Arc<Counters>,
+}
+
+impl LiveQueryHub {
+    /// Call it inside a running actix system.
+    pub fn new(config: Arc<AppConfig>) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            services: OnceLock::new(),
+            classes: RwLock::default(),
+            arbiter: Arbiter::new(),
+            bus: OnceLock::new(),
+            counters: Arc::default(),
+        })
+    }
+
+    /// Gives the hub the services it is itself a part of, and starts listening to other servers.
+    ///
+    /// # Errors
+    /// When the bus cannot be set up at all (a bad Redis URL).
+    pub async fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
+        let bus = bus::start(Arc::downgrade(self), &services).await?;
+        if self.services.set(services).is_err() {
+            return Err(Error::internal("the live query hub already has its services"));
+        }
+        if let Some(bus) = bus {
+            self.bus.set(bus).map_err(|_| Error::internal("the live query hub already has a bus"))?;
+        }
+        Ok(())
+    }
+
+    pub fn config(&self) -> &AppConfig {
+        &self.config
+    }
+
+    /// # Errors
+    /// Before [`LiveQueryHub::attach`].
+    pub fn services(&self) -> Result<&Arc<Services>> {
+        self.services.get().ok_or_else(|| Error::internal("live queries are not ready yet"))
+    }
+
+    fn class(&self, class: &ClassName) -> Option<Arc<LiveClass>> {
+        self.classes.read().unwrap_or_else(PoisonError::into_inner).get(class).cloned()
+    }
+
+    fn class_or_start(&self, class: &ClassName) -> Result<Arc<LiveClass>> {
+        if let Some(live) = self.class(class).filter(|live| live.owner.connected()) {
+            return Ok(live);
+        }
+        let services = self.services()?.clone();
+        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(live) = classes.get(class).filter(|live| live.owner.connected()) {
+            return Ok(live.clone());
+        }
+        let (name, counters) = (class.clone(), self.counters.clone());
+        let owner = LiveClassActor::start_in_arbiter(&self.arbiter.handle(), move |_| {
+            LiveClassActor::new(name, services, counters)
+        });
+        let live = Arc::new(LiveClass { owner, subscribers: AtomicUsize::new(0) });
+        classes.insert(class.clone(), live.clone());
+        Ok(live)
+    }
+
+    /// # Errors
+    /// When the class's owner is gone.
+    pub async fn subscribe(&self, message: Subscribe) -> Result<()> {
+        let live = self.class_or_start(&message.opened.class)?;
+        if let Some(bus) = self.bus.get() {
+            bus.announce_interest(&message.opened.class);
+        }
+        live.subscribers.fetch_add(1, Ordering::Relaxed);
+        self.counters.subscriptions.fetch_add(1, Ordering::Relaxed);
+        super::ask(&live.owner, message).await
+    }
+
+    pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe) {
+        let Some(live) = self.class(class) else { return };
+        if matches!(super::ask(&live.owner, message).await, Ok(true)) {
+            live.subscribers.fetch_sub(1, Ordering::Relaxed);
+            self.counters.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether anybody connected to this server listens to the class.
+    pub fn has_subscribers(&self, class: &ClassName) -> bool {
+        self.class(class).is_some_and(|live| live.subscribers.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Classes somebody here listens to.
+    pub fn live_classes(&self) -> Vec<ClassName> {
+        let classes = self.classes.read().unwrap_or_else(PoisonError::into_inner);
+        let live = classes.iter().filter(|(_, live)| live.subscribers.load(Ordering::Relaxed) > 0);
+        live.map(|(class, _)| class.clone()).collect()
+    }
+
+    /// Hands an event to this server's own subscribers.
+    pub fn deliver(&self, event: ObjectEvent) {
+        let Some(live) = self.class(&event.class) else { return };
+        if live.subscribers.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if live.owner.try_send(Happened(event)).is_err() {
+            tracing::error!("a live query class takes no events any more");
+        }
+    }
+}
+
+impl EventSink for LiveQueryHub {
+    fn publishes(&self, class: &ClassName) -> bool {
+        self.config.live_query.publishes(class)
+            && (self.has_subscribers(class) || self.bus.get().is_some_and(|bus| bus.is_wanted(class)))
+    }
+
+    fn emit(&self, event: ObjectEvent) {
+        if let Some(bus) = self.bus.get()
+            && bus.is_wanted(&event.class)
+        {
+            bus.publish(&event);
+        }
+        self.deliver(event);
+    }
+}

@@ -1,0 +1,194 @@
+//! What a subscription may be: the same checks a find passes, made once when it is opened, and the
+//! parts that are looked at again for every event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::protocol::Subscribe;
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::permissions::Protection;
+use crate::operations::permissions::clp::{self, Action, RowRestriction};
+use crate::operations::permissions::query::authorize_filter;
+use crate::operations::permissions::special::{Verb, enforce};
+use crate::operations::read::parse_context;
+use crate::operations::{Auth, ClassSnapshot, Credentials, Ctx, Principal, RequestInfo, Services};
+use crate::types::query::eval::Matcher;
+use crate::types::query::parse_where;
+use crate::types::{Acl, ClassName, ClassSchema, Object, Operation};
+
+/// Whose rights count: the subscription's own session first, then the client's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Audience {
+    pub master: bool,
+    /// Session tokens, subscription before client; no duplicates.
+    pub tokens: Vec<String>,
+}
+
+impl Audience {
+    pub fn new(master: bool, subscription: Option<&str>, client: Option<&str>) -> Self {
+        if master {
+            return Self { master, tokens: Vec::new() };
+        }
+        let mut tokens: Vec<String> = Vec::new();
+        for token in [subscription, client].into_iter().flatten() {
+            if !tokens.iter().any(|known| known == token) {
+                tokens.push(token.to_owned());
+            }
+        }
+        Self { master, tokens }
+    }
+
+    /// Looks the sessions up as they are now; revoked and expired ones grant nothing.
+    pub async fn resolve(&self, services: &Services) -> Rights {
+        let mut principals = Vec::new();
+        for token in &self.tokens {
+            if let Ok(principal) = services.principals.authenticate(token).await {
+                principals.push(principal);
+            }
+        }
+        let credentials = if self.master { Credentials::Master } else { Credentials::Client };
+        Rights {
+            auth: Auth { credentials, principal: principals.first().cloned() },
+            second: principals.get(1).cloned(),
+        }
+    }
+}
+
+/// Resolved rights of an audience.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    pub auth: Auth,
+    second: Option<Arc<Principal>>,
+}
+
+impl Rights {
+    pub fn may_read(&self, acl: Option<&Acl>) -> bool {
+        if self.auth.may_read(acl) {
+            return true;
+        }
+        self.second.as_ref().is_some_and(|principal| {
+            Auth { credentials: Credentials::Client, principal: Some(principal.clone()) }.may_read(acl)
+        })
+    }
+
+    /// Whether class permissions let this audience hear of the object: an error is told to the
+    /// client, `false` is silence.
+    pub fn admitted(&self, class: &ClassSnapshot, op: Operation, object: &Object) -> Result<bool> {
+        clp::check(&self.auth, class, op, Action::Read)?;
+        Ok(match clp::pointer_restriction(&self.auth, class, op)? {
+            RowRestriction::All => true,
+            RowRestriction::None => false,
+            RowRestriction::Rows(filter) => Matcher::new(filter).matches(object),
+        })
+    }
+}
+
+/// An opened subscription's query.
+#[derive(Debug)]
+pub struct Opened {
+    pub class: ClassName,
+    pub matcher: Matcher,
+    /// Equal queries have equal text.
+    pub identity: String,
+    pub op: Operation,
+    pub keys: Option<BTreeSet<String>>,
+    pub watch: Option<Vec<String>>,
+    /// The condition in REST form, for the `query` message.
+    pub condition: Value,
+}
+
+/// Checks a subscription as a find is checked.
+///
+/// # Errors
+/// 102, 105 and 107 for the query, 119 for permissions and protected fields, 209 for sessions without
+/// a user.
+pub async fn open(
+    services: &Arc<Services>,
+    rights: &Rights,
+    request: &Subscribe,
+    installation_id: Option<String>,
+) -> Result<Opened> {
+    let info = RequestInfo { installation_id, ..RequestInfo::default() };
+    let ctx = Ctx::new(services.clone(), rights.auth.clone(), info);
+    let class = ClassName::parse(&request.class)?;
+    let mut condition = request.condition.clone();
+    if class.is_session() && !ctx.auth.is_master() {
+        let user = ctx.auth.user_id().ok_or_else(Error::invalid_session_token)?;
+        condition.insert("user".into(), json!({"__type": "Pointer", "className": "_User", "objectId": user}));
+    }
+    enforce(&ctx, &class, Verb::Get)?;
+    if class.is_installation() {
+        enforce(&ctx, &class, Verb::Find)?;
+    }
+    let snapshot = match ctx.services.classes.admit(&class).await? {
+        Some(snapshot) => snapshot,
+        // Published before its first object: nothing is restricted yet.
+        None => Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(class.clone()), None, 0)),
+    };
+    let condition = Value::Object(condition);
+    let mut context = parse_context(&ctx, Some(&snapshot));
+    context.schema = None;
+    let mut filter = parse_where(&condition, &context)?;
+    let op = if filter.exact_id().is_some() { Operation::Get } else { Operation::Find };
+    clp::check(&ctx.auth, &snapshot, op, Action::Read)?;
+    let protection = Protection::of(&ctx, &snapshot, filter.exact_id());
+    authorize_filter(&ctx, &snapshot, &protection, &mut filter).await?;
+    for field in request.watch.iter().flatten() {
+        if protection.forbids(field) {
+            return Err(Error::denied(
+                ErrorCode::OPERATION_FORBIDDEN,
+                format!("This user is not allowed to query {field} on class {class}"),
+            ));
+        }
+    }
+    Ok(Opened {
+        identity: canonical(&condition),
+        class,
+        matcher: Matcher::new(filter),
+        op,
+        keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
+        watch: request.watch.clone(),
+        condition,
+    })
+}
+
+/// JSON with sorted keys.
+fn canonical(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                let ordered: BTreeMap<&String, &Value> = object.iter().collect();
+                let entries = ordered.into_iter().map(|(key, value)| (key.clone(), sorted(value)));
+                Value::Object(entries.collect::<Map<_, _>>())
+            }
+            Value::Array(elements) => Value::Array(elements.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audiences_put_the_subscriptions_session_first() {
+        let tokens = |subscription, client| Audience::new(false, subscription, client).tokens;
+        assert_eq!(tokens(Some("s"), Some("c")), ["s", "c"]);
+        assert_eq!(tokens(Some("c"), Some("c")), ["c"]);
+        assert!(Audience::new(true, Some("s"), None).tokens.is_empty());
+    }
+
+    #[test]
+    fn equal_queries_are_recognised() {
+        let text = |json: Value| canonical(&json);
+        assert_eq!(
+            text(json!({"a": 1, "b": {"y": 1, "x": 2}})),
+            text(json!({"b": {"x": 2, "y": 1}, "a": 1}))
+        );
+        assert_ne!(text(json!({"a": [1, 2]})), text(json!({"a": [2, 1]})));
+    }
+}
