@@ -50,11 +50,12 @@ if [ ${#packages[@]} -gt 0 ]; then
   # Services that a package starts must not inherit the lock.
   apt() {
     "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" \
-      </dev/null 9>&-
+      </dev/null >"$log" 2>&1 9>&- || { cat "$log" >&2; fail "apt-get $* failed"; }
   }
-  apt update >/dev/null || fail "apt-get update failed"
-  apt install --no-install-recommends "${packages[@]}" >/dev/null ||
-    fail "apt-get install ${packages[*]} failed"
+  log=$(mktemp)
+  trap 'rm -f "$log"' EXIT
+  apt update
+  apt install --no-install-recommends "${packages[@]}"
 fi
 major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$major" -ge 20 ] || fail "Node.js $major is too old; 20 or newer is needed."
