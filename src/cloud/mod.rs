@@ -2,16 +2,21 @@
 //!
 //! Owns the seam between the server and application code. [`CloudEngine`] is what operations and the
 //! HTTP layer call; [`ServerApi`] is what an engine calls back when application code uses the SDK.
-//! Engines: `node` (a pool of Node.js host processes), `webhooks` (the hooks API) and `hub`, which
-//! joins the two. Nothing here knows of actix or of a storage.
+//! Engines: [`node`] (a pool of Node.js host processes) and [`hub`], which joins another engine with
+//! [`webhooks`] (the hooks API). Nothing here knows of actix or of a storage.
 //!
 //! Objects, queries and results cross this seam in Parse REST encoding. Whoever calls looks at
 //! [`Registrations`] first: a class without triggers costs a hash look-up and never leaves the process.
 
 mod call;
+pub mod hub;
+mod merge;
+mod metrics;
 pub mod node;
 mod registrations;
 mod server_api;
+pub mod watch;
+pub mod webhooks;
 
 pub use call::{
     AdapterArg, AdapterCall, CallbackId, Caller, Context, FilePayload, FunctionAnswer, FunctionCall, JobCall,
@@ -73,6 +78,9 @@ pub trait CloudEngine: Send + Sync + 'static {
 
     /// Calls a method of an adapter module (see [`Registrations::adapters`]).
     fn call_adapter(&self, call: AdapterCall) -> BoxFuture<'_, Result<Value>>;
+
+    /// Replaces the webhooks. Engines without webhooks ignore it.
+    fn set_webhooks(&self, _hooks: Vec<webhooks::Hook>) {}
 
     /// Loads the code again. Calls under way end on the old code; when the new code cannot be loaded
     /// the old one stays and the error says why.

@@ -98,8 +98,7 @@ impl App {
             server_url: "http://localhost:1337/parse".into(),
             working_directory: Some(folder.path().to_owned()),
             start_timeout: Duration::from_secs(60),
-            function_timeout: Duration::from_secs(30),
-            trigger_timeout: Duration::from_secs(30),
+            call_timeout: Some(Duration::from_secs(30)),
             drain_timeout: Duration::from_secs(5),
             ..NodeOptions::default()
         };

@@ -59,10 +59,8 @@ pub struct NodeOptions {
     /// Adapter modules by option name (`auth.acme`, `emailAdapter`), with their option values.
     pub adapters: Vec<(String, Value)>,
     pub start_timeout: Duration,
-    /// Default deadline of functions. Jobs have none.
-    pub function_timeout: Duration,
-    /// Default deadline of triggers, callbacks and adapters.
-    pub trigger_timeout: Duration,
+    /// `cloudTimeout`: default deadline of every call except jobs, which have none.
+    pub call_timeout: Option<Duration>,
     /// `cloudStallTimeout`: how long the event loop may stand still; zero leaves it unwatched.
     pub stall_timeout: Duration,
     /// How long calls under way may take to end after a reload or a shutdown.
@@ -95,8 +93,7 @@ impl Default for NodeOptions {
             server_url: String::new(),
             adapters: Vec::new(),
             start_timeout: Duration::from_secs(60),
-            function_timeout: Duration::from_secs(300),
-            trigger_timeout: Duration::from_secs(60),
+            call_timeout: Some(Duration::from_secs(60)),
             stall_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             memory_limit_mb: None,
@@ -211,7 +208,7 @@ impl NodeEngine {
 
     async fn call_outside(&self, frame: &CallFrame<'_>, deadline: Option<Duration>) -> Result<Value> {
         let scope = Scope { deadline, ..Scope::default() };
-        let bytes = self.call(frame, scope, Some(self.pool.options().trigger_timeout)).await?;
+        let bytes = self.call(frame, scope, self.pool.options().call_timeout).await?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
@@ -279,7 +276,7 @@ impl CloudEngine for NodeEngine {
                 depth: call.scope.depth,
                 transaction: call.scope.transaction,
             };
-            let bytes = self.call(&frame, call.scope, Some(self.pool.options().function_timeout)).await?;
+            let bytes = self.call(&frame, call.scope, self.pool.options().call_timeout).await?;
             let frame: FunctionFrame = serde_json::from_slice(&bytes).map_err(Error::internal)?;
             let headers = frame.headers.into_iter().map(|(name, value)| (name, header_text(value))).collect();
             Ok(FunctionAnswer { result: frame.result, status: frame.status, headers })
@@ -292,7 +289,7 @@ impl CloudEngine for NodeEngine {
                 return Ok(TriggerAnswer::default());
             }
             let frame = CallFrame::Trigger(TriggerFrame::from(&call));
-            let bytes = self.call(&frame, call.scope, Some(self.pool.options().trigger_timeout)).await?;
+            let bytes = self.call(&frame, call.scope, self.pool.options().call_timeout).await?;
             serde_json::from_slice(&bytes).map_err(Error::internal)
         })
     }
