@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
-use super::{multipart, query_string, respond, routes};
+use super::{files, multipart, query_string, respond, routes};
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
@@ -74,13 +74,13 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     response
 }
 
-struct Exchange<'a> {
-    http: &'a HttpRequest,
-    front: &'a Front,
+pub(super) struct Exchange<'a> {
+    pub(super) http: &'a HttpRequest,
+    pub(super) front: &'a Front,
     /// Those under this mount; never empty.
-    apps: &'a [&'a Arc<App>],
+    pub(super) apps: &'a [&'a Arc<App>],
     /// The path below the mount, still percent-encoded.
-    below: &'a str,
+    pub(super) below: &'a str,
 }
 
 impl Exchange<'_> {
@@ -99,6 +99,9 @@ impl Exchange<'_> {
         }
         if self.below == "/health" || self.below.starts_with("/health/") {
             return self.health(early, privileged);
+        }
+        if let Some(target) = files::target(self.http.method(), self.below) {
+            return files::serve(self, target?, claims, privileged, payload).await;
         }
         let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
         let (mut body, mut raw) = match body::read(headers, payload, limit).await? {
@@ -169,7 +172,7 @@ impl Exchange<'_> {
         outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
     }
 
-    fn client_address(&self, app: &App) -> IpAddr {
+    pub(super) fn client_address(&self, app: &App) -> IpAddr {
         let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
         let forwarded = header_text(self.http.headers(), "x-forwarded-for");
         app.config().http.trust_proxy.client_address(peer, forwarded.as_deref())
@@ -209,7 +212,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn context(
+    pub(super) async fn context(
         &self,
         app: &Arc<App>,
         claims: Claims,

@@ -6,6 +6,7 @@
 
 mod body;
 mod credentials;
+mod files;
 mod front;
 pub mod internal;
 mod multipart;

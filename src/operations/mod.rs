@@ -8,6 +8,7 @@
 pub mod analytics;
 pub mod batch;
 pub mod context;
+pub mod files;
 pub mod functions;
 pub mod global_config;
 pub mod hooks;

@@ -24,6 +24,7 @@ pub struct Services {
     pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
     pub auth: Arc<crate::auth::AuthProviders>,
     pub file_urls: Arc<dyn FileUrls>,
+    pub files: Arc<super::files::Files>,
 }
 
 /// Where clients find a stored file.

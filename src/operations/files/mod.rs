@@ -1,0 +1,164 @@
+//! Files: saving, finding, removing, with their triggers and permissions (parse-server's `FilesRouter` and
+//! `FilesController`).
+//!
+//! Called by the file routes and the command line; the bytes are the business of [`crate::files`].
+
+pub mod download;
+pub mod gc;
+pub mod upload;
+
+use std::sync::Arc;
+
+use crate::cloud::{FILE_CLASS, FilePayload, TriggerAnswer, TriggerCall, TriggerKind};
+use crate::config::AppConfig;
+use crate::error::{Error, Result};
+use crate::files::rules::{self, Caller, Doors, ExtensionFilter};
+use crate::files::{FileStore, Place, name};
+use crate::operations::services::FileUrls;
+use crate::operations::{Credentials, Ctx};
+
+/// What an application has of files.
+pub struct Files {
+    store: Arc<dyn FileStore>,
+    filter: ExtensionFilter,
+    app_id: String,
+    /// Option `fileKey`: where files of the former Parse.com lie.
+    legacy_key: Option<String>,
+}
+
+impl Files {
+    /// # Errors
+    /// A pattern of `fileUpload.fileExtensions` that is no regular expression.
+    pub fn new(store: Arc<dyn FileStore>, config: &AppConfig) -> std::result::Result<Self, String> {
+        // The configuration spells "everything" as a pattern.
+        let source = |text: &str| if text == ".*" { "*".to_owned() } else { text.to_owned() };
+        let patterns: Vec<String> =
+            config.files.upload.file_extensions.iter().map(|pattern| source(pattern.source())).collect();
+        let legacy_key = config.files.file_key.as_ref().map(|key| key.expose().clone());
+        Ok(Self {
+            store,
+            filter: ExtensionFilter::new(&patterns)?,
+            app_id: config.app_id.clone(),
+            legacy_key,
+        })
+    }
+
+    pub fn store(&self) -> &dyn FileStore {
+        &*self.store
+    }
+}
+
+impl FileUrls for Files {
+    fn url(&self, base: &str, file: &str) -> String {
+        if let Some(key) = &self.legacy_key {
+            let encoded = || name::encode_component(file);
+            if file.starts_with("tfss-") {
+                return format!("http://files.parsetfss.com/{key}/{}", encoded());
+            }
+            if has_uuid_prefix(file) {
+                return format!("http://files.parse.com/{key}/{}", encoded());
+            }
+        }
+        self.store.location(Place { server: base, app_id: &self.app_id }, file)
+    }
+}
+
+/// `8-4-4-4-12` hex digits and a dash.
+fn has_uuid_prefix(file: &str) -> bool {
+    let bytes = file.as_bytes();
+    bytes.len() >= 37
+        && bytes[..37].iter().enumerate().all(|(i, c)| match i {
+            8 | 13 | 18 | 23 | 36 => *c == b'-',
+            _ => c.is_ascii_hexdigit(),
+        })
+}
+
+/// Who asks, in the terms of the rules.
+fn caller_of(ctx: &Ctx) -> Caller {
+    match ctx.auth.credentials {
+        Credentials::Master => Caller::Master,
+        Credentials::ReadOnlyMaster => Caller::ReadOnlyMaster,
+        Credentials::Maintenance => Caller::Maintenance,
+        Credentials::Client => match &ctx.auth.principal {
+            None => Caller::Public,
+            Some(principal) => {
+                let linked = principal.user.get("authData").and_then(|data| data.get("anonymous"));
+                Caller::User { anonymous: linked.is_some_and(|linked| !linked.is_null()) }
+            }
+        },
+    }
+}
+
+/// # Errors
+/// 119 for callers to whom downloads are closed.
+pub fn check_download(ctx: &Ctx) -> Result<()> {
+    let options = &ctx.config().files.download;
+    let doors = Doors {
+        public: options.enable_for_public,
+        anonymous: options.enable_for_anonymous_user,
+        authenticated: options.enable_for_authenticated_user,
+    };
+    doors.check_download(caller_of(ctx))
+}
+
+/// Removes a file (master key only; the route checks that).
+///
+/// # Errors
+/// 403 for the read-only master key, 153 when there is nothing to remove or the store fails, and what the
+/// triggers throw.
+pub async fn delete(ctx: &Ctx, file: &str) -> Result<()> {
+    if ctx.auth.is_read_only() {
+        return Err(rules::read_only("delete"));
+    }
+    let files = &ctx.services.files;
+    let payload = FilePayload {
+        name: file.to_owned(),
+        url: Some(files.url(&ctx.info.base_url, file)),
+        ..FilePayload::default()
+    };
+    run_trigger(ctx, TriggerKind::BeforeDelete, &payload).await?;
+    files.store.delete(file).await.map_err(|error| {
+        tracing::error!(%error, file, "Error deleting a file");
+        error.on_delete()
+    })?;
+    run_trigger(ctx, TriggerKind::AfterDelete, &payload).await?;
+    Ok(())
+}
+
+fn has_trigger(ctx: &Ctx, kind: TriggerKind) -> bool {
+    ctx.services.cloud.registrations().has_trigger(kind, FILE_CLASS)
+}
+
+/// `None` when there is no such trigger.
+async fn run_trigger(ctx: &Ctx, kind: TriggerKind, file: &FilePayload) -> Result<Option<FilePayload>> {
+    if !has_trigger(ctx, kind) {
+        return Ok(None);
+    }
+    let mut call = TriggerCall::new(kind, FILE_CLASS);
+    call.file = Some(file.clone());
+    call.caller = ctx.caller();
+    call.scope = ctx.scope();
+    let answer: TriggerAnswer = ctx.services.cloud.run_trigger(call).await?;
+    Ok(answer.file)
+}
+
+/// An error that came up while a file was being saved, as clients see it.
+fn save_failure(file: &str) -> impl Fn(crate::files::FileError) -> Error {
+    move |error| {
+        tracing::error!(%error, file, "Error creating a file");
+        error.on_save(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legacy_names() {
+        assert!(has_uuid_prefix("0123abcd-0123-0123-0123-0123456789AB-photo.png"));
+        assert!(!has_uuid_prefix("0123abcd-0123-0123-0123-0123456789AB"));
+        assert!(!has_uuid_prefix("0123abcx-0123-0123-0123-0123456789ab-photo.png"));
+        assert!(!has_uuid_prefix("0123456789abcdef0123456789abcdef_photo.png"));
+    }
+}
