@@ -5,6 +5,7 @@
 //! listener; indexes are built while requests are already served. Stop: no new connections, requests
 //! under way finish, Cloud Code ends, pools close, the private cluster stops.
 
+mod files;
 mod storage;
 
 use std::fmt;
@@ -24,7 +25,7 @@ use crate::config::AppConfig;
 use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::services::{NoEvents, PrincipalDirectory, ServedFileUrls};
+use crate::operations::services::{NoEvents, PrincipalDirectory};
 use crate::operations::{Principal, Services};
 use crate::storage::StorageAdapter;
 
@@ -184,7 +185,7 @@ impl Running {
             .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud: Arc<dyn CloudEngine> = Arc::new(NoCloud::default());
-        let file_urls = Arc::new(ServedFileUrls { app_id: config.app_id.clone() });
+        let files = files::open(&config, &database.adapter).await?;
         let services = Arc::new(Services {
             config,
             storage: adapter,
@@ -194,7 +195,8 @@ impl Running {
             cloud,
             mail: None,
             auth: Arc::new(AuthProviders::default()),
-            file_urls,
+            file_urls: files.clone(),
+            files,
         });
         let app = App::new(services);
         server_api.bind(&app);

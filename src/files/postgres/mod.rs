@@ -39,20 +39,20 @@ pub const CHUNK: usize = 4 * WINDOW;
 const PAGE: i64 = 1000;
 
 /// A connection, for as long as one statement takes.
-pub type Connection = Box<dyn Deref<Target = AsyncPgConnection> + Send>;
+pub trait Lent: Deref<Target = AsyncPgConnection> + Send {
+    /// While it is set, the connection must not be given to anybody else as it is.
+    fn set_dirty(&mut self, _dirty: bool) {}
+}
+
+pub type Connection = Box<dyn Lent>;
 
 /// Where connections come from: whoever owns the pool implements it.
 pub trait ConnectionSource: Send + Sync + 'static {
     fn connection(&self) -> BoxFuture<'_, FileResult<Connection>>;
-}
 
-/// The pool of diesel-async; its manager has the server's own TLS settings.
-impl ConnectionSource for diesel_async::pooled_connection::bb8::Pool<AsyncPgConnection> {
-    fn connection(&self) -> BoxFuture<'_, FileResult<Connection>> {
-        Box::pin(async {
-            let connection = self.get_owned().await.map_err(FileError::store)?;
-            Ok(Box::new(connection) as Connection)
-        })
+    /// Whether statements may be prepared; not behind a pooler, where each runs in a transaction of its own.
+    fn prepares_statements(&self) -> bool {
+        true
     }
 }
 
@@ -75,13 +75,15 @@ impl PostgresStore {
 
 impl Shared {
     async fn execute(&self, text: &'static str, binds: Vec<Bind<'_>>) -> FileResult<usize> {
-        let connection = self.connections.connection().await?;
-        Statement::new(text, binds).execute(&connection).await
+        let mut connection = self.connections.connection().await?;
+        let statement = Statement::new(text, binds, self.connections.prepares_statements());
+        statement.execute(&mut *connection).await
     }
 
     async fn load(&self, text: &'static str, binds: Vec<Bind<'_>>) -> FileResult<Vec<PgRow>> {
-        let connection = self.connections.connection().await?;
-        Statement::new(text, binds).load(&connection).await
+        let mut connection = self.connections.connection().await?;
+        let statement = Statement::new(text, binds, self.connections.prepares_statements());
+        statement.load(&mut *connection).await
     }
 
     async fn stat(&self, name: &str) -> FileResult<(Head, PgRow)> {

@@ -6,9 +6,10 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::row::Field as _;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Untyped};
-use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::TryStreamExt;
 
+use super::Lent;
 use crate::files::{FileError, FileResult};
 
 pub(super) type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
@@ -30,24 +31,50 @@ pub(super) enum Bind<'a> {
 pub(super) struct Statement<'a> {
     text: &'static str,
     binds: Vec<Bind<'a>>,
+    cached: bool,
 }
 
 impl<'a> Statement<'a> {
-    pub(super) fn new(text: &'static str, binds: Vec<Bind<'a>>) -> Self {
+    pub(super) fn new(text: &'static str, binds: Vec<Bind<'a>>, cached: bool) -> Self {
         debug_assert_eq!(text.matches('?').count(), binds.len());
-        Self { text, binds }
+        Self { text, binds, cached }
     }
 
     /// The number of rows it touched.
-    pub(super) async fn execute(&self, connection: &AsyncPgConnection) -> FileResult<usize> {
-        let mut connection = connection;
-        AsyncConnectionCore::execute_returning_count(&mut connection, self).await.map_err(FileError::store)
+    pub(super) async fn execute(&self, connection: &mut dyn Lent) -> FileResult<usize> {
+        self.bracket(connection, true).await?;
+        let mut plain: &AsyncPgConnection = connection;
+        let done = AsyncConnectionCore::execute_returning_count(&mut plain, self).await;
+        let done = done.map_err(FileError::store)?;
+        self.bracket(connection, false).await?;
+        Ok(done)
     }
 
-    pub(super) async fn load(&self, connection: &AsyncPgConnection) -> FileResult<Vec<PgRow>> {
-        let mut connection = connection;
-        let rows = AsyncConnectionCore::load(&mut connection, self).await.map_err(FileError::store)?;
-        rows.try_collect().await.map_err(FileError::store)
+    pub(super) async fn load(&self, connection: &mut dyn Lent) -> FileResult<Vec<PgRow>> {
+        self.bracket(connection, true).await?;
+        let mut plain: &AsyncPgConnection = connection;
+        let rows = AsyncConnectionCore::load(&mut plain, self).await.map_err(FileError::store)?;
+        let rows = rows.try_collect().await.map_err(FileError::store)?;
+        self.bracket(connection, false).await?;
+        Ok(rows)
+    }
+
+    /// Behind a pooler, preparing and running must happen in one transaction. A connection that is given
+    /// back in between (an error, a cancelled future) is closed.
+    async fn bracket(&self, connection: &mut dyn Lent, open: bool) -> FileResult<()> {
+        if self.cached {
+            return Ok(());
+        }
+        if open {
+            connection.set_dirty(true);
+        }
+        let mut plain: &AsyncPgConnection = connection;
+        let text = if open { "BEGIN" } else { "COMMIT" };
+        SimpleAsyncConnection::batch_execute(&mut plain, text).await.map_err(FileError::store)?;
+        if !open {
+            connection.set_dirty(false);
+        }
+        Ok(())
     }
 }
 
@@ -63,6 +90,9 @@ impl Query for Statement<'_> {
 
 impl QueryFragment<Pg> for Statement<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.cached {
+            out.unsafe_to_cache_prepared();
+        }
         let mut binds = self.binds.iter();
         for (i, piece) in self.text.split('?').enumerate() {
             if i > 0

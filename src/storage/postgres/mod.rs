@@ -51,6 +51,7 @@ use error::boxed;
 use listen::Notices;
 pub use options::PostgresOptions;
 use options::Target as DatabaseTarget;
+pub use pool::Pooled;
 use pool::{ControlLane, Lanes};
 use sql::{PgRow, Shapes, Sql};
 
@@ -124,6 +125,19 @@ impl PostgresAdapter {
                 begin,
             }),
         })
+    }
+
+    /// A pooled connection, for what the server itself keeps in schema `parsimony`.
+    ///
+    /// # Errors
+    /// `Unavailable` when none is free, or none can be opened, within the deadline.
+    pub async fn lend(&self) -> StorageResult<Pooled> {
+        self.core.lanes.get().await
+    }
+
+    /// Whether statements may be prepared (not behind a pooler).
+    pub fn prepares_statements(&self) -> bool {
+        self.core.prepared_statements
     }
 
     /// Gives the calling worker thread connections of its own. Optional, once per thread.

@@ -1,16 +1,18 @@
 //! The PostgreSQL store.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
-use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::pooled_connection::bb8::{Pool, PooledConnection};
 use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
 use parsimony::files::crypt::Key;
-use parsimony::files::postgres::{CHUNK, PostgresStore};
+use parsimony::files::postgres::{CHUNK, Connection, ConnectionSource, Lent, PostgresStore};
 use parsimony::files::rotate::rotate_keys;
-use parsimony::files::{FileError, FileStore, NewFile};
+use parsimony::files::{FileError, FileResult, FileStore, NewFile};
 use serde_json::json;
 
 use super::{begin, conformance, content, names, not_found, put, read};
@@ -24,6 +26,36 @@ struct Fixture {
     pool: Pool<AsyncPgConnection>,
 }
 
+/// Connections of a plain pool; `prepared: false` as behind a pooler.
+struct Connections {
+    pool: Pool<AsyncPgConnection>,
+    prepared: bool,
+}
+
+struct Borrowed(PooledConnection<'static, AsyncPgConnection>);
+
+impl Deref for Borrowed {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.0
+    }
+}
+
+impl Lent for Borrowed {}
+
+impl ConnectionSource for Connections {
+    fn connection(&self) -> BoxFuture<'_, FileResult<Connection>> {
+        Box::pin(async {
+            let pooled = self.pool.get_owned().await.map_err(FileError::store)?;
+            Ok(Box::new(Borrowed(pooled)) as Connection)
+        })
+    }
+
+    fn prepares_statements(&self) -> bool {
+        self.prepared
+    }
+}
+
 impl Fixture {
     async fn new() -> Self {
         let database = TestDatabase::empty().await;
@@ -34,7 +66,12 @@ impl Fixture {
     }
 
     fn store(&self, app: &str, secret: Option<&str>) -> PostgresStore {
-        PostgresStore::new(self.pool.clone(), app, secret.map(Key::from_secret))
+        self.store_with(app, secret, true)
+    }
+
+    fn store_with(&self, app: &str, secret: Option<&str>, prepared: bool) -> PostgresStore {
+        let connections = Connections { pool: self.pool.clone(), prepared };
+        PostgresStore::new(connections, app, secret.map(Key::from_secret))
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -59,6 +96,13 @@ impl Fixture {
 async fn conforms() {
     let fixture = Fixture::new().await;
     conformance::run(&fixture.store("app", None), 3 * CHUNK, 200).await;
+    fixture.await_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms_without_prepared_statements() {
+    let fixture = Fixture::new().await;
+    conformance::run(&fixture.store_with("app", None, false), CHUNK + 1, 20).await;
     fixture.await_empty().await;
 }
 
