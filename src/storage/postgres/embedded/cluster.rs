@@ -21,6 +21,7 @@ max_worker_processes = 4
 max_parallel_workers = 2
 max_parallel_workers_per_gather = 1
 autovacuum_max_workers = 2
+max_logical_replication_workers = 0
 max_wal_size = 256MB
 min_wal_size = 32MB
 jit = off

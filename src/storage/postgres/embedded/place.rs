@@ -222,7 +222,11 @@ fn take(dir: &Path, account: &Account, temporary: bool) -> bool {
     let _ = fs::remove_file(&probe);
     let holds_sockets = UnixListener::bind(&probe).is_ok();
     let _ = fs::remove_file(&probe);
-    holds_sockets && (!account.switch || account.can_use(dir))
+    let usable = holds_sockets && (!account.switch || account.can_use(dir));
+    if !usable {
+        let _ = fs::remove_dir(dir);
+    }
+    usable
 }
 
 /// A short name for a data folder.
