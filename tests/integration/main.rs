@@ -11,3 +11,4 @@ mod http_front;
 mod query_operators;
 mod query_support;
 mod storage_conformance;
+mod storage_postgres;

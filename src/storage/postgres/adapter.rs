@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::ddl::{self, Change};
-use super::error::is_missing_table;
+use super::error::{is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::{
     Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, relations, roles, schema_table,
@@ -22,15 +22,28 @@ use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
 
-/// Runs `$work` with an executor `$db` on a pooled connection, in a task of its own. Never repeated:
-/// once sent, a write may have happened.
+/// Runs `$work` with an executor `$db` on a pooled connection, in a task of its own. Never repeated
+/// once it may have happened; a plan that went stale is refused before anything is done.
 macro_rules! write {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = $self.core.clone();
         spawned(async move {
-            let conn = core.lanes.get().await?;
-            let $db = core.executor(&conn);
-            $work
+            let mut conn = core.lanes.get().await?;
+            let outcome = {
+                let $db = core.executor(&conn);
+                $work
+            };
+            match outcome {
+                Err(error) if is_stale_plan(&error) => {
+                    // Its prepared statements are the problem: the connection goes with them.
+                    conn.set_dirty(true);
+                    drop(conn);
+                    let conn = core.lanes.get().await?;
+                    let $db = core.executor(&conn);
+                    $work
+                }
+                outcome => outcome,
+            }
         })
         .await
     }};

@@ -1,6 +1,10 @@
 //! Schema changes: class tables, columns, join tables and their `_SCHEMA` rows, each change one
-//! transaction under an advisory lock, with a short `lock_timeout` and retries, so that a change and
-//! an open transaction never wait for each other for long.
+//! transaction under the class's advisory lock, with short lock timeouts and retries.
+//!
+//! A transaction that adds a field may hold row locks that another one's `ALTER TABLE` waits for, and
+//! the reverse. Whoever has the advisory lock waits longer for the table than the others wait for the
+//! advisory lock, so the others give up first (`Conflict`: the whole transaction shall be retried),
+//! their locks go, and one of them always gets through.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +21,13 @@ use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::row::has_permission_columns;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
-/// `pg_advisory_xact_lock` key of every schema change ("parsimony" in spirit, arbitrary in value).
-const SCHEMA_LOCK: i64 = 0x7061_7273_696d_6f6e;
+/// First key of the advisory locks of schema changes; the second is made of the class's name.
+const SCHEMA_LOCKS: i32 = 0x7061_7273;
 /// How long one attempt waits for a table's lock; whoever waits holds up all later readers.
-const LOCK_TIMEOUT: &str = "300ms";
+const TABLE_WAIT: &str = "400ms";
+/// How long one attempt waits for the advisory lock, on its own and inside a transaction.
+const TURN_WAIT: &str = "500ms";
+const TURN_WAIT_INSIDE: &str = "100ms";
 /// Attempts inside somebody's transaction: its locks may be what the others wait for.
 const ATTEMPTS_INSIDE: u32 = 4;
 /// How long a change of its own keeps trying.
@@ -41,6 +48,20 @@ pub enum Change<'a> {
     JoinTable(&'a ClassName),
 }
 
+impl Change<'_> {
+    fn class(&self) -> &ClassName {
+        match self {
+            Change::Create(schema) | Change::Delete(schema) | Change::Purge(schema) => &schema.name,
+            Change::AddFields(class, _)
+            | Change::SetFieldOptions(class, _)
+            | Change::DeleteFields(class, _)
+            | Change::SetPermissions(class, _)
+            | Change::SetIndexMap(class, _)
+            | Change::JoinTable(class) => class,
+        }
+    }
+}
+
 /// Applies the change in a transaction of its own and answers the class as stored afterwards.
 ///
 /// # Errors
@@ -50,11 +71,8 @@ pub async fn run(control: &ControlLane, change: &Change<'_>) -> StorageResult<Op
     let mut attempt = 0;
     loop {
         let conn = control.lock().await?;
-        let outcome = match begin(&conn).await {
-            Ok(()) => apply(&conn, change).await,
-            Err(error) => Err(error),
-        };
-        let error = match outcome {
+        command(&conn, "BEGIN").await?;
+        let error = match apply_locked(&conn, change, TURN_WAIT).await {
             Ok(stored) => {
                 command(&conn, "COMMIT").await?;
                 conn.done();
@@ -74,14 +92,28 @@ pub async fn run(control: &ControlLane, change: &Change<'_>) -> StorageResult<Op
     }
 }
 
-async fn begin(conn: &AsyncPgConnection) -> StorageResult<()> {
+/// Takes the class's turn, then applies the change; both waits are short.
+async fn apply_locked(
+    conn: &AsyncPgConnection,
+    change: &Change<'_>,
+    turn_wait: &str,
+) -> StorageResult<Option<ClassSchema>> {
+    let key = lock_key(change.class());
     command(
         conn,
         &format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
+            "SET LOCAL lock_timeout = '{turn_wait}'; SELECT pg_advisory_xact_lock({SCHEMA_LOCKS}, {key}); \
+             SET LOCAL lock_timeout = '{TABLE_WAIT}'"
         ),
     )
-    .await
+    .await?;
+    apply(conn, change).await
+}
+
+fn lock_key(class: &ClassName) -> i32 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(class.as_str().as_bytes());
+    i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
 /// Applies the change on a connection that already holds a lock against other servers (start-up).
@@ -106,14 +138,14 @@ pub async fn run_inside_own(conn: &AsyncPgConnection, change: &Change<'_>) -> St
 pub async fn run_inside(conn: &AsyncPgConnection, change: &Change<'_>) -> StorageResult<Option<ClassSchema>> {
     let mut attempt = 0;
     loop {
-        command(conn, &format!("SAVEPOINT parsimony_ddl; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")).await?;
-        match apply(conn, change).await {
+        command(conn, "SAVEPOINT parsimony_ddl").await?;
+        match apply_locked(conn, change, TURN_WAIT_INSIDE).await {
             Ok(stored) => {
                 command(conn, "SET LOCAL lock_timeout = 0; RELEASE SAVEPOINT parsimony_ddl").await?;
                 return Ok(stored);
             }
             Err(error) => {
-                // Also undoes `SET LOCAL`.
+                // Also gives the advisory lock back and undoes `SET LOCAL`.
                 command(conn, "ROLLBACK TO SAVEPOINT parsimony_ddl; RELEASE SAVEPOINT parsimony_ddl").await?;
                 let again = matches!(error, StorageError::Conflict(_)) || is_already_there(&error);
                 attempt += 1;
