@@ -3,6 +3,7 @@
 //!
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
+pub mod memory;
 pub mod postgres;
 
 use std::sync::Arc;

@@ -408,3 +408,10 @@ async fn postgres_conforms_without_prepared_statements() {
     adapter.initialize().await.unwrap();
     conforms(&*adapter).await;
 }
+
+#[tokio::test]
+async fn memory_conforms() {
+    let adapter = parsimony::storage::memory::MemoryAdapter::new();
+    adapter.initialize().await.unwrap();
+    conforms(&*adapter).await;
+}
