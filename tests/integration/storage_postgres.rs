@@ -8,7 +8,7 @@ use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
     Notice, Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target,
 };
-use parsimony::types::query::{Filter, FindSpec, Operand};
+use parsimony::types::query::{Filter, FindSpec, Operand, ReadPreference};
 use parsimony::types::update::Op;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::{Value, json};
@@ -409,4 +409,94 @@ async fn plans_survive_a_column_of_another_type() {
         let field = (FieldName::known("title"), Field::of(ty));
         schema = Arc::new(adapter.add_fields(&schema.name, &[field]).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn reads_that_prefer_secondaries_go_to_replicas() {
+    // Two databases that differ stand for a primary and a replica.
+    let (primary, replica) = (TestDatabase::empty().await, TestDatabase::empty().await);
+    let far = open(&replica).await;
+    let schema = Arc::new(far.create_class(&game()).await.unwrap());
+    far.create(&schema, &[row("far")]).await.unwrap();
+    let options = PostgresOptions { read_uris: vec![replica.uri.clone()], ..options(&primary) };
+    let adapter = PostgresAdapter::connect(options).await.unwrap();
+    adapter.initialize().await.unwrap();
+    let mut spec = FindSpec::new(Filter::all());
+    for (preference, expected) in [
+        (ReadPreference::Primary, 0),
+        (ReadPreference::Secondary, 1),
+        (ReadPreference::PrimaryPreferred, 0),
+        (ReadPreference::Nearest, 1),
+    ] {
+        spec.hints.read_preference = preference;
+        assert_eq!(adapter.find(&schema, &spec).await.unwrap().len(), expected, "{preference:?}");
+    }
+}
+
+#[tokio::test]
+async fn names_and_values_that_do_not_fit_are_refused() {
+    let database = TestDatabase::empty().await;
+    let adapter = open(&database).await;
+    adapter.ensure_indexes(&StartupIndexes::default(), &[]).await.unwrap();
+    let long = "L".repeat(64);
+    let class = ClassSchema::with_defaults(ClassName::valid(&long).unwrap());
+    assert!(matches!(adapter.create_class(&class).await, Err(StorageError::Refused(_))));
+    let schema = Arc::new(adapter.create_class(&game()).await.unwrap());
+    let field = number(long);
+    assert!(matches!(adapter.add_fields(&schema.name, &[field]).await, Err(StorageError::Refused(_))));
+    let user = Arc::new(adapter.load_schema(&ClassName::known("_User")).await.unwrap().unwrap());
+    let mut object = row("u");
+    // Random, because PostgreSQL would compress anything else into the page.
+    let name = parsimony::types::names::random_alphanumeric(9000);
+    object.insert("username".into(), name.into());
+    let refused = adapter.create(&user, &[object]).await;
+    assert!(matches!(refused, Err(StorageError::Refused(_))), "{refused:?}");
+    for (column, value) in [
+        ("title", json!("nul \0 inside")),
+        ("title", json!(5)),
+        ("score", json!("5")),
+        ("createdAt", json!("-200000-01-01T00:00:00.000Z")),
+    ] {
+        let mut object = row("x");
+        object.insert(column.into(), value);
+        let refused = adapter.create(&schema, &[object]).await;
+        assert!(matches!(refused, Err(StorageError::Refused(_))), "{column}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_parse_server_gains_indexes_and_loses_nothing() {
+    let database = TestDatabase::empty().await;
+    let client = database.connect().await;
+    let made = r#"CREATE TABLE "_SCHEMA" ("className" varchar(120), "schema" jsonb, "isParseClass" bool,
+            PRIMARY KEY ("className"));
+        CREATE TABLE "_User" ("objectId" text, "createdAt" timestamptz, "updatedAt" timestamptz,
+            "username" text, "email" text, "_rperm" text[], "_wperm" text[], "_hashed_password" text,
+            PRIMARY KEY ("objectId"));
+        CREATE TABLE "_Join:users:_Role" ("relatedId" varchar(120), "owningId" varchar(120),
+            PRIMARY KEY ("relatedId", "owningId"));
+        CREATE TABLE "_Session" ("objectId" text PRIMARY KEY, "sessionToken" text, "user" text);
+        INSERT INTO "_SCHEMA" VALUES ('_User', '{"className":"_User","fields":{"objectId":{"type":"String"},
+            "createdAt":{"type":"Date"},"updatedAt":{"type":"Date"},"username":{"type":"String"},
+            "email":{"type":"String"},"_hashed_password":{"type":"String"}},"unknown":{"kept":1}}', true);
+        INSERT INTO "_User" VALUES ('u1', now(), now(), 'ann', NULL, NULL, NULL, 'hash')"#;
+    client.batch_execute(made).await.unwrap();
+    let adapter = open(&database).await;
+    let user = Arc::new(adapter.load_schema(&ClassName::known("_User")).await.unwrap().unwrap());
+    // Columns that a newer version has were added, so the whole row can be read.
+    let rows = adapter.find(&user, &FindSpec::new(Filter::all())).await.unwrap();
+    assert_eq!(rows.first().unwrap().text("username"), Some("ann"));
+    let kept = r#"SELECT "schema"->>'unknown' FROM "_SCHEMA" WHERE "className" = '_User'"#;
+    assert_eq!(texts(&database, kept).await, [r#"{"kept": 1}"#]);
+    let own = "SELECT indexname::text FROM pg_indexes WHERE indexname LIKE 'parsimony%' AND tablename IN \
+               ('_Session', '_Join:users:_Role') ORDER BY indexname COLLATE \"C\"";
+    assert!(texts(&database, own).await.is_empty(), "built after start");
+    let (second, options) = (open(&database).await, StartupIndexes::default());
+    let (one, two) =
+        tokio::join!(adapter.ensure_indexes(&options, &[]), second.ensure_indexes(&options, &[]));
+    one.unwrap();
+    two.unwrap();
+    let names = texts(&database, own).await;
+    assert_eq!(names.len(), 3);
+    assert!(names.contains(&"parsimony_Session_sessionToken".to_owned()), "{names:?}");
 }

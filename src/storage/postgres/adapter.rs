@@ -203,7 +203,12 @@ impl Session for PostgresAdapter {
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
         let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
-        roles::read(self.core.load(sql, true).await)
+        match self.core.load(sql, true).await {
+            Err(error) if is_missing_table(&error) => {
+                roles::read(self.core.load(roles::direct_statement(user_id), true).await)
+            }
+            rows => roles::read(rows),
+        }
     }
 }
 

@@ -14,11 +14,13 @@ use serde_json::{Map, Value};
 use super::command;
 use super::error::{boxed, is_already_there};
 use super::pool::ControlLane;
-use super::schema_table;
 use super::sql::Sql;
 use super::value::{ColumnType, USER_COLUMNS};
+use super::{indexes, schema_table};
+use crate::error::{Error, ErrorCode};
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::row::has_permission_columns;
+use crate::types::schema::invalid_class_name_message;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
 /// First key of the advisory locks of schema changes; the second is made of the class's name.
@@ -196,10 +198,35 @@ async fn create(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult
     if let Some(stored) = schema_table::load_raw(conn, &schema.name, false).await? {
         return Ok(schema_table::decode(schema.name.clone(), &stored));
     }
+    if schema.name.len() > MAX_IDENTIFIER {
+        let message = invalid_class_name_message(&schema.name);
+        return Err(refused(ErrorCode::INVALID_CLASS_NAME, message));
+    }
+    refuse_long(schema.fields.keys())?;
     create_table(conn, schema).await?;
+    for (name, column) in indexes::own_of(&schema.name) {
+        let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
+        sql.push_identifier(&name).push_sql(" ON ").push_class(&schema.name).uncacheable();
+        sql.push_sql(" (").push_identifier(column).push_sql(")");
+        sql.execute(conn).await?;
+    }
     schema_table::insert(conn, schema).await?;
     let stored = schema_table::load_raw(conn, &schema.name, false).await?;
     Ok(stored.map_or_else(|| schema.clone(), |json| schema_table::decode(schema.name.clone(), &json)))
+}
+
+/// PostgreSQL cuts longer names without a word, and two classes would share one table.
+const MAX_IDENTIFIER: usize = 63;
+
+fn refused(code: ErrorCode, message: String) -> StorageError {
+    StorageError::Refused(Error::parse(code, message))
+}
+
+fn refuse_long<'f>(mut fields: impl Iterator<Item = &'f FieldName>) -> StorageResult<()> {
+    match fields.find(|name| name.len() > MAX_IDENTIFIER) {
+        None => Ok(()),
+        Some(name) => Err(refused(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {name}."))),
+    }
 }
 
 /// The columns of a class's table in their order.
@@ -298,6 +325,10 @@ async fn missing_columns(
 /// # Errors
 /// Database errors.
 pub async fn create_join_table(conn: &AsyncPgConnection, join: &ClassName) -> StorageResult<()> {
+    // One that parse-server made stays as it is; `indexes` adds to it while the server runs.
+    if super::table_exists(conn, join).await? {
+        return Ok(());
+    }
     let mut sql = Sql::new("CREATE TABLE IF NOT EXISTS ");
     sql.push_class(join).uncacheable().push_sql(
         r#" ("relatedId" varchar(120), "owningId" varchar(120), PRIMARY KEY ("relatedId", "owningId"))"#,

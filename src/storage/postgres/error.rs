@@ -6,6 +6,7 @@
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
+use crate::error::{Error, ErrorCode};
 use crate::storage::StorageError;
 
 /// The index that makes one auth provider's ids unique: `_User_unique_authData_<provider>_id`.
@@ -67,6 +68,10 @@ fn by_message(message: &str) -> StorageError {
         "cannot connect now",
     ]) {
         StorageError::Unavailable(boxed(message))
+    } else if is(&["index row size", "index row requires"]) {
+        // A value too long for the index on its column, such as a username of some thousand characters.
+        let message = "A value is too long for an indexed field";
+        StorageError::Refused(Error::parse(ErrorCode::OBJECT_TOO_LARGE, message))
     } else {
         StorageError::Other(boxed(message))
     }

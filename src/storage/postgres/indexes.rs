@@ -68,15 +68,36 @@ fn wanted(options: &StartupIndexes, providers: &[String]) -> Vec<Wanted> {
             Shape::Plain("_perishable_token"),
         ),
         index(true, "ttl", &idempotency, Shape::Plain("expire")),
-        // Ours: every request with a session looks its token up.
-        index(true, "parsimony_session_token", &ClassName::known("_Session"), Shape::Plain("sessionToken")),
     ];
     let providers = providers.iter().filter(|_| options.auth_data_uniqueness).map(|provider| Wanted {
         name: format!("_User_unique_authData_{provider}_id"),
         table: user.clone(),
         shape: Shape::AuthProvider(provider.clone()),
     });
-    fixed.into_iter().flatten().chain(providers).collect()
+    let own = OWN.iter().map(|(class, column)| Wanted {
+        name: own_name(class, column),
+        table: ClassName::known(class),
+        shape: Shape::Plain(column),
+    });
+    fixed.into_iter().flatten().chain(providers).chain(own).collect()
+}
+
+/// Look-ups that parse-server leaves to table scans: by session token, by a user's sessions, by
+/// installation.
+const OWN: &[(&str, &str)] = &[
+    ("_Session", "sessionToken"),
+    ("_Session", "user"),
+    ("_Installation", "installationId"),
+    ("_Installation", "deviceToken"),
+];
+
+fn own_name(class: &str, column: &str) -> String {
+    format!("parsimony{class}_{column}")
+}
+
+/// Names and columns of our own indexes on this class, for a table that is being made.
+pub fn own_of(class: &ClassName) -> impl Iterator<Item = (String, &'static str)> {
+    OWN.iter().filter(move |(of, _)| class == *of).map(|(of, column)| (own_name(of, column), *column))
 }
 
 /// Builds the missing start-up indexes, unique ones first.
@@ -88,8 +109,7 @@ pub async fn ensure(
     options: &StartupIndexes,
     providers: &[String],
 ) -> StorageResult<()> {
-    // No statement timeout: a large table takes its time.
-    let conn = connector.connect_with(Duration::ZERO).await?;
+    let conn = turn(connector).await?;
     let present = index_names(&conn).await?;
     for index in wanted(options, providers) {
         if present.contains(&index.name) || !super::table_exists(&conn, &index.table).await? {
@@ -105,6 +125,21 @@ pub async fn ensure(
         }
     }
     ensure_owner_indexes(&conn).await
+}
+
+/// A connection that builds indexes; one in the database at a time, so that two servers do not build
+/// the same. Asks again and again instead of waiting in a statement, whose snapshot the other one's
+/// concurrent build would wait for in turn. The lock goes with the connection.
+async fn turn(connector: &Arc<Connector>) -> StorageResult<AsyncPgConnection> {
+    // No statement timeout: a large table takes its time.
+    let conn = connector.connect_with(Duration::ZERO).await?;
+    loop {
+        let rows = Sql::new("SELECT pg_try_advisory_lock(7813577613)").load(&conn).await?;
+        if rows.first().and_then(|row| super::sql::with_bytes(row, 0, |b| b == [1])).unwrap_or(false) {
+            return Ok(conn);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Names of valid indexes in schema `public`. Invalid ones (an interrupted build) are dropped first.
@@ -214,7 +249,7 @@ pub async fn change(
     create: &IndexMap,
     drop: &[String],
 ) -> StorageResult<()> {
-    let conn = connector.connect_with(Duration::ZERO).await?;
+    let conn = turn(connector).await?;
     for name in drop.iter().filter(|name| *name != "_id_") {
         let Some(real) = name_in_database(&conn, &schema.name, name).await?.ours else { continue };
         let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");

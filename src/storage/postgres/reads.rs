@@ -267,7 +267,8 @@ fn is_indexed(class: &ClassSchema, path: &FieldPath) -> bool {
     let column = path.root.as_str();
     let built_in: &[&str] = match class.name.as_str() {
         "_User" => &["username", "email", "_email_verify_token", "_perishable_token"],
-        "_Session" => &["sessionToken"],
+        "_Session" => &["sessionToken", "user"],
+        "_Installation" => &["installationId", "deviceToken"],
         "_Role" => &["name"],
         "_Idempotency" => &["reqId"],
         _ => &[],

@@ -20,6 +20,16 @@ pub fn statement(user_id: &str) -> Option<Sql> {
     Some(sql)
 }
 
+/// As [`statement`] for databases where no role was ever a member of another.
+pub fn direct_statement(user_id: &str) -> Sql {
+    let mut sql = Sql::new(
+        r#"SELECT role."name" FROM "_Role" AS role JOIN "_Join:users:_Role" AS held
+           ON held."owningId" = role."objectId" WHERE held."relatedId" = "#,
+    );
+    sql.push_text(user_id).push_sql(r#" AND role."name" IS NOT NULL ORDER BY role."name""#);
+    sql
+}
+
 /// Tables that do not exist mean no roles.
 ///
 /// # Errors

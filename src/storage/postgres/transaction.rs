@@ -226,12 +226,14 @@ impl Session for PgTransaction {
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
-        let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
+        let Some(inherited) = roles::statement(user_id) else { return Ok(Vec::new()) };
+        let direct = roles::direct_statement(user_id);
         within!(self, |db| {
             if !super::table_exists(db.conn, &ClassName::known("_Join:users:_Role")).await? {
                 return Ok(Vec::new());
             }
-            roles::read(db.load(sql).await)
+            let nested = super::table_exists(db.conn, &ClassName::known("_Join:roles:_Role")).await?;
+            roles::read(db.load(if nested { inherited } else { direct }).await)
         })
     }
 }

@@ -136,13 +136,16 @@ pub fn jsonb(value: &Value) -> StorageResult<Bind> {
     Ok(Bind::Jsonb(value.to_string()))
 }
 
-/// An instant: an ISO string, `{"__type":"Date","iso":…}`, or milliseconds.
+/// The first day PostgreSQL knows: 4713 BC.
+const FIRST_INSTANT: i64 = -210_866_803_200_000;
+
+/// An instant: an ISO string or `{"__type":"Date","iso":…}`, within what PostgreSQL can hold.
 pub fn instant(value: &Value) -> Option<Millis> {
-    match value {
-        Value::String(iso) => Millis::parse(iso),
-        Value::Object(date) => date.get("iso").and_then(Value::as_str).and_then(Millis::parse),
-        _ => None,
-    }
+    let iso = match value {
+        Value::Object(date) => date.get("iso")?,
+        other => other,
+    };
+    Millis::parse(iso.as_str()?).filter(|at| at.0 >= FIRST_INSTANT)
 }
 
 fn text(value: &Value) -> Option<&str> {
