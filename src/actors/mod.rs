@@ -6,8 +6,12 @@
 
 pub mod class;
 pub mod live_query;
+mod lookup;
+pub mod principals;
+pub mod rate_limit;
 pub mod registry;
 pub mod schema;
+pub mod session;
 
 use std::time::Duration;
 

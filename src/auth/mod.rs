@@ -1,5 +1,218 @@
-//! Login providers (`authData`): the trait, the registry, one file per provider.
+//! Login providers (`authData`): what a provider is, those built in, and which of them an app accepts.
+//!
+//! A provider judges the data a client sends for it and says what of it is stored. It knows no users
+//! table and no Cloud Code: `operations::users::auth_data` brings both together, and joins in providers
+//! that an application writes itself.
+
+mod anonymous;
+pub mod mfa;
+mod totp;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::config::{AppConfig, CallbackId};
+use crate::error::{Error, ErrorCode, Result};
+use crate::types::Object;
+
+/// What the client wants of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The user does not have this provider yet.
+    SetUp,
+    /// Somebody who is not logged in wants to be this user.
+    Login,
+    /// The user (or a master) changes what is stored.
+    Update,
+}
+
+impl Step {
+    /// The adapter method of parse-server.
+    pub fn method(self) -> &'static str {
+        match self {
+            Self::SetUp => "validateSetUp",
+            Self::Login => "validateLogin",
+            Self::Update => "validateUpdate",
+        }
+    }
+}
+
+/// Which extra provider a login needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    #[default]
+    Default,
+    /// Must be supplied beside whatever else identifies the user.
+    Additional,
+    /// Safe on its own: nothing additional is asked for.
+    Solo,
+}
+
+/// Functions of the configuration, wherever they run.
+#[async_trait(?Send)]
+pub trait Callbacks {
+    /// # Errors
+    /// What the function throws.
+    async fn call(&self, id: CallbackId, args: Vec<Value>) -> Result<Value>;
+}
+
+/// What a provider may look at.
+pub struct AuthRequest<'a> {
+    /// The user as stored, when there is one.
+    pub original: Option<&'a Object>,
+    /// What is about to be written.
+    pub object: &'a Object,
+    pub master: bool,
+    pub is_challenge: bool,
+    pub callbacks: &'a dyn Callbacks,
+}
+
+impl AuthRequest<'_> {
+    /// What is stored for a provider.
+    pub fn stored(&self, provider: &str) -> Option<&Object> {
+        self.original?.get("authData")?.get(provider)?.as_object()
+    }
+}
+
+/// What a provider says to data it accepts.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// For the client, as `authDataResponse.<provider>`.
+    pub response: Option<Value>,
+    /// Stored instead of what was sent.
+    pub save: Option<Value>,
+    /// Nothing is stored.
+    pub do_not_save: bool,
+    /// `save` is stored, and then the request fails with this.
+    pub then_fail: Option<Error>,
+}
+
+impl Verdict {
+    pub fn save(value: Value) -> Self {
+        Self { save: Some(value), ..Self::default() }
+    }
+
+    pub fn do_not_save() -> Self {
+        Self { do_not_save: true, ..Self::default() }
+    }
+}
+
+/// One way to prove who somebody is.
+#[async_trait(?Send)]
+pub trait AuthProvider: Send + Sync {
+    /// Looks at (or exchanges) the data before users are searched by its `id`.
+    ///
+    /// # Errors
+    /// Data that cannot be anybody's.
+    async fn before_find(&self, _data: &mut Object) -> Result<()> {
+        Ok(())
+    }
+
+    /// Judges the data.
+    ///
+    /// # Errors
+    /// The provider's text: 141, or a code of its own.
+    async fn validate(&self, step: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict>;
+
+    /// `stored` is what the user has of this provider.
+    ///
+    /// # Errors
+    /// -1 for an adapter that is not configured correctly.
+    async fn policy(&self, _stored: &Value, _master: bool) -> Result<Policy> {
+        Ok(Policy::Default)
+    }
+
+    /// Answers a challenge; `None` for providers without.
+    ///
+    /// # Errors
+    /// The provider's text.
+    async fn challenge(
+        &self,
+        _challenge: &Value,
+        _data: Option<&Value>,
+        _request: &AuthRequest<'_>,
+    ) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
+    /// What readers without the master key see in place of the stored data.
+    fn mask(&self, _stored: &Value) -> Option<Value> {
+        None
+    }
+}
+
+/// 141, what a refusal of a provider is unless it has a code of its own.
+pub fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::parse(ErrorCode::SCRIPT_FAILED, text)
+}
+
+/// 252
+pub fn unsupported() -> Error {
+    Error::parse(ErrorCode::UNSUPPORTED_SERVICE, "This authentication method is unsupported.")
+}
 
 /// The providers an app accepts, by name.
-#[derive(Default)]
-pub struct AuthProviders {}
+pub struct AuthProviders {
+    built_in: IndexMap<String, Arc<dyn AuthProvider>>,
+    /// Entries of the option `auth`, secrets included.
+    settings: IndexMap<String, Value>,
+}
+
+impl Default for AuthProviders {
+    /// Anonymous users and nothing else.
+    fn default() -> Self {
+        let anonymous: Arc<dyn AuthProvider> = Arc::new(anonymous::Anonymous);
+        Self { built_in: IndexMap::from([("anonymous".to_owned(), anonymous)]), settings: IndexMap::new() }
+    }
+}
+
+impl AuthProviders {
+    /// # Errors
+    /// parse-server's text about a provider whose settings are wrong.
+    pub fn new(config: &AppConfig) -> std::result::Result<Self, String> {
+        let settings = config.auth.expose();
+        let mut built_in: IndexMap<String, Arc<dyn AuthProvider>> = IndexMap::new();
+        if config.users.enable_anonymous_users {
+            built_in.insert("anonymous".to_owned(), Arc::new(anonymous::Anonymous));
+        }
+        if let Some(options) = settings.get("mfa") {
+            built_in.insert("mfa".to_owned(), Arc::new(mfa::Mfa::new(options)?));
+        }
+        Ok(Self { built_in, settings: settings.clone() })
+    }
+
+    /// The built-in provider; `None` as well when the app switched it off.
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn AuthProvider>> {
+        self.built_in.get(name).filter(|_| self.is_enabled(name))
+    }
+
+    /// Whether the app's settings do not say `enabled: false`.
+    pub fn is_enabled(&self, name: &str) -> bool {
+        self.settings.get(name).and_then(|settings| settings.get("enabled")) != Some(&Value::Bool(false))
+    }
+
+    /// The provider's entry of the option `auth`.
+    pub fn settings(&self, name: &str) -> Option<&Value> {
+        self.settings.get(name)
+    }
+
+    /// Names that users may have data of: each gets a unique index on its ids.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.built_in.keys().chain(self.settings.keys()).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Replaces what readers without the master key may not see.
+    pub fn mask(&self, providers: &mut Object) {
+        for (name, data) in providers {
+            if let Some(masked) = self.built_in.get(name).and_then(|provider| provider.mask(data)) {
+                *data = masked;
+            }
+        }
+    }
+}

@@ -13,15 +13,18 @@ pub mod functions;
 pub mod global_config;
 pub mod hooks;
 pub mod idempotency;
+pub mod installations;
 pub mod jobs;
 pub mod mails;
 pub mod script_log;
 pub mod services;
+pub mod sessions;
 pub mod snapshot;
 
 pub mod permissions;
 pub mod read;
 pub mod schema;
+pub mod users;
 pub mod write;
 
 pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};

@@ -116,6 +116,13 @@ pub fn parse(draft: &Draft) -> Result<Parsed> {
         if draft.id.is_some() && (key == "objectId" || key == "createdAt" || key == "id") {
             continue;
         }
+        if draft.class.is_user() && key == "authData" && draft.id.is_some() {
+            // Provider by provider: those that are not named stay.
+            if let Some(providers) = value.as_object() {
+                parsed.update.ops.extend(crate::operations::users::auth_data::operations(providers));
+            }
+            continue;
+        }
         let path = path_of(key)?;
         if collect_relations(&path, value, &mut relations)? {
             continue;

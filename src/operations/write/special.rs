@@ -1,65 +1,110 @@
 //! Where parse-server's own classes differ from others while they are written: each step of the
-//! pipeline asks here, and the rules live in `operations::{users, sessions, installations, roles}`.
+//! pipeline asks here, and the rules live in `operations::{users, sessions, installations}`.
 
 use super::draft::{Draft, Saved};
+use super::ops::is_delete;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Effect;
 use crate::operations::permissions::Protection;
-use crate::operations::{ClassSnapshot, Ctx};
+use crate::operations::users::hooks::{self, UserMemory};
+use crate::operations::{ClassSnapshot, Ctx, installations, sessions};
 use crate::storage::StorageError;
 use crate::types::ClassName;
+use crate::types::query::{Filter, Operand};
 
 /// What special classes carry from step to step.
 #[derive(Debug, Default)]
-pub struct Memory {}
+pub struct Memory {
+    /// Must hold for the object besides its id, or the update finds nothing.
+    pub condition: Option<Filter>,
+    /// The condition guards a secret that can be used once.
+    pub locked: bool,
+    pub user: UserMemory,
+}
+
+/// The pointer column names this user.
+pub fn pointer_filter(column: &'static str, user_id: &str) -> Filter {
+    Filter::eq(column, Operand::Pointer { class: ClassName::known("_User"), id: user_id.to_owned() })
+}
 
 /// Before any trigger: installation rules, session rules, authData. `Some` ends the write with an
-/// answer of its own (a login through authData, an installation that became an update).
+/// answer of its own (a login through authData, a session made for a client).
 ///
 /// # Errors
 /// Those of the class.
-pub async fn prepare(_ctx: &Ctx, _draft: &mut Draft) -> Result<Option<Saved>> {
-    Ok(None)
+pub async fn prepare(ctx: &Ctx, draft: &mut Draft) -> Result<Option<Saved>> {
+    match draft.class.as_str() {
+        "_User" => hooks::prepare(ctx, draft).await,
+        "_Session" => sessions::prepare(ctx, draft).await,
+        "_Installation" => installations::prepare(ctx, draft).await.map(|()| None),
+        _ => Ok(None),
+    }
 }
 
 /// After beforeSave may have changed authData.
 ///
 /// # Errors
 /// Those of the class.
-pub async fn after_before_save(_ctx: &Ctx, _draft: &mut Draft) -> Result<()> {
-    Ok(())
+pub async fn after_before_save(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+    if draft.class.is_user() { hooks::after_before_save(ctx, draft).await } else { Ok(()) }
 }
 
 /// After the schema agreed: passwords, names, mail addresses.
 ///
 /// # Errors
-/// Those of the class.
-pub async fn transform(_ctx: &Ctx, _draft: &mut Draft) -> Result<()> {
-    Ok(())
+/// Those of the class; 105 for internal columns that a client (or a trigger) names.
+pub async fn transform(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+    if !ctx.auth.is_maintenance()
+        && let Some(key) = draft.data.keys().find(|key| key.starts_with('_'))
+    {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}.")));
+    }
+    match draft.class.as_str() {
+        "_User" => hooks::transform(ctx, draft).await,
+        "_Session" => sessions::remove_duplicates(ctx, draft).await,
+        _ => Ok(()),
+    }
 }
 
 /// The last look before the statement.
 ///
 /// # Errors
 /// Those of the class.
-pub fn check_before_store(_ctx: &Ctx, _draft: &Draft) -> Result<()> {
+pub fn check_before_store(_ctx: &Ctx, draft: &Draft) -> Result<()> {
+    // A user without its name could only be found by its id.
+    let nameless = draft.class.is_user() && draft.data.get("username").is_some_and(is_delete);
+    if nameless && draft.is_create() {
+        return Err(Error::parse(ErrorCode::USERNAME_MISSING, "bad or missing username"));
+    }
     Ok(())
 }
 
 /// A refused statement in the words of the class.
-pub fn map_storage_error(_draft: &Draft, error: StorageError) -> Error {
-    error.into()
+pub fn map_storage_error(draft: &Draft, error: StorageError) -> Error {
+    match &error {
+        StorageError::Duplicate { field: Some(field), provider: None }
+            if draft.class.is_user() && matches!(field.as_str(), "username" | "email") =>
+        {
+            hooks::taken(field)
+        }
+        _ => error.into(),
+    }
 }
 
 /// After the statement: sessions, mails, caches.
 ///
 /// # Errors
 /// Those of the class.
-pub async fn after_store(ctx: &Ctx, draft: &mut Draft, _saved: &mut Saved) -> Result<()> {
-    if draft.class.is_role() {
-        ctx.after_commit(Effect::RolesChanged).await;
+pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Result<()> {
+    match draft.class.as_str() {
+        "_User" => hooks::after_store(ctx, draft, saved).await,
+        "_Session" => sessions::after_store(ctx, draft).await,
+        "_Role" => {
+            ctx.after_commit(Effect::RolesChanged).await;
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The answer's last form.
@@ -67,6 +112,9 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, _saved: &mut Saved) -> Re
 /// # Errors
 /// 205 where a sign-up must first be verified.
 pub fn finish(ctx: &Ctx, draft: &Draft, class: &ClassSnapshot, saved: &mut Saved) -> Result<()> {
+    if draft.class.is_user() {
+        hooks::finish(ctx, draft, saved)?;
+    }
     if !ctx.config().users.protected_fields_save_response_exempt {
         let exact = draft.id.as_ref().map(|id| id.as_str());
         let protection = Protection::of(ctx, class, exact);

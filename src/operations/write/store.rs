@@ -9,6 +9,7 @@ use super::ops::{self, Parsed};
 use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::permissions::clp::{RowRestriction, pointer_restriction};
+use crate::operations::users::auth_data;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::{Changed, Returning, Target};
 use crate::types::query::Filter;
@@ -55,7 +56,10 @@ async fn update(
     id: &ObjectId,
     parsed: Parsed,
 ) -> Result<Outcome> {
-    let filter = writable(ctx, class, id, draft.adds_field)?;
+    let mut filter = writable(ctx, class, id, draft.adds_field)?;
+    if let Some(condition) = &draft.special.condition {
+        filter = filter.and(condition.clone());
+    }
     let target = Target { filter, writers: ctx.auth.acl_ids() };
     let publishes = ctx.services.events.publishes(&draft.class);
     let computed = draft.data.values().any(ops::is_computed);
@@ -65,7 +69,7 @@ async fn update(
         on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
     let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
     if changed.count == 0 {
-        return Err(Error::object_not_found());
+        return Err(if draft.special.locked { auth_data::lost_race() } else { Error::object_not_found() });
     }
     if !parsed.relations.is_empty() {
         on_session!(ctx, |session| session.change_relations(&draft.class, id, &parsed.relations))?;

@@ -1,0 +1,21 @@
+//! Users: sign-up, login, passwords, `authData`, and the rules of `_User` rows.
+//!
+//! The write pipeline calls [`hooks`] for `_User`; the routers of `/login`, `/users/me` and friends
+//! call the functions re-exported here.
+
+pub mod auth_data;
+mod challenge;
+pub mod hooks;
+mod load;
+mod lockout;
+mod login;
+mod me;
+pub mod password;
+mod policy;
+mod providers;
+mod verification;
+
+pub use challenge::challenge;
+pub use load::{strip_secrets, with_rights_of};
+pub use login::{log_in, log_in_as, verify_password};
+pub use me::{log_out, me, session_of_caller, upgrade_session};

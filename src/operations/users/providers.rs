@@ -1,0 +1,174 @@
+//! Which provider answers to a name: those of [`crate::auth`], and adapters that an application wrote
+//! in JavaScript, which run in its Cloud Code process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::auth::{AuthProvider, AuthRequest, Callbacks, Policy, Step, Verdict};
+use crate::cloud::{self, AdapterArg, AdapterCall, AdapterInfo, TriggerCall, TriggerKind};
+use crate::config::CallbackId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::Ctx;
+use crate::types::Object;
+
+/// The provider of this name; `None` when the app knows none, or switched it off.
+pub fn provider(ctx: &Ctx, name: &str) -> Option<Arc<dyn AuthProvider>> {
+    let providers = &ctx.services.auth;
+    if !providers.is_enabled(name) {
+        return None;
+    }
+    let adapter = format!("auth.{name}");
+    if let Some(info) = ctx.services.cloud.registrations().adapter(&adapter) {
+        return Some(Arc::new(Custom {
+            ctx: ctx.clone(),
+            adapter,
+            name: name.to_owned(),
+            info: info.clone(),
+        }));
+    }
+    providers.get(name).cloned()
+}
+
+/// Functions of the configuration, through the Cloud Code process.
+pub struct CloudCallbacks<'a>(pub &'a Ctx);
+
+#[async_trait(?Send)]
+impl Callbacks for CloudCallbacks<'_> {
+    async fn call(&self, id: CallbackId, args: Vec<Value>) -> Result<Value> {
+        let id = u32::try_from(id.0).map_err(Error::internal)?;
+        self.0.services.cloud.call_callback(cloud::CallbackId(id), args).await
+    }
+}
+
+/// An adapter of the application.
+struct Custom {
+    ctx: Ctx,
+    /// As the engine knows it: `auth.<name>`.
+    adapter: String,
+    name: String,
+    info: AdapterInfo,
+}
+
+impl Custom {
+    fn has(&self, method: &str) -> bool {
+        self.info.methods.contains(method)
+    }
+
+    async fn call(&self, method: &str, args: Vec<AdapterArg>) -> Result<Value> {
+        let call =
+            AdapterCall { adapter: self.adapter.clone(), method: method.to_owned(), args, deadline: None };
+        self.ctx.services.cloud.call_adapter(call).await
+    }
+
+    /// The trigger-like object adapters are given.
+    fn request(&self, request: &AuthRequest<'_>) -> AdapterArg {
+        let shown = |object: &Object| Value::Object(object.clone()).into();
+        let mut call = TriggerCall::new(TriggerKind::BeforeSave, "_User");
+        call.object_id = request.original.and_then(|user| user.get("objectId")?.as_str().map(str::to_owned));
+        call.original = request.original.map(shown);
+        call.object = Some(shown(request.object));
+        call.caller = self.ctx.caller();
+        call.context.clone_from(&self.ctx.info.context);
+        call.scope = self.ctx.scope();
+        AdapterArg::Request(Box::new(call))
+    }
+}
+
+fn misconfigured() -> Error {
+    Error::parse(
+        ErrorCode::OTHER_CAUSE,
+        "Adapter is not configured. Implement either validateAuthData or all of the following: \
+         validateSetUp, validateLogin and validateUpdate",
+    )
+}
+
+fn policy_of(name: &str) -> Result<Policy> {
+    match name {
+        "default" => Ok(Policy::Default),
+        "additional" => Ok(Policy::Additional),
+        "solo" => Ok(Policy::Solo),
+        _ => Err(Error::parse(
+            ErrorCode::OTHER_CAUSE,
+            "AuthAdapter policy is not configured correctly. The value must be either \"solo\", \
+             \"additional\", \"default\" or undefined (will be handled as \"default\")",
+        )),
+    }
+}
+
+#[async_trait(?Send)]
+impl AuthProvider for Custom {
+    async fn before_find(&self, data: &mut Object) -> Result<()> {
+        if !self.has("beforeFind") {
+            return Ok(());
+        }
+        let answer = self.call("beforeFind", vec![AdapterArg::Json(Value::Object(data.clone()))]).await?;
+        if let Value::Object(changed) = answer {
+            *data = changed;
+        }
+        Ok(())
+    }
+
+    async fn validate(&self, step: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
+        let given = || AdapterArg::Json(data.clone());
+        let settings = self.ctx.services.auth.settings(&self.name);
+        let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
+        if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
+            let args =
+                vec![AdapterArg::Json(ids.clone()), given(), AdapterArg::Options, self.request(request)];
+            self.call("validateAppId", args).await?;
+        }
+        if let Some(Value::String(policy)) = self.info.properties.get("policy") {
+            policy_of(policy)?;
+        }
+        let method = if self.has("validateAuthData") {
+            "validateAuthData"
+        } else if [Step::SetUp, Step::Login, Step::Update].iter().all(|step| self.has(step.method())) {
+            step.method()
+        } else {
+            return Err(misconfigured());
+        };
+        let answer = self.call(method, vec![given(), AdapterArg::Options, self.request(request)]).await?;
+        let given = |key: &str| answer.get(key).filter(|value| crate::operations::write::is_truthy(value));
+        Ok(Verdict {
+            response: given("response").cloned(),
+            save: given("save").cloned(),
+            do_not_save: given("doNotSave").is_some(),
+            then_fail: None,
+        })
+    }
+
+    async fn policy(&self, stored: &Value, master: bool) -> Result<Policy> {
+        let answer = if self.has("policy") {
+            let request = json!({ "ip": self.ctx.info.ip, "user": self.ctx.caller().user, "master": master });
+            self.call("policy", vec![AdapterArg::Json(request), AdapterArg::Json(stored.clone())]).await?
+        } else {
+            self.info.properties.get("policy").cloned().unwrap_or(Value::Null)
+        };
+        match answer {
+            Value::String(name) => policy_of(&name),
+            _ => Ok(Policy::Default),
+        }
+    }
+
+    async fn challenge(
+        &self,
+        challenge: &Value,
+        data: Option<&Value>,
+        request: &AuthRequest<'_>,
+    ) -> Result<Option<Value>> {
+        if !self.has("challenge") {
+            return Ok(None);
+        }
+        let data = data.cloned().unwrap_or(Value::Null);
+        let args = vec![
+            AdapterArg::Json(challenge.clone()),
+            AdapterArg::Json(data),
+            AdapterArg::Options,
+            self.request(request),
+        ];
+        let answer = self.call("challenge", args).await?;
+        Ok(Some(if crate::operations::write::is_truthy(&answer) { answer } else { true.into() }))
+    }
+}
