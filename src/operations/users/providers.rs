@@ -38,6 +38,7 @@ pub struct CloudCallbacks<'a>(pub &'a Ctx);
 impl Callbacks for CloudCallbacks<'_> {
     async fn call(&self, id: CallbackId, args: Vec<Value>) -> Result<Value> {
         let id = u32::try_from(id.0).map_err(Error::internal)?;
+        let args = args.into_iter().map(AdapterArg::Json).collect();
         self.0.services.cloud.call_callback(cloud::CallbackId(id), args).await
     }
 }

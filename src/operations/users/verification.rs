@@ -17,6 +17,7 @@ use crate::types::{Object, names};
 /// What it throws.
 pub async fn call(ctx: &Ctx, id: CallbackId, args: Vec<Value>) -> Result<bool> {
     let id = u32::try_from(id.0).map_err(Error::internal)?;
+    let args = args.into_iter().map(cloud::AdapterArg::Json).collect();
     Ok(ctx.services.cloud.call_callback(cloud::CallbackId(id), args).await? == true)
 }
 
