@@ -1,6 +1,8 @@
 // What is written to a database by one server and read from it by another: every type, ACLs, relations, indexes, class
 // permissions, system classes. Plain REST, so that neither server is asked through anybody's eyes.
 
+import { request } from '../lib/http.js';
+
 /** One request: `as` is 'client', 'master' or a session token. Answers the body; throws on anything but 2xx. */
 export async function call(server, method, path, { body, as = 'client' } = {}) {
   const answer = await ask(server, method, path, { body, as });
@@ -14,8 +16,8 @@ export async function ask(server, method, path, { body, as = 'client' } = {}) {
   if (as === 'master') headers['X-Parse-Master-Key'] = server.config.masterKey;
   else if (as === 'maintenance') headers['X-Parse-Maintenance-Key'] = server.config.maintenanceKey;
   else if (as !== 'client') headers['X-Parse-Session-Token'] = as;
-  const response = await fetch(`${server.url}/${path}`, { method, headers, body: body && JSON.stringify(body) });
-  return { status: response.status, body: await response.json() };
+  const response = await request(`${server.url}/${path}`, { method, headers, body: body && JSON.stringify(body) });
+  return { status: response.status, body: JSON.parse(response.text) };
 }
 
 const open = Object.fromEntries(['find', 'get', 'count', 'create', 'update', 'delete', 'addField'].map(op => [op, { '*': true }]));

@@ -2,6 +2,7 @@
 import { after } from 'node:test';
 import { randomBytes } from 'node:crypto';
 import Parse from 'parse/node';
+import { request } from './http.js';
 import { target, useServer } from './servers.js';
 
 export const server = await useServer();
@@ -79,7 +80,7 @@ export async function rejects(promise, code, message) {
 
 /** A raw REST call, for what the SDK cannot say. */
 export async function rest(method, path, { body, headers = {}, key } = {}) {
-  const response = await fetch(`${server.url}/${path}`, {
+  const response = await request(`${server.url}/${path}`, {
     method,
     headers: {
       'X-Parse-Application-Id': server.config.appId,
@@ -89,7 +90,7 @@ export async function rest(method, path, { body, headers = {}, key } = {}) {
     },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  const text = await response.text();
+  const { text } = response;
   let parsed;
   try {
     parsed = JSON.parse(text);

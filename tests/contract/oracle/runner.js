@@ -9,6 +9,8 @@
 //   loose     paths in the body of which only the presence is compared
 // A group is {name, config?, cases}. Its cases run in order against each server.
 
+import { request } from '../lib/http.js';
+
 /** Replaces {{name}} everywhere in a value. */
 export function fill(value, variables) {
   if (typeof value === 'string') {
@@ -51,7 +53,7 @@ export async function send(context, item) {
   });
   const url = `${base}${spec.path}${query.length > 0 ? `?${query.join('&')}` : ''}`;
   const body = spec.raw ?? (spec.body === undefined ? undefined : JSON.stringify(spec.body));
-  const request = () => fetch(url, {
+  const response = await request(url, {
     method: spec.method ?? 'GET',
     headers: {
       ...credentials(spec.as, server.config),
@@ -59,15 +61,8 @@ export async function send(context, item) {
       ...spec.headers,
     },
     body,
-    redirect: 'manual',
-    signal: AbortSignal.timeout(30000),
   });
-  // A kept-alive connection may be closed by the server just as it is used again; only reads are safe to repeat.
-  const response = await request().catch(error => {
-    if ((spec.method ?? 'GET') === 'GET' && error.cause) return request();
-    throw error;
-  });
-  const text = await response.text();
+  const { text } = response;
   let parsed = text;
   try {
     parsed = JSON.parse(text);
@@ -88,11 +83,14 @@ const compared = [
 const isoDate = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const generated = /^[A-Za-z0-9]{10,12}$/;
 
-/** A copy with what never agrees between two servers removed, so that rows can be sorted the same way on both. */
+/** A text of a row without what never agrees between two servers, so that rows can be sorted the same way on both. */
 function blurred(value) {
   return JSON.stringify(value, (key, item) => {
     if (/^(objectId|createdAt|updatedAt|sessionToken|expiresAt|ACL|authData)$/.test(key)) return null;
     if (typeof item === 'string' && generated.test(item)) return '<id>';
+    if (item && typeof item === 'object' && !Array.isArray(item)) {
+      return Object.fromEntries(Object.keys(item).sort().map(name => [name, item[name]]));
+    }
     return item;
   });
 }

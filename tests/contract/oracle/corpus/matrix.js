@@ -81,7 +81,7 @@ for (const [field, { hit, other, miss }] of Object.entries(scalars)) {
     ask({ $nor: [{ [field]: { $in: list } }] }, `$nor ${field} $in [${name}]`);
   }
   for (const value of wrong[field] ?? []) {
-    for (const op of ['$eq', '$ne', '$gt', '$lte']) ask({ [field]: { [op]: value } }, `${field} ${op} wrong ${JSON.stringify(value)}`);
+    for (const op of field === 'p' ? ['$eq', '$ne'] : ['$eq', '$ne', '$gt', '$lte']) ask({ [field]: { [op]: value } }, `${field} ${op} wrong ${JSON.stringify(value)}`);
     ask({ [field]: value }, `${field} = wrong ${JSON.stringify(value)}`);
     ask({ [field]: { $in: [value] } }, `${field} $in wrong ${JSON.stringify(value)}`);
     ask({ [field]: { $nin: [value] } }, `${field} $nin wrong ${JSON.stringify(value)}`);

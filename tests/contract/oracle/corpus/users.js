@@ -146,7 +146,7 @@ const anonymous = {
     user('authData text', { authData: 'x' }, { view: 'status' }),
     user('bad provider name', { authData: { 'a b': { id: '1' } } }, { view: 'code' }),
     { id: 'link', method: 'PUT', path: 'users/{{a1}}', body: { authData: { anonymous: { id: 'anon-2' } } }, as: '{{tb}}' },
-    user('another anonymous', { authData: { anonymous: { id: 'anon-3' } } }, { capture: { a3: 'objectId', t3: 'sessionToken' } }),
+    user('another anonymous', { authData: { anonymous: { id: 'anon-3' } } }, { loose: ['username'], capture: { a3: 'objectId', t3: 'sessionToken' } }),
     { id: 'link one that is taken', method: 'PUT', path: 'users/{{a1}}', body: { authData: { anonymous: { id: 'anon-3' } } }, as: '{{tb}}' },
     { id: 'update dotted authData', method: 'PUT', path: 'users/{{a1}}', body: { 'authData.anonymous': { id: 'x' } }, as: '{{tb}}' },
     { id: 'unlink', method: 'PUT', path: 'users/{{a1}}', body: { authData: { anonymous: null } }, as: '{{tb}}' },
