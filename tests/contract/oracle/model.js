@@ -109,9 +109,9 @@ const operators = {
   $in: (values, list) => list.flat().some(item => equals(values, item)),
   $nin: (values, list) => !list.flat().some(item => equals(values, item)),
   $lt: (values, wanted) => ordered(values, wanted, (a, b) => a < b),
-  $lte: (values, wanted) => (wanted === null ? values.length === 0 : ordered(values, wanted, (a, b) => a <= b)),
+  $lte: (values, wanted) => ordered(values, wanted, (a, b) => a <= b),
   $gt: (values, wanted) => ordered(values, wanted, (a, b) => a > b),
-  $gte: (values, wanted) => (wanted === null ? values.length === 0 : ordered(values, wanted, (a, b) => a >= b)),
+  $gte: (values, wanted) => ordered(values, wanted, (a, b) => a >= b),
   $exists: (values, wanted) => (values.length > 0) === wanted,
   $all: (values, list) => list.length > 0 && list.every(item => (item?.$regex === undefined
     ? equals(values, item) : operators.$regex(values, item.$regex, {}))),

@@ -37,9 +37,9 @@ function credentials(as, config) {
   }
 }
 
-/** What is remembered about one server while a group runs. */
+/** What is remembered about one server while a group runs; captured values keep their name, other ids become <id>. */
 export function newContext(server) {
-  return { server, variables: { server: server.url, appId: server.config.appId }, ids: new Map() };
+  return { server, variables: { server: server.url, appId: server.config.appId }, ids: new Set() };
 }
 
 /** Sends a case; answers `{status, headers, body}` as they came. */
@@ -107,16 +107,13 @@ function text(context, value) {
   for (const [name, known] of Object.entries(context.variables)) {
     if (typeof known === 'string' && known.length >= 8 && name !== 'server') result = result.split(known).join(`<${name}>`);
   }
-  for (const [id, name] of context.ids) result = result.split(id).join(name);
+  for (const id of context.ids) if (result.includes(id)) result = result.split(id).join('<id>');
   return result.replace(/r:[0-9a-f]{32}/g, '<token>');
 }
 
 function walk(context, value, key) {
   if (typeof value === 'string') {
-    if (key === 'objectId' && generated.test(value) && !context.ids.has(value)
-      && !Object.values(context.variables).includes(value)) {
-      context.ids.set(value, `<id${context.ids.size}>`);
-    }
+    if (key === 'objectId' && generated.test(value)) context.ids.add(value);
     return text(context, value);
   }
   if (Array.isArray(value)) return value.map(item => walk(context, item));

@@ -1,0 +1,50 @@
+// Prints, one block per case, where the server under test departs from npm parse-server and from the list of known
+// differences: `CONTRACT_GROUPS=objects,batch node oracle/compare.js`. For people; corpus.test.js is the judge.
+import fs from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { startPostgres } from '../lib/postgres.js';
+import { startServer, target } from '../lib/servers.js';
+import { loadCorpus } from './corpus.js';
+import { newContext, normalise, send } from './runner.js';
+
+const known = JSON.parse(fs.readFileSync(new URL('known-differences.json', import.meta.url), 'utf8'));
+const postgres = await startPostgres();
+const pairs = new Map();
+
+function brief(answer) {
+  return JSON.stringify(answer).slice(0, 600);
+}
+
+/** Only what differs, so that long equal bodies do not hide it. */
+function parts(peer, ours) {
+  if (peer.failed || ours.failed) return [peer, ours];
+  const keys = [...new Set([...Object.keys(peer), ...Object.keys(ours)])].filter(key => !isDeepStrictEqual(peer[key], ours[key]));
+  const shown = keys.length > 1 ? keys.filter(key => key !== 'headers') : keys;
+  return [peer, ours].map(answer => Object.fromEntries(['status', ...shown].map(key => [key, answer[key]])));
+}
+
+for (const group of await loadCorpus()) {
+  const name = group.config ?? 'base';
+  if (!pairs.has(name)) pairs.set(name, await Promise.all([startServer(postgres, 'oracle', name), startServer(postgres, target, name)]));
+  const contexts = pairs.get(name).map(newContext);
+  for (const item of group.cases) {
+    const id = `${group.name}/${item.id}`;
+    const [peer, ours] = await Promise.all(contexts.map(async context => {
+      try {
+        return normalise(context, item, await send(context, item));
+      } catch (error) {
+        return { failed: error.message };
+      }
+    }));
+    const listed = known.cases[id];
+    const wanted = listed ? { ...ours, ...listed.parsimony } : peer;
+    if (isDeepStrictEqual(ours, wanted)) {
+      if (listed && isDeepStrictEqual(ours, peer)) console.log(`${id}\n   listed, but no difference any more`);
+      continue;
+    }
+    const [left, right] = parts(listed ? wanted : peer, ours);
+    console.log(`${id}\n   ${listed ? 'listed' : 'oracle'} ${brief(left)}\n   ours   ${brief(right)}`);
+  }
+}
+for (const pair of pairs.values()) for (const server of pair) await server.stop();
+await postgres.stop();
