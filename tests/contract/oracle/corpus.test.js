@@ -4,14 +4,14 @@
 // listed difference that is none any more fails too. TARGET=oracle compares parse-server with itself, which proves the
 // comparison, not the product.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { startPostgres } from '../lib/postgres.js';
 import { startServer, target } from '../lib/servers.js';
 import { loadCorpus } from './corpus.js';
+import { loadKnown, spokenOf } from './known.js';
 import { newContext, normalise, send } from './runner.js';
 
-const known = JSON.parse(fs.readFileSync(new URL('known-differences.json', import.meta.url), 'utf8'));
+const known = loadKnown();
 const corpus = await loadCorpus();
 const postgres = await startPostgres();
 const pairs = new Map();
@@ -28,11 +28,6 @@ async function pairFor(name) {
   return pairs.get(name);
 }
 
-/** Only the parts that the list names are compared with what Parsimony is to answer. */
-function pick(answer, expected) {
-  return Object.fromEntries(Object.keys(expected).map(key => [key, answer[key]]));
-}
-
 function judge(id, peer, ours) {
   const listed = known.cases[id];
   if (!listed || target === 'oracle') {
@@ -41,7 +36,7 @@ function judge(id, peer, ours) {
   }
   assert.ok(known.reasons[listed.because], `${id} is listed without a reason`);
   assert.notDeepEqual(ours, peer, `${id} is listed as a difference but does not differ any more`);
-  assert.deepEqual(pick(ours, listed.parsimony), listed.parsimony);
+  assert.deepEqual(spokenOf(ours, listed.parsimony), listed.parsimony);
 }
 
 const used = new Set();

@@ -1,22 +1,28 @@
 // Lists, in known-differences.json, every matrix case in which npm parse-server on PostgreSQL departs from the model
 // (model.js), with what Parsimony is to answer. Entries of other groups are left alone. Run by hand after a change of
 // the matrix, and read the diff: `node oracle/list-differences.js`.
-import fs from 'node:fs';
 import { startPostgres } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 import { groups, matrixCases, rows } from './corpus/matrix.js';
+import { saveKnown } from './known.js';
 import { answer } from './model.js';
 import { newContext, normalise, send } from './runner.js';
 
 /** Refusals that are right as they are, whatever the model would answer. */
 const agreed = [/^s \$n?in wrong (5|true)$/, /^_created_at$/, /^\$nor empty$/];
 
+/** What Parsimony refuses, where the model would have an answer. */
+const refusals = {
+  '$or empty': { status: 400, code: 102 },
+  '$and empty': { status: 400, code: 102 },
+};
+
 const reasons = {
   'geo-unset': 'A row without a position is no answer to a distance query; PostgreSQL lets it through when no distance is given.',
   'geo-units': '$maxDistanceInMiles, InKilometers and InRadians limit the distance, as documented; parse-server ignores them on PostgreSQL.',
   'geo-polygon': 'A Polygon object is accepted by $geoWithin as documented; parse-server on PostgreSQL lets the database refuse it.',
   'unknown-field': 'A field that no object has is unset everywhere; parse-server answers nothing when PostgreSQL has no such column.',
-  'empty-logic': 'An empty $or or $and is answered, not sent to the database as empty parentheses.',
+  'empty-logic': 'An empty $or or $and is refused, not sent to the database as empty parentheses.',
   'dotted-exists': '$exists looks at the nested value; parse-server on PostgreSQL looks for a column of that name.',
   'dotted-list': 'List operators work on nested values as on columns; parse-server on PostgreSQL compares whole lists, or refuses.',
   'in-null': 'null in $in and $nin stands for unset; parse-server drops it, or sends an empty list to the database.',
@@ -61,10 +67,7 @@ function reason(id, where, peer) {
 
 const now = { __type: 'Date', iso: new Date().toISOString() };
 const stored = rows.map(row => ({ ...row, objectId: 'someId0000', createdAt: now, updatedAt: now }));
-const file = new URL('known-differences.json', import.meta.url);
-const known = JSON.parse(fs.readFileSync(file, 'utf8'));
-for (const id of Object.keys(known.cases)) if (id.startsWith('matrix/')) delete known.cases[id];
-Object.assign(known.reasons, reasons);
+const listed = {};
 
 const postgres = await startPostgres();
 const server = await startServer(postgres, 'oracle');
@@ -75,10 +78,13 @@ for (const item of groups[0].cases) {
   const labels = answer(stored, item.query.where);
   if (JSON.stringify(peer.labels) === JSON.stringify(labels)) continue;
   const because = reason(item.id, item.query.where, peer);
-  known.cases[`matrix/${item.id}`] = { because, parsimony: { status: 200, labels } };
+  listed[`matrix/${item.id}`] = { because, parsimony: refusals[item.id] ?? { status: 200, labels } };
 }
 await server.stop();
 await postgres.stop();
 
-const lines = object => Object.entries(object).map(([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(',\n');
-fs.writeFileSync(file, `{\n  "reasons": {\n${lines(known.reasons)}\n  },\n  "cases": {\n${lines(known.cases)}\n  }\n}\n`);
+await saveKnown(known => {
+  for (const id of Object.keys(known.cases)) if (id.startsWith('matrix/')) delete known.cases[id];
+  Object.assign(known.cases, listed);
+  Object.assign(known.reasons, reasons);
+});

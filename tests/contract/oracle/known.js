@@ -1,0 +1,26 @@
+// Reads and writes known-differences.json: `reasons` (key -> text) and `cases` (case id -> {because, parsimony}), where
+// `parsimony` says what Parsimony answers instead: any of status, body, headers, labels, error, and code.
+import fs from 'node:fs';
+
+const file = new URL('known-differences.json', import.meta.url);
+
+export function loadKnown() {
+  return JSON.parse(fs.readFileSync(file, 'utf8'));
+}
+
+/** Lets `change` alter the list, then writes it, one line to a case. */
+export async function saveKnown(change) {
+  const known = loadKnown();
+  await change(known);
+  const lines = object => Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(',\n');
+  fs.writeFileSync(file, `{\n  "reasons": {\n${lines(known.reasons)}\n  },\n  "cases": {\n${lines(known.cases)}\n  }\n}\n`);
+}
+
+/** The part of an answer that a listed expectation speaks about. */
+export function spokenOf(answer, expected) {
+  return Object.fromEntries(Object.keys(expected).map(key => {
+    if (key === 'code' && !('code' in answer)) return [key, answer.body?.code ?? null];
+    return [key, answer[key]];
+  }));
+}
