@@ -25,6 +25,8 @@ pub enum Kind {
     Bytes,
     /// `jsonb` array.
     Array,
+    /// `jsonb` of any shape: results of aggregation stages.
+    Json,
     /// `text[]`: `_rperm`, `_wperm`.
     TextArray,
     /// No column: a join table.
@@ -38,8 +40,9 @@ impl From<&FieldType> for Kind {
             FieldType::Number => Self::Number,
             FieldType::Boolean => Self::Bool,
             FieldType::Date => Self::Date,
-            // `ACL` has no column; it is refused before a query gets here.
-            FieldType::Object | FieldType::Acl => Self::Object,
+            FieldType::Object => Self::Object,
+            // Stored classes have no such column; aggregations mark with it what can be anything.
+            FieldType::Acl => Self::Json,
             FieldType::Array => Self::Array,
             FieldType::GeoPoint => Self::Point,
             FieldType::File => Self::File,

@@ -20,12 +20,6 @@ pub struct FilterBuilder {
     next_alias: u32,
 }
 
-impl Default for FilterBuilder {
-    fn default() -> Self {
-        Self { next_alias: 1 }
-    }
-}
-
 /// Statements with more parts than this are not worth preparing.
 const MAX_CACHED_BINDS: usize = 40;
 
@@ -40,7 +34,7 @@ pub fn push_condition(
     filter: &Filter,
     permission: Option<(PermissionColumn, &Arc<[String]>)>,
 ) -> StorageResult<()> {
-    FilterBuilder::default().condition(sql, schema, alias, filter, permission)?;
+    FilterBuilder { next_alias: alias.0 + 1 }.condition(sql, schema, alias, filter, permission)?;
     if sql.bind_count() > MAX_CACHED_BINDS {
         sql.uncacheable();
     }
@@ -188,7 +182,7 @@ impl FilterBuilder {
             Constraint::InQuery(query) => self.in_query(sql, &schema.name, expr, &kind, query),
             Constraint::Select(query) => self.select(sql, expr, &kind, query),
             _ if path.is_dotted() => match kind {
-                Kind::Object | Kind::Array | Kind::Bytes => {
+                Kind::Object | Kind::Array | Kind::Bytes | Kind::Json => {
                     json::push_constraint(sql, expr, json::Leaf::Nested, constraint)
                 }
                 _ => {
@@ -198,6 +192,7 @@ impl FilterBuilder {
             },
             _ => match kind {
                 Kind::Array => json::push_constraint(sql, expr, json::Leaf::ArrayColumn, constraint),
+                Kind::Json => json::push_constraint(sql, expr, json::Leaf::Nested, constraint),
                 Kind::Relation(_) => {
                     related::push_relation_constraint(sql, &schema.name, expr, constraint);
                     Ok(())

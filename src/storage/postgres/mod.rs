@@ -8,11 +8,13 @@
 //! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
 mod adapter;
+pub mod aggregate;
 pub mod column;
 pub mod compare;
 mod connect;
 mod ddl;
 mod delete;
+pub mod distinct;
 pub mod embedded;
 mod error;
 pub mod filter;

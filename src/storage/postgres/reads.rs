@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 
-use super::error::{boxed, is_connection_lost, is_missing_table, is_stale_plan};
+use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::pool::{Lanes, SHARED_READ_TIMEOUT};
 use super::select::{self, BuiltQuery};
 use super::sql::{PgRow, Sql, with_bytes};
-use super::{Core, Executor, command};
-use crate::storage::{AggregateOptions, StorageError, StorageResult};
+use super::{Core, Executor, aggregate, command, distinct};
+use crate::storage::{AggregateOptions, StorageResult};
 use crate::types::query::{Constraint, FieldPath, Filter, FindHints, FindSpec, Operand};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
 
@@ -181,8 +181,9 @@ impl Core {
         path: &FieldPath,
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
-        let _ = (class, path, spec);
-        Err(StorageError::Other(boxed("distinct is not available")))
+        let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
+        let rows = self.rows(sql, Lane::of(false, &spec.hints)).await?;
+        Ok(distinct::decode(&rows, is_plain_date(path)))
     }
 
     pub(super) async fn aggregate(
@@ -192,8 +193,14 @@ impl Core {
         options: &AggregateOptions,
         schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>> {
-        let _ = (class, pipeline, options, schemas);
-        Err(StorageError::Other(boxed("aggregate is not available")))
+        let mut built = aggregate::build(class, pipeline, options, schemas)?;
+        let lane = Lane::of(false, &options.hints);
+        if options.explain {
+            let sql = explained(std::mem::take(&mut built.query.sql));
+            return Ok(plan_objects(plan(&self.rows(sql, lane).await?)));
+        }
+        let rows = self.set(built.query.clone(), lane).await?;
+        Ok(built.objects(&rows))
     }
 
     /// Rows of a statement that some other part built; never on the pipelined lane.
@@ -219,6 +226,20 @@ fn explained(sql: Sql) -> Sql {
 fn plan(rows: &[PgRow]) -> Value {
     let json = rows.first().and_then(|row| with_bytes(row, 0, |bytes| serde_json::from_slice(bytes).ok()));
     json.flatten().unwrap_or_default()
+}
+
+/// A plan as the rows of an answer.
+fn plan_objects(plan: Value) -> Vec<Object> {
+    let list = match plan {
+        Value::Array(list) => list,
+        other => vec![other],
+    };
+    list.into_iter().filter_map(|entry| entry.as_object().cloned()).collect()
+}
+
+/// These two are plain texts in answers.
+fn is_plain_date(path: &FieldPath) -> bool {
+    path.is("createdAt") || path.is("updatedAt")
 }
 
 /// Surely short: found by id, or by an indexed column with few rows asked for, and nothing in the
@@ -325,8 +346,8 @@ pub(super) async fn distinct(
     path: &FieldPath,
     spec: &FindSpec,
 ) -> StorageResult<Vec<Value>> {
-    let _ = (db, class, path, spec);
-    Err(StorageError::Other(boxed("distinct is not available")))
+    let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
+    Ok(distinct::decode(&db.load(sql).await?, is_plain_date(path)))
 }
 
 pub(super) async fn aggregate(
@@ -336,8 +357,13 @@ pub(super) async fn aggregate(
     options: &AggregateOptions,
     schemas: &[Arc<ClassSchema>],
 ) -> StorageResult<Vec<Object>> {
-    let _ = (db, class, pipeline, options, schemas);
-    Err(StorageError::Other(boxed("aggregate is not available")))
+    let mut built = aggregate::build(class, pipeline, options, schemas)?;
+    if options.explain {
+        let sql = explained(std::mem::take(&mut built.query.sql));
+        return Ok(plan_objects(plan(&db.load(sql).await?)));
+    }
+    let rows = built.query.load(db.conn).await?;
+    Ok(built.objects(&rows))
 }
 
 #[cfg(test)]

@@ -73,8 +73,9 @@ impl FilterBuilder {
                     sql.append(ids);
                 });
             }
-            Kind::Array | Kind::Object if nested || *kind == Kind::Array => {
-                let leaf = if nested { Leaf::Nested } else { Leaf::ArrayColumn };
+            Kind::Array | Kind::Object | Kind::Json if nested || *kind != Kind::Object => {
+                let column = !nested && *kind == Kind::Array;
+                let leaf = if column { Leaf::ArrayColumn } else { Leaf::Nested };
                 json::push_any_element(sql, value, leaf, |sql| {
                     sql.push_sql("e ->> '__type' = 'Pointer' AND e ->> 'className' = ");
                     sql.push_text(schema.name.as_str());
@@ -227,59 +228,53 @@ pub fn push_relation_constraint(sql: &mut Sql, class: &ClassName, field: Expr<'_
 }
 
 /// The value as it is written inside Object and Array columns; `false` when it has no such form.
-pub fn push_rest_json(sql: &mut Sql, value: Expr<'_>, kind: &Kind) -> bool {
-    if value.path.is_dotted() {
-        value.push(sql);
-        return matches!(kind, Kind::Object | Kind::Array | Kind::Bytes);
+fn push_rest_json(sql: &mut Sql, value: Expr<'_>, kind: &Kind) -> bool {
+    let mut own = Sql::default();
+    value.push(&mut own);
+    let kind = if value.path.is_dotted() { &Kind::Json } else { kind };
+    match rest_json(&own, kind) {
+        Some(json) => {
+            sql.append(json);
+            true
+        }
+        None => false,
     }
-    match kind {
-        Kind::Text | Kind::Number | Kind::Bool | Kind::TextArray => {
-            sql.push_sql("to_jsonb(");
-            value.push(sql);
-            sql.push_sql(")");
-        }
-        Kind::Object | Kind::Array | Kind::Bytes => value.push(sql),
-        Kind::Date => {
-            push_unless_null(sql, value, |sql| {
-                sql.push_sql("jsonb_build_object('__type', 'Date', 'iso', to_char(");
-                value.push(sql);
-                sql.push_sql(" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))");
-            });
-        }
-        Kind::Pointer(class) => {
-            push_unless_null(sql, value, |sql| {
-                sql.push_sql("jsonb_build_object('__type', 'Pointer', 'className', ");
-                sql.push_text(class.as_str());
-                sql.push_sql("::text, 'objectId', ");
-                value.push(sql);
-                sql.push_sql(")");
-            });
-        }
-        Kind::File => {
-            push_unless_null(sql, value, |sql| {
-                sql.push_sql("jsonb_build_object('__type', 'File', 'name', ");
-                value.push(sql);
-                sql.push_sql(")");
-            });
-        }
-        Kind::Point => {
-            push_unless_null(sql, value, |sql| {
-                sql.push_sql("jsonb_build_object('__type', 'GeoPoint', 'latitude', (");
-                value.push(sql);
-                sql.push_sql(")[1], 'longitude', (");
-                value.push(sql);
-                sql.push_sql(")[0])");
-            });
-        }
-        Kind::Polygon | Kind::Relation(_) => return false,
-    }
-    true
 }
 
-fn push_unless_null(sql: &mut Sql, value: Expr<'_>, json: impl FnOnce(&mut Sql)) {
-    sql.push_sql("CASE WHEN ");
-    value.push(sql);
-    sql.push_sql(" IS NOT NULL THEN ");
-    json(sql);
-    sql.push_sql(" END");
+/// An expression of this kind as `jsonb` in REST encoding; `None` when it has no such form.
+pub fn rest_json(value: &Sql, kind: &Kind) -> Option<Sql> {
+    let mut json = Sql::default();
+    match kind {
+        Kind::Object | Kind::Array | Kind::Bytes | Kind::Json => {
+            json.append(value.clone());
+            return Some(json);
+        }
+        Kind::Text | Kind::Number | Kind::Bool | Kind::TextArray => {
+            json.push_sql("to_jsonb(").append(value.clone()).push_sql(")");
+            return Some(json);
+        }
+        Kind::Polygon | Kind::Relation(_) => return None,
+        _ => {}
+    }
+    json.push_sql("CASE WHEN ").append(value.clone());
+    json.push_sql(" IS NOT NULL THEN jsonb_build_object('__type', ");
+    match kind {
+        Kind::Date => {
+            json.push_sql("'Date', 'iso', to_char(").append(value.clone());
+            json.push_sql(" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
+        }
+        Kind::Pointer(class) => {
+            json.push_sql("'Pointer', 'className', ").push_text(class.as_str());
+            json.push_sql("::text, 'objectId', ").append(value.clone());
+        }
+        Kind::Point => {
+            json.push_sql("'GeoPoint', 'latitude', (").append(value.clone());
+            json.push_sql(")[1], 'longitude', (").append(value.clone()).push_sql(")[0]");
+        }
+        _ => {
+            json.push_sql("'File', 'name', ").append(value.clone());
+        }
+    }
+    json.push_sql(") END");
+    Some(json)
 }

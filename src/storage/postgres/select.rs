@@ -248,7 +248,9 @@ pub fn push_order(
             OrderKey::Field { path, descending } => {
                 let sortable = match kind_of(schema, &path.root) {
                     None | Some(Kind::Relation(_) | Kind::Point | Kind::Polygon) => false,
-                    Some(kind) => !path.is_dotted() || matches!(kind, Kind::Object | Kind::Array),
+                    Some(kind) => {
+                        !path.is_dotted() || matches!(kind, Kind::Object | Kind::Array | Kind::Json)
+                    }
                 };
                 if sortable {
                     next(sql);
