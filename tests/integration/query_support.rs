@@ -51,6 +51,15 @@ fn sql_type(ty: &FieldType) -> Option<&'static str> {
 
 impl Fixture {
     pub async fn new(schemas: Vec<ClassSchema>) -> Self {
+        Self::with(schemas, "").await
+    }
+
+    /// Texts compare by code point, whatever the cluster's locale.
+    pub async fn sorted_by_code_point(schemas: Vec<ClassSchema>) -> Self {
+        Self::with(schemas, " COLLATE \"C\"").await
+    }
+
+    async fn with(schemas: Vec<ClassSchema>, collation: &str) -> Self {
         let database = TestDatabase::empty().await;
         let mut conn = AsyncPgConnection::establish(&database.uri).await.unwrap();
         for schema in &schemas {
@@ -65,6 +74,7 @@ impl Fixture {
                         );
                         conn.batch_execute(&join).await.unwrap();
                     }
+                    (_, Some("text")) => ddl.push_str(&format!(", \"{name}\" text{collation}")),
                     (_, Some(ty)) => ddl.push_str(&format!(", \"{name}\" {ty}")),
                     _ => {}
                 }
@@ -125,6 +135,14 @@ impl Fixture {
         filter
     }
 
+    /// `None` for a query that the parser refuses.
+    pub fn try_parse(&self, class: &str, query: &Value) -> Option<Filter> {
+        let schema = self.schema(class);
+        let ctx =
+            ParseContext { is_master: true, limits: QueryLimits::NONE, now: NOW, schema: Some(&schema) };
+        parse_where(query, &ctx).ok()
+    }
+
     /// Ids of the rows a find answers, in its order.
     pub async fn find(&self, class: &str, spec: &FindSpec) -> Vec<String> {
         let query = select::find(&self.schema(class), spec).unwrap_or_else(|error| panic!("{error}"));
@@ -144,11 +162,6 @@ impl Fixture {
     pub async fn objects(&self, class: &str) -> Vec<Object> {
         let query = select::find(&self.schema(class), &FindSpec::new(Filter::all())).unwrap();
         query.load(&self.conn).await.unwrap().iter().map(|row| row.to_object()).collect()
-    }
-
-    /// Sorted ids that the evaluator answers.
-    pub async fn eval_ids(&self, class: &str, filter: &Filter) -> Vec<String> {
-        evaluate(&self.objects(class).await, filter)
     }
 }
 

@@ -1,0 +1,233 @@
+//! Pipelines and distinct values, on PostgreSQL, against answers worked out by hand.
+
+use std::sync::Arc;
+
+use parsimony::storage::postgres::{aggregate, distinct};
+use parsimony::storage::{AggregateOptions, StorageError};
+use parsimony::types::FieldType::{Array, Date, GeoPoint, Number, Object, Pointer, String as Text};
+use parsimony::types::query::FindSpec;
+use parsimony::types::query::parse::parse_key;
+use serde_json::{Value, json};
+
+use crate::query_support::{Fixture, class, date, point, pointer, schema};
+
+async fn sales() -> Fixture {
+    let sale = schema(
+        "Sale",
+        &[
+            ("item", Text),
+            ("price", Number),
+            ("at", Date),
+            ("tags", Array),
+            ("info", Object),
+            ("place", GeoPoint),
+            ("buyer", Pointer(class("Buyer"))),
+        ],
+    );
+    let buyer = schema("Buyer", &[("name", Text), ("best", Pointer(class("Sale")))]);
+    let mut fixture = Fixture::new(vec![sale, buyer]).await;
+    fixture
+        .insert(
+            "Buyer",
+            &[
+                json!({"objectId": "ann", "name": "Ann", "best": pointer("Sale", "s2")}),
+                json!({"objectId": "bob", "name": "Bob"}),
+            ],
+        )
+        .await;
+    fixture
+        .insert(
+            "Sale",
+            &[
+                json!({"objectId": "s1", "item": "tea", "price": 2, "at": date("2024-02-29T10:20:30.456Z"),
+                       "tags": ["hot", "green"], "info": {"k": 1}, "buyer": pointer("Buyer", "ann"),
+                       "place": point(1.0, 2.0)}),
+                json!({"objectId": "s2", "item": "tea", "price": 4, "at": date("2024-03-01T00:00:00.000Z"),
+                       "tags": ["hot"], "info": {"k": 2}, "buyer": pointer("Buyer", "bob")}),
+                json!({"objectId": "s3", "item": "cola", "price": 3, "tags": [], "info": {"k": "x"},
+                       "buyer": pointer("Buyer", "ann")}),
+                json!({"objectId": "s4", "item": "gum"}),
+            ],
+        )
+        .await;
+    fixture
+}
+
+async fn run(fixture: &Fixture, pipeline: &Value, options: &AggregateOptions) -> Vec<Value> {
+    let stages = pipeline.as_array().unwrap();
+    let schemas: Vec<_> = fixture.schemas.iter().map(Arc::clone).collect();
+    let built = aggregate::build(&fixture.schema("Sale"), stages, options, &schemas)
+        .unwrap_or_else(|error| panic!("{pipeline}: {error}"));
+    let rows = built.query.load(&fixture.conn).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
+    built.objects(&rows).into_iter().map(Value::Object).collect()
+}
+
+#[tokio::test]
+async fn stages_and_accumulators() {
+    let fixture = sales().await;
+    let options = AggregateOptions::default();
+    let by_item = json!({"$sort": {"_id": 1}});
+    for (pipeline, expected) in [
+        (
+            json!([{"$group": {"_id": "$item", "n": {"$sum": 1}, "total": {"$sum": "$price"},
+                    "mean": {"$avg": "$price"}, "low": {"$min": "$price"}, "high": {"$max": "$price"}}}, by_item]),
+            json!([
+                {"objectId": "cola", "n": 1, "total": 3, "mean": 3, "low": 3, "high": 3},
+                {"objectId": "gum", "n": 1, "total": 0, "mean": null, "low": null, "high": null},
+                {"objectId": "tea", "n": 2, "total": 6, "mean": 3, "low": 2, "high": 4},
+            ]),
+        ),
+        (
+            json!([{"$group": {"_id": null, "total": {"$sum": "$price"}, "n": {"$count": {}}}}]),
+            json!([{"objectId": null, "total": 9, "n": 4}]),
+        ),
+        (json!([{"$match": {"item": "none"}}, {"$group": {"_id": null, "n": {"$sum": 1}}}]), json!([])),
+        (
+            json!([{"$match": {"price": {"$gte": 3}}}, {"$sort": {"price": -1}}, {"$project": {"item": 1}}]),
+            json!([{"objectId": "s2", "item": "tea"}, {"objectId": "s3", "item": "cola"}]),
+        ),
+        (
+            json!([{"$sort": {"price": -1}}, {"$limit": 2}, {"$skip": 1}, {"$project": {"price": 1, "_id": 0}}]),
+            json!([{"price": 3}]),
+        ),
+        (
+            json!([{"$sort": {"price": -1}}, {"$group": {"_id": "$item", "ids": {"$push": "$objectId"},
+                    "first": {"$first": "$objectId"}, "last": {"$last": "$objectId"}}},
+                   {"$match": {"objectId": "tea"}}]),
+            json!([{"objectId": "tea", "ids": ["s2", "s1"], "first": "s2", "last": "s1"}]),
+        ),
+        (
+            json!([{"$unwind": "$tags"}, {"$group": {"_id": "$tags", "n": {"$sum": 1}}}, {"$sort": {"n": -1}}]),
+            json!([{"objectId": "hot", "n": 2}, {"objectId": "green", "n": 1}]),
+        ),
+        (
+            json!([{"$unwind": {"path": "$tags", "preserveNullAndEmptyArrays": true, "includeArrayIndex": "i"}},
+                   {"$sort": {"objectId": 1, "i": 1}}, {"$project": {"tags": 1, "i": 1}}]),
+            json!([
+                {"objectId": "s1", "tags": "hot", "i": 0}, {"objectId": "s1", "tags": "green", "i": 1},
+                {"objectId": "s2", "tags": "hot", "i": 0}, {"objectId": "s3"}, {"objectId": "s4"},
+            ]),
+        ),
+        (json!([{"$match": {"tags": "hot"}}, {"$count": "hot"}]), json!([{"hot": 2}])),
+        (
+            json!([{"$group": {"_id": {"y": {"$year": "$at"}, "m": {"$month": "$at"}}, "n": {"$sum": 1}}},
+                   {"$match": {"objectId.y": 2024}}, {"$sort": {"objectId.m": 1}}]),
+            json!([{"objectId": {"y": 2024, "m": 2}, "n": 1}, {"objectId": {"y": 2024, "m": 3}, "n": 1}]),
+        ),
+        (
+            json!([{"$match": {"objectId": "s1"}}, {"$project": {"_id": 0,
+                "dayOfMonth": {"$dayOfMonth": "$at"}, "dayOfWeek": {"$dayOfWeek": "$at"},
+                "dayOfYear": {"$dayOfYear": "$at"}, "isoDay": {"$isoDayOfWeek": "$at"},
+                "isoYear": {"$isoWeekYear": "$at"}, "hour": {"$hour": "$at"}, "minute": {"$minute": "$at"},
+                "second": {"$second": "$at"}, "ms": {"$millisecond": "$at"}, "week": {"$week": "$at"}}}]),
+            json!([{"dayOfMonth": 29, "dayOfWeek": 5, "dayOfYear": 60, "isoDay": 4, "isoYear": 2024,
+                    "hour": 10, "minute": 20, "second": 30, "ms": 456, "week": 8}]),
+        ),
+        (
+            json!([{"$match": {"objectId": {"$in": ["s1", "s4"]}}}, {"$sort": {"objectId": 1}},
+                   {"$addFields": {"double": {"$multiply": ["$price", 2]}, "big": {"$gt": ["$price", 1]},
+                        "label": {"$concat": [{"$toUpper": "$item"}, "!"]}, "k": "$info.k",
+                        "tag": {"$cond": [{"$eq": ["$item", "tea"]}, "hot", "cold"]},
+                        "n": {"$size": {"$ifNull": ["$tags", []]}}}},
+                   {"$project": {"double": 1, "big": 1, "label": 1, "k": 1, "tag": 1, "n": 1}}]),
+            json!([
+                {"objectId": "s1", "double": 4, "big": true, "label": "TEA!", "k": 1, "tag": "hot", "n": 2},
+                {"objectId": "s4", "big": false, "label": "GUM!", "tag": "cold", "n": 0},
+            ]),
+        ),
+        (
+            json!([{"$match": {"objectId": "s1"}}, {"$lookup": {"from": "Buyer", "localField": "_p_buyer",
+                    "foreignField": "_id", "as": "who"}}, {"$project": {"who": 1, "_id": 0}}]),
+            json!([{"who": [{"objectId": "ann", "name": "Ann", "best": pointer("Sale", "s2"),
+                    "createdAt": "2020-01-01T00:00:00.000Z", "updatedAt": "2020-01-01T00:00:00.000Z"}]}]),
+        ),
+        (
+            json!([{"$lookup": {"from": "Buyer", "localField": "objectId", "foreignField": "best", "as": "fans"}},
+                   {"$match": {"fans": {"$exists": true}}}, {"$addFields": {"n": {"$size": "$fans"}}},
+                   {"$match": {"n": {"$gt": 0}}}, {"$project": {"n": 1}}]),
+            json!([{"objectId": "s2", "n": 1}]),
+        ),
+        (
+            json!([{"$group": {"_id": "$buyer", "n": {"$sum": 1}}}, {"$sort": {"_id": 1}}]),
+            json!([{"objectId": null, "n": 1}, {"objectId": "ann", "n": 2}, {"objectId": "bob", "n": 1}]),
+        ),
+        (
+            json!([{"$group": {"_id": "$place", "items": {"$addToSet": "$item"}}}, {"$match": {"_id": null}}]),
+            json!([{"objectId": null, "items": ["cola", "gum", "tea"]}]),
+        ),
+        (
+            json!([{"$match": {"createdAt": {"$gte": "2019-01-01T00:00:00.000Z"}, "objectId": "s4"}},
+                   {"$project": {"createdAt": 1, "info.k": 1}}]),
+            json!([{"objectId": "s4", "createdAt": "2020-01-01T00:00:00.000Z", "info": {"k": null}}]),
+        ),
+        (json!([{"$sample": {"size": 2}}, {"$count": "n"}]), json!([{"n": 2}])),
+        (
+            json!([{"$match": {"objectId": "s4"}}, {"$unset": ["createdAt", "updatedAt"]}]),
+            json!([{"objectId": "s4", "item": "gum"}]),
+        ),
+    ] {
+        let answered = run(&fixture, &pipeline, &options).await;
+        assert_eq!(Value::Array(answered), expected, "{pipeline}");
+    }
+}
+
+#[tokio::test]
+async fn raw_names_and_values() {
+    let fixture = sales().await;
+    let raw = AggregateOptions { raw_values: true, raw_field_names: true, ..AggregateOptions::default() };
+    let pipeline = json!([
+        {"$match": {"_p_buyer": "Buyer$bob", "_created_at": {"$lt": {"$date": "2021-01-01T00:00:00.000Z"}}}},
+        {"$project": {"_p_buyer": 1, "_created_at": 1}},
+    ]);
+    let answered = run(&fixture, &pipeline, &raw).await;
+    let expected =
+        json!([{"_id": "s2", "_p_buyer": "Buyer$bob", "_created_at": {"$date": "2020-01-01T00:00:00.000Z"}}]);
+    assert_eq!(Value::Array(answered), expected);
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_refused() {
+    let fixture = sales().await;
+    for (pipeline, message) in [
+        (json!([{"$out": "x"}]), "Unrecognized pipeline stage name: '$out'"),
+        (json!([{"$group": {"n": {"$sum": 1}}}]), "Invalid parameter for query: group. Missing key _id"),
+        (json!([{"$group": {"_id": null, "n": {"$median": 1}}}]), "unknown group operator '$median'"),
+        (json!([{"$project": {"x": {"$foo": 1}}}]), "Unrecognized expression '$foo'"),
+        (json!([{"$project": {"a\"b": 1}}]), "Invalid field name in aggregation: a\"b"),
+        (json!([{"$limit": -1}]), "$limit wants a positive whole number"),
+        (json!([{"$match": {"price": {"$foo": 1}}}]), "bad constraint: $foo"),
+    ] {
+        let stages = pipeline.as_array().unwrap();
+        let built = aggregate::build(&fixture.schema("Sale"), stages, &AggregateOptions::default(), &[]);
+        let Err(StorageError::Refused(error)) = built else { panic!("{pipeline} was not refused") };
+        assert_eq!(error.public_message(true), message);
+    }
+}
+
+#[tokio::test]
+async fn distinct_values() {
+    let fixture = sales().await;
+    for (field, query, expected) in [
+        ("item", json!({}), json!(["cola", "gum", "tea"])),
+        ("price", json!({"item": "tea"}), json!([2, 4])),
+        ("tags", json!({}), json!(["green", "hot"])),
+        ("info.k", json!({}), json!(["x", 1, 2])),
+        ("buyer", json!({}), json!([pointer("Buyer", "ann"), pointer("Buyer", "bob")])),
+        ("place", json!({}), json!([point(1.0, 2.0)])),
+        ("createdAt", json!({}), json!(["2020-01-01T00:00:00.000Z"])),
+        ("nothing", json!({}), json!([])),
+    ] {
+        let path = parse_key(field, true).unwrap();
+        let spec = FindSpec::new(fixture.parse("Sale", &query, None));
+        let mut values = match distinct::build(&fixture.schema("Sale"), &path, &spec).unwrap() {
+            Some(sql) => {
+                let rows = sql.load(&fixture.conn).await.unwrap_or_else(|e| panic!("{}: {e}", sql.to_text()));
+                distinct::decode(&rows, field == "createdAt")
+            }
+            None => Vec::new(),
+        };
+        values.sort_by_key(Value::to_string);
+        assert_eq!(Value::Array(values), expected, "{field}");
+    }
+}
