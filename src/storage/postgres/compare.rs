@@ -36,6 +36,7 @@ pub fn matches_unset(constraint: &Constraint) -> bool {
     match constraint {
         Constraint::Eq(operand) => *operand == Operand::Null,
         Constraint::In(list) => list.contains(&Operand::Null),
+        Constraint::All(list) => !list.is_empty() && list.iter().all(|operand| *operand == Operand::Null),
         Constraint::Ne(operand) => *operand != Operand::Null,
         Constraint::Nin(list) => !list.contains(&Operand::Null),
         Constraint::Exists(set) => !set,
@@ -142,7 +143,7 @@ pub fn push_constraint(
             sql.push_sql(if all { " @> " } else { " <@ " });
             sql.push_text_array(texts);
         }
-        Constraint::AllStartingWith(prefixes) if *kind == Kind::Text => {
+        Constraint::AllStartingWith(prefixes) if matches!(kind, Kind::Text | Kind::File) => {
             for (index, prefix) in prefixes.iter().enumerate() {
                 sql.push_sql(if index > 0 { " AND starts_with(" } else { "starts_with(" });
                 column.push(sql);
