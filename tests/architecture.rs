@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Other front doors share the first one's context.
     ("graphql", &join(&["operations", "actors", "app", "http"], TRAITS)),
     ("pages", &join(&["operations", "actors", "app", "http"], TRAITS)),
-    ("main", &["server", "config", "error"]),
+    ("main", &["server", "logging", "config", "error"]),
 ];
 
 const BASE: &[&str] = &["config", "types", "error"];
