@@ -7,6 +7,7 @@ mod cloud_host;
 mod embedded;
 mod environment;
 mod files;
+mod files_http;
 mod http_front;
 mod query_aggregate;
 mod query_operators;

@@ -89,7 +89,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
         stream: upload.streamed,
         ..FilePayload::default()
     };
-    let mut content = upload.content;
+    let mut content = upload.content.fuse().boxed_local();
     let mut judged = is_judged(ctx);
     let triggers = has_trigger(ctx, TriggerKind::BeforeSave) || has_trigger(ctx, TriggerKind::AfterSave);
     if triggers && !upload.streamed {
@@ -99,7 +99,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
         }
         file.file_size = Some(data.len() as u64);
         file.data = Some(STANDARD.encode(&data));
-        content = stream::iter([Ok(data)]).boxed_local();
+        content = stream::iter([Ok(data)]).fuse().boxed_local();
     }
     if let Some(changed) = run_trigger(ctx, TriggerKind::BeforeSave, &file).await? {
         if let Some(url) = changed.url.filter(|url| !url.is_empty()) {
@@ -110,7 +110,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
         if let Some(data) = changed.data.as_ref().filter(|_| !upload.streamed) {
             let data = STANDARD.decode(data).map_err(|_| rules::empty_upload())?;
             file.file_size = Some(data.len() as u64);
-            content = stream::iter([Ok(Bytes::from(data))]).boxed_local();
+            content = stream::iter([Ok(Bytes::from(data))]).fuse().boxed_local();
             // The application's own content is its own responsibility.
             judged = false;
         }
