@@ -5,6 +5,7 @@
 //! listener; indexes are built while requests are already served. Stop: no new connections, requests
 //! under way finish, Cloud Code ends, pools close, the private cluster stops.
 
+mod cloud;
 mod files;
 mod storage;
 
@@ -20,7 +21,6 @@ use tokio::task::JoinHandle;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
-use crate::cloud::{CloudEngine, NoCloud};
 use crate::config::AppConfig;
 use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
@@ -70,6 +70,7 @@ pub struct Server {
 /// What is behind one application, in the order in which it was started.
 struct Running {
     database: storage::Database,
+    cloud: cloud::Cloud,
     app: Arc<App>,
 }
 
@@ -141,10 +142,17 @@ impl Server {
         let server = http.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        for running in &running {
+        let server = Self { addresses, handle, serving, front, running };
+        for running in &server.running {
+            if let Err(error) = running.cloud.ready().await {
+                server.stop().await;
+                return Err(error);
+            }
+        }
+        for running in &server.running {
             running.serve();
         }
-        Ok(Self { addresses, handle, serving, front, running })
+        Ok(server)
     }
 
     /// Where it listens.
@@ -184,7 +192,7 @@ impl Running {
             .await
             .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
-        let cloud: Arc<dyn CloudEngine> = Arc::new(NoCloud::default());
+        let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
         let files = files::open(&config, &database.adapter).await?;
         let services = Arc::new(Services {
             config,
@@ -192,7 +200,7 @@ impl Running {
             classes,
             principals: Arc::new(NoSessions),
             events: Arc::new(NoEvents),
-            cloud,
+            cloud: cloud.engine.clone(),
             mail: None,
             auth: Arc::new(AuthProviders::default()),
             file_urls: files.clone(),
@@ -201,7 +209,7 @@ impl Running {
         let app = App::new(services);
         server_api.bind(&app);
         app.set_state(AppState::Starting);
-        Ok(Self { database, app })
+        Ok(Self { database, cloud, app })
     }
 
     /// Requests are let in; what may take its time is done beside them.
@@ -225,7 +233,7 @@ impl Running {
     }
 
     async fn stop(self) {
-        self.app.services.cloud.shutdown().await;
+        self.cloud.engine.shutdown().await;
         self.database.close().await;
     }
 }

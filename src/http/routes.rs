@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use super::request::{PathParams, RestRequest, RestResponse};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
-    logs,
+    logs, purchase, schemas,
 };
 use crate::cloud::Method;
 use crate::config::AppConfig;
@@ -68,6 +68,14 @@ static ROUTES: &[Route] = routes! {
     Put "/cloud_code/jobs/:objectId" ["_JobSchedule"] master => cloud_code::update;
     Delete "/cloud_code/jobs/:objectId" ["_JobSchedule"] master => classes::delete;
     Get "/aggregate/:className" master => aggregate::run;
+    Get "/schemas" master => schemas::list;
+    Post "/schemas" master => schemas::create;
+    Get "/schemas/:className" master => schemas::get;
+    Post "/schemas/:className" master => schemas::create;
+    Put "/schemas/:className" master => schemas::update;
+    Delete "/schemas/:className" master => schemas::delete;
+    Delete "/purge/:className" master => schemas::purge;
+    Post "/validate_purchase" => purchase::validate;
     Get "/hooks/functions" master => hooks::functions;
     Get "/hooks/triggers" master => hooks::triggers;
     Get "/hooks/functions/:functionName" master => hooks::get_function;

@@ -22,6 +22,7 @@ pub mod sessions;
 pub mod snapshot;
 
 pub mod permissions;
+pub mod purchase;
 pub mod read;
 pub mod schema;
 pub mod users;

@@ -13,3 +13,5 @@ pub mod functions;
 pub mod hooks;
 pub mod jobs;
 pub mod logs;
+pub mod purchase;
+pub mod schemas;
