@@ -124,34 +124,39 @@ impl App {
 /// The applications of this process.
 #[derive(Default)]
 pub struct AppRegistry {
-    apps: Vec<Arc<App>>,
+    /// By mount path, the longest first.
+    mounts: Vec<(String, Vec<Arc<App>>)>,
 }
 
 impl AppRegistry {
     pub fn new(apps: Vec<Arc<App>>) -> Arc<Self> {
-        Arc::new(Self { apps })
+        let mut mounts: Vec<(String, Vec<Arc<App>>)> = Vec::new();
+        for app in apps {
+            let path = &app.config().http.mount_path;
+            match mounts.iter_mut().find(|(mount, _)| mount.eq_ignore_ascii_case(path)) {
+                Some((_, apps)) => apps.push(app),
+                None => mounts.push((path.clone(), vec![app])),
+            }
+        }
+        mounts.sort_by_key(|(mount, _)| std::cmp::Reverse(mount.len()));
+        Arc::new(Self { mounts })
     }
 
     pub fn get(&self, id: &str) -> Option<&Arc<App>> {
-        self.apps.iter().find(|app| app.id == id)
+        self.iter().find(|app| app.id == id)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<App>> {
-        self.apps.iter()
+        self.mounts.iter().flat_map(|(_, apps)| apps)
     }
 
-    /// The applications served under the mount that `path` begins with, and what follows the mount.
-    /// The longest mount wins; letters count in any case, as in Express.
-    pub fn mounted_at<'p>(&self, path: &'p str) -> Option<(Vec<&Arc<App>>, &'p str)> {
-        let below = |mount: &str| -> Option<&'p str> {
+    /// The applications served under the mount that `path` begins with, never none, and what follows
+    /// the mount. The longest mount wins; letters count in any case, as in Express.
+    pub fn mounted_at<'p>(&self, path: &'p str) -> Option<(&[Arc<App>], &'p str)> {
+        self.mounts.iter().find_map(|(mount, apps)| {
             let (head, rest) = path.split_at_checked(mount.len())?;
             let whole_segment = rest.is_empty() || rest.starts_with('/') || mount.is_empty();
-            (head.eq_ignore_ascii_case(mount) && whole_segment).then_some(rest)
-        };
-        let mount = |app: &Arc<App>| app.config().http.mount_path.clone();
-        let longest = self.apps.iter().map(mount).filter(|m| below(m).is_some()).max_by_key(String::len)?;
-        let rest = below(&longest)?;
-        let apps = self.apps.iter().filter(|app| mount(app).eq_ignore_ascii_case(&longest)).collect();
-        Some((apps, rest))
+            (head.eq_ignore_ascii_case(mount) && whole_segment).then_some((apps.as_slice(), rest))
+        })
     }
 }

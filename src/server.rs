@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
+use crate::cloud::CallbackId;
 use crate::config::AppConfig;
 use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
@@ -35,6 +36,7 @@ const REQUESTS_PER_WORKER: u32 = 1024;
 const MOST_WORKERS: usize = 4;
 /// How long requests under way may take after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(30);
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server did not start: one line for the operator.
 #[derive(Debug)]
@@ -222,6 +224,9 @@ impl Running {
             config.app_id,
             config.http.server_url
         );
+        if config.http.verify_server_url && config.http.port != 0 {
+            actix_web::rt::spawn(verify_server_url(config.http.server_url.clone()));
+        }
         let adapter = self.database.adapter.clone();
         actix_web::rt::spawn(async move {
             let indexes = storage::startup_indexes(&config);
@@ -233,6 +238,12 @@ impl Running {
     }
 
     async fn stop(self) {
+        if let Some(id) = self.app.config().http.server_close_complete
+            && let Ok(id) = u32::try_from(id.0)
+            && let Err(error) = self.cloud.engine.call_callback(CallbackId(id), Vec::new()).await
+        {
+            tracing::error!(%error, "serverCloseComplete failed: {error}");
+        }
         self.cloud.engine.shutdown().await;
         self.database.close().await;
     }
@@ -252,6 +263,20 @@ impl PrincipalDirectory for NoSessions {
     async fn forget_session(&self, _: &str) {}
     async fn forget_user(&self, _: &str) {}
     async fn roles_changed(&self) {}
+}
+
+/// Option `verifyServerUrl`: Cloud Code and links depend on that URL leading here.
+async fn verify_server_url(url: String) {
+    let client = reqwest::Client::builder().timeout(VERIFY_TIMEOUT).build();
+    let healthy = async {
+        let answer = client.ok()?.get(format!("{url}/health")).send().await.ok()?;
+        answer.status().is_success().then_some(())
+    };
+    if healthy.await.is_none() {
+        tracing::warn!(
+            "WARNING, Unable to connect to '{url}'. Cloud code and push notifications may be unavailable!"
+        );
+    }
 }
 
 fn worker_threads() -> usize {

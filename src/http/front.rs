@@ -60,7 +60,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
     } else {
         let below = if below.starts_with("//") { &below[1..] } else { below };
-        let exchange = Exchange { http: &http, front: &front, apps: &apps, below };
+        let exchange = Exchange { http: &http, front: &front, apps, below };
         let id = front.requests.fetch_add(1, Ordering::Relaxed);
         let span = tracing::info_span!(
             "request", id, method = %http.method(), path = below, class = tracing::field::Empty
@@ -78,7 +78,7 @@ pub(super) struct Exchange<'a> {
     pub(super) http: &'a HttpRequest,
     pub(super) front: &'a Front,
     /// Those under this mount; never empty.
-    pub(super) apps: &'a [&'a Arc<App>],
+    pub(super) apps: &'a [Arc<App>],
     /// The path below the mount, still percent-encoded.
     pub(super) below: &'a str,
 }
@@ -92,7 +92,7 @@ impl Exchange<'_> {
         let mut claims = Claims::from_headers(headers, registry);
         // With one application under the mount its keys count before anything names it.
         let named = claims.app_id.as_deref().and_then(|id| registry.get(id));
-        let early = named.or_else(|| self.apps.first().copied().filter(|_| self.apps.len() == 1));
+        let early = named.or_else(|| self.apps.first().filter(|_| self.apps.len() == 1));
         let mut privileged = None;
         if let Some(app) = early {
             privileged = claims.privileged(app, self.client_address(app)).await?;
