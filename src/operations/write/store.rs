@@ -13,7 +13,7 @@ use crate::operations::users::auth_data;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::{Changed, Returning, Target};
 use crate::types::query::Filter;
-use crate::types::{Object, ObjectId, Operation};
+use crate::types::{FieldName, Object, ObjectId, Op, Operation};
 
 /// What is known of the object around the write.
 #[derive(Debug, Default)]
@@ -54,8 +54,11 @@ async fn update(
     draft: &Draft,
     class: &Arc<ClassSnapshot>,
     id: &ObjectId,
-    parsed: Parsed,
+    mut parsed: Parsed,
 ) -> Result<Outcome> {
+    // Unsetting a field that the class does not have makes no column for it.
+    let is_known = |root: &FieldName| root.is_internal() || class.schema.fields.contains_key(root);
+    parsed.update.ops.retain(|(path, op)| *op != Op::Unset || is_known(&path.root));
     let mut filter = writable(ctx, class, id, draft.adds_field)?;
     if let Some(condition) = &draft.special.condition {
         filter = filter.and(condition.clone());
