@@ -11,24 +11,24 @@ mod storage;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as ActixApp, HttpServer, web};
 use tokio::task::JoinHandle;
 
+use crate::actors::principals::PrincipalRegistry;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
 use crate::cloud::CallbackId;
 use crate::config::AppConfig;
-use crate::error::Error;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::services::{NoEvents, PrincipalDirectory};
-use crate::operations::{Principal, Services};
-use crate::storage::StorageAdapter;
+use crate::operations::services::NoEvents;
+use crate::operations::{self, Services};
+use crate::storage::{Notice, StorageAdapter};
 
 /// Requests under way on one worker; more are refused (503).
 const REQUESTS_PER_WORKER: u32 = 1024;
@@ -196,18 +196,21 @@ impl Running {
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
         let files = files::open(&config, &database.adapter).await?;
+        let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
+        let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let services = Arc::new(Services {
             config,
             storage: adapter,
             classes,
-            principals: Arc::new(NoSessions),
+            principals,
             events: Arc::new(NoEvents),
             cloud: cloud.engine.clone(),
             mail: None,
-            auth: Arc::new(AuthProviders::default()),
+            auth,
             file_urls: files.clone(),
             files,
         });
+        operations::hooks::publish(&services).await.map_err(StartError::new)?;
         let app = App::new(services);
         server_api.bind(&app);
         app.set_state(AppState::Starting);
@@ -227,6 +230,7 @@ impl Running {
         if config.http.verify_server_url && config.http.port != 0 {
             actix_web::rt::spawn(verify_server_url(config.http.server_url.clone()));
         }
+        actix_web::rt::spawn(hear_of_hooks(Arc::downgrade(&self.app.services)));
         let adapter = self.database.adapter.clone();
         actix_web::rt::spawn(async move {
             let indexes = storage::startup_indexes(&config);
@@ -249,20 +253,22 @@ impl Running {
     }
 }
 
-/// Knows no session: nobody can log in yet.
-struct NoSessions;
-
-#[async_trait::async_trait(?Send)]
-impl PrincipalDirectory for NoSessions {
-    async fn authenticate(&self, _: &str) -> Result<Arc<Principal>, Error> {
-        Err(Error::invalid_session_token())
+/// Webhooks that another server changed.
+async fn hear_of_hooks(services: Weak<Services>) {
+    use tokio::sync::broadcast::error::RecvError;
+    let Some(mut notices) = services.upgrade().map(|services| services.storage.notices()) else { return };
+    loop {
+        match notices.recv().await {
+            Ok(Notice::Other { channel, .. }) if channel == operations::hooks::CHANNEL => {}
+            Ok(Notice::Lost) | Err(RecvError::Lagged(_)) => {}
+            Ok(_) => continue,
+            Err(RecvError::Closed) => return,
+        }
+        let Some(services) = services.upgrade() else { return };
+        if let Err(error) = operations::hooks::publish(&services).await {
+            tracing::warn!(%error, "could not read the hooks again after a notice");
+        }
     }
-    async fn roles_of(&self, _: &str) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
-    }
-    async fn forget_session(&self, _: &str) {}
-    async fn forget_user(&self, _: &str) {}
-    async fn roles_changed(&self) {}
 }
 
 /// Option `verifyServerUrl`: Cloud Code and links depend on that URL leading here.

@@ -353,7 +353,7 @@ async fn metadata(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims
 
 /// Only applications under this mount.
 fn named<'a>(exchange: &Exchange<'a>, id: &str) -> Option<&'a Arc<App>> {
-    exchange.apps.iter().copied().find(|app| app.id == id)
+    exchange.apps.iter().find(|app| app.id == id)
 }
 
 /// 403 with code and text, whatever the code.

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use super::request::{PathParams, RestRequest, RestResponse};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
-    logs, purchase, schemas,
+    logs, purchase, schemas, users,
 };
 use crate::cloud::Method;
 use crate::config::AppConfig;
@@ -88,6 +88,16 @@ static ROUTES: &[Route] = routes! {
     Post "/events/:eventName" => analytics::track;
     Get "/scriptlog" master => logs::lines;
     Get "/serverInfo" master => features::server_info;
+    Get "/login" => users::log_in;
+    Post "/login" => users::log_in;
+    Post "/loginAs" => users::log_in_as;
+    Post "/logout" => users::log_out;
+    Get "/users/me" => users::me;
+    Get "/sessions/me" => users::session;
+    Get "/verifyPassword" => users::verify_password;
+    Post "/verifyPassword" => users::verify_password;
+    Post "/challenge" => users::challenge;
+    Post "/upgradeToRevocableSession" => users::upgrade_session;
     Get "/users" ["_User"] => classes::find;
     Get "/users/:objectId" ["_User"] => classes::get;
     Post "/users" ["_User"] idempotent => classes::create;

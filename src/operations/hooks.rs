@@ -1,19 +1,24 @@
 //! Webhooks as the hooks API keeps them: rows of `_Hooks` (parse-server's `HooksController`).
 //!
-//! Called by the routes below `/hooks`. Calling the hooks is the business of `cloud`.
+//! Called by the routes below `/hooks`, and by `server` at the start and when another server changed a
+//! hook ([`publish`]). Calling the hooks is the business of `cloud`.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::context::Ctx;
+use super::services::Services;
 use crate::cloud::TriggerKind;
+use crate::cloud::webhooks::Hook;
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{Returning, Target};
+use crate::storage::{Notice, Returning, Target};
 use crate::types::query::{Constraint, Filter, FindSpec, Operand};
 use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
 
 const CLASS: &str = "_Hooks";
+/// Where servers tell each other that a hook changed.
+pub const CHANNEL: &str = "hooks";
 
 /// What a hook is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,9 +118,10 @@ pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value
         return Err(Error::forbidden("read-only masterKey isn't allowed to modify a hook."));
     }
     if body.get("__op").and_then(Value::as_str) == Some("Delete") {
-        let schema = schema(ctx).await?;
+        let schema = schema(&ctx.services).await?;
         let target = Target { filter: address.filter(), writers: None };
         ctx.services.storage.as_session().delete(&schema, &target, false).await?;
+        changed(ctx).await?;
         return Ok(json!({}));
     }
     let url = url_of(body)?;
@@ -129,7 +135,7 @@ async fn save(ctx: &Ctx, address: &Address, url: &str) -> Result<Value> {
     {
         return Err(invalid());
     }
-    let schema = schema(ctx).await?;
+    let schema = schema(&ctx.services).await?;
     let session = ctx.services.storage.as_session();
     let hook = address.hook(url);
     let update = Update::default().set(FieldName::known("url"), Value::String(url.to_owned()));
@@ -138,24 +144,48 @@ async fn save(ctx: &Ctx, address: &Address, url: &str) -> Result<Value> {
     if changed.count == 0 {
         session.create(&schema, std::slice::from_ref(&hook)).await?;
     }
+    self::changed(ctx).await?;
     Ok(Value::Object(hook))
 }
 
+/// Hands every stored hook to the engine that calls them.
+///
+/// # Errors
+/// When storage fails.
+pub async fn publish(services: &Services) -> Result<()> {
+    let rows = load(services, Filter::all()).await?;
+    services.cloud.set_webhooks(rows.iter().filter_map(Hook::from_row).collect());
+    Ok(())
+}
+
+async fn changed(ctx: &Ctx) -> Result<()> {
+    publish(&ctx.services).await?;
+    let notice = Notice::Other { channel: CHANNEL.to_owned(), payload: String::new() };
+    if let Err(error) = ctx.services.storage.notify(notice).await {
+        tracing::warn!(%error, "other servers were not told of a changed hook");
+    }
+    Ok(())
+}
+
 async fn find(ctx: &Ctx, filter: Filter) -> Result<Vec<Value>> {
-    let schema = schema(ctx).await?;
-    let rows = ctx.services.storage.as_session().find(&schema, &FindSpec::new(filter)).await?;
+    Ok(load(&ctx.services, filter).await?.into_iter().map(Value::Object).collect())
+}
+
+async fn load(services: &Services, filter: Filter) -> Result<Vec<Object>> {
+    let schema = schema(services).await?;
+    let rows = services.storage.as_session().find(&schema, &FindSpec::new(filter)).await?;
     let hooks = rows.iter().map(|row| {
         let mut hook = row.to_object();
         hook.retain(|key, value| {
             matches!(key.as_str(), "functionName" | "className" | "triggerName" | "url") && !value.is_null()
         });
-        Value::Object(hook)
+        hook
     });
     Ok(hooks.collect())
 }
 
-async fn schema(ctx: &Ctx) -> Result<Arc<ClassSchema>> {
-    let snapshot = ctx.services.classes.admit(&ClassName::known(CLASS)).await?;
+async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {
+    let snapshot = services.classes.admit(&ClassName::known(CLASS)).await?;
     snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_Hooks does not exist"))
 }
 

@@ -1,14 +1,16 @@
 //! Starts the engine that runs an application's Cloud Code, if it has any.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::StartError;
+use crate::cloud::hub::CloudHub;
 use crate::cloud::node::{NodeEngine, NodeOptions};
-use crate::cloud::{CloudEngine, NoCloud, ServerApi};
+use crate::cloud::webhooks::WebhookClient;
+use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::{AppConfig, OptionValue};
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
@@ -23,11 +25,23 @@ impl Cloud {
     /// # Errors
     /// When the folder of the hosts cannot be made.
     pub fn launch(config: &AppConfig, api: Arc<dyn ServerApi>) -> Result<Self, StartError> {
-        let Some(code) = &config.cloud.cloud else {
-            return Ok(Self { engine: Arc::new(NoCloud::default()), hosts: None });
+        let hosts = match &config.cloud.cloud {
+            Some(code) => Some(NodeEngine::launch(options(config, code), api).map_err(StartError::new)?),
+            None => None,
         };
-        let hosts = NodeEngine::launch(options(config, code), api).map_err(StartError::new)?;
-        Ok(Self { engine: hosts.clone(), hosts: Some(hosts) })
+        let code: Arc<dyn CloudEngine> = match &hosts {
+            Some(hosts) => hosts.clone(),
+            None => Arc::new(NoCloud::default()),
+        };
+        let key = config.keys.webhook_key.as_ref().map(|key| key.expose().as_str());
+        let client = WebhookClient::new(key).map_err(StartError::new)?;
+        let engine: Arc<dyn CloudEngine> = CloudHub::new(code, client);
+        if config.cloud.watch
+            && let Some(OptionValue::Value(path)) = &config.cloud.cloud
+        {
+            watch::watch(&engine, watch::folder_of(Path::new(path)));
+        }
+        Ok(Self { engine, hosts })
     }
 
     /// Waits until everything is registered; code may call the server meanwhile.
@@ -53,7 +67,7 @@ fn options(config: &AppConfig, code: &OptionValue<String>) -> NodeOptions {
         node_modules: node_modules(),
         workers: config.cloud.workers,
         server_url: config.http.server_url.clone(),
-        function_timeout: config.cloud.timeout_ms.map_or(defaults.function_timeout, Duration::from_millis),
+        call_timeout: config.cloud.timeout_ms.map(Duration::from_millis),
         stall_timeout: config.cloud.stall_timeout_ms.map_or(Duration::ZERO, Duration::from_millis),
         sanitize_errors: config.http.sanitize_errors,
         ..defaults

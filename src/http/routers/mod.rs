@@ -15,3 +15,4 @@ pub mod jobs;
 pub mod logs;
 pub mod purchase;
 pub mod schemas;
+pub mod users;
