@@ -390,6 +390,7 @@ async fn add_fields(
     if missing.is_empty() {
         return Ok(schema_table::decode(class.clone(), &stored));
     }
+    refuse_long(missing.iter().map(|(name, _)| name))?;
     let new_columns: Vec<_> =
         missing.iter().filter_map(|(name, field)| Some((name.clone(), ColumnType::of(&field.ty)?))).collect();
     add_columns(conn, class, &new_columns).await?;

@@ -12,8 +12,9 @@ use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, FieldType};
 pub fn encode(schema: &ClassSchema) -> Value {
     let mut fields = Map::new();
     for (name, field) in &schema.fields {
-        let hidden = name.is_internal() || field.ty == FieldType::Acl;
-        if !hidden && !(schema.name.is_user() && name == "password") {
+        let virtual_password = schema.name.is_user() && name == "password";
+        let hidden = name.is_internal() || field.ty == FieldType::Acl || virtual_password;
+        if !hidden {
             fields.insert(name.as_str().to_owned(), field.to_json());
         }
     }
