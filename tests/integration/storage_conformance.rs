@@ -379,7 +379,7 @@ async fn schemas(storage: &dyn StorageAdapter) {
     assert!(smaller.field("n").is_none() && smaller.field("r").is_none());
     let shape = Arc::new(smaller);
     assert!(!get(storage.as_session(), &shape, "s").await.unwrap().contains_key("n"));
-    assert!(storage.load_schemas().await.unwrap().iter().any(|s| *s == *shape));
+    assert!(storage.load_schemas().await.unwrap().contains(&shape));
     storage.purge_class(&shape).await.unwrap();
     assert!(get(storage.as_session(), &shape, "s").await.is_none());
     storage.delete_class(&shape).await.unwrap();
