@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use parsimony::config::cli::{self, CliExit, Command};
-use parsimony::config::source::EnvSource;
+use parsimony::config::source::{ConfigSource, EnvSource, is_javascript};
 use parsimony::config::{self, AppConfig, ConfigError, Loaded};
+use parsimony::server::JavaScriptConfig;
 use parsimony::{logging, server};
 
 fn main() -> ExitCode {
@@ -37,7 +38,12 @@ fn run() -> Result<ExitCode, CliExit> {
         // Variables that are not text are not ours.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     }));
-    let Loaded { config, notices, warnings } = runtime.block_on(config::load(&invocation, &env, None))?;
+    let file = invocation.config_file.clone().filter(|file| is_javascript(file));
+    let javascript = file.clone().map(JavaScriptConfig::new);
+    let javascript = javascript.as_ref().map(|source| source as &dyn ConfigSource);
+    let loading = config::load(&invocation, &env, javascript);
+    let Loaded { mut config, notices, warnings } = runtime.block_on(loading)?;
+    config.cloud.config_file = file;
     drop(runtime);
     if invocation.command == Command::Serve {
         return Ok(serve(config, &notices, &warnings));

@@ -9,6 +9,8 @@ mod cloud;
 mod files;
 mod storage;
 
+pub use self::cloud::JavaScriptConfig;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, Value, json};
 
 use super::StartError;
 use crate::cloud::hub::CloudHub;
-use crate::cloud::node::{NodeEngine, NodeOptions};
+use crate::cloud::node::{self, NodeEngine, NodeOptions};
 use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
-use crate::config::{AppConfig, OptionValue};
+use crate::config::source::{ConfigSource, RawOptions};
+use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
 pub struct Cloud {
@@ -25,9 +27,11 @@ impl Cloud {
     /// # Errors
     /// When the folder of the hosts cannot be made.
     pub fn launch(config: &AppConfig, api: Arc<dyn ServerApi>) -> Result<Self, StartError> {
-        let hosts = match &config.cloud.cloud {
-            Some(code) => Some(NodeEngine::launch(options(config, code), api).map_err(StartError::new)?),
-            None => None,
+        let options = options(config);
+        let needed = options.cloud.is_some() || options.config_file.is_some() || !options.adapters.is_empty();
+        let hosts = match needed {
+            true => Some(NodeEngine::launch(options, api).map_err(StartError::new)?),
+            false => None,
         };
         let code: Arc<dyn CloudEngine> = match &hosts {
             Some(hosts) => hosts.clone(),
@@ -56,14 +60,17 @@ impl Cloud {
     }
 }
 
-fn options(config: &AppConfig, code: &OptionValue<String>) -> NodeOptions {
+fn options(config: &AppConfig) -> NodeOptions {
     let defaults = NodeOptions::default();
-    let cloud = match code {
+    let cloud = config.cloud.cloud.as_ref().map(|code| match code {
         OptionValue::Value(path) => Value::String(path.clone()),
         OptionValue::Callback(id) => json!({"__callback": id.0}),
-    };
+    });
     NodeOptions {
-        cloud: Some(cloud),
+        cloud,
+        config_file: config.cloud.config_file.clone(),
+        identity: identity(config),
+        adapters: adapters(config),
         node_modules: node_modules(),
         workers: config.cloud.workers,
         server_url: config.http.server_url.clone(),
@@ -74,13 +81,65 @@ fn options(config: &AppConfig, code: &OptionValue<String>) -> NodeOptions {
     }
 }
 
-/// Where the `parse` package may be when the application brings none: beside the program, as installed
-/// or as built.
+/// What the SDK is initialised with.
+fn identity(config: &AppConfig) -> Map<String, Value> {
+    let keys = &config.keys;
+    let exposed = |key: &Option<Secret<String>>| key.as_ref().map(|key| key.expose().clone());
+    let Value::Object(identity) = json!({
+        "appId": config.app_id,
+        "masterKey": keys.master_key.value().map(|key| key.expose().clone()),
+        "maintenanceKey": exposed(&keys.maintenance_key),
+        "javascriptKey": exposed(&keys.javascript_key),
+        "serverURL": config.http.server_url,
+    }) else {
+        return Map::new();
+    };
+    identity
+}
+
+/// Option values that name code of the application: modules, classes, instances.
+fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
+    let auth = config.auth.expose().iter().map(|(name, spec)| (format!("auth.{name}"), spec.clone()));
+    let mail = config.mail.email_adapter.as_ref();
+    let mail = mail.map(|spec| ("emailAdapter".to_owned(), spec.expose().clone()));
+    auth.chain(mail).filter(|(_, spec)| node::is_code(spec)).collect()
+}
+
+/// A configuration file in JavaScript, evaluated by a host of its own.
+pub struct JavaScriptConfig {
+    file: PathBuf,
+}
+
+impl JavaScriptConfig {
+    pub fn new(file: PathBuf) -> Self {
+        Self { file }
+    }
+}
+
+impl ConfigSource for JavaScriptConfig {
+    fn load(&self) -> LocalBoxFuture<'_, Result<RawOptions, ConfigError>> {
+        Box::pin(async move {
+            let options = NodeOptions { config_file: Some(self.file.clone()), ..NodeOptions::default() };
+            let options = NodeEngine::read_config(&options).await.map_err(|error| {
+                let message = format!("The configuration {} cannot be read: {error}", self.file.display());
+                ConfigError::general(message, "Correct the file, or give the options as JSON.")
+            })?;
+            let notices = vec![format!("Configuration loaded from {}", self.file.display())];
+            Ok(RawOptions { options, notices, ..RawOptions::default() })
+        })
+    }
+}
+
+/// Where the `parse` package may be when the application brings none: in the folders that
+/// `PARSIMONY_NODE_MODULES` names, in the working directory, or beside the program, as installed or as
+/// built.
 fn node_modules() -> Vec<PathBuf> {
+    let named = std::env::var_os("PARSIMONY_NODE_MODULES");
+    let named: Vec<_> = named.iter().flat_map(std::env::split_paths).collect();
     let program = std::env::current_exe().ok();
     let folders = program.as_deref().into_iter().flat_map(|program| program.ancestors().skip(1).take(3));
     let mut found: Vec<PathBuf> =
-        std::env::current_dir().ok().map(|dir| dir.join("node_modules")).into_iter().collect();
+        named.into_iter().chain(std::env::current_dir().ok().map(|dir| dir.join("node_modules"))).collect();
     for folder in folders {
         found.push(folder.join("node_modules"));
         found.push(folder.join("lib/parsimony/node_modules"));

@@ -56,6 +56,9 @@ pub struct NodeOptions {
     pub workers: usize,
     /// What `Parse.serverURL` is in Cloud Code.
     pub server_url: String,
+    /// What the SDK is initialised with: `appId`, `masterKey`, `javascriptKey`, … On top of it comes what
+    /// [`ServerApi::config`] shows.
+    pub identity: Map<String, Value>,
     /// Adapter modules by option name (`auth.acme`, `emailAdapter`), with their option values.
     pub adapters: Vec<(String, Value)>,
     pub start_timeout: Duration,
@@ -91,6 +94,7 @@ impl Default for NodeOptions {
             node_modules: Vec::new(),
             workers: 1,
             server_url: String::new(),
+            identity: Map::new(),
             adapters: Vec::new(),
             start_timeout: Duration::from_secs(60),
             call_timeout: Some(Duration::from_secs(60)),
@@ -345,5 +349,48 @@ fn header_text(value: Value) -> String {
     match value {
         Value::String(text) => text,
         other => other.to_string(),
+    }
+}
+
+/// Whether the option value of an adapter names code for a host: a module, a class, an instance or an
+/// object with functions. Built-in adapters are named by plain words.
+pub fn is_code(spec: &Value) -> bool {
+    match spec {
+        Value::String(name) => name.contains(['/', '.', '@']),
+        Value::Object(fields) => {
+            fields.contains_key("__callback")
+                || fields.contains_key("__instance")
+                || fields.values().any(|value| value.get("__callback").is_some())
+                || ["module", "class", "adapter"].iter().any(|key| {
+                    fields.get(*key).is_some_and(|inner| match inner {
+                        // Only `module` holds packages by a name that has no path in it.
+                        Value::String(_) => *key == "module",
+                        inner => is_code(inner),
+                    })
+                })
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_told_from_built_in_names() {
+        for (spec, code) in [
+            (json!("smtp"), false),
+            (json!("./mail.js"), true),
+            (json!("@acme/mail"), true),
+            (json!({"module": "acme-mail", "options": {}}), true),
+            (json!({"__instance": 3}), true),
+            (json!({"validateAuthData": {"__callback": 1}}), true),
+            (json!({"class": {"__callback": 2}, "options": {}}), true),
+            (json!({"clientId": "x", "clientSecret": "y"}), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(is_code(&spec), code, "{spec}");
+        }
     }
 }

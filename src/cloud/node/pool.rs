@@ -164,12 +164,14 @@ impl Pool {
         let options = &self.options;
         let adapters: Vec<_> =
             options.adapters.iter().map(|(name, spec)| json!({"name": name, "spec": spec})).collect();
+        let mut config = options.identity.clone();
+        config.extend(self.api.config());
         let Value::Object(init) = json!({
             "cloud": options.cloud,
             "configFile": options.config_file,
             "nodeModules": options.node_modules,
             "serverURL": options.server_url,
-            "config": self.api.config(),
+            "config": config,
             "adapters": adapters,
             "stallMs": options.stall_timeout.as_millis() as u64,
             "memoryLimitMb": options.memory_limit_mb.map_or(0, |limit| u64::from(limit) + 256),

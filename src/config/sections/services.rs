@@ -72,6 +72,8 @@ pub struct CloudConfig {
     /// Milliseconds after which a process that does not react is replaced; `None` for never.
     pub stall_timeout_ms: Option<u64>,
     pub watch: bool,
+    /// The configuration file, where it is JavaScript: its functions live in the Cloud Code processes.
+    pub config_file: Option<std::path::PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -170,6 +172,7 @@ impl CloudConfig {
             timeout_ms: limit("cloudTimeout")?,
             stall_timeout_ms: limit("cloudStallTimeout")?,
             watch: reader.bool("watch")?,
+            config_file: None,
         })
     }
 }
