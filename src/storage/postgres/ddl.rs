@@ -26,12 +26,13 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 /// First key of the advisory locks of schema changes; the second is made of the class's name.
 const SCHEMA_LOCKS: i32 = 0x7061_7273;
 /// How long one attempt waits for a table's lock; whoever waits holds up all later readers.
-const TABLE_WAIT: &str = "400ms";
+const TABLE_WAIT: &str = "600ms";
 /// How long one attempt waits for the advisory lock, on its own and inside a transaction.
 const TURN_WAIT: &str = "500ms";
 const TURN_WAIT_INSIDE: &str = "100ms";
-/// Attempts inside somebody's transaction: its locks may be what the others wait for.
-const ATTEMPTS_INSIDE: u32 = 4;
+/// Attempts inside somebody's transaction: its locks may be what the others wait for. Together they
+/// take less than [`TABLE_WAIT`], so that whoever has the turn outlasts those who hold the table.
+const ATTEMPTS_INSIDE: u32 = 2;
 /// How long a change of its own keeps trying.
 const PATIENCE: Duration = Duration::from_secs(15);
 
