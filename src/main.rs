@@ -45,8 +45,12 @@ fn run() -> Result<ExitCode, CliExit> {
     let Loaded { mut config, notices, warnings } = runtime.block_on(loading)?;
     config.cloud.config_file = file;
     drop(runtime);
-    if invocation.command == Command::Serve {
-        return Ok(serve(config, &notices, &warnings));
+    match &invocation.command {
+        Command::Serve => return Ok(serve(config, &notices, &warnings)),
+        Command::RotateFileKey { .. } | Command::CollectFiles { .. } => {
+            return Ok(maintain(config, &invocation.command));
+        }
+        Command::ConfigDocs | Command::ConfigCheck => {}
     }
     for line in notices {
         println!("{line}");
@@ -72,6 +76,19 @@ fn serve(config: AppConfig, notices: &[String], warnings: &[String]) -> ExitCode
             eprintln!("ERROR: {error}");
             // What parse-server's process ends with when its port is taken.
             if error.port_in_use { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Work on stored files, beside a server or instead of one.
+fn maintain(config: AppConfig, command: &Command) -> ExitCode {
+    logging::init(&config.logging);
+    match server::maintain_files(config, command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod cloud;
 mod files;
+mod maintenance;
 mod storage;
 
 pub use self::cloud::JavaScriptConfig;
@@ -91,6 +92,8 @@ pub fn run(configs: Vec<AppConfig>) -> Result<(), StartError> {
         Ok(())
     })
 }
+
+pub use maintenance::maintain_files;
 
 async fn stop_signal() -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -42,10 +42,52 @@ pub enum Command {
     ConfigDocs,
     /// Check the configuration and exit.
     ConfigCheck,
+    /// `files rotate-key`: give stored files the configured encryption key.
+    RotateFileKey {
+        /// The key they have now; `None`: they are not encrypted.
+        old_key: Option<String>,
+        /// A file that holds that key.
+        old_key_file: Option<PathBuf>,
+        /// Only these; empty for all.
+        names: Vec<String>,
+    },
+    /// `files gc`: remove files that no object refers to.
+    CollectFiles { dry_run: bool },
 }
 
-fn subcommands() -> [clap::Command; 2] {
+/// The subcommands of `files`.
+fn files_commands() -> clap::Command {
+    let text = |name: &'static str| Arg::new(name).long(name).action(ArgAction::Set);
+    let rotate = clap::Command::new("rotate-key")
+        .about("Encrypt stored files with the configured key, or decrypt them when none is configured")
+        .long_about(
+            "Encrypt stored files with the configured encryption key, or decrypt them when none is \
+             configured. Without an old key the files are taken for unencrypted. A run that was stopped can \
+             be started again.",
+        )
+        .arg(text("old-key").value_name("KEY").help("The key the files are encrypted with now"))
+        .arg(
+            text("old-key-file")
+                .value_name("PATH")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with("old-key")
+                .help("A file that holds the old key"),
+        )
+        .arg(Arg::new("names").value_name("NAME").num_args(0..).help("Only these files"));
+    let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue);
+    let collect = clap::Command::new("gc")
+        .about("Remove stored files that no object refers to and that are older than a day")
+        .arg(dry_run.help("Only list them"));
+    clap::Command::new("files")
+        .about("Look after stored files: rotate-key, gc")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommands([rotate, collect])
+}
+
+fn subcommands() -> [clap::Command; 3] {
     [
+        files_commands(),
         clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
         clap::Command::new("config-check")
             .about("Check the configuration, say what is wrong with it, and exit"),
@@ -54,9 +96,18 @@ fn subcommands() -> [clap::Command; 2] {
 
 impl Command {
     fn from_matches(matches: &ArgMatches) -> Self {
-        match matches.subcommand_name() {
-            Some("config-docs") => Self::ConfigDocs,
-            Some("config-check") => Self::ConfigCheck,
+        match matches.subcommand() {
+            Some(("config-docs", _)) => Self::ConfigDocs,
+            Some(("config-check", _)) => Self::ConfigCheck,
+            Some(("files", matches)) => match matches.subcommand() {
+                Some(("rotate-key", given)) => Self::RotateFileKey {
+                    old_key: given.get_one("old-key").cloned(),
+                    old_key_file: given.get_one("old-key-file").cloned(),
+                    names: given.get_many("names").into_iter().flatten().cloned().collect(),
+                },
+                Some((_, given)) => Self::CollectFiles { dry_run: given.get_flag("dry-run") },
+                None => Self::Serve,
+            },
             _ => Self::Serve,
         }
     }

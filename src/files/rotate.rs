@@ -4,7 +4,7 @@
 //! started again: files that have the new key already are recognised and passed over. Mirrors the adapters'
 //! `rotateEncryptionKey({oldKey, fileNames})` → `{rotated, notRotated}`.
 
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 
 use super::crypt::Key;
 use super::{FileError, FileResult, FileStore};
@@ -16,6 +16,16 @@ pub enum Outcome {
     /// It has the new key already.
     Current,
     Failed(FileError),
+}
+
+/// One file done.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// Files done, this one included.
+    pub done: usize,
+    pub total: usize,
+    pub name: &'a str,
+    pub outcome: &'a Outcome,
 }
 
 #[derive(Debug, Default)]
@@ -36,49 +46,29 @@ pub async fn rotate_keys(
     store: &dyn FileStore,
     names: Option<Vec<String>>,
     old: Option<&Key>,
-    mut progress: impl FnMut(&str, &Outcome),
+    mut progress: impl FnMut(Progress<'_>),
 ) -> FileResult<Report> {
     if !store.capabilities().encryption {
         return Err(FileError::Unsupported("encryption keys"));
     }
+    let names = match names {
+        Some(names) => names,
+        // Rewriting changes the listing, so it is taken first. Names only: a few bytes per file.
+        None => store.list().map_ok(|file| file.name).try_collect().await?,
+    };
     let mut report = Report::default();
-    match names {
-        Some(names) => {
-            for name in names {
-                one(store, name, old, &mut report, &mut progress).await;
-            }
-        }
-        None => {
-            // Rewriting changes the listing, so it is taken first. Names only: a few bytes per file.
-            let mut names = Vec::new();
-            let mut list = store.list();
-            while let Some(file) = list.next().await {
-                names.push(file?.name);
-            }
-            drop(list);
-            for name in names {
-                one(store, name, old, &mut report, &mut progress).await;
-            }
+    let total = names.len();
+    for (done, name) in names.into_iter().enumerate() {
+        let outcome = match store.rotate(&name, old).await {
+            Ok(true) => Outcome::Rotated,
+            Ok(false) => Outcome::Current,
+            Err(error) => Outcome::Failed(error),
+        };
+        progress(Progress { done: done + 1, total, name: &name, outcome: &outcome });
+        match outcome {
+            Outcome::Failed(error) => report.not_rotated.push((name, error.to_string())),
+            Outcome::Rotated | Outcome::Current => report.rotated.push(name),
         }
     }
     Ok(report)
-}
-
-async fn one(
-    store: &dyn FileStore,
-    name: String,
-    old: Option<&Key>,
-    report: &mut Report,
-    progress: &mut impl FnMut(&str, &Outcome),
-) {
-    let outcome = match store.rotate(&name, old).await {
-        Ok(true) => Outcome::Rotated,
-        Ok(false) => Outcome::Current,
-        Err(error) => Outcome::Failed(error),
-    };
-    progress(&name, &outcome);
-    match outcome {
-        Outcome::Failed(error) => report.not_rotated.push((name, error.to_string())),
-        _ => report.rotated.push(name),
-    }
 }

@@ -298,15 +298,15 @@ pub fn check_file_url(url: &str, allowed: &[String]) -> Result<()> {
     Err(save_error(format!("File URL domain '{host}' is not allowed.")))
 }
 
-/// [`check_file_url`] for every `{"__type":"File"}` in a value, at any depth.
+/// [`check_file_url`] for every `{"__type":"File"}` in what a client sends, at any depth.
 ///
 /// # Errors
 /// As [`check_file_url`].
-pub fn check_file_urls(value: &Value, allowed: &[String]) -> Result<()> {
+pub fn check_file_urls(data: &Map<String, Value>, allowed: &[String]) -> Result<()> {
     if allowed.iter().any(|domain| domain == "*") {
         return Ok(());
     }
-    let mut open = vec![value];
+    let mut open: Vec<&Value> = data.values().collect();
     while let Some(value) = open.pop() {
         match value {
             Value::Array(items) => open.extend(items),

@@ -7,19 +7,21 @@ use super::context::Ctx;
 use crate::cloud::{FunctionAnswer, FunctionCall};
 use crate::config::LogLevel;
 use crate::error::Result;
+use crate::files::rules::check_file_urls;
 use crate::types::Object;
 
 /// Longest part of a value that is written to the log.
 const LOGGED: usize = 1000;
 
 /// # Errors
-/// 141 `Invalid function: "<name>"`, what the validator says and what the function throws.
+/// 130 for file addresses that are not allowed, 141 `Invalid function: "<name>"`, what the validator says and what the function throws.
 pub async fn call(
     ctx: &Ctx,
     name: &str,
     params: Object,
     uploads: Vec<(String, Bytes)>,
 ) -> Result<FunctionAnswer> {
+    check_file_urls(&params, &ctx.config().files.upload.allowed_file_url_domains)?;
     let levels = ctx.config().logging.levels;
     let silent =
         levels.cloud_function_success == LogLevel::Silent && levels.cloud_function_error == LogLevel::Silent;

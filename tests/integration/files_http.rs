@@ -515,3 +515,97 @@ async fn objects_carry_addresses() {
     let got = server.anonymous().get(&path).await.ok();
     assert_eq!(got["file"], value);
 }
+
+#[actix_web::test]
+async fn addresses_of_other_places_can_be_forbidden() {
+    let server = TestServer::with(json!({
+        "fileUpload": {"allowedFileUrlDomains": ["cdn.example.com", "*.files.example.org"]},
+    }))
+    .await;
+    let save = async |url: &str| {
+        let file = json!({"__type": "File", "name": "n.txt", "url": url});
+        server.anonymous().post("/classes/Holder", json!({"nested": {"list": [file]}})).await
+    };
+    assert_eq!(save("https://cdn.example.com/n.txt").await.status, 201);
+    assert_eq!(save("https://a.files.example.org/n.txt").await.status, 201);
+    let refused = save("https://evil.example/n.txt").await;
+    assert_eq!(refused.error(), (400, 130, "File URL domain 'evil.example' is not allowed."));
+    assert_eq!(save("junk").await.error(), (400, 130, "Invalid file URL."));
+    let file = json!({"__type": "File", "name": "n.txt", "url": "https://evil.example/"});
+    let refused = server.anonymous().post("/functions/any", json!({"file": file})).await;
+    assert_eq!(refused.error(), (400, 130, "File URL domain 'evil.example' is not allowed."));
+}
+
+/// Runs the program; whether it succeeded, and what it printed.
+async fn program(server: &TestServer, options: &[&str], command: &[&str]) -> (bool, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_parsimony"))
+        .args(["--appId", APP_ID, "--masterKey", MASTER_KEY, "--databaseURI", &server.database().uri])
+        .args(options)
+        .args(command)
+        .output()
+        .await
+        .unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[actix_web::test]
+async fn the_command_that_rotates_keys() {
+    let server = open_server().await;
+    let names =
+        [public(&server).name("a.txt", None, "one").await, public(&server).name("b.txt", None, "two").await];
+    let key = ["--encryptionKey", "first"];
+    let (ok, text) = program(&server, &key, &["files", "rotate-key", &names[0]]).await;
+    assert!(ok && text.contains("Files with the new key: 1\n"), "{text}");
+    let (ok, text) = program(&server, &key, &["files", "rotate-key"]).await;
+    assert!(ok && text.contains("Files with the new key: 2\n"), "{text}");
+    let stored = "SELECT count(*) FROM parsimony.file WHERE key_id IS NOT NULL";
+    let database = server.database().connect().await;
+    assert_eq!(database.query_one(stored, &[]).await.unwrap().get::<_, i64>(0), 2);
+    // The server without a key does not serve what it cannot read.
+    assert_eq!(get(&server, &format!("{APP_ID}/{}", names[0]), &[]).await.status(), 404);
+
+    let (ok, text) = program(&server, &["--encryptionKey", "second"], &["files", "rotate-key"]).await;
+    assert!(!ok && text.contains("could not be rotated: 2\n") && text.contains(&names[0]), "{text}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "first\n").unwrap();
+    let old = ["files", "rotate-key", "--old-key-file", file.path().to_str().unwrap()];
+    let (ok, text) = program(&server, &["--encryptionKey", "second"], &old).await;
+    assert!(ok && text.contains("Files with the new key: 2\n"), "{text}");
+    let (ok, text) = program(&server, &[], &["files", "rotate-key", "--old-key", "second"]).await;
+    assert!(ok, "{text}");
+    let answer = get(&server, &format!("{APP_ID}/{}", names[0]), &[]).await;
+    assert_eq!(answer.text().await.unwrap(), "one");
+}
+
+#[actix_web::test]
+async fn the_command_that_removes_unused_files() {
+    let server = open_server().await;
+    let mut names = Vec::new();
+    let mut urls = Vec::new();
+    for i in 0..5 {
+        let (_, body) = public(&server).raw(&format!("f{i}.txt"), None, "x").await;
+        names.push(body["name"].as_str().unwrap().to_owned());
+        urls.push(body["url"].as_str().unwrap().to_owned());
+    }
+    let file = |i: usize| json!({"__type": "File", "name": names[i], "url": urls[i]});
+    let client = server.anonymous();
+    client.post("/classes/Holder", json!({"file": file(0)})).await.ok();
+    client.post("/classes/Holder", json!({"nested": {"deep": [{"er": file(1)}]}})).await.ok();
+    client.post("/classes/Note", json!({"text": format!("see {}, please", urls[2])})).await.ok();
+    let collect = ["files", "gc"];
+    // Too young, all of them.
+    let (ok, text) = program(&server, &[], &collect).await;
+    assert!(ok && text.contains("Removed: 0 files"), "{text}");
+    let database = server.database().connect().await;
+    database.batch_execute("UPDATE parsimony.file SET stored_at = now() - interval '2 days'").await.unwrap();
+    let (ok, text) = program(&server, &[], &["files", "gc", "--dry-run"]).await;
+    assert!(ok && text.contains("Unused: 2 files, 2 bytes"), "{text}");
+    assert!(text.contains(&names[3]) && text.contains(&names[4]) && !text.contains(&names[2]), "{text}");
+    assert_eq!(reqwest::get(&urls[3]).await.unwrap().status(), 200);
+    let (ok, text) = program(&server, &[], &collect).await;
+    assert!(ok && text.contains("Removed: 2 files"), "{text}");
+    for (i, url) in urls.iter().enumerate() {
+        let status = reqwest::get(url).await.unwrap().status().as_u16();
+        assert_eq!(status, if i < 3 { 200 } else { 404 }, "{i}");
+    }
+}

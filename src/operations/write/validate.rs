@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::draft::Draft;
 use super::ops::{infer_type, is_delete};
 use crate::error::{Error, ErrorCode, Result};
+use crate::files::rules::check_file_urls;
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
@@ -15,13 +16,15 @@ use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 /// afterwards.
 ///
 /// # Errors
-/// 105, 111 for names and types, 119 for class permissions, 142 for required fields.
+/// 105, 111 for names and types, 119 for class permissions, 130 for file addresses, 142 for required
+/// fields.
 pub async fn against_schema(
     ctx: &Ctx,
     draft: &mut Draft,
     snapshot: Option<Arc<ClassSnapshot>>,
 ) -> Result<Arc<ClassSnapshot>> {
     super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
+    check_file_urls(&draft.data, &ctx.config().files.upload.allowed_file_url_domains)?;
     let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
     check_required_columns(draft)?;
     let action = if draft.is_create() { Action::Create } else { Action::Update };

@@ -267,7 +267,7 @@ async fn keys_rotate_and_runs_can_be_repeated() {
     assert!(read(&one, &name(CHUNK), None).await.unwrap() == content(CHUNK));
     let counts = async |store: &PostgresStore, old: Option<&str>| {
         let old = old.map(Key::from_secret);
-        let report = rotate_keys(store, None, old.as_ref(), |_, _| {}).await.unwrap();
+        let report = rotate_keys(store, None, old.as_ref(), |_| {}).await.unwrap();
         (report.rotated.len(), report.not_rotated.len())
     };
     assert_eq!(counts(&one, None).await, (4, 0));
