@@ -324,6 +324,7 @@ async fn regular_expressions() {
             (regex("a{,3}"), ""),
             (regex("[]"), ""),
             (with("APPLE\\sPIE", "iu"), "b"),
+            (with("^\\Qzebra 100% [X]\\E$", "i"), "c"),
             (json!({"num": {"$regex": "1"}}), ""),
             (json!({"file": {"$regex": "^one"}}), "a"),
         ],

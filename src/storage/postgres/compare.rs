@@ -156,8 +156,15 @@ pub fn push_constraint(
             }
         }
         Constraint::Regex(regex) if matches!(kind, Kind::Text | Kind::File) => {
-            column.push(sql);
-            push_regex(sql, regex)?;
+            if let Some(text) = whole_text(regex) {
+                // What the case-insensitive look-up indexes are made on.
+                sql.push_sql("lower(");
+                column.push(sql);
+                sql.push_sql(") = lower(").push_text(without_nul(text)).push_sql(")");
+            } else {
+                column.push(sql);
+                push_regex(sql, regex)?;
+            }
         }
         Constraint::Text(search) if *kind == Kind::Text => text::push_match(sql, column, search)?,
         Constraint::Intersects(point) if *kind == Kind::Polygon => {
@@ -177,6 +184,12 @@ fn text_of(operand: &Operand) -> Option<String> {
         Operand::Text(text) if can_be_stored(operand) => Some(text.clone()),
         _ => None,
     }
+}
+
+/// The text of `^\Q…\E$` with option `i`: a comparison that does not mind case.
+fn whole_text(regex: &RegexConstraint) -> Option<&str> {
+    let quoted = regex.pattern.strip_prefix("^\\Q")?.strip_suffix("\\E$")?;
+    (regex.options == "i" && !quoted.contains("\\E")).then_some(quoted)
 }
 
 /// The id a pointer (or a bare id) names.

@@ -19,6 +19,8 @@ pub mod embedded;
 mod error;
 pub mod filter;
 pub mod geo;
+#[cfg(test)]
+mod golden_tests;
 mod indexes;
 mod init;
 mod insert;

@@ -20,7 +20,7 @@ fn reachable(access: &Access) -> Option<&ClassSchema> {
 
 impl FilterBuilder {
     /// `FROM "Class" tN WHERE … ORDER BY … LIMIT …`.
-    fn from_clause(
+    fn push_source(
         &mut self,
         sql: &mut Sql,
         schema: &ClassSchema,
@@ -58,7 +58,7 @@ impl FilterBuilder {
         let mut ids = Sql::new("(SELECT ");
         alias.push(&mut ids);
         ids.push_sql(".\"objectId\"");
-        self.from_clause(&mut ids, schema, alias, query)?;
+        self.push_source(&mut ids, schema, alias, query)?;
         ids.push_sql(")");
         let nested = value.path.is_dotted();
         match kind {
@@ -114,7 +114,7 @@ impl FilterBuilder {
             value.push(sql);
             sql.push_sql(" IN (SELECT ");
             key_value.push(sql);
-            self.from_clause(sql, schema, alias, query)?;
+            self.push_source(sql, schema, alias, query)?;
             sql.push_sql(")");
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl FilterBuilder {
             return Ok(());
         }
         values.push_sql(" AS v");
-        self.from_clause(&mut values, schema, alias, query)?;
+        self.push_source(&mut values, schema, alias, query)?;
         // A list of values counts as its members.
         values.push_sql(
             ") s, LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(s.v) = 'array' THEN s.v \

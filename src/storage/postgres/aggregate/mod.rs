@@ -188,8 +188,8 @@ impl<'a> Relation<'a> {
         self.sort.clear();
         for (name, direction) in keys {
             let descending = match direction.as_f64() {
-                Some(n) if n == 1.0 => false,
-                Some(n) if n == -1.0 => true,
+                Some(1.0) => false,
+                Some(-1.0) => true,
                 _ => {
                     return Err(refused(
                         "$sort key ordering must be 1 (for ascending) or -1 (for descending)",
