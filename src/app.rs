@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::actors::live_query::LiveQueryHub;
 use crate::cloud::{self, CloudState};
 use crate::config::{AppConfig, CallbackId, OptionValue};
 use crate::error::{Error, Result};
@@ -39,16 +40,19 @@ impl AppState {
 pub struct App {
     pub id: String,
     pub services: Arc<Services>,
+    /// Where live-query clients connect, when this server takes them.
+    pub live_queries: Option<Arc<LiveQueryHub>>,
     state: AtomicU8,
     /// Answer of a `masterKey` function and when it was asked.
     master_key: Mutex<Option<(String, Instant)>>,
 }
 
 impl App {
-    pub fn new(services: Arc<Services>) -> Arc<Self> {
+    pub fn new(services: Arc<Services>, live_queries: Option<Arc<LiveQueryHub>>) -> Arc<Self> {
         Arc::new(Self {
             id: services.config.app_id.clone(),
             services,
+            live_queries,
             state: AtomicU8::new(AppState::Initialized as u8),
             master_key: Mutex::new(None),
         })

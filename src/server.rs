@@ -7,6 +7,8 @@
 
 mod cloud;
 mod files;
+mod live_query;
+mod mail;
 mod maintenance;
 mod storage;
 
@@ -29,7 +31,6 @@ use crate::cloud::CallbackId;
 use crate::config::AppConfig;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::services::NoEvents;
 use crate::operations::{self, Services};
 use crate::storage::{Notice, StorageAdapter};
 
@@ -203,20 +204,25 @@ impl Running {
         let files = files::open(&config, &database.adapter).await?;
         let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
+        let mail = mail::open(&config, &cloud.engine)?;
+        let live = live_query::open(&config);
         let services = Arc::new(Services {
             config,
             storage: adapter,
             classes,
             principals,
-            events: Arc::new(NoEvents),
+            events: live.events,
             cloud: cloud.engine.clone(),
-            mail: None,
+            mail,
             auth,
             file_urls: files.clone(),
             files,
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
-        let app = App::new(services);
+        if let Some(hub) = &live.hub {
+            hub.attach(services.clone()).await.map_err(StartError::new)?;
+        }
+        let app = App::new(services, live.hub);
         server_api.bind(&app);
         app.set_state(AppState::Starting);
         Ok(Self { database, cloud, app })

@@ -18,7 +18,8 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
-use super::{files, multipart, query_string, respond, routes};
+use super::{files, multipart, pages, query_string, respond, routes};
+use crate::actors::live_query::connection;
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
@@ -49,6 +50,9 @@ impl Front {
 
 /// The catch-all handler.
 pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Front>) -> HttpResponse {
+    if is_upgrade(&http) {
+        return upgrade(&http, payload, &front);
+    }
     let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
         return respond::cannot_route(http.method().as_str(), http.path());
     };
@@ -72,6 +76,22 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
     response
+}
+fn is_upgrade(http: &HttpRequest) -> bool {
+    header_text(http.headers(), "upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
+}
+
+/// Live queries take sockets on any path; with several applications the path's mount says whose.
+fn upgrade(http: &HttpRequest, payload: web::Payload, front: &Front) -> HttpResponse {
+    let mounted = front.registry.mounted_at(http.path()).map(|(apps, _)| apps).unwrap_or_default();
+    let hub = mounted
+        .iter()
+        .chain(front.registry.iter())
+        .find_map(|app| app.live_queries.as_ref().filter(|_| app.config().live_query_server.enabled));
+    match hub {
+        None => respond::cannot_route(http.method().as_str(), http.path()),
+        Some(hub) => connection::accept(http, payload, hub.clone()).unwrap_or_else(HttpResponse::from_error),
+    }
 }
 
 pub(super) struct Exchange<'a> {
@@ -99,6 +119,10 @@ impl Exchange<'_> {
         }
         if self.below == "/health" || self.below.starts_with("/health/") {
             return self.health(early, privileged);
+        }
+        if let Some(path) = pages::target(self.apps, self.below) {
+            let ip = self.apps.first().map(|app| self.client_address(app).to_string()).unwrap_or_default();
+            return pages::serve(self.http, self.apps, path, ip, payload).await;
         }
         if let Some(target) = files::target(self.http.method(), self.below) {
             return files::serve(self, target?, claims, privileged, payload).await;

@@ -10,6 +10,7 @@ mod files;
 mod front;
 pub mod internal;
 mod multipart;
+pub mod pages;
 mod query_string;
 mod request;
 mod respond;

@@ -1,5 +1,9 @@
 //! Sending mail: the adapter trait, the built-in SMTP adapter and the texts of default mails.
 
+pub mod javascript;
+pub mod smtp;
+pub mod template;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -40,5 +44,42 @@ pub trait MailAdapter: Send + Sync {
     /// The same for password reset mails.
     async fn send_password_reset(&self, _mail: &AccountMail) -> Result<bool> {
         Ok(false)
+    }
+}
+
+/// Where a user's mail goes: the address, else a user name that serves as one.
+pub fn address_of(user: &serde_json::Map<String, Value>) -> String {
+    let text = |key: &str| user.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    text("email").or_else(|| text("username")).unwrap_or_default().to_owned()
+}
+
+/// The verification mail of an adapter without one of its own.
+pub fn default_verification(mail: &AccountMail) -> Mail {
+    let address = mail.user.get("email").and_then(Value::as_str).unwrap_or_default();
+    Mail {
+        to: address_of(&mail.user),
+        subject: format!("Please verify your e-mail for {}", mail.app_name),
+        text: format!(
+            "Hi,\n\nYou are being asked to confirm the e-mail address {address} with {}\n\nClick here to confirm it:\n{}",
+            mail.app_name, mail.link
+        ),
+        ..Mail::default()
+    }
+}
+
+/// The password reset mail of an adapter without one of its own.
+pub fn default_password_reset(mail: &AccountMail) -> Mail {
+    let name = match mail.user.get("username").and_then(Value::as_str) {
+        Some(name) if !name.is_empty() => format!(" (your username is '{name}')"),
+        _ => String::new(),
+    };
+    Mail {
+        to: address_of(&mail.user),
+        subject: format!("Password Reset for {}", mail.app_name),
+        text: format!(
+            "Hi,\n\nYou requested to reset your password for {}{name}.\n\nClick here to reset it:\n{}",
+            mail.app_name, mail.link
+        ),
+        ..Mail::default()
     }
 }

@@ -5,6 +5,7 @@
 //! needs from above (schemas, principals, event delivery) are the traits in [`services`], which the
 //! actors implement. Knows no actix and no HTTP.
 
+pub mod account_mail;
 pub mod analytics;
 pub mod batch;
 pub mod context;

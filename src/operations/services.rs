@@ -125,6 +125,8 @@ pub struct ObjectEvent {
     pub original: Option<Arc<Object>>,
     /// Order of writes to one object, across nodes.
     pub stamp: u64,
+    /// The class's stored permissions, for buses whose listeners cannot look them up.
+    pub permissions: Option<Arc<Map<String, Value>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

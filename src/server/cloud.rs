@@ -101,6 +101,7 @@ fn identity(config: &AppConfig) -> Map<String, Value> {
 fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
     let auth = config.auth.expose().iter().map(|(name, spec)| (format!("auth.{name}"), spec.clone()));
     let mail = config.mail.email_adapter.as_ref();
+    let mail = mail.filter(|spec| !super::mail::is_builtin(spec.expose()));
     let mail = mail.map(|spec| ("emailAdapter".to_owned(), spec.expose().clone()));
     auth.chain(mail).filter(|(_, spec)| node::is_code(spec)).collect()
 }

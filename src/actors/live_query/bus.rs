@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::LiveQueryHub;
+use super::redis_bus::RedisBus;
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
@@ -33,6 +34,14 @@ pub trait Bus: Send + Sync {
 pub async fn start(hub: Weak<LiveQueryHub>, services: &Arc<Services>) -> Result<Option<Arc<dyn Bus>>> {
     if services.config.live_query.class_names.is_none() {
         return Ok(None);
+    }
+    let url =
+        |secret: &Option<crate::config::Secret<String>>| secret.as_ref().map(|url| url.expose().clone());
+    let publish = url(&services.config.live_query.redis_url);
+    let listen = url(&services.config.live_query_server.redis_url);
+    if publish.is_some() || listen.is_some() {
+        let bus = RedisBus::start(hub, services, publish.as_deref(), listen.as_deref())?;
+        return Ok(Some(bus));
     }
     Ok(Some(NotifyBus::start(hub, services.clone())))
 }
@@ -181,13 +190,20 @@ async fn read_event(services: &Services, hub: &LiveQueryHub, payload: &Value) ->
     let stamp = payload.get("stamp").and_then(Value::as_u64).unwrap_or_default();
     let object = |key: &str| payload.get(key).and_then(Value::as_object).cloned().map(Arc::new);
     if let Some(state) = object("object") {
-        return Some(ObjectEvent { class, kind, object: state, original: object("original"), stamp });
+        return Some(ObjectEvent {
+            class,
+            kind,
+            object: state,
+            original: object("original"),
+            stamp,
+            permissions: None,
+        });
     }
     let id = ObjectId::new(payload.get("id")?.as_str()?)?;
     let state = Arc::new(read_object(services, &class, &id).await?);
     let existed = payload.get("existed").is_some_and(|existed| existed == true);
     let original = existed.then(|| state.clone());
-    Some(ObjectEvent { class, kind, object: state, original, stamp })
+    Some(ObjectEvent { class, kind, object: state, original, stamp, permissions: None })
 }
 
 async fn read_object(services: &Services, class: &ClassName, id: &ObjectId) -> Option<Object> {

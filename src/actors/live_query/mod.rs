@@ -12,6 +12,7 @@ pub mod connection;
 pub mod decide;
 pub mod index;
 pub mod protocol;
+pub mod redis_bus;
 pub mod render;
 pub mod subscription;
 pub mod triggers;

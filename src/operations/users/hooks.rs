@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{auth_data, load, login, password, policy, verification};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::account_mail;
 use crate::operations::context::Effect;
 use crate::operations::write::triggers::has;
 use crate::operations::write::{Draft, Saved, is_truthy};
@@ -426,6 +427,9 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
     if std::mem::take(&mut draft.special.user.new_session) {
         let created_with = created_with(draft);
         give_session(ctx, saved, &id, created_with).await?;
+    }
+    if std::mem::take(&mut draft.special.user.sends_verification) {
+        account_mail::send_verification(ctx, &id).await;
     }
     Ok(())
 }

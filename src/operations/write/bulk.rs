@@ -146,6 +146,7 @@ fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: Obje
             .collect()
     };
     let before = objects(changed.before.as_ref());
+    let permissions = super::effects::permissions_of(class);
     match kind {
         ObjectEventKind::Saved => {
             for (index, object) in objects(changed.after.as_ref()).into_iter().enumerate() {
@@ -156,13 +157,21 @@ fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: Obje
                     object,
                     original,
                     stamp: changed.stamp,
+                    permissions: permissions.clone(),
                 });
             }
         }
         ObjectEventKind::Deleted => {
             for object in before {
                 let class = class.name().clone();
-                ctx.emit(ObjectEvent { class, kind, object, original: None, stamp: changed.stamp });
+                ctx.emit(ObjectEvent {
+                    class,
+                    kind,
+                    object,
+                    original: None,
+                    stamp: changed.stamp,
+                    permissions: permissions.clone(),
+                });
             }
         }
     }

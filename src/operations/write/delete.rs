@@ -145,6 +145,7 @@ async fn follow_up(
             object: Arc::new(deleted),
             original: None,
             stamp: changed.stamp,
+            permissions: super::effects::permissions_of(class),
         });
     }
 }

@@ -22,8 +22,14 @@ pub fn emit(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, outcome: &Outc
         object: Arc::new(full_object(draft, after)),
         original: outcome.before.clone(),
         stamp: outcome.stamp,
+        permissions: permissions_of(class),
     };
     ctx.emit(event);
+}
+
+/// What a listener on another server checks the event against.
+pub fn permissions_of(class: &ClassSnapshot) -> Option<Arc<Object>> {
+    class.schema.clp.as_ref().map(|clp| Arc::new(clp.raw().clone()))
 }
 
 fn full_object(draft: &Draft, after: &Object) -> Object {

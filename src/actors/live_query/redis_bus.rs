@@ -1,0 +1,207 @@
+//! Redis pub/sub in parse-server's channels and message layout, so that its servers and ours may share
+//! one bus: `<appId>afterSave` and `<appId>afterDelete` carry `{currentParseObject,
+//! originalParseObject?, classLevelPermissions?}`. Our own messages carry one key more, `node`, by
+//! which we know them again; parse-server ignores it.
+//!
+//! While Redis is away subscribers stay connected and hear of this server's own writes.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use super::LiveQueryHub;
+use super::bus::Bus;
+use crate::error::{Error, Result};
+use crate::operations::Services;
+use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::types::names::random_alphanumeric;
+use crate::types::{ClassName, Object};
+
+const RETRY: Duration = Duration::from_secs(1);
+
+pub struct RedisBus {
+    node: String,
+    app_id: String,
+    outgoing: mpsc::UnboundedSender<(String, String)>,
+}
+
+impl RedisBus {
+    /// Publishes to `publish_url` and listens on `listen_url`, either of which may be missing.
+    ///
+    /// # Errors
+    /// When a URL is none.
+    pub fn start(
+        hub: Weak<LiveQueryHub>,
+        services: &Arc<Services>,
+        publish_url: Option<&str>,
+        listen_url: Option<&str>,
+    ) -> Result<Arc<Self>> {
+        let client = |url: &str| redis::Client::open(url).map_err(Error::internal);
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let app_id = services.config.app_id.clone();
+        let bus = Arc::new(Self { node: random_alphanumeric(12), app_id, outgoing });
+        if let Some(url) = publish_url {
+            actix::spawn(publish(client(url)?, queue));
+        }
+        if let Some(url) = listen_url {
+            actix::spawn(listen(client(url)?, bus.clone(), hub, services.clone()));
+        }
+        Ok(bus)
+    }
+
+    fn channel(&self, name: &str) -> String {
+        format!("{}{name}", self.app_id)
+    }
+}
+
+impl Bus for RedisBus {
+    /// The layout knows no interest: whatever is published goes out.
+    fn is_wanted(&self, _: &ClassName) -> bool {
+        !self.outgoing.is_closed()
+    }
+
+    fn publish(&self, event: &ObjectEvent) {
+        let full = |object: &Object| {
+            let mut object = object.clone();
+            object.insert("__type".to_owned(), "Object".into());
+            object.insert("className".to_owned(), event.class.as_str().into());
+            Value::Object(object)
+        };
+        let mut message = Map::new();
+        message.insert("currentParseObject".to_owned(), full(&event.object));
+        if let Some(original) = &event.original {
+            message.insert("originalParseObject".to_owned(), full(original));
+        }
+        if let Some(permissions) = &event.permissions {
+            message.insert("classLevelPermissions".to_owned(), Value::Object(permissions.as_ref().clone()));
+        }
+        message.insert("node".to_owned(), json!(self.node));
+        let name = match event.kind {
+            ObjectEventKind::Saved => "afterSave",
+            ObjectEventKind::Deleted => "afterDelete",
+        };
+        // Only fails while the server goes down.
+        let _ = self.outgoing.send((self.channel(name), Value::Object(message).to_string()));
+    }
+
+    fn announce_interest(&self, _: &ClassName) {}
+}
+
+/// One task, one connection: messages leave in order. A message that finds Redis away is lost.
+async fn publish(client: redis::Client, mut queue: mpsc::UnboundedReceiver<(String, String)>) {
+    let mut connection: Option<redis::aio::MultiplexedConnection> = None;
+    let mut warned = false;
+    while let Some((channel, message)) = queue.recv().await {
+        if connection.is_none() {
+            connection = client.get_multiplexed_async_connection().await.ok();
+        }
+        let sent = match &mut connection {
+            Some(connection) => {
+                redis::cmd("PUBLISH").arg(&channel).arg(&message).query_async::<i64>(connection).await.is_ok()
+            }
+            None => false,
+        };
+        if sent {
+            warned = false;
+        } else {
+            connection = None;
+            if !warned {
+                tracing::warn!("Redis is away: live query events do not reach other servers");
+                warned = true;
+            }
+        }
+    }
+}
+
+async fn listen(client: redis::Client, bus: Arc<RedisBus>, hub: Weak<LiveQueryHub>, services: Arc<Services>) {
+    let mut warned = false;
+    while hub.strong_count() > 0 {
+        match listen_once(&client, &bus, &hub, &services, &mut warned).await {
+            Ok(()) => {}
+            Err(error) if !warned => {
+                tracing::warn!(%error, "Redis is away: live query events of other servers are not heard");
+                warned = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn listen_once(
+    client: &redis::Client,
+    bus: &RedisBus,
+    hub: &Weak<LiveQueryHub>,
+    services: &Arc<Services>,
+    warned: &mut bool,
+) -> redis::RedisResult<()> {
+    let mut subscription = client.get_async_pubsub().await?;
+    for name in ["afterSave", "afterDelete", "clearCache"] {
+        subscription.subscribe(bus.channel(name)).await?;
+    }
+    if std::mem::take(warned) {
+        tracing::info!("Redis is back: live query events of other servers are heard again");
+    }
+    let mut messages = subscription.on_message();
+    while let Some(message) = messages.next().await {
+        let channel = message.get_channel_name().to_owned();
+        let Ok(payload) = message.get_payload::<String>() else { continue };
+        let Some(hub) = hub.upgrade() else { return Ok(()) };
+        if channel == bus.channel("clearCache") {
+            services.principals.roles_changed().await;
+            continue;
+        }
+        let deleted = channel == bus.channel("afterDelete");
+        if let Some(event) = read(&payload, deleted, &bus.node) {
+            hub.deliver(event);
+        }
+    }
+    Ok(())
+}
+
+fn read(payload: &str, deleted: bool, own_node: &str) -> Option<ObjectEvent> {
+    let mut message: Map<String, Value> = serde_json::from_str(payload).ok()?;
+    if message.get("node").and_then(Value::as_str) == Some(own_node) {
+        return None;
+    }
+    let mut object = |key: &str| match message.remove(key) {
+        Some(Value::Object(mut object)) => {
+            object.shift_remove("__type");
+            Some(object)
+        }
+        _ => None,
+    };
+    let current = object("currentParseObject")?;
+    let original = object("originalParseObject");
+    Some(ObjectEvent {
+        class: ClassName::valid(current.get("className")?.as_str()?)?,
+        kind: if deleted { ObjectEventKind::Deleted } else { ObjectEventKind::Saved },
+        object: Arc::new(current),
+        original: original.map(Arc::new),
+        stamp: 0,
+        permissions: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_parse_servers_messages() {
+        let message = json!({
+            "currentParseObject": {"__type": "Object", "className": "Game", "objectId": "g1", "score": 2},
+            "originalParseObject": {"__type": "Object", "className": "Game", "objectId": "g1", "score": 1},
+        });
+        let event = read(&message.to_string(), false, "me").expect("an event");
+        assert_eq!(event.class, "Game");
+        assert_eq!(event.object.get("score"), Some(&json!(2)));
+        assert!(event.original.is_some() && !event.object.contains_key("__type"));
+        let own = json!({"node": "me", "currentParseObject": {"className": "Game"}});
+        assert!(read(&own.to_string(), false, "me").is_none());
+        assert!(read("nonsense", false, "me").is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! The public pages over HTTP: a request below `/<pagesEndpoint>` in, what [`crate::pages`] answers out.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::credentials::header_text;
+use super::{query_string, respond};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::operations::{Auth, Ctx, RequestInfo};
+use crate::pages::{self, PageRequest, PageResponse};
+use crate::types::Object;
+
+/// Forms are small.
+const MAX_FORM: usize = 64 * 1024;
+
+/// The path below the endpoint of the first application whose pages `below` belongs to.
+pub fn target<'p>(apps: &[Arc<App>], below: &'p str) -> Option<&'p str> {
+    apps.iter().find_map(|app| {
+        let endpoint = app.config().pages.pages_endpoint.trim_matches('/');
+        below.strip_prefix('/')?.strip_prefix(endpoint)?.strip_prefix('/')
+    })
+}
+
+/// # Errors
+/// 403 for an application nobody knows, and what scripts are told.
+pub async fn serve(
+    http: &HttpRequest,
+    apps: &[Arc<App>],
+    path: &str,
+    ip: String,
+    payload: web::Payload,
+) -> Result<HttpResponse> {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| Error::unauthorized())?;
+    let is_post = http.method() == actix_web::http::Method::POST;
+    if !is_post && http.method() != actix_web::http::Method::GET {
+        return Ok(respond::cannot_route(http.method().as_str(), http.path()));
+    }
+    let request = PageRequest {
+        is_post,
+        path: path.into_owned(),
+        query: query_string::parse_nested(http.query_string()),
+        body: if is_post { form(http, payload).await? } else { Object::new() },
+        is_xhr: header_text(http.headers(), "x-requested-with")
+            .is_some_and(|with| with.eq_ignore_ascii_case("xmlhttprequest")),
+        locale_header: header_text(http.headers(), "x-parse-page-param-locale"),
+    };
+    let named = pages::app_id_of(&request);
+    let is_page = !is_post && request.path.contains('.');
+    let app = match named.and_then(|id| apps.iter().find(|app| app.id == id)) {
+        Some(app) => app,
+        // Plain files need no application.
+        None if is_page => apps.first().ok_or_else(Error::unauthorized)?,
+        None => return Err(Error::unauthorized()),
+    };
+    let base_url = app.public_server_url().await?.unwrap_or_default();
+    let info = RequestInfo { ip, base_url, ..RequestInfo::default() };
+    let ctx = Ctx::new(app.services.clone(), Auth::anonymous(), info);
+    answer(http, pages::serve(&ctx, &request).await?)
+}
+
+/// A form, or JSON from scripts.
+async fn form(http: &HttpRequest, mut payload: web::Payload) -> Result<Object> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Error::http(400, "request aborted"))?;
+        if bytes.len() + chunk.len() > MAX_FORM {
+            return Err(Error::http(413, "request entity too large"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    if http.content_type() == "application/json" {
+        return Ok(serde_json::from_str::<Value>(&text)
+            .ok()
+            .and_then(|value| value.as_object().cloned())
+            .unwrap_or_default());
+    }
+    Ok(query_string::parse_flat(&text))
+}
+
+fn answer(http: &HttpRequest, response: PageResponse) -> Result<HttpResponse> {
+    Ok(match response {
+        PageResponse::Html { status, text, headers } => {
+            let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
+            let mut builder = HttpResponse::build(status);
+            for (name, value) in headers {
+                builder.insert_header((name, value));
+            }
+            builder.content_type("text/html; charset=utf-8").body(text)
+        }
+        PageResponse::Redirect { location, headers } => {
+            let mut builder = HttpResponse::SeeOther();
+            for (name, value) in headers {
+                builder.insert_header((name, value));
+            }
+            builder.insert_header((header::LOCATION, location)).finish()
+        }
+        PageResponse::Json(value) => HttpResponse::Ok().json(value),
+        PageResponse::File(path) => {
+            let file = actix_files::NamedFile::open(path).map_err(Error::internal)?;
+            file.into_response(http)
+        }
+    })
+}

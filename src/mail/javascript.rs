@@ -1,0 +1,71 @@
+//! A mail adapter that is an npm module or an object of the JavaScript configuration: its methods run
+//! in a Cloud Code host.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{AccountMail, Mail, MailAdapter};
+use crate::cloud::{AdapterArg, AdapterCall, CloudEngine};
+use crate::error::Result;
+
+/// The option's name, under which the engine knows the adapter.
+pub const ADAPTER: &str = "emailAdapter";
+
+pub struct JavaScriptMailer {
+    engine: Arc<dyn CloudEngine>,
+}
+
+impl JavaScriptMailer {
+    pub fn new(engine: Arc<dyn CloudEngine>) -> Self {
+        Self { engine }
+    }
+
+    fn has(&self, method: &str) -> bool {
+        self.engine.registrations().adapter(ADAPTER).is_some_and(|adapter| adapter.methods.contains(method))
+    }
+
+    async fn call(&self, method: &str, argument: AdapterArg) -> Result<()> {
+        let call = AdapterCall {
+            adapter: ADAPTER.to_owned(),
+            method: method.to_owned(),
+            args: vec![argument],
+            deadline: None,
+        };
+        self.engine.call_adapter(call).await.map(|_| ())
+    }
+
+    async fn account_mail(&self, method: &str, mail: &AccountMail) -> Result<bool> {
+        if !self.has(method) {
+            return Ok(false);
+        }
+        let mut user = mail.user.clone();
+        user.insert("__type".to_owned(), "Object".into());
+        user.insert("className".to_owned(), "_User".into());
+        let argument = json!({ "link": mail.link, "appName": mail.app_name, "user": user });
+        self.call(method, AdapterArg::Json(argument)).await.map(|()| true)
+    }
+}
+
+#[async_trait]
+impl MailAdapter for JavaScriptMailer {
+    async fn send(&self, mail: Mail) -> Result<()> {
+        let mut message = mail.extra;
+        message.insert("to".to_owned(), mail.to.into());
+        message.insert("subject".to_owned(), mail.subject.into());
+        message.insert("text".to_owned(), mail.text.into());
+        if let Some(html) = mail.html {
+            message.insert("html".to_owned(), html.into());
+        }
+        self.call("sendMail", AdapterArg::Json(Value::Object(message))).await
+    }
+
+    async fn send_verification(&self, mail: &AccountMail) -> Result<bool> {
+        self.account_mail("sendVerificationEmail", mail).await
+    }
+
+    async fn send_password_reset(&self, mail: &AccountMail) -> Result<bool> {
+        self.account_mail("sendPasswordResetEmail", mail).await
+    }
+}

@@ -1,0 +1,149 @@
+//! The built-in mail adapter: SMTP through lettre.
+//!
+//! ```json
+//! "emailAdapter": { "module": "smtp", "options": {
+//!   "host": "mail.example.com", "port": 587, "tls": "starttls",
+//!   "username": "apikey", "password": "…", "from": "My App <noreply@example.com>",
+//!   "templates": { "passwordReset": { "subject": "…", "text": "… {{link}}", "html": "…" },
+//!                  "verification":  { "subject": "…", "text": "… {{link}}" } } } }
+//! ```
+
+use async_trait::async_trait;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use serde_json::{Map, Value};
+
+use super::template::fill;
+use super::{AccountMail, Mail, MailAdapter};
+use crate::error::{Error, Result};
+
+pub struct SmtpMailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    reset: Option<Template>,
+    verification: Option<Template>,
+}
+
+struct Template {
+    subject: String,
+    text: String,
+    html: Option<String>,
+}
+
+impl Template {
+    fn read(templates: Option<&Value>, name: &str) -> Option<Self> {
+        let template = templates?.get(name)?;
+        let text = |key: &str| template.get(key).and_then(Value::as_str).map(str::to_owned);
+        Some(Self { subject: text("subject")?, text: text("text")?, html: text("html") })
+    }
+
+    fn mail(&self, mail: &AccountMail) -> Mail {
+        let mut values = Map::new();
+        for (key, value) in &mail.user {
+            values.insert(key.clone(), value.clone());
+        }
+        values.insert("link".to_owned(), mail.link.as_str().into());
+        values.insert("appName".to_owned(), mail.app_name.as_str().into());
+        Mail {
+            to: super::address_of(&mail.user),
+            subject: fill(&self.subject, &values, false),
+            text: fill(&self.text, &values, false),
+            html: self.html.as_ref().map(|html| fill(html, &values, true)),
+            extra: Map::new(),
+        }
+    }
+}
+
+impl SmtpMailer {
+    /// Connections are opened when there is a mail to send.
+    ///
+    /// # Errors
+    /// One line that says which option is wrong.
+    pub fn new(options: &Value) -> Result<Self, String> {
+        let text = |key: &str| options.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let host = text("host").ok_or("emailAdapter smtp needs the option host")?;
+        let from = text("from").ok_or("emailAdapter smtp needs the option from")?;
+        let from = from.parse().map_err(|_| format!("emailAdapter smtp: from is no mail address: {from}"))?;
+        let wrong_tls = |error: lettre::transport::smtp::Error| format!("emailAdapter smtp: {error}");
+        let (builder, default_port) = match text("tls").unwrap_or("starttls") {
+            "starttls" => {
+                (AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host).map_err(wrong_tls)?, 587)
+            }
+            "tls" => (AsyncSmtpTransport::<Tokio1Executor>::relay(host).map_err(wrong_tls)?, 465),
+            "none" => (AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host), 25),
+            other => {
+                return Err(format!("emailAdapter smtp: tls must be starttls, tls or none, not {other}"));
+            }
+        };
+        let port = match options.get("port") {
+            None | Some(Value::Null) => default_port,
+            Some(port) => port
+                .as_u64()
+                .and_then(|port| u16::try_from(port).ok())
+                .ok_or_else(|| format!("emailAdapter smtp: port must be a number, not {port}"))?,
+        };
+        let mut builder = builder.port(port).timeout(Some(std::time::Duration::from_secs(30)));
+        if let (Some(user), Some(password)) = (text("username"), text("password")) {
+            builder = builder.credentials(Credentials::new(user.to_owned(), password.to_owned()));
+        }
+        let templates = options.get("templates");
+        Ok(Self {
+            transport: builder.build(),
+            from,
+            reset: Template::read(templates, "passwordReset"),
+            verification: Template::read(templates, "verification"),
+        })
+    }
+
+    fn message(&self, mail: &Mail) -> Result<Message> {
+        let to: Mailbox =
+            mail.to.parse().map_err(|error| Error::internal(format!("no mail address: {error}")))?;
+        let builder = Message::builder().from(self.from.clone()).to(to).subject(mail.subject.clone());
+        let built = match &mail.html {
+            Some(html) => {
+                builder.multipart(MultiPart::alternative_plain_html(mail.text.clone(), html.clone()))
+            }
+            None => builder.body(mail.text.clone()),
+        };
+        built.map_err(Error::internal)
+    }
+}
+
+#[async_trait]
+impl MailAdapter for SmtpMailer {
+    async fn send(&self, mail: Mail) -> Result<()> {
+        let message = self.message(&mail)?;
+        self.transport.send(message).await.map(|_| ()).map_err(Error::internal)
+    }
+
+    async fn send_verification(&self, mail: &AccountMail) -> Result<bool> {
+        match &self.verification {
+            Some(template) => self.send(template.mail(mail)).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    async fn send_password_reset(&self, mail: &AccountMail) -> Result<bool> {
+        match &self.reset {
+            Some(template) => self.send(template.mail(mail)).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn options_are_checked() {
+        let refused = |options: Value| SmtpMailer::new(&options).err().unwrap_or_default();
+        assert!(refused(json!({"from": "a@b.c"})).contains("host"));
+        assert!(refused(json!({"host": "h", "from": "nobody"})).contains("from"));
+        assert!(refused(json!({"host": "h", "from": "a@b.c", "tls": "maybe"})).contains("tls"));
+        assert!(refused(json!({"host": "h", "from": "a@b.c", "tls": "none", "port": "x"})).contains("port"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Live queries of one application: the hub where the configuration publishes classes or serves
+//! sockets, nothing otherwise.
+
+use std::sync::Arc;
+
+use crate::actors::live_query::LiveQueryHub;
+use crate::config::AppConfig;
+use crate::operations::services::{EventSink, NoEvents};
+
+/// The sink for the operations, and the hub behind it for the sockets.
+pub struct LiveQueries {
+    pub events: Arc<dyn EventSink>,
+    pub hub: Option<Arc<LiveQueryHub>>,
+}
+
+/// Needs a running actix system.
+pub fn open(config: &Arc<AppConfig>) -> LiveQueries {
+    if config.live_query.class_names.is_none() && !config.live_query_server.enabled {
+        return LiveQueries { events: Arc::new(NoEvents), hub: None };
+    }
+    let hub = LiveQueryHub::new(config.clone());
+    LiveQueries { events: hub.clone(), hub: Some(hub) }
+}
