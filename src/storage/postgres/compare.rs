@@ -160,7 +160,7 @@ pub fn push_constraint(
                 // What the case-insensitive look-up indexes are made on.
                 sql.push_sql("lower(");
                 column.push(sql);
-                sql.push_sql(") = lower(").push_text(without_nul(text)).push_sql(")");
+                sql.push_sql(") = lower(").push_text(without_nul(&text)).push_sql(")");
             } else {
                 column.push(sql);
                 push_regex(sql, regex)?;
@@ -186,10 +186,26 @@ fn text_of(operand: &Operand) -> Option<String> {
     }
 }
 
-/// The text of `^\Q…\E$` with option `i`: a comparison that does not mind case.
-fn whole_text(regex: &RegexConstraint) -> Option<&str> {
-    let quoted = regex.pattern.strip_prefix("^\\Q")?.strip_suffix("\\E$")?;
-    (regex.options == "i" && !quoted.contains("\\E")).then_some(quoted)
+/// The text of a fully anchored literal (`^\Q…\E$`, or escaped) with option `i`: a comparison that
+/// does not mind case.
+fn whole_text(regex: &RegexConstraint) -> Option<String> {
+    if regex.options != "i" {
+        return None;
+    }
+    let body = regex.pattern.strip_prefix('^')?.strip_suffix('$')?;
+    if let Some(quoted) = body.strip_prefix("\\Q").and_then(|rest| rest.strip_suffix("\\E")) {
+        return (!quoted.contains("\\E")).then(|| quoted.to_owned());
+    }
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body.chars();
+    while let Some(c) = rest.next() {
+        text.push(match c {
+            '\\' => rest.next().filter(|escaped| !escaped.is_alphanumeric())?,
+            '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' => return None,
+            literal => literal,
+        });
+    }
+    Some(text)
 }
 
 /// The id a pointer (or a bare id) names.
@@ -298,5 +314,24 @@ fn push_ordering(sql: &mut Sql, column: Expr<'_>, kind: &Kind, operator: &str, o
         None => {
             sql.push_sql("FALSE");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchored_literals_are_recognised() {
+        let text = |pattern: &str, options: &str| {
+            whole_text(&RegexConstraint { pattern: pattern.to_owned(), options: options.to_owned() })
+        };
+        assert_eq!(text(r"^\Qa.b\E$", "i").as_deref(), Some("a.b"));
+        assert_eq!(text(r"^a\.b@c\-d$", "i").as_deref(), Some("a.b@c-d"));
+        assert_eq!(text(r"^a\b$", "i"), None);
+        assert_eq!(text("^a.b$", "i"), None);
+        assert_eq!(text("^ab$", ""), None);
+        assert_eq!(text("ab$", "i"), None);
+        assert_eq!(text(r"^ab\$", "i"), None);
     }
 }

@@ -130,7 +130,7 @@ impl Core {
     }
 
     pub(super) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
-        let built = select::find(class, spec)?;
+        let built = select::find_shared(class, spec)?;
         let lane = Lane::of(is_short(class, spec), &spec.hints);
         self.set(built, lane).await
     }

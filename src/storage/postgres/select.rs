@@ -1,7 +1,9 @@
 //! SELECT statements: find, find by ids, count. Building is apart from running, so that statements
 //! can be shown in tests and in `explain`.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 use diesel::result::QueryResult;
 use diesel_async::AsyncPgConnection;
@@ -14,7 +16,7 @@ use crate::storage::StorageResult;
 use crate::types::query::{Constraint, FieldPath, Filter, FindSpec, OrderKey};
 use crate::types::row::{Column, ColumnKind, Layout, RowSet};
 use crate::types::schema::ClassSchema;
-use crate::types::{FieldName, FieldType, GeoPoint};
+use crate::types::{ClassName, FieldName, FieldType, GeoPoint};
 
 /// A statement and the columns its rows have.
 #[derive(Clone, Debug)]
@@ -84,6 +86,42 @@ fn internal_type(schema: &ClassSchema, name: &FieldName) -> Option<FieldType> {
 /// `Refused` (102) for what PostgreSQL cannot say.
 pub fn find(schema: &ClassSchema, spec: &FindSpec) -> StorageResult<BuiltQuery> {
     find_with_layout(schema, spec, layout(schema, spec.columns.as_deref(), spec.with_score))
+}
+
+/// As [`find`], reusing the layout of the last find of the same schema on this thread.
+///
+/// # Errors
+/// Those of [`find`].
+pub fn find_shared(schema: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<BuiltQuery> {
+    if spec.columns.is_some() || spec.with_score {
+        return find(schema, spec);
+    }
+    find_with_layout(schema, spec, kept_layout(schema))
+}
+
+thread_local! {
+    /// Layouts by class. A weak reference keeps the schema's address from being used again, so equal
+    /// addresses are equal schemas.
+    static LAYOUTS: RefCell<HashMap<ClassName, (Weak<ClassSchema>, Arc<Layout>)>> = RefCell::default();
+}
+
+/// Classes whose layouts a thread keeps.
+const MAX_LAYOUTS: usize = 1000;
+
+fn kept_layout(schema: &Arc<ClassSchema>) -> Arc<Layout> {
+    LAYOUTS.with_borrow_mut(|layouts| {
+        if let Some((known, kept)) = layouts.get(&schema.name)
+            && std::ptr::eq(known.as_ptr(), Arc::as_ptr(schema))
+        {
+            return Arc::clone(kept);
+        }
+        let made = layout(schema, None, false);
+        if layouts.len() >= MAX_LAYOUTS {
+            layouts.clear();
+        }
+        layouts.insert(schema.name.clone(), (Arc::downgrade(schema), Arc::clone(&made)));
+        made
+    })
 }
 
 /// As [`find`], for callers that keep layouts.
