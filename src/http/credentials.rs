@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::app::{App, AppRegistry};
 use crate::config::{IpRules, Secret};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::operations::Credentials;
 use crate::types::Object;
 
@@ -235,7 +235,7 @@ pub fn is_truthy(value: &Value) -> bool {
 /// 400 of a request whose session could not be looked up: the code is absent, as parse-server has it.
 pub fn unknown_session_error(error: Error) -> Error {
     match error {
-        Error::Parse { .. } | Error::Denied { .. } if !error.is(ErrorCode::INTERNAL_SERVER_ERROR) => error,
+        Error::Parse { .. } | Error::Denied { .. } => error,
         other => {
             tracing::error!(error = %other, "error getting auth for sessionToken");
             Error::http(400, "Unknown error")

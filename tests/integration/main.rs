@@ -19,3 +19,4 @@ mod query_related;
 mod query_support;
 mod storage_conformance;
 mod storage_postgres;
+mod users_sign_up;
