@@ -24,6 +24,7 @@ use actix_web::{App as ActixApp, HttpServer, web};
 use tokio::task::JoinHandle;
 
 use crate::actors::principals::PrincipalRegistry;
+use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
@@ -207,9 +208,10 @@ impl Running {
         let mail = mail::open(&config, &cloud.engine)?;
         let live = live_query::open(&config);
         let services = Arc::new(Services {
-            config,
+            config: config.clone(),
             storage: adapter,
             classes,
+            rate_limits: RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone()),
             principals,
             events: live.events,
             cloud: cloud.engine.clone(),
@@ -243,9 +245,10 @@ impl Running {
         }
         actix_web::rt::spawn(hear_of_hooks(Arc::downgrade(&self.app.services)));
         let adapter = self.database.adapter.clone();
+        let auth = self.app.services.auth.clone();
         actix_web::rt::spawn(async move {
             let indexes = storage::startup_indexes(&config);
-            let providers: Vec<String> = config.auth.expose().keys().cloned().collect();
+            let providers = auth.names();
             if let Err(error) = adapter.ensure_indexes(&indexes, &providers).await {
                 tracing::error!(%error, "An index of a system class could not be made: {error}");
             }

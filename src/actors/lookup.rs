@@ -14,8 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Principal;
 use crate::operations::services::ClassDirectory;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
-use crate::types::query::{Filter, FindSpec, Operand};
-use crate::types::row::RowRef;
+use crate::types::query::Filter;
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
 
@@ -160,14 +159,12 @@ impl Lookup {
         if token.contains('\0') {
             return Err(Failure::Unknown);
         }
-        let by_token = Filter::eq("sessionToken", Operand::Text(token.to_string()));
-        let session = self.find_one("_Session", by_token).await?.ok_or(Failure::Unknown)?;
+        let (session, mut user) = self.find(token).await?.ok_or(Failure::Unknown)?;
         let user_id = session.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
         let user_id = user_id.and_then(ObjectId::new).ok_or(Failure::Unknown)?;
         if user_id.starts_with("role:") {
             return Err(Failure::RoleLikeId);
         }
-        let mut user = self.find_one("_User", Filter::by_id(&user_id)).await?.ok_or(Failure::Unknown)?;
         crate::operations::users::strip_secrets(&mut user);
         let roles = self.roles(user_id.as_str()).await?;
         let text = |key: &str| session.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -189,12 +186,13 @@ impl Lookup {
         Ok(Loaded { principal: Arc::new(principal), session_updated_at, at, role_generation, epoch })
     }
 
-    async fn find_one(&self, class: &'static str, filter: Filter) -> Result<Option<Object>, Failure> {
-        let Some(class) = self.classes.admit(&ClassName::known(class)).await? else { return Ok(None) };
-        let spec = FindSpec::new(filter).limit(1);
-        match self.storage.find(&class.schema, &spec).await {
-            Ok(rows) => Ok(rows.first().map(RowRef::to_object)),
-            // The table is made with the first session or user.
+    async fn find(&self, token: &str) -> Result<Option<(Object, Object)>, Failure> {
+        let sessions = self.classes.admit(&ClassName::known("_Session")).await?;
+        let users = self.classes.admit(&ClassName::known("_User")).await?;
+        let (Some(sessions), Some(users)) = (sessions, users) else { return Ok(None) };
+        match self.storage.session_with_user(&sessions.schema, &users.schema, token).await {
+            Ok(found) => Ok(found),
+            // The tables are made with the first session and user.
             Err(StorageError::StaleSchema(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

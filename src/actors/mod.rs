@@ -4,11 +4,13 @@
 //! Rules (docs/ARCHITECTURE.md): no blocking, no send cycles, everything rebuildable from the
 //! database, started only for names that are proven to exist, asked through [`ask`] with a deadline.
 
+mod buckets;
 pub mod class;
 pub mod live_query;
 mod lookup;
 pub mod principals;
 pub mod rate_limit;
+mod redis_counter;
 pub mod registry;
 pub mod schema;
 pub mod session;

@@ -1,97 +1,248 @@
-//! Rate limits: window buckets and the actor that owns those of the zones ip, user and global. Buckets
-//! of the session zone live in the session's own actor.
+//! Rate limits: which rules a request falls under, the actor that owns the buckets of the zones ip,
+//! user and global, and Redis for several servers. Buckets of the session zone live in the session's
+//! own actor.
+//!
+//! [`RateLimiter`] is asked once for each operation, items of a batch included, before its session is
+//! looked at.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crate::types::time::Millis;
+use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use async_trait::async_trait;
 
-/// Buckets are looked through for ended ones when there are this many, and again at each doubling.
-const FIRST_SWEEP: usize = 1024;
+use super::ask;
+use super::buckets::{Buckets, Count, Window};
+use super::principals::{PrincipalRegistry, hash_of};
+use super::redis_counter::RedisCounter;
+use super::session::AdmitToSession;
+use crate::cloud::{CloudEngine, Registrations};
+use crate::config::{AppConfig, RateLimitRule, RateLimitZone, Secret};
+use crate::error::{Error, Result};
+use crate::operations::services::{Limited, PrincipalDirectory, RateHeaders, RateLimits};
 
-/// How much a rule allows in how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    pub length: Duration,
+/// One rule and what its buckets are called.
+struct Rule {
+    id: u64,
+    rule: RateLimitRule,
 }
 
-/// A bucket after a request was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// This request included.
-    pub hits: u64,
-    /// When the window ends: milliseconds since 1970.
-    pub reset: Millis,
-}
+impl Rule {
+    fn new(rule: RateLimitRule) -> Self {
+        let mut hasher = DefaultHasher::new();
+        let parts = (rule.request_path.source(), rule.zone, format!("{:?}", rule.request_methods));
+        parts.hash(&mut hasher);
+        rule.request_time_window_ms.to_bits().hash(&mut hasher);
+        rule.request_count.to_bits().hash(&mut hasher);
+        Self { id: hasher.finish(), rule }
+    }
 
-#[derive(Debug)]
-struct Bucket {
-    hits: u64,
-    ends: Instant,
-    reset: Millis,
-}
-
-/// Fixed windows that begin with the first request of a key.
-#[derive(Debug)]
-pub struct Buckets {
-    buckets: HashMap<(usize, String), Bucket>,
-    sweep_at: usize,
-}
-
-impl Default for Buckets {
-    fn default() -> Self {
-        Self { buckets: HashMap::new(), sweep_at: FIRST_SWEEP }
+    fn applies(&self, request: &Limited<'_>) -> bool {
+        let rule = &self.rule;
+        if !rule.request_path.matches(request.path) {
+            return false;
+        }
+        if request.ip == "127.0.0.1" && !rule.include_internal_requests {
+            return false;
+        }
+        // As parse-server has it, this switches off the filter by methods too.
+        if rule.include_master_key {
+            return true;
+        }
+        let counted = rule.request_methods.as_ref().is_none_or(|methods| {
+            methods.contains(request.method) || (request.is_batch_item && methods.contains("POST"))
+        });
+        counted && !request.is_master
     }
 }
 
-impl Buckets {
-    /// Counts one request of `key` against rule number `rule`.
-    pub fn hit(&mut self, rule: usize, key: &str, window: &Window, now: Instant) -> Count {
-        if self.buckets.len() >= self.sweep_at {
-            self.sweep(now);
-            self.sweep_at = (self.buckets.len() * 2).max(FIRST_SWEEP);
+/// The rules of the configuration and of Cloud Code as it is loaded now.
+struct Rules {
+    registrations: Arc<Registrations>,
+    all: Arc<[Rule]>,
+}
+
+pub struct RateLimiter {
+    config: Arc<AppConfig>,
+    cloud: Arc<dyn CloudEngine>,
+    principals: Arc<PrincipalRegistry>,
+    actor: Addr<RateLimitActor>,
+    rules: Mutex<Option<Rules>>,
+}
+
+impl RateLimiter {
+    /// Starts the actor on the current arbiter.
+    pub fn start(
+        config: Arc<AppConfig>,
+        cloud: Arc<dyn CloudEngine>,
+        principals: Arc<PrincipalRegistry>,
+    ) -> Arc<Self> {
+        let actor = RateLimitActor { app_id: config.app_id.clone(), ..RateLimitActor::default() }.start();
+        Arc::new(Self { config, cloud, principals, actor, rules: Mutex::new(None) })
+    }
+
+    fn rules(&self) -> Arc<[Rule]> {
+        let registrations = self.cloud.registrations();
+        let mut known = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rules) = known.as_ref().filter(|rules| Arc::ptr_eq(&rules.registrations, &registrations))
+        {
+            return rules.all.clone();
         }
-        let fresh = || Bucket {
-            hits: 0,
-            ends: now + window.length,
-            reset: Millis(
-                Millis::now().0.saturating_add(i64::try_from(window.length.as_millis()).unwrap_or(i64::MAX)),
-            ),
+        let of_code =
+            registrations.rate_limits.iter().filter_map(|rule| match RateLimitRule::from_json(rule) {
+                Ok(rule) => Some(rule),
+                Err(error) => {
+                    tracing::error!(%error, "a rate limit of Cloud Code is not valid: {error}");
+                    None
+                }
+            });
+        let all: Arc<[Rule]> =
+            self.config.rate_limits.iter().cloned().chain(of_code).map(Rule::new).collect();
+        *known = Some(Rules { registrations, all: all.clone() });
+        all
+    }
+
+    async fn count(&self, rule: &Rule, request: &Limited<'_>) -> Result<Count> {
+        let window = Window::from_millis(rule.rule.request_time_window_ms);
+        let token = request
+            .session_token
+            .filter(|_| matches!(rule.rule.zone, RateLimitZone::Session | RateLimitZone::User));
+        // A token that is nobody's is no key: whoever makes them up would get a bucket for each.
+        let principal = match token {
+            Some(token) => self.principals.authenticate(token).await.ok(),
+            None => None,
         };
-        let bucket = self.buckets.entry((rule, key.to_owned())).or_insert_with(fresh);
-        if bucket.ends <= now {
-            *bucket = fresh();
+        let key = match (rule.rule.zone, principal) {
+            (RateLimitZone::Global, _) => self.config.app_id.clone(),
+            (RateLimitZone::User, Some(principal)) => format!("user:{}", principal.user_id),
+            (RateLimitZone::Session, Some(principal)) => {
+                let token = &principal.session_token;
+                if rule.rule.redis_url.is_none()
+                    && let Some(session) = self.principals.actor_of(token)
+                    && let Ok(count) = ask(&session, AdmitToSession { rule: rule.id, window }).await
+                {
+                    return Ok(count);
+                }
+                format!("session:{}", hash_of(token))
+            }
+            _ => format!("ip:{}", request.ip),
+        };
+        let hit = Hit { rule: rule.id, key, window, redis: rule.rule.redis_url.clone() };
+        ask(&self.actor, hit).await
+    }
+}
+
+#[async_trait(?Send)]
+impl RateLimits for RateLimiter {
+    async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>> {
+        let mut headers = None;
+        let rules = self.rules();
+        for rule in rules.iter().filter(|rule| rule.applies(request)) {
+            let count = match self.count(rule, request).await {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::error!(%error, "a rate limit could not be applied: {error}");
+                    continue;
+                }
+            };
+            let limit = rule.rule.request_count.max(0.0);
+            let (limit, hits) = (limit as u64, count.hits);
+            let reset_epoch_s = u64::try_from(count.reset.0).unwrap_or(0).div_ceil(1000);
+            if hits > limit {
+                let now = crate::types::time::Millis::now().0;
+                let retry_after_s = u64::try_from(count.reset.0 - now).unwrap_or(0).div_ceil(1000);
+                let message = rule.rule.error_response_message.clone().into();
+                return Err(Error::RateLimited { message, limit, reset_epoch_s, retry_after_s });
+            }
+            headers = Some(RateHeaders { limit, remaining: limit - hits, reset_epoch_s });
         }
-        bucket.hits += 1;
-        Count { hits: bucket.hits, reset: bucket.reset }
+        Ok(headers)
     }
+}
 
-    /// Whether every window is over.
-    pub fn is_empty(&mut self, now: Instant) -> bool {
-        self.sweep(now);
-        self.buckets.is_empty()
-    }
+/// Owns the buckets of an app that belong to no session.
+#[derive(Default)]
+struct RateLimitActor {
+    app_id: String,
+    buckets: Buckets,
+    /// By URL.
+    redis: HashMap<String, Arc<RedisCounter>>,
+}
 
-    fn sweep(&mut self, now: Instant) {
-        self.buckets.retain(|_, bucket| bucket.ends > now);
+impl Actor for RateLimitActor {
+    type Context = Context<Self>;
+}
+
+/// Counts one request.
+struct Hit {
+    rule: u64,
+    key: String,
+    window: Window,
+    redis: Option<Secret<String>>,
+}
+
+impl Message for Hit {
+    type Result = Result<Count>;
+}
+
+impl Handler<Hit> for RateLimitActor {
+    type Result = ResponseActFuture<Self, Result<Count>>;
+
+    fn handle(&mut self, hit: Hit, _: &mut Self::Context) -> Self::Result {
+        let Some(url) = &hit.redis else {
+            let count = self.buckets.hit(hit.rule, &hit.key, &hit.window, Instant::now());
+            return Box::pin(actix::fut::ready(Ok(count)));
+        };
+        let url = url.expose().clone();
+        let redis = self.redis.entry(url.clone()).or_insert_with(|| RedisCounter::new(url)).clone();
+        let name = format!("parsimony:rl:{}:{:x}:{}", self.app_id, hit.rule, hit.key);
+        let window = hit.window;
+        let shared = async move { redis.hit(&name, &window).await };
+        Box::pin(shared.into_actor(self).map(move |count, actor, _| {
+            // Redis is away: each server counts for itself.
+            Ok(count.unwrap_or_else(|| actor.buckets.hit(hit.rule, &hit.key, &hit.window, Instant::now())))
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    fn rule(extra: serde_json::Value) -> Rule {
+        let mut rule =
+            json!({"requestPath": "/functions/{*x}", "requestTimeWindow": 1000, "requestCount": 1});
+        rule.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        Rule::new(RateLimitRule::from_json(&rule).expect("rule"))
+    }
+
+    fn request<'a>(method: &'a str, ip: &'a str) -> Limited<'a> {
+        Limited {
+            method,
+            path: "/functions/a",
+            ip,
+            session_token: None,
+            is_master: false,
+            is_batch_item: false,
+        }
+    }
+
     #[test]
-    fn windows_begin_with_the_first_request_and_end_alone() {
-        let mut buckets = Buckets::default();
-        let window = Window { length: Duration::from_secs(10) };
-        let start = Instant::now();
-        assert_eq!(buckets.hit(0, "a", &window, start).hits, 1);
-        assert_eq!(buckets.hit(0, "a", &window, start + Duration::from_secs(9)).hits, 2);
-        assert_eq!(buckets.hit(1, "a", &window, start).hits, 1);
-        assert_eq!(buckets.hit(0, "b", &window, start).hits, 1);
-        assert_eq!(buckets.hit(0, "a", &window, start + Duration::from_secs(10)).hits, 1);
-        assert!(!buckets.is_empty(start + Duration::from_secs(15)));
-        assert!(buckets.is_empty(start + Duration::from_secs(20)));
+    fn who_is_counted() {
+        let plain = rule(json!({}));
+        assert!(plain.applies(&request("GET", "10.0.0.1")));
+        assert!(!plain.applies(&request("GET", "127.0.0.1")));
+        assert!(!plain.applies(&Limited { path: "/classes/A", ..request("GET", "10.0.0.1") }));
+        assert!(!plain.applies(&Limited { is_master: true, ..request("GET", "10.0.0.1") }));
+        assert!(rule(json!({"includeInternalRequests": true})).applies(&request("GET", "127.0.0.1")));
+        let with_master = rule(json!({"includeMasterKey": true, "requestMethods": "POST"}));
+        assert!(with_master.applies(&Limited { is_master: true, ..request("GET", "10.0.0.1") }));
+        let posts = rule(json!({"requestMethods": ["POST"]}));
+        assert!(!posts.applies(&request("GET", "10.0.0.1")));
+        assert!(posts.applies(&Limited { is_batch_item: true, ..request("GET", "10.0.0.1") }));
     }
 }

@@ -14,8 +14,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, Respon
 use arc_swap::ArcSwapOption;
 use tokio::sync::oneshot;
 
+use super::buckets::{Buckets, Count, Window};
 use super::lookup::{Failure, Loaded, Lookup};
-use super::rate_limit::{Buckets, Window};
 use crate::error::{Error, Result};
 use crate::operations::Principal;
 use crate::types::time::Millis;
@@ -218,16 +218,16 @@ impl Handler<Touch> for SessionActor {
 
 /// One request against a rule of the session zone; `rule` is its number.
 pub struct AdmitToSession {
-    pub rule: usize,
+    pub rule: u64,
     pub window: Window,
 }
 
 impl Message for AdmitToSession {
-    type Result = Result<super::rate_limit::Count>;
+    type Result = Result<Count>;
 }
 
 impl Handler<AdmitToSession> for SessionActor {
-    type Result = Result<super::rate_limit::Count>;
+    type Result = Result<Count>;
 
     fn handle(&mut self, message: AdmitToSession, _: &mut Self::Context) -> Self::Result {
         self.cell.touch();

@@ -22,6 +22,7 @@ use super::{files, multipart, pages, query_string, respond, routes};
 use crate::actors::live_query::connection;
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::services::{Limited, RateHeaders};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
 use crate::types::Object;
 
@@ -128,7 +129,7 @@ impl Exchange<'_> {
             return files::serve(self, target?, claims, privileged, payload).await;
         }
         let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
-        let (mut body, mut raw) = match body::read(headers, payload, limit).await? {
+        let (mut body, raw) = match body::read(headers, payload, limit).await? {
             Body::Object(object) => (object, None),
             Body::Multipart { content_type, bytes } => (Object::new(), Some((content_type, bytes))),
         };
@@ -153,8 +154,26 @@ impl Exchange<'_> {
         }
         routes::check_allowed(app.config(), privileged, &method, path)?;
         let ctx = self.context(&app, claims, privileged, ip, &method, path).await?;
-        let Some(found) = method_of(&method).and_then(|method| routes::find(method, path)) else {
-            return Ok(respond::cannot_route(&method, self.http.path()));
+        let rate = ctx.info.rate;
+        let sanitize = app.config().http.sanitize_errors;
+        let answered = self.route(ctx, &method, path, body, raw, permit).await;
+        let mut response = answered.unwrap_or_else(|error| respond::error(&error, sanitize));
+        respond::add_rate(&mut response, rate);
+        Ok(response)
+    }
+
+    /// Finds the route and runs it.
+    async fn route(
+        &self,
+        ctx: Ctx,
+        method: &str,
+        path: &str,
+        body: Object,
+        mut raw: Option<(String, bytes::Bytes)>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<HttpResponse> {
+        let Some(found) = method_of(method).and_then(|method| routes::find(method, path)) else {
+            return Ok(respond::cannot_route(method, self.http.path()));
         };
         let (route, params) = found?;
         let mut request = RestRequest {
@@ -169,7 +188,7 @@ impl Exchange<'_> {
         if route.idempotent {
             operations::idempotency::ensure(&ctx, path).await?;
         }
-        let sanitize = app.config().http.sanitize_errors;
+        let sanitize = ctx.config().http.sanitize_errors;
         let response = self.guarded(route, ctx, request, permit).await?;
         Ok(respond::answer(response, sanitize))
     }
@@ -246,6 +265,7 @@ impl Exchange<'_> {
         path: &str,
     ) -> Result<Ctx> {
         let services = app.services.clone();
+        let rate = self.admit(app, &claims, privileged, ip, method, path).await?;
         let auth = match (privileged, claims.session_token.as_deref()) {
             (Some(credentials), _) => Auth { credentials, principal: None },
             (None, None) => Auth::anonymous(),
@@ -272,8 +292,31 @@ impl Exchange<'_> {
             base_url: self.base_url(app).await?,
             session_token: claims.session_token,
             request_id: header_text(self.http.headers(), "x-parse-request-id"),
+            rate,
         };
         Ok(Ctx::new(services, auth, info))
+    }
+
+    /// Rate limits count a request before its session is looked at.
+    async fn admit(
+        &self,
+        app: &App,
+        claims: &Claims,
+        privileged: Option<Credentials>,
+        ip: IpAddr,
+        method: &str,
+        path: &str,
+    ) -> Result<Option<RateHeaders>> {
+        let is_master = matches!(privileged, Some(Credentials::Master | Credentials::ReadOnlyMaster));
+        let limited = Limited {
+            method,
+            path,
+            ip: &ip.to_string(),
+            session_token: claims.session_token.as_deref().filter(|_| privileged.is_none()),
+            is_master,
+            is_batch_item: false,
+        };
+        app.services.rate_limits.admit(&limited).await
     }
 
     /// All request headers; nothing when there is nobody to look at them.

@@ -7,6 +7,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::request::RestResponse;
 use crate::config::HttpConfig;
 use crate::error::{Error, ErrorCode};
+use crate::operations::services::RateHeaders;
 
 pub const JSON: &str = "application/json; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -48,6 +49,19 @@ pub fn error(error: &Error, sanitize: bool) -> HttpResponse {
         builder.insert_header(("Retry-After", "1"));
     }
     builder.body(error.body(sanitize).to_string())
+}
+
+/// What is left of a rate limit; a refusal has its own.
+pub fn add_rate(response: &mut HttpResponse, rate: Option<RateHeaders>) {
+    let Some(rate) = rate else { return };
+    let values = [
+        ("x-ratelimit-limit", rate.limit),
+        ("x-ratelimit-remaining", rate.remaining),
+        ("x-ratelimit-reset", rate.reset_epoch_s),
+    ];
+    for (name, value) in values {
+        response.headers_mut().insert(HeaderName::from_static(name), value.into());
+    }
 }
 
 fn log(error: &Error) {

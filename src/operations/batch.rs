@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::context::{Ctx, OpenTransaction};
+use super::services::Limited;
 use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -56,6 +57,7 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
             return Err(Error::invalid_json("nested batch requests are not allowed"));
         }
         router.check_allowed(ctx, item)?;
+        check_rate(ctx, item).await?;
     }
     let answers = if transactional {
         run_transaction(ctx, items, router).await?
@@ -69,6 +71,24 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
         answers.into_iter().map(|(_, answer)| answer).collect()
     };
     Ok(write_answers(answers, ctx.config().http.sanitize_errors))
+}
+
+/// Each item counts as if it had come alone; the first one too many refuses the whole batch.
+async fn check_rate(ctx: &Ctx, item: &Item) -> Result<()> {
+    let method = item.method.to_uppercase();
+    let is_login = item.path.trim_end_matches('/').eq_ignore_ascii_case("/login");
+    let limited = Limited {
+        method: &method,
+        path: &item.path,
+        ip: &ctx.info.ip,
+        session_token: ctx.info.session_token.as_deref().filter(|_| !is_login),
+        is_master: ctx.auth.is_master(),
+        is_batch_item: true,
+    };
+    match ctx.services.rate_limits.admit(&limited).await {
+        Err(Error::RateLimited { message, .. }) => Err(Error::parse(ErrorCode::CONNECTION_FAILED, message)),
+        other => other.map(|_| ()),
+    }
 }
 
 /// Items that run together: creates of one class, which become one insert, or one item.

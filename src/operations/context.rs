@@ -131,6 +131,8 @@ pub struct RequestInfo {
     /// The session token as sent, valid or not.
     pub session_token: Option<String>,
     pub request_id: Option<String>,
+    /// What is left of the rate limit that the request fell under.
+    pub rate: Option<super::services::RateHeaders>,
 }
 
 /// Everything an operation may look at.

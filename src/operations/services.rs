@@ -19,6 +19,7 @@ pub struct Services {
     pub storage: Arc<dyn StorageAdapter>,
     pub classes: Arc<dyn ClassDirectory>,
     pub principals: Arc<dyn PrincipalDirectory>,
+    pub rate_limits: Arc<dyn RateLimits>,
     pub events: Arc<dyn EventSink>,
     pub cloud: Arc<dyn crate::cloud::CloudEngine>,
     pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
@@ -113,6 +114,39 @@ pub trait PrincipalDirectory: Send + Sync {
 
     /// Some role was written: every cached principal is re-read.
     async fn roles_changed(&self);
+}
+
+/// One operation, as rate limits look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limited<'a> {
+    pub method: &'a str,
+    /// Below the mount, without the query.
+    pub path: &'a str,
+    pub ip: &'a str,
+    /// As sent: whether it is anybody's is found out where a rule wants to know.
+    pub session_token: Option<&'a str>,
+    pub is_master: bool,
+    /// Came inside a `POST /batch`.
+    pub is_batch_item: bool,
+}
+
+/// What is left of a limit: `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateHeaders {
+    pub limit: u64,
+    pub remaining: u64,
+    /// Seconds since 1970.
+    pub reset_epoch_s: u64,
+}
+
+/// Counts operations and refuses those that are too many.
+#[async_trait(?Send)]
+pub trait RateLimits: Send + Sync {
+    /// `None` when no rule speaks of the operation.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::RateLimited`]
+    async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>>;
 }
 
 /// What happened to an object, after commit.

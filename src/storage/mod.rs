@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::error::{BoxError, Error, ErrorCode};
-use crate::types::query::{Filter, FindHints, FindSpec};
+use crate::types::query::{Filter, FindHints, FindSpec, Operand};
 use crate::types::update::RelationChange;
 use crate::types::{
     ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
@@ -277,6 +277,23 @@ pub trait StorageAdapter: Session {
     async fn purge_class(&self, schema: &ClassSchema) -> StorageResult<()>;
 
     async fn begin(&self) -> StorageResult<Box<dyn Transaction>>;
+
+    /// The session of a token and its user, each with every column, in one statement where that is
+    /// possible. Not for tokens with NUL characters.
+    async fn session_with_user(
+        &self,
+        sessions: &Arc<ClassSchema>,
+        users: &Arc<ClassSchema>,
+        token: &str,
+    ) -> StorageResult<Option<(Object, Object)>> {
+        let by_token = Filter::eq("sessionToken", Operand::Text(token.to_owned()));
+        let found = self.find(sessions, &FindSpec::new(by_token).limit(1)).await?;
+        let Some(session) = found.first().map(|row| row.to_object()) else { return Ok(None) };
+        let id = session.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
+        let Some(id) = id.and_then(ObjectId::new) else { return Ok(None) };
+        let found = self.find(users, &FindSpec::new(Filter::by_id(&id)).limit(1)).await?;
+        Ok(found.first().map(|user| (session, user.to_object())))
+    }
 
     /// A stream of notices from other servers and from parse-server (`schema.change`), already
     /// filtered of our own; `Lost` when the listening connection was down, so that caches are bumped.

@@ -142,7 +142,7 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
         },
         (CellRef::Json(bytes), None) if is_auth_data(view, column) => {
             let own = view.user_id.as_deref() == Some(row.object_id());
-            write_auth_data(out, bytes, view.unrestricted || own)
+            (view.unrestricted || own) && write_auth_data(out, bytes, view)
         }
         _ => write_cell(out, cell, column, view),
     };
@@ -155,15 +155,15 @@ fn is_auth_data(view: &View, column: &Column) -> bool {
     view.class.name().is_user() && column.name == "authData"
 }
 
-/// Shown to masters and to the user himself; unlinked providers and empty objects are left out.
-fn write_auth_data(out: &mut Vec<u8>, bytes: &[u8], visible: bool) -> bool {
-    if !visible {
-        return false;
-    }
+/// Unlinked providers and empty objects are left out; the secrets of a provider are for masters.
+fn write_auth_data(out: &mut Vec<u8>, bytes: &[u8], view: &View) -> bool {
     let Ok(Value::Object(mut providers)) = serde_json::from_slice::<Value>(bytes) else { return false };
     providers.retain(|_, data| !data.is_null());
     if providers.is_empty() {
         return false;
+    }
+    if !view.unrestricted {
+        view.auth.mask(&mut providers);
     }
     write_json(out, &Value::Object(providers));
     true

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::auth::AuthProviders;
 use crate::operations::permissions::Protection;
 use crate::operations::services::FileUrls;
 use crate::operations::{ClassSnapshot, Ctx};
@@ -78,6 +79,7 @@ pub struct View {
     /// Sees internal `_…` columns.
     pub internal: bool,
     pub user_id: Option<String>,
+    pub auth: Arc<AuthProviders>,
     pub file_urls: Arc<dyn FileUrls>,
     pub base_url: Arc<str>,
 }
@@ -117,6 +119,7 @@ impl View {
             unrestricted: ctx.auth.is_unrestricted(),
             internal: ctx.auth.is_maintenance(),
             user_id: ctx.auth.user_id().map(str::to_owned),
+            auth: ctx.services.auth.clone(),
             file_urls: ctx.services.file_urls.clone(),
             base_url: Arc::from(ctx.info.base_url.as_str()),
         }

@@ -317,6 +317,15 @@ impl StorageAdapter for PostgresAdapter {
         Ok(Box::new(PgTransaction::begin(self.core.clone(), conn, permit).await?))
     }
 
+    async fn session_with_user(
+        &self,
+        sessions: &Arc<ClassSchema>,
+        users: &Arc<ClassSchema>,
+        token: &str,
+    ) -> StorageResult<Option<(Object, Object)>> {
+        self.core.session_with_user(sessions, users, token).await
+    }
+
     fn notices(&self) -> broadcast::Receiver<Notice> {
         self.core.notices.subscribe()
     }

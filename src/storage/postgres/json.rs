@@ -8,7 +8,7 @@ use super::column::Expr;
 use super::compare::{can_be_stored, ordering, push_regex, without_nul};
 use super::sql::{Bind, Sql};
 use crate::storage::StorageResult;
-use crate::types::query::{Constraint, Operand};
+use crate::types::query::{Constraint, FieldPath, Operand};
 
 /// What a `jsonb` expression can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub fn push_constraint(
         return Ok(());
     }
     match constraint {
+        Constraint::Eq(Operand::Text(id)) if is_provider_id(value) && !id.contains('\0') => {
+            push_provider_id(sql, value, id);
+        }
         Constraint::Eq(operand) => push_eq(sql, value, leaf, operand),
         Constraint::In(list) => push_in(sql, value, leaf, list),
         Constraint::Exists(_) => {
@@ -106,6 +109,24 @@ fn push_elements(sql: &mut Sql, value: Expr<'_>, leaf: Leaf) {
         sql.push_sql(")");
     }
     sql.push_sql(" END)");
+}
+
+/// `authData.<provider>.id`
+fn is_provider_id(value: Expr<'_>) -> bool {
+    value.path.root == "authData" && matches!(value.path.rest.as_slice(), [_, id] if id == "id")
+}
+
+/// In the words of the unique index on a provider's ids, so that a login finds its user through it.
+fn push_provider_id(sql: &mut Sql, value: Expr<'_>, id: &str) {
+    let Some(provider) = value.path.rest.first() else { return };
+    let column = FieldPath { root: value.path.root.clone(), rest: Vec::new() };
+    sql.push_sql("((");
+    Expr { alias: value.alias, path: &column }.push(sql);
+    sql.push_sql(" -> ");
+    sql.push_text(without_nul(provider));
+    sql.push_sql(" ->> 'id') = ");
+    sql.push_text(id.to_owned());
+    sql.push_sql(")");
 }
 
 fn push_eq(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, operand: &Operand) {

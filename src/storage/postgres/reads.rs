@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 
+use super::column::Alias;
 use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::pool::{Lanes, SHARED_READ_TIMEOUT};
 use super::select::{self, BuiltQuery};
 use super::sql::{PgRow, Sql, with_bytes};
-use super::{Core, Executor, aggregate, command, distinct};
+use super::{Core, Executor, aggregate, command, distinct, row};
 use crate::storage::{AggregateOptions, StorageResult};
 use crate::types::query::{Constraint, FieldPath, Filter, FindHints, FindSpec, Operand};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
@@ -143,6 +144,32 @@ impl Core {
             Err(error) if is_missing_table(&error) => Ok(RowSet::new(layout)),
             Err(error) => Err(error),
         }
+    }
+
+    /// One statement for what every request with a session that is not in memory needs.
+    pub(super) async fn session_with_user(
+        &self,
+        sessions: &Arc<ClassSchema>,
+        users: &Arc<ClassSchema>,
+        token: &str,
+    ) -> StorageResult<Option<(Object, Object)>> {
+        let (session, user) = (select::layout(sessions, None, false), select::layout(users, None, false));
+        let mut sql = Sql::new("SELECT ");
+        select::push_layout(&mut sql, Alias(1), &session);
+        sql.push_sql(", ");
+        select::push_layout(&mut sql, Alias::MAIN, &user);
+        sql.push_sql(" FROM ").push_class(&sessions.name);
+        sql.push_sql(" t1 JOIN ").push_class(&users.name);
+        sql.push_sql(" t0 ON t0.\"objectId\" = t1.\"user\" WHERE t1.\"sessionToken\" = ");
+        sql.push_text(token.to_owned()).push_sql(" LIMIT 1");
+        let rows = self.rows(sql, Lane::of(true, &FindHints::default())).await?;
+        let Some(found) = rows.first() else { return Ok(None) };
+        let object = |layout: &Arc<Layout>, first: usize| {
+            let mut set = RowSet::new(layout.clone());
+            row::push_row(&mut set, found, first, layout.columns.len());
+            set.first().map(|row| row.to_object()).unwrap_or_default()
+        };
+        Ok(Some((object(&session, 0), object(&user, session.columns.len()))))
     }
 
     async fn rows(&self, sql: Sql, lane: Lane) -> StorageResult<Vec<PgRow>> {
