@@ -296,10 +296,10 @@ async fn check_unique(ctx: &Ctx, draft: &Draft, column: &'static str) -> Result<
     if text.contains('\0') {
         return Ok(());
     }
-    let same = Constraint::Regex(RegexConstraint {
-        pattern: format!("^{}$", regex::escape(text)),
-        options: "i".to_owned(),
-    });
+    // In the form that storage answers from the index on lower case.
+    let quoted = if text.contains("\\E") { regex::escape(text) } else { format!("\\Q{text}\\E") };
+    let pattern = format!("^{quoted}$");
+    let same = Constraint::Regex(RegexConstraint { pattern, options: "i".to_owned() });
     let mut filter = Filter::field(FieldName::known(column), same);
     if let Some(id) = draft.object_id() {
         let other = Constraint::Ne(Operand::Text(id.to_owned()));

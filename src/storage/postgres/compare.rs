@@ -155,14 +155,6 @@ pub fn push_constraint(
                 sql.push_sql("FALSE");
             }
         }
-        Constraint::Regex(regex) if *kind == Kind::Text && whole_text(regex).is_some() => {
-            // What indexes on `lower(column)` can answer.
-            sql.push_sql("lower(");
-            column.push(sql);
-            sql.push_sql(") = lower(");
-            sql.push_text(whole_text(regex).unwrap_or_default());
-            sql.push_sql(")");
-        }
         Constraint::Regex(regex) if matches!(kind, Kind::Text | Kind::File) => {
             if let Some(text) = whole_text(regex) {
                 // What the case-insensitive look-up indexes are made on.
@@ -233,23 +225,6 @@ pub fn push_regex(sql: &mut Sql, regex: &RegexConstraint) -> StorageResult<()> {
     sql.push_sql(" ~ ");
     sql.push_text(translated.pattern);
     Ok(())
-}
-
-/// The text of `^text$` in any case, when the expression says nothing else.
-fn whole_text(regex: &RegexConstraint) -> Option<String> {
-    let inner = regex.pattern.strip_prefix('^')?.strip_suffix('$').filter(|_| regex.options == "i")?;
-    let mut text = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => text.push(chars.next().filter(char::is_ascii_punctuation)?),
-            '.' | '*' | '+' | '?' | '(' | ')' | '[' | ']' | '{' | '}' | '|' | '^' | '$' | '\0' => {
-                return None;
-            }
-            c => text.push(c),
-        }
-    }
-    Some(text)
 }
 
 /// For prefixes and search terms: a NUL becomes the replacement character, which is as unlikely.
