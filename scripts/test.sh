@@ -26,5 +26,7 @@ scripts/test-env.sh start
 "${runner[@]}" "$@"
 if [ $# -eq 0 ] && [ -x tests/contract/run.sh ]; then
   target=${CARGO_TARGET_DIR:-target}
+  # Failures once more at the end, where they are found.
+  export CONTRACT_REPORTER=${CONTRACT_REPORTER:-spec}
   PARSIMONY_BIN=$(realpath "$target/debug/parsimony") tests/contract/run.sh
 fi
