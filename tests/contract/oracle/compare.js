@@ -17,10 +17,12 @@ function brief(answer) {
 
 /** Only what differs, so that long equal bodies do not hide it. */
 function parts(peer, ours) {
-  if (peer.failed || ours.failed) return [peer, ours];
+  const plain = value => value !== null && typeof value === 'object' && !Array.isArray(value);
+  if (!plain(peer) || !plain(ours)) return [peer, ours];
   const keys = [...new Set([...Object.keys(peer), ...Object.keys(ours)])].filter(key => !isDeepStrictEqual(peer[key], ours[key]));
   const shown = keys.length > 1 ? keys.filter(key => key !== 'headers') : keys;
-  return [peer, ours].map(answer => Object.fromEntries(['status', ...shown].map(key => [key, answer[key]])));
+  const pairs = shown.map(key => [key, parts(peer[key], ours[key])]);
+  return [0, 1].map(side => Object.fromEntries(pairs.map(([key, both]) => [key, both[side]])));
 }
 
 for (const group of await loadCorpus()) {
@@ -41,7 +43,7 @@ for (const group of await loadCorpus()) {
       if (listed && isDeepStrictEqual(ours, peer)) console.log(`${id}\n   listed, but no difference any more`);
       continue;
     }
-    const [left, right] = parts(listed ? listed.parsimony : peer, ours);
+    const [left, right] = parts(listed ? listed.parsimony : peer, listed ? spokenOf(ours, listed.parsimony) : ours);
     console.log(`${id}\n   ${listed ? 'listed' : 'oracle'} ${brief(left)}\n   ours   ${brief(right)}`);
   }
 }
