@@ -6,6 +6,7 @@
 //   as        'client' (default) | 'master' | 'readonly' | 'maintenance' | 'none' | '{{token}}' (a session)
 //   capture   {name: 'path.in.body'}: usable as {{name}} in every later case of the group, and hidden in answers
 //   view      'full' (default) | 'labels' (the `label` of each result, in order if the query orders) | 'status' | 'code'
+//   until     a status that is waited for, where the peer answers before its work is done
 //   loose     paths in the body of which only the presence is compared
 // A group is {name, config?, cases}. Its cases run in order against each server.
 
@@ -53,7 +54,7 @@ export async function send(context, item) {
   });
   const url = `${base}${spec.path}${query.length > 0 ? `?${query.join('&')}` : ''}`;
   const body = spec.raw ?? (spec.body === undefined ? undefined : JSON.stringify(spec.body));
-  const response = await request(url, {
+  const once = () => request(url, {
     method: spec.method ?? 'GET',
     headers: {
       ...credentials(spec.as, server.config),
@@ -62,6 +63,11 @@ export async function send(context, item) {
     },
     body,
   });
+  let response = await once();
+  for (let tries = 0; item.until && response.status !== item.until && tries < 100; tries++) {
+    await new Promise(resolve => setTimeout(resolve, 20));
+    response = await once();
+  }
   const { text } = response;
   let parsed = text;
   try {
