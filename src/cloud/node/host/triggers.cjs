@@ -138,6 +138,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
       if (call.response) {
         built.object.id = built.object.id || call.response.objectId;
         built.object._handleSaveResponse(call.response, call.original ? 200 : 201);
+        built.object._setExisted(Boolean(call.original));
       }
       return built;
     }
