@@ -5,6 +5,10 @@
 //! query: `\d \w \s \b` are ASCII as in JavaScript, `.` stops at line ends unless `s` is given, `^`
 //! and `$` look at lines only with `m`. What a dialect cannot say is refused, never approximated.
 
+mod class;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 
 use super::RegexConstraint;
@@ -165,13 +169,6 @@ struct Scanner {
     looks: bool,
     looks_capture: bool,
     back_references: bool,
-}
-
-/// A member of a character class.
-enum Member {
-    One(char),
-    /// `d`, `w`, `s` or their capital negations.
-    Shorthand(char),
 }
 
 impl Scanner {
@@ -457,197 +454,5 @@ impl Scanner {
             }
         }
         Err(refuse("half of a surrogate pair"))
-    }
-
-    fn shorthand_set(&self, which: char) -> String {
-        match which {
-            'd' => DIGIT.to_owned(),
-            'w' => WORD.to_owned(),
-            _ => {
-                let mut set = String::new();
-                for (first, last) in SPACE {
-                    self.push_in_class(*first, &mut set);
-                    if first != last {
-                        set.push('-');
-                        self.push_in_class(*last, &mut set);
-                    }
-                }
-                set
-            }
-        }
-    }
-
-    fn push_in_class(&self, c: char, set: &mut String) {
-        if c.is_alphanumeric() || c == '_' {
-            set.push(c);
-        } else if self.dialect == Dialect::Rust {
-            let _ = write!(set, r"\x{{{:x}}}", u32::from(c));
-        } else if u32::from(c) > 0xffff {
-            let _ = write!(set, r"\U{:08x}", u32::from(c));
-        } else {
-            let _ = write!(set, r"\u{:04x}", u32::from(c));
-        }
-    }
-
-    fn class(&mut self) -> Result<()> {
-        let negated = self.peek(0) == Some('^');
-        if negated {
-            self.at += 1;
-        }
-        let mut set = String::new();
-        let mut negations: Vec<char> = Vec::new();
-        let mut positive: Vec<char> = Vec::new();
-        loop {
-            let Some(member) = self.class_member()? else { break };
-            match member {
-                Member::Shorthand(c) if c.is_ascii_uppercase() => negations.push(c.to_ascii_lowercase()),
-                Member::Shorthand(c) => {
-                    positive.push(c);
-                    set.push_str(&self.shorthand_set(c));
-                }
-                Member::One(first) => {
-                    let is_range = self.peek(0) == Some('-') && !matches!(self.peek(1), None | Some(']'));
-                    if !is_range {
-                        self.push_in_class(first, &mut set);
-                        continue;
-                    }
-                    self.at += 1;
-                    match self.class_member()? {
-                        Some(Member::One(last)) if first <= last => {
-                            self.push_in_class(first, &mut set);
-                            set.push('-');
-                            self.push_in_class(last, &mut set);
-                        }
-                        Some(Member::One(_)) => return Err(refuse("a range out of order")),
-                        _ => return Err(refuse("a range that ends with a class")),
-                    }
-                }
-            }
-        }
-        self.push_class(negated, &set, &positive, &negations);
-        Ok(())
-    }
-
-    /// The next member; `None` at the closing bracket.
-    fn class_member(&mut self) -> Result<Option<Member>> {
-        let Some(next) = self.chars.get(self.at).copied() else {
-            return Err(refuse("a character class is not closed"));
-        };
-        self.at += 1;
-        Ok(match next {
-            Char::Plain(']') => None,
-            Char::Plain('\\') => Some(match self.peek(0) {
-                Some(c @ ('d' | 'D' | 'w' | 'W' | 's' | 'S')) => {
-                    self.at += 1;
-                    Member::Shorthand(c)
-                }
-                Some('b') => {
-                    self.at += 1;
-                    Member::One('\u{8}')
-                }
-                Some('-') => {
-                    self.at += 1;
-                    Member::One('-')
-                }
-                _ => match self.escaped_char()? {
-                    '\0' => return Err(refuse("the NUL character")),
-                    c => Member::One(c),
-                },
-            }),
-            Char::Plain(c) | Char::Quoted(c) => Some(Member::One(c)),
-        })
-    }
-
-    fn push_class(&mut self, negated: bool, set: &str, positive: &[char], negations: &[char]) {
-        let everything = positive.iter().any(|c| negations.contains(c));
-        if everything || (set.is_empty() && negations.is_empty()) {
-            // `[^]` and `[\s\S]` are anything, `[]` and `[^\s\S]` nothing.
-            if everything == negated {
-                self.never();
-            } else {
-                self.any();
-            }
-            return;
-        }
-        let not = if negated { "^" } else { "" };
-        if negations.is_empty() {
-            let _ = write!(self.out, "[{not}{set}]");
-            return;
-        }
-        let complements: Vec<String> = negations.iter().map(|c| self.shorthand_set(*c)).collect();
-        if self.dialect == Dialect::Rust {
-            let nested: String = complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            let _ = write!(self.out, "[{not}{set}{nested}]");
-        } else if negated {
-            // Inside every named class, and outside the listed characters.
-            self.looks = true;
-            self.out.push_str("(?:");
-            if !set.is_empty() {
-                let _ = write!(self.out, "(?![{set}])");
-            }
-            for inner in &complements[1..] {
-                let _ = write!(self.out, "(?=[{inner}])");
-            }
-            let _ = write!(self.out, "[{}])", complements[0]);
-        } else {
-            let mut branches: Vec<String> = complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            if !set.is_empty() {
-                branches.push(format!("[{set}]"));
-            }
-            let _ = write!(self.out, "(?:{})", branches.join("|"));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn to(dialect: Dialect, pattern: &str, options: &str) -> Result<String> {
-        let regex = RegexConstraint { pattern: pattern.to_owned(), options: options.to_owned() };
-        translate(&regex, dialect).map(|translated| translated.pattern)
-    }
-
-    #[test]
-    fn one_meaning_in_two_dialects() {
-        for (pattern, options, postgres, rust) in [
-            ("a.b", "", r"a[^\n\r\u2028\u2029]b", r"a[^\n\r\x{2028}\x{2029}]b"),
-            ("a.b", "s", "a.b", "a(?s:.)b"),
-            ("^a$", "im", "(?iw)^a$", "(?im)^a$"),
-            (r"\Qa.b\E*", "", r"a\.b*", r"a\.b*"),
-            (r"\Q\d", "", r"\\d", r"\\d"),
-            ("a b # c\nd", "x", "abd", "abd"),
-            (r"\d\W", "", "[0-9][^A-Za-z0-9_]", "[0-9][^A-Za-z0-9_]"),
-            (r"[\w\-.]", "", r"[A-Za-z0-9_\u002d\u002e]", r"[A-Za-z0-9_\x{2d}\x{2e}]"),
-            (r"[^\W_]", "", "(?:(?![_])[A-Za-z0-9_])", "[^_[^A-Za-z0-9_]]"),
-            (r"(?<n>a)\k<n>", "", r"(a)(?:\1)", r"(a)(?:\1)"),
-            (r"\x41\u0042\cA{2}", "", "AB\u{1}{2}", "AB\u{1}{2}"),
-            (r"\ud83d\ude00", "", "😀", "😀"),
-            ("a{,2}]", "", r"a\{,2\}\]", r"a\{,2\}\]"),
-            (r"\/\z", "", "/z", "/z"),
-        ] {
-            assert_eq!(to(Dialect::Postgres, pattern, options).ok().as_deref(), Some(postgres), "{pattern}");
-            assert_eq!(to(Dialect::Rust, pattern, options).ok().as_deref(), Some(rust), "{pattern}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_said_is_refused() {
-        for (pattern, options) in [
-            ("(a", ""),
-            ("a)", ""),
-            ("[a", ""),
-            ("a\\", ""),
-            (r"\1(a)", ""),
-            ("a{1,300}", ""),
-            (r"\p{L}", "u"),
-            ("(?i:a)", ""),
-            (r"\0", ""),
-            ("[b-a]", ""),
-            (r"(?=(a))\1", ""),
-        ] {
-            let error = to(Dialect::Postgres, pattern, options).expect_err(pattern);
-            assert_eq!(error.code().map(|code| code.0), Some(102), "{pattern}");
-        }
     }
 }
