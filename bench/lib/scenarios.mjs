@@ -1,0 +1,160 @@
+// What is measured by requests. Each has `count` requests at concurrency 32 (a quarter of them at 1), a request by
+// number, what its answer must be, and the goal: how many times cheaper than the peer in CPU of the server's processes.
+import { encode } from './load.mjs';
+import { id, PLAYERS, ROWS } from './data.mjs';
+import { keys } from './servers.mjs';
+
+const app = { 'X-Parse-Application-Id': keys.appId };
+const master = { ...app, 'X-Parse-Master-Key': keys.masterKey };
+
+const seek = (className, parameters) => `/parse/classes/${className}?${Object.entries(parameters)
+  .map(([name, value]) => `${name}=${encodeURIComponent(typeof value === 'string' ? value : JSON.stringify(value))}`).join('&')}`;
+const get = (path, headers = app) => encode({ path, headers });
+const post = (path, body, headers = app) => encode({ method: 'POST', path, headers, body });
+// Spread over the rows, the same for both servers.
+const spread = (i, n) => (i * 7919 + 13) % n;
+
+function parsed(answer, status) {
+  if (answer.status !== status) throw new Error(`status ${answer.status}: ${answer.body.toString('utf8', 0, 300)}`);
+  return () => JSON.parse(answer.body);
+}
+
+/** The status of every answer, the content of some: parsing all would only tax the generator. */
+const expect = (status, test) => (answer, i) => {
+  const body = parsed(answer, status);
+  if (test && i % 50 === 0) {
+    const wrong = test(body(), i);
+    if (wrong) throw new Error(`${wrong}: ${answer.body.toString('utf8', 0, 300)}`);
+  }
+};
+const rows = n => expect(200, body => body.results?.length !== n && `${body.results?.length} results, not ${n}`);
+const created = expect(201, body => !body.objectId && 'no objectId');
+
+export const scenarios = [
+  {
+    name: 'get', title: 'get by id', group: 'plain', count: 6000, goal: 15,
+    request: i => get(`/parse/classes/GameScore/${id('g', spread(i, ROWS))}`),
+    check: expect(200, (body, i) => body.objectId !== id('g', spread(i, ROWS)) && 'another object'),
+    floor: `\\set n random(0, ${ROWS - 1})
+SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE "objectId" = 'g' || lpad((:n)::text, 9, '0') AND (_rperm IS NULL OR _rperm && ARRAY['*']) LIMIT 1;`,
+  },
+  {
+    name: 'find-equal', title: 'find 10 of 100k by equality', group: 'plain', count: 4000, goal: 20,
+    request: i => get(seek('GameScore', { where: { level: spread(i, 10000) } })), check: rows(10),
+    floor: `\\set n random(0, 9999)
+SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE level = :n AND (_rperm IS NULL OR _rperm && ARRAY['*']) LIMIT 100;`,
+  },
+  {
+    name: 'find-range', title: 'find 100 by range, sorted', group: 'plain', count: 1800, goal: 11,
+    request: i => get(seek('GameScore', { where: { score: { $gte: spread(i, ROWS - 200) } }, order: 'score', limit: 100 })),
+    check: rows(100),
+    floor: `\\set n random(0, ${ROWS - 200})
+SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE score >= :n AND (_rperm IS NULL OR _rperm && ARRAY['*']) ORDER BY score LIMIT 100;`,
+  },
+  {
+    name: 'include', title: 'find 20 including a pointer', group: 'plain', count: 2400, goal: 14,
+    request: i => get(seek('GameScore', { where: { stage: spread(i, 5000) }, include: 'player' })),
+    check: expect(200, body => (body.results.length !== 20 || !body.results[0].player.name) && 'not 20 with players'),
+  },
+  {
+    name: 'create', title: 'create', group: 'plain', count: 4000, goal: 12,
+    request: i => post('/parse/classes/Written', { name: `name ${i}`, score: i }), check: created,
+    floor: `\\set n random(0, 1000000000)
+INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES (substr(md5((:n)::text || random()::text), 1, 10), now(), now(), 'name', :n);`,
+  },
+  {
+    name: 'increment', title: 'update with Increment', group: 'plain', count: 4000, goal: 13,
+    request: i => encode({
+      method: 'PUT', path: `/parse/classes/Counter/${id('c', spread(i, 1000))}`, headers: app,
+      body: { count: { __op: 'Increment', amount: 1 } },
+    }),
+    check: expect(200, body => typeof body.count !== 'number' && 'no new count'),
+  },
+  {
+    name: 'batch', title: 'batch of 50 creates', group: 'plain', count: 160, concurrency: 8, goal: 19,
+    request: i => post('/parse/batch', {
+      requests: Array.from({ length: 50 }, (_, n) => ({ method: 'POST', path: '/parse/classes/Written', body: { name: `item ${n}`, score: i } })),
+    }),
+    check: expect(200, body => (body.length !== 50 || body.some(item => !item.success)) && 'not 50 successes'),
+  },
+  {
+    name: 'count', title: 'count', group: 'plain', count: 4000, goal: 15,
+    request: i => get(seek('GameScore', { where: { stage: spread(i, 5000) }, count: 1, limit: 0 })),
+    check: expect(200, body => body.count !== 20 && 'not 20'),
+  },
+  {
+    name: 'user-find', title: 'find 10 as a user in 3 roles, ACLs', group: 'plain', count: 3000, goal: 12, needsToken: true,
+    request: (i, run) => get(seek('Secured', { where: { level: spread(i, 1000) } }), { ...app, 'X-Parse-Session-Token': run.token }),
+    check: rows(10),
+  },
+  {
+    name: 'in-query', title: '`$inQuery`, 20 rows', group: 'plain', count: 800,
+    request: i => get(seek('GameScore', {
+      where: { player: { $inQuery: { className: 'Player', where: { name: `player ${spread(i, PLAYERS)}` } } } }, limit: 20,
+    })),
+    check: rows(20),
+  },
+  {
+    name: 'near', title: 'near-sphere, 10 of 100k points', group: 'plain', count: 48, concurrency: 4,
+    request: i => get(seek('Place', {
+      where: { location: { $nearSphere: { __type: 'GeoPoint', latitude: spread(i, 80), longitude: spread(i, 170) } } }, limit: 10,
+    })),
+    check: rows(10),
+  },
+  {
+    name: 'text', title: 'full text, 20 of 100k rows', group: 'plain', count: 24, concurrency: 4,
+    request: () => get(seek('Article', { where: { text: { $text: { $search: { $term: 'pomegranate' } } } } })), check: rows(20),
+  },
+  {
+    name: 'aggregate', title: 'aggregate, 100k rows in 10 groups', group: 'plain', count: 48, concurrency: 4,
+    request: () => get(`/parse/aggregate/GameScore?pipeline=${encodeURIComponent(JSON.stringify([
+      { $group: { _id: '$region', total: { $sum: '$score' } } },
+    ]))}`, master),
+    check: rows(10),
+  },
+  {
+    name: 'echo', title: 'cloud function echo', group: 'cloud', count: 4000, goal: 3.6,
+    request: i => post('/parse/functions/echo', { number: i }),
+    check: expect(200, (body, i) => body.result?.number !== i && 'not the echo'),
+  },
+  {
+    name: 'before-save', title: 'create with beforeSave', group: 'cloud', count: 2400, goal: 4,
+    request: i => post('/parse/classes/Hooked', { name: `name ${i}`, score: i }),
+    check: expect(201, body => body.seen !== true && 'the trigger did not run'),
+  },
+  {
+    name: 'after-find', title: 'find 100 with afterFind', group: 'cloud', count: 480,
+    request: () => get(seek('Found', { limit: 100 })),
+    check: expect(200, body => (body.results.length !== 100 || !body.results.every(row => row.seen)) && 'not 100 seen rows'),
+  },
+  {
+    name: 'get-cloud', title: 'get by id, Cloud Code for other classes', group: 'cloud', count: 4000,
+    request: i => get(`/parse/classes/GameScore/${id('g', spread(i, ROWS))}`),
+    check: expect(200, (body, i) => body.objectId !== id('g', spread(i, ROWS)) && 'another object'),
+  },
+  {
+    name: 'upload', title: 'file 1 MB up', group: 'files', count: 60, concurrency: 4, goal: 4,
+    request: i => encode({ method: 'POST', path: `/parse/files/file${i}.bin`, headers: master, body: megabyte, type: 'application/octet-stream' }),
+    check: expect(201, body => !body.url && 'no url'),
+  },
+  {
+    name: 'download', title: 'file 1 MB down', group: 'files', count: 60, concurrency: 4, goal: 5.6, before: storeFile,
+    request: (_, run) => get(run.file),
+    check: answer => {
+      if (answer.status !== 200 || answer.body.length !== megabyte.length) {
+        throw new Error(`status ${answer.status}, ${answer.body.length} bytes`);
+      }
+    },
+  },
+];
+
+const megabyte = Buffer.alloc(1 << 20);
+for (let i = 0; i < megabyte.length; i += 1) megabyte[i] = (i * 31 + (i >> 8)) & 255;
+
+async function storeFile(server, run) {
+  const answer = await fetch(`http://127.0.0.1:${server.port}/parse/files/down.bin`, {
+    method: 'POST', headers: { ...master, 'Content-Type': 'application/octet-stream' }, body: megabyte,
+  });
+  if (answer.status !== 201) throw new Error(`upload: ${answer.status} ${await answer.text()}`);
+  run.file = new URL((await answer.json()).url).pathname;
+}
