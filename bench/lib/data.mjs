@@ -12,6 +12,7 @@ const types = (type, ...names) => Object.fromEntries(names.map(name => [name, { 
 const pointer = targetClass => ({ type: 'Pointer', targetClass });
 const plainFields = { ...types('String', 'name'), ...types('Number', 'score'), ...types('Boolean', 'seen') };
 
+// Names of indexes are unique in a PostgreSQL database, and the peer passes over one that is taken.
 const SCHEMAS = {
   Player: { fields: { ...types('String', 'name'), ...types('Number', 'rank') }, indexes: { name_1: { name: 1 } } },
   GameScore: {
@@ -22,7 +23,7 @@ const SCHEMAS = {
     },
     indexes: { score_1: { score: 1 }, level_1: { level: 1 }, stage_1: { stage: 1 }, player_1: { player: 1 } },
   },
-  Secured: { fields: { ...types('Number', 'level'), ...types('String', 'name') }, indexes: { level_1: { level: 1 } } },
+  Secured: { fields: { ...types('Number', 'level'), ...types('String', 'name') }, indexes: { secured_level: { level: 1 } } },
   Place: { fields: { ...types('String', 'name'), ...types('GeoPoint', 'location') } },
   Article: { fields: types('String', 'title', 'text') },
   Counter: { fields: types('Number', 'count') },
