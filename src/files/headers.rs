@@ -43,13 +43,18 @@ const INLINE: &[&str] = &[
     "video/webm",
 ];
 
+/// Types that are text although they are not called so.
+const TEXT: &[&str] = &["application/javascript", "application/json", "application/manifest+json"];
+
 /// The type for a name: by extension, else what the store kept, else bytes.
 pub fn content_type(file_name: &str, stored: Option<&str>) -> String {
     let usable = |t: &&str| t.contains('/') && t.bytes().all(|c| (0x20..0x7f).contains(&c));
     let mut content_type =
         mime::type_of(file_name).or(stored.filter(usable)).unwrap_or("application/octet-stream").to_owned();
     // Without it browsers guess the encoding, UTF-7 and UTF-16 included.
-    if content_type == "text/plain" {
+    let essence = mime::essence(&content_type);
+    let is_text = essence.starts_with("text/") || TEXT.contains(&essence.as_str());
+    if is_text && !content_type.to_ascii_lowercase().contains("charset=") {
         content_type.push_str("; charset=utf-8");
     }
     content_type
@@ -90,6 +95,9 @@ mod tests {
         assert_eq!(content_type("a", Some("nonsense")), "application/octet-stream");
         assert_eq!(content_type("a", None), "application/octet-stream");
         assert_eq!(content_type("a.txt", None), "text/plain; charset=utf-8");
+        assert_eq!(content_type("a.html", None), "text/html; charset=utf-8");
+        assert_eq!(content_type("a", Some("text/x; charset=latin1")), "text/x; charset=latin1");
+        assert_eq!(content_type("a.json", None), "application/json; charset=utf-8");
     }
 
     #[test]

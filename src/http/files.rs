@@ -325,7 +325,7 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
     match download::find(&ctx, file, range, &conditions).await {
         Ok(found) => Ok(answer(found)),
         Err(Refusal::Missing) => {
-            Ok(HttpResponse::NotFound().content_type("text/plain").body("File not found."))
+            Ok(HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("File not found."))
         }
         Err(Refusal::NotSatisfiable { size }) => Ok(HttpResponse::RangeNotSatisfiable()
             .insert_header((header::CONTENT_RANGE, format!("bytes */{size}")))
@@ -335,13 +335,13 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
 }
 
 async fn metadata(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) -> Result<HttpResponse> {
-    let Some(app) = named(exchange, app) else { return Ok(HttpResponse::Ok().json(json!({}))) };
+    let Some(app) = named(exchange, app) else { return Ok(described(Object::new())) };
     let ctx = context(exchange, app, claims, None, "GET").await?;
     if let Err(error) = check_download(&ctx) {
         return Ok(failed(&error, &ctx));
     }
     match download::metadata(&ctx, file).await {
-        Ok(metadata) => Ok(HttpResponse::Ok().json(metadata)),
+        Ok(metadata) => Ok(described(metadata)),
         Err(error @ (Error::Parse { .. } | Error::Denied { .. })) => Ok(failed(&error, &ctx)),
         Err(error) => {
             tracing::error!(%error, "file metadata could not be read");
@@ -349,6 +349,10 @@ async fn metadata(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims
             Ok(failed(&Error::parse(ErrorCode::SCRIPT_FAILED, text), &ctx))
         }
     }
+}
+
+fn described(metadata: Object) -> HttpResponse {
+    respond::answer(RestResponse::value(metadata), true)
 }
 
 /// Only applications under this mount.

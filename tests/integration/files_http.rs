@@ -283,7 +283,7 @@ async fn missing_files_and_applications() {
     for path in ["none.txt", "..%2F..%2Fetc%2Fpasswd", "a%00", "%252e%252e%252fx"] {
         let answer = get(&server, &format!("{APP_ID}/{path}"), &[]).await;
         assert_eq!(answer.status(), 404, "{path}");
-        assert_eq!(header(&answer, "content-type"), "text/plain");
+        assert_eq!(header(&answer, "content-type"), "text/plain; charset=utf-8");
         assert_eq!(answer.text().await.unwrap(), "File not found.");
         let answer = get(&server, &format!("{APP_ID}/metadata/{path}"), &[]).await;
         assert_eq!((answer.status(), answer.text().await.unwrap().as_str()), (StatusCode::OK, "{}"));

@@ -52,6 +52,26 @@ export const configurations = {
     passwordPolicy: { validatorPattern: '^.{6,}$', doNotAllowUsername: true, maxPasswordHistory: 2 },
     accountLockout: { duration: 5, threshold: 3 },
   },
+  /** Files in a folder, which both servers can. */
+  files: {
+    ...base,
+    appId: 'filesApp',
+    maxUploadSize: '20kb',
+    filesAdapter: { module: '@parse/fs-files-adapter', options: { filesSubDirectory: 'contract' } },
+  },
+  /** Nobody may upload or download, names are kept, the list of extensions is short. */
+  filesClosed: {
+    ...base,
+    appId: 'filesClosedApp',
+    enableSanitizedErrorResponse: false,
+    preserveFileName: true,
+    fileUpload: {
+      enableForPublic: false, enableForAnonymousUser: false, enableForAuthenticatedUser: false,
+      fileExtensions: ['^(png|txt)$'], allowedFileUrlDomains: ['cdn.example.com', '*.files.example.org'],
+    },
+    fileDownload: { enableForPublic: false, enableForAnonymousUser: false, enableForAuthenticatedUser: false },
+    filesAdapter: { module: '@parse/fs-files-adapter', options: { encryptionKey: 'contract secret' } },
+  },
   /** Only some routes are open to clients. */
   routes: {
     ...base,

@@ -114,7 +114,7 @@ function text(context, value) {
     if (typeof known === 'string' && known.length >= 8 && name !== 'server') result = result.split(known).join(`<${name}>`);
   }
   for (const id of context.ids) if (result.includes(id)) result = result.split(id).join('<id>');
-  return result.replace(/r:[0-9a-f]{32}/g, '<token>');
+  return result.replace(/r:[0-9a-f]{32}/g, '<token>').replace(/[0-9a-f]{32}_/g, '<random>_');
 }
 
 function walk(context, value, key) {
