@@ -10,6 +10,7 @@ mod files;
 mod files_http;
 mod http_admin;
 mod http_batch;
+mod http_cloud;
 mod http_front;
 mod http_input;
 mod query_aggregate;

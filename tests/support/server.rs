@@ -37,6 +37,15 @@ impl TestServer {
 
     /// Several applications in one process.
     pub async fn with_apps(apps: Vec<Value>) -> Self {
+        Self::try_with_apps(apps).await.unwrap()
+    }
+
+    /// Or why it does not start.
+    pub async fn try_with(options: Value) -> Result<Self, String> {
+        Self::try_with_apps(vec![options]).await
+    }
+
+    async fn try_with_apps(apps: Vec<Value>) -> Result<Self, String> {
         let mut databases = Vec::new();
         let mut configs = Vec::new();
         for options in apps {
@@ -57,8 +66,8 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
         let thread = std::thread::spawn(move || run(configs, &started, stopped));
-        let address = tokio::task::spawn_blocking(move || address.recv().unwrap()).await.unwrap();
-        Self { address, stop: Some(stop), thread: Some(thread), databases }
+        let address = tokio::task::spawn_blocking(move || address.recv().unwrap()).await.unwrap()?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread), databases })
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -107,10 +116,17 @@ async fn database() -> TestDatabase {
     .await
 }
 
-fn run(configs: Vec<AppConfig>, started: &mpsc::Sender<SocketAddr>, stopped: oneshot::Receiver<()>) {
+fn run(
+    configs: Vec<AppConfig>,
+    started: &mpsc::Sender<Result<SocketAddr, String>>,
+    stopped: oneshot::Receiver<()>,
+) {
     actix_web::rt::System::new().block_on(async {
-        let server = Server::start(configs).await.unwrap();
-        started.send(server.addresses()[0]).unwrap();
+        let server = match Server::start(configs).await {
+            Ok(server) => server,
+            Err(error) => return started.send(Err(error.to_string())).unwrap(),
+        };
+        started.send(Ok(server.addresses()[0])).unwrap();
         let _ = stopped.await;
         server.stop().await;
     });

@@ -1,0 +1,141 @@
+//! Cloud Code through a real server: functions, triggers, jobs and what SDK calls may do.
+//!
+//! Needs `node` and the npm package `parse`, as `cloud_host` does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::server::TestServer;
+use crate::support::wait;
+
+const MAIN: &str = r#"
+Parse.Cloud.define('echo', request => request.params);
+Parse.Cloud.define('nothing', () => {});
+Parse.Cloud.define('whoami', request => ({
+  master: request.master, user: request.user ? 'user' : 'nobody', context: request.context,
+  header: request.headers['x-mine'] || null, installation: request.installationId || null,
+}));
+Parse.Cloud.define('fails', () => { throw new Parse.Error(4242, 'told so'); });
+Parse.Cloud.define('file', request => ({
+  name: request.params.f.filename, text: Buffer.from(request.params.f.data).toString(), plain: request.params.a,
+}));
+Parse.Cloud.define('save', async request => {
+  const object = new Parse.Object('Guarded');
+  return (await object.save({ by: 'function' }, { useMasterKey: request.params.master === true })).id;
+});
+Parse.Cloud.define('batch', async () => {
+  const objects = [1, 2, 3].map(n => new Parse.Object('Many', { n }));
+  await Parse.Object.saveAll(objects, { useMasterKey: true });
+  return new Parse.Query('Many').count({ useMasterKey: true });
+});
+Parse.Cloud.beforeSave('Checked', request => {
+  if (request.object.get('n') < 0) throw 'negative';
+  request.object.set('seen', true);
+});
+Parse.Cloud.job('work', async request => {
+  request.message('half done');
+  await new Parse.Object('Worked').save({ by: request.params.by }, { useMasterKey: true });
+  return 'all done';
+});
+Parse.Cloud.beforeSave(Parse.Config, request => { if (request.params === 1) throw 'no'; });
+"#;
+
+/// A server with the code above, and the folder the code is in.
+async fn start() -> (TestServer, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("main.js"), MAIN).unwrap();
+    std::os::unix::fs::symlink(node_modules(), folder.path().join("node_modules")).unwrap();
+    let server = TestServer::with(json!({"cloud": folder.path().join("main.js")})).await;
+    (server, folder)
+}
+
+fn node_modules() -> PathBuf {
+    std::env::var_os("PARSIMONY_TEST_NODE_MODULES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules"), PathBuf::from)
+}
+
+#[actix_web::test]
+async fn functions() {
+    let (server, _folder) = start().await;
+    let client = server.anonymous();
+    let result =
+        async |name: &str, params: Value| client.post(&format!("/functions/{name}"), params).await.ok();
+    assert_eq!(
+        result("echo", json!({"a": [1, {"b": null}]})).await,
+        json!({"result": {"a": [1, {"b": null}]}})
+    );
+    assert_eq!(result("nothing", json!({})).await, json!({}));
+    assert_eq!(client.post("/functions/fails", json!({})).await.error(), (400, 4242, "told so"));
+    let with_query = client.post("/functions/echo?c=1&d[e]=f", json!({"a": 1})).await.ok();
+    assert_eq!(with_query["result"], json!({"a": 1, "c": "1", "d": {"e": "f"}}));
+    let headers =
+        [("X-Mine", "yes"), ("X-Parse-Installation-Id", "inst"), ("X-Parse-Cloud-Context", r#"{"k":1}"#)];
+    let who = client.send_with(Method::POST, "/functions/whoami", Some("{}".into()), &headers).await.ok();
+    assert_eq!(
+        who["result"],
+        json!({"master": false, "user": "nobody", "context": {"k": 1}, "header": "yes", "installation": "inst"})
+    );
+    let kind = [("Content-Type", "multipart/form-data; boundary=X")];
+    let form = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nplain\r\n--X\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\nContent-Type: text/plain\r\n\r\ncontent\r\n--X--\r\n";
+    let file = client.send_with(Method::POST, "/functions/file", Some(form.into()), &kind).await.ok();
+    assert_eq!(file["result"], json!({"name": "f.txt", "text": "content", "plain": "plain"}));
+}
+
+#[actix_web::test]
+async fn sdk_calls_have_the_rights_they_name() {
+    let (server, _folder) = start().await;
+    let master = server.master();
+    let closed = json!({"classLevelPermissions": {"create": {}, "find": {}, "get": {}}});
+    master.post("/schemas/Guarded", closed).await.ok();
+    // The caller's master key is not handed on.
+    let refused = master.post("/functions/save", json!({})).await;
+    assert_eq!(refused.error(), (400, 119, "Permission denied"));
+    let saved = server.anonymous().post("/functions/save", json!({"master": true})).await.ok();
+    let id = saved["result"].as_str().unwrap();
+    assert_eq!(master.get(&format!("/classes/Guarded/{id}")).await.ok()["by"], "function");
+    assert_eq!(server.anonymous().post("/functions/batch", json!({})).await.ok(), json!({"result": 3}));
+}
+
+#[actix_web::test]
+async fn triggers_run_in_batches_too() {
+    let (server, _folder) = start().await;
+    let item = |n: i32| json!({"method": "POST", "path": "/parse/classes/Checked", "body": {"n": n}});
+    let batch = json!({"requests": [item(1), item(-1), item(2)]});
+    let answers = server.anonymous().post("/batch", batch).await.ok();
+    assert_eq!(answers[0]["success"]["seen"], true);
+    assert_eq!(answers[1]["error"], json!({"code": 141, "error": "negative"}));
+    assert_eq!(answers[2]["success"]["seen"], true);
+}
+
+#[actix_web::test]
+async fn jobs_leave_their_status() {
+    let (server, _folder) = start().await;
+    let master = server.master();
+    let started = master.post("/jobs/work", json!({"by": "job"})).await;
+    let id = started.headers["x-parse-job-status-id"].as_str().unwrap().to_owned();
+    assert_eq!(started.ok(), json!({}));
+    let status = wait::until_some("the job to end", async || {
+        let status = master.get(&format!("/classes/_JobStatus/{id}")).await.ok();
+        (status["status"] != "running").then_some(status)
+    })
+    .await;
+    assert_eq!(status["status"], "succeeded", "{status}");
+    assert_eq!(status["message"], "all done");
+    assert_eq!((&status["jobName"], &status["source"]), (&json!("work"), &json!("api")));
+    assert_eq!(status["params"], json!({"by": "job"}));
+    assert_eq!(master.get("/classes/Worked").await.ok()["results"][0]["by"], "job");
+    assert_eq!(master.get("/cloud_code/jobs/data").await.ok()["jobs"], json!(["work"]));
+    assert_eq!(server.anonymous().get(&format!("/classes/_JobStatus/{id}")).await.error().1, 119);
+}
+
+#[actix_web::test]
+async fn code_that_cannot_be_loaded_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("main.js"), "this is no JavaScript").unwrap();
+    let outcome = TestServer::try_with(json!({"cloud": folder.path().join("main.js")})).await;
+    let error = outcome.err().unwrap();
+    assert!(error.contains("main.js"), "{error}");
+}
