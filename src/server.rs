@@ -15,12 +15,13 @@ mod storage;
 pub use self::cloud::JavaScriptConfig;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as ActixApp, HttpServer, web};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::actors::principals::PrincipalRegistry;
@@ -41,6 +42,10 @@ const REQUESTS_PER_WORKER: u32 = 1024;
 const MOST_WORKERS: usize = 4;
 /// How long requests under way may take after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(30);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+/// How often request ids that ran out are removed.
+const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server did not start: one line for the operator.
@@ -121,12 +126,27 @@ impl Server {
         let threads = worker_threads();
         let mut running = Vec::with_capacity(configs.len());
         let mut binds: Vec<(String, u16)> = Vec::new();
-        for config in configs {
+        for config in &configs {
             let bind = (config.http.host.clone(), config.http.port);
             if !binds.contains(&bind) {
                 binds.push(bind);
             }
-            running.push(Running::start(Arc::new(config), threads, &workers).await?);
+        }
+        // First of all: a port that is taken is known before anything is started.
+        let mut listeners = Vec::new();
+        for (host, port) in &binds {
+            listeners.extend(listen(host, *port)?);
+        }
+        for config in configs {
+            match Running::start(Arc::new(config), threads, &workers).await {
+                Ok(started) => running.push(started),
+                Err(error) => {
+                    for started in running {
+                        started.stop().await;
+                    }
+                    return Err(error);
+                }
+            }
         }
         let registry = AppRegistry::new(running.iter().map(|running| running.app.clone()).collect());
         let capacity = REQUESTS_PER_WORKER * u32::try_from(threads).unwrap_or(1);
@@ -144,8 +164,8 @@ impl Server {
         .workers(threads)
         .disable_signals()
         .shutdown_timeout(GRACE.as_secs());
-        for (host, port) in &binds {
-            http = http.bind((host.as_str(), *port)).map_err(|error| bind_error(*port, &error))?;
+        for listener in listeners {
+            http = http.listen(listener).map_err(StartError::new)?;
         }
         let addresses = http.addrs();
         let server = http.run();
@@ -244,6 +264,9 @@ impl Running {
             actix_web::rt::spawn(verify_server_url(config.http.server_url.clone()));
         }
         actix_web::rt::spawn(hear_of_hooks(Arc::downgrade(&self.app.services)));
+        if !config.idempotency.paths.is_empty() {
+            actix_web::rt::spawn(forget_request_ids(Arc::downgrade(&self.app.services)));
+        }
         let adapter = self.database.adapter.clone();
         let auth = self.app.services.auth.clone();
         actix_web::rt::spawn(async move {
@@ -285,6 +308,18 @@ async fn hear_of_hooks(services: Weak<Services>) {
     }
 }
 
+/// PostgreSQL removes nothing by itself.
+async fn forget_request_ids(services: Weak<Services>) {
+    loop {
+        let Some(known) = services.upgrade() else { return };
+        if let Err(error) = operations::idempotency::remove_expired(&known).await {
+            tracing::warn!(%error, "could not remove request ids that ran out");
+        }
+        drop(known);
+        tokio::time::sleep(IDEMPOTENCY_SWEEP).await;
+    }
+}
+
 /// Option `verifyServerUrl`: Cloud Code and links depend on that URL leading here.
 async fn verify_server_url(url: String) {
     let client = reqwest::Client::builder().timeout(VERIFY_TIMEOUT).build();
@@ -301,6 +336,31 @@ async fn verify_server_url(url: String) {
 
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(MOST_WORKERS)
+}
+
+/// Listens on every address of the host that can be had.
+fn listen(host: &str, port: u16) -> Result<Vec<TcpListener>, StartError> {
+    let addresses = (host, port).to_socket_addrs().map_err(|error| bind_error(port, &error))?;
+    let mut listeners = Vec::new();
+    let mut refused = None;
+    for address in addresses {
+        match bind(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) if listeners.is_empty() => Err(bind_error(port, &error)),
+        _ => Ok(listeners),
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart finds its port although old connections linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn bind_error(port: u16, error: &std::io::Error) -> StartError {

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::context::Ctx;
+use super::services::Services;
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{StorageError, Target};
 use crate::types::query::{Constraint, Filter, Operand};
@@ -48,6 +49,17 @@ pub async fn ensure(ctx: &Ctx, path: &str) -> Result<()> {
         Err(StorageError::Duplicate { .. }) => Err(duplicate()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Removes every id that ran out.
+///
+/// # Errors
+/// When storage fails.
+pub async fn remove_expired(services: &Services) -> Result<()> {
+    let Some(snapshot) = services.classes.admit(&ClassName::known(CLASS)).await? else { return Ok(()) };
+    let filter = Filter::field(FieldName::known("expire"), Constraint::Lt(Operand::Date(Millis::now())));
+    services.storage.as_session().delete(&snapshot.schema, &Target { filter, writers: None }, false).await?;
+    Ok(())
 }
 
 fn row(ctx: &Ctx, request_id: &str, now: Millis, expire: Millis) -> Object {

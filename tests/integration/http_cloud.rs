@@ -45,11 +45,16 @@ Parse.Cloud.beforeSave(Parse.Config, request => { if (request.params === 1) thro
 
 /// A server with the code above, and the folder the code is in.
 async fn start() -> (TestServer, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("main.js"), MAIN).unwrap();
-    std::os::unix::fs::symlink(node_modules(), folder.path().join("node_modules")).unwrap();
+    let folder = folder_with(MAIN);
     let server = TestServer::with(json!({"cloud": folder.path().join("main.js")})).await;
     (server, folder)
+}
+
+fn folder_with(main: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("main.js"), main).unwrap();
+    std::os::unix::fs::symlink(node_modules(), folder.path().join("node_modules")).unwrap();
+    folder
 }
 
 fn node_modules() -> PathBuf {
@@ -133,8 +138,7 @@ async fn jobs_leave_their_status() {
 
 #[actix_web::test]
 async fn code_that_cannot_be_loaded_stops_the_start() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("main.js"), "this is no JavaScript").unwrap();
+    let folder = folder_with("this is no JavaScript");
     let outcome = TestServer::try_with(json!({"cloud": folder.path().join("main.js")})).await;
     let error = outcome.err().unwrap();
     assert!(error.contains("main.js"), "{error}");

@@ -13,6 +13,7 @@ mod http_batch;
 mod http_cloud;
 mod http_front;
 mod http_input;
+mod http_process;
 mod query_aggregate;
 mod query_operators;
 mod query_properties;
