@@ -175,7 +175,7 @@ fn shown_config(app: &App) -> Map<String, Value> {
 /// Runs on a worker.
 async fn answer(app: Arc<App>, request: InternalRequest) -> Result<InternalResponse> {
     let InternalRequest { method, path, data, .. } = &request;
-    let found = routes::find(*method, path);
+    let found = routes::find(app.config(), *method, path);
     let cannot = || Error::invalid_json(format!("cannot route {} {path}", method.as_str()));
     let (route, params) = found.ok_or_else(cannot)??;
     let body = match data {

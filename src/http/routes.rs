@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use super::request::{PathParams, RestRequest, RestResponse};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
-    logs, purchase, schemas, users,
+    logs, purchase, push, schemas, users,
 };
 use crate::cloud::Method;
 use crate::config::AppConfig;
@@ -25,6 +25,8 @@ pub struct Route {
     pub idempotent: bool,
     /// Reads `multipart/form-data` bodies.
     pub takes_multipart: bool,
+    /// Exists only with `enableProductPurchaseLegacyApi`.
+    purchases: bool,
     /// The class of a route that has none in its path.
     class: Option<&'static str>,
     handler: Handler,
@@ -40,6 +42,7 @@ macro_rules! routes {
                 master: false,
                 idempotent: false,
                 takes_multipart: false,
+                purchases: false,
                 class: None,
                 handler: |ctx, request| Box::pin($handler(ctx, request)),
             };
@@ -75,7 +78,8 @@ static ROUTES: &[Route] = routes! {
     Put "/schemas/:className" master => schemas::update;
     Delete "/schemas/:className" master => schemas::delete;
     Delete "/purge/:className" master => schemas::purge;
-    Post "/validate_purchase" => purchase::validate;
+    Post "/validate_purchase" purchases => purchase::validate;
+    Post "/push" master => push::send;
     Get "/hooks/functions" master => hooks::functions;
     Get "/hooks/triggers" master => hooks::triggers;
     Get "/hooks/functions/:functionName" master => hooks::get_function;
@@ -96,6 +100,8 @@ static ROUTES: &[Route] = routes! {
     Get "/sessions/me" => users::session;
     Get "/verifyPassword" => users::verify_password;
     Post "/verifyPassword" => users::verify_password;
+    Post "/requestPasswordReset" => users::request_password_reset;
+    Post "/verificationEmailRequest" => users::verification_email_request;
     Post "/challenge" => users::challenge;
     Post "/upgradeToRevocableSession" => users::upgrade_session;
     Get "/users" ["_User"] => classes::find;
@@ -127,10 +133,12 @@ static ROUTES: &[Route] = routes! {
 
 /// The route of a request and the parts of its path. Letters of a pattern count in any case, one slash
 /// at the end is overlooked.
-pub fn find(method: Method, path: &str) -> Option<Result<(&'static Route, PathParams)>> {
+pub fn find(config: &AppConfig, method: Method, path: &str) -> Option<Result<(&'static Route, PathParams)>> {
     let path = path.strip_suffix('/').unwrap_or(path);
     let given: smallvec::SmallVec<[&str; 6]> = path.split('/').collect();
-    let route = ROUTES.iter().find(|route| route.method == method && matches(route.pattern, &given))?;
+    let purchases = config.enable_product_purchase_legacy_api;
+    let fits = |route: &&Route| route.method == method && matches(route.pattern, &given);
+    let route = ROUTES.iter().find(fits).filter(|route| purchases || !route.purchases)?;
     Some(params(route, &given).map(|params| (route, params)))
 }
 
@@ -211,10 +219,16 @@ pub async fn dispatch(route: &'static Route, ctx: Ctx, request: RestRequest) -> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    fn config() -> AppConfig {
+        AppConfig::for_tests(json!({}))
+    }
+
     fn found(method: Method, path: &str) -> Option<(&'static str, Vec<String>)> {
-        let (route, params) = find(method, path)?.ok()?;
+        let (route, params) = find(&config(), method, path)?.ok()?;
         Some((route.pattern, params.into_iter().map(|(_, value)| value).collect()))
     }
 
@@ -228,11 +242,18 @@ mod tests {
         assert_eq!(found(Method::Get, "/classes"), None);
         assert_eq!(found(Method::Get, "/classes//x"), None);
         assert_eq!(found(Method::Put, "/classes/Game"), None);
-        assert!(find(Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
+        assert!(find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
     }
 
     #[test]
     fn a_class_needs_a_letter() {
         assert_eq!(found(Method::Post, "/classes/12"), Some(("/classes/:className", vec![String::new()])));
+    }
+
+    #[test]
+    fn purchases_are_a_choice() {
+        let with = |on: bool| AppConfig::for_tests(json!({"enableProductPurchaseLegacyApi": on}));
+        assert!(find(&with(true), Method::Post, "/validate_purchase").is_some());
+        assert!(find(&with(false), Method::Post, "/validate_purchase").is_none());
     }
 }

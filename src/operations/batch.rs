@@ -36,7 +36,7 @@ pub trait ItemRouter {
     fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>>;
 
     /// The class, when the item does nothing but create an object.
-    fn created_class(&self, item: &Item) -> Option<ClassName>;
+    fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName>;
 
     /// Option `routeAllowList`, once more for each item.
     ///
@@ -102,7 +102,8 @@ struct Group {
 fn group(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter, neighbours_only: bool) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
-        let class = router.created_class(&item).filter(|class| write::bulk::can_create_together(ctx, class));
+        let class =
+            router.created_class(ctx, &item).filter(|class| write::bulk::can_create_together(ctx, class));
         let known = class.as_ref().and_then(|class| {
             let mut candidates = groups.iter_mut().rev().take(if neighbours_only { 1 } else { usize::MAX });
             candidates.find(|group| group.class.as_ref() == Some(class))

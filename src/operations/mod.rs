@@ -24,6 +24,7 @@ pub mod snapshot;
 
 pub mod permissions;
 pub mod purchase;
+pub mod push;
 pub mod read;
 pub mod schema;
 pub mod users;

@@ -21,7 +21,7 @@ struct Items;
 
 impl ItemRouter for Items {
     fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>> {
-        let found = routes::find(Method::from_name(&item.method)?, &item.path)?;
+        let found = routes::find(ctx.config(), Method::from_name(&item.method)?, &item.path)?;
         let answer = async move {
             let (route, params) = found?;
             let request = RestRequest { body: item.body, params, ..RestRequest::default() };
@@ -30,8 +30,9 @@ impl ItemRouter for Items {
         Some(answer.boxed_local())
     }
 
-    fn created_class(&self, item: &Item) -> Option<ClassName> {
-        let (route, params) = routes::find(Method::from_name(&item.method)?, &item.path)?.ok()?;
+    fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName> {
+        let (route, params) =
+            routes::find(ctx.config(), Method::from_name(&item.method)?, &item.path)?.ok()?;
         let request = RestRequest { params, ..RestRequest::default() };
         routes::creates_object(route).then(|| ClassName::valid(request.param("className"))).flatten()
     }

@@ -14,5 +14,6 @@ pub mod hooks;
 pub mod jobs;
 pub mod logs;
 pub mod purchase;
+pub mod push;
 pub mod schemas;
 pub mod users;

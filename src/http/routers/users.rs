@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::http::request::{RestRequest, RestResponse};
-use crate::operations::{Ctx, users};
+use crate::operations::{Ctx, account_mail, users};
 
 pub async fn log_in(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     users::log_in(&ctx, &request.body, &request.query).await.map(RestResponse::value)
@@ -35,4 +35,12 @@ pub async fn challenge(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
 
 pub async fn upgrade_session(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
     users::upgrade_session(&ctx).await.map(RestResponse::value)
+}
+
+pub async fn request_password_reset(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    account_mail::request_password_reset(&ctx, &request.body).await.map(RestResponse::value)
+}
+
+pub async fn verification_email_request(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    account_mail::verification_email_request(&ctx, &request.body).await.map(RestResponse::value)
 }
