@@ -20,7 +20,7 @@ pub fn emit(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, outcome: &Outc
         class: class.name().clone(),
         kind: ObjectEventKind::Saved,
         object: Arc::new(full_object(draft, after)),
-        original: outcome.before.clone(),
+        original: outcome.before.as_deref().map(|before| Arc::new(full_object(draft, before))),
         stamp: outcome.stamp,
         permissions: permissions_of(class),
     };
