@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use super::request::{PathParams, RestRequest, RestResponse};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
-    logs, purchase, push, schemas, users,
+    logs, purchase, push, schemas, security, users,
 };
 use crate::cloud::Method;
 use crate::config::AppConfig;
@@ -57,6 +57,8 @@ static ROUTES: &[Route] = routes! {
     Get "/classes/:className" => classes::find;
     Get "/classes/:className/:objectId" => classes::get;
     Post "/classes/:className" idempotent => classes::create;
+    Put "/classes/:className" master => classes::update_many;
+    Delete "/classes/:className" master => classes::delete_many;
     Put "/classes/:className/:objectId" idempotent => classes::update;
     Delete "/classes/:className/:objectId" => classes::delete;
     Post "/batch" => batch::run;
@@ -103,6 +105,7 @@ static ROUTES: &[Route] = routes! {
     Post "/requestPasswordReset" => users::request_password_reset;
     Post "/verificationEmailRequest" => users::verification_email_request;
     Post "/challenge" => users::challenge;
+    Get "/security" => security::report;
     Post "/upgradeToRevocableSession" => users::upgrade_session;
     Get "/users" ["_User"] => classes::find;
     Get "/users/:objectId" ["_User"] => classes::get;

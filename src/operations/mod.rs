@@ -18,6 +18,7 @@ pub mod installations;
 pub mod jobs;
 pub mod mails;
 pub mod script_log;
+pub mod security_check;
 pub mod services;
 pub mod sessions;
 pub mod snapshot;

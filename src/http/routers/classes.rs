@@ -2,6 +2,7 @@
 //! same handlers on a fixed class.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::http::request::{RestRequest, RestResponse};
@@ -48,6 +49,35 @@ pub async fn delete(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     let class = ClassName::valid(request.param("className")).ok_or_else(Error::object_not_found)?;
     write::delete(&ctx, &class, request.param("objectId")).await?;
     Ok(RestResponse::empty())
+}
+
+/// `PUT /classes/:className?where=…`, beyond parse-server: applies the body to every match.
+pub async fn update_many(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let class = written_class(&ctx, &request)?;
+    let condition = condition(&mut request)?;
+    let body = std::mem::take(&mut request.body);
+    let count = write::update_many(&ctx, &class, &condition, body).await?;
+    Ok(RestResponse::value(json!({ "count": count })))
+}
+
+/// `DELETE /classes/:className?where=…`, beyond parse-server: deletes every match.
+pub async fn delete_many(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let class = written_class(&ctx, &request)?;
+    let condition = condition(&mut request)?;
+    let count = write::delete_many(&ctx, &class, &condition).await?;
+    Ok(RestResponse::value(json!({ "count": count })))
+}
+
+/// The `where` of a write by query: it must be there, so that nothing changes everything by accident.
+fn condition(request: &mut RestRequest) -> Result<Value> {
+    let given = request.query.shift_remove("where").or_else(|| request.body.shift_remove("where"));
+    match given {
+        Some(Value::String(text)) => {
+            serde_json::from_str(&text).map_err(|_| Error::invalid_json("where parameter is not valid JSON"))
+        }
+        Some(condition @ Value::Object(_)) => Ok(condition),
+        _ => Err(Error::invalid_query("A write by query needs the parameter where.")),
+    }
 }
 
 /// What a write answers, with the address of what it created.

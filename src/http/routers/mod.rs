@@ -16,4 +16,5 @@ pub mod logs;
 pub mod purchase;
 pub mod push;
 pub mod schemas;
+pub mod security;
 pub mod users;

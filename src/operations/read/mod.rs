@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod encode;
 pub mod include;
+pub mod keyset;
 pub mod plan;
 pub mod request;
 pub mod triggers;
@@ -82,6 +83,8 @@ pub(super) struct Answer {
     pub count: Option<u64>,
     /// The objects' class, when it is not the one that was asked for.
     pub redirected_to: Option<ClassName>,
+    /// Where the next page begins, when the client asked for it and there was a row.
+    pub cursor: Option<String>,
 }
 
 pub(super) enum Results {
@@ -151,33 +154,38 @@ pub(super) async fn execute(
     }
     authorize_filter(ctx, class, &protection, &mut request.filter).await?;
     authorize_order(class.name(), &protection, &request.order)?;
+    let total = request.filter.clone();
+    request.paging.apply(&mut request.order, &mut request.filter)?;
     let asked = request.filter.clone();
     let plan = plan::build(ctx, class, &protection, &mut request);
     let count = match request.count {
-        true => Some(count(ctx, class, asked.clone()).await?),
+        true => Some(count(ctx, class, total).await?),
         false => None,
     };
     let mut view = View::new(ctx, class, protection, plan.projection);
     if request.limit == Some(0) && !mode.is_get() {
         let rows = Arc::new(RowSet::new(plan.layout));
-        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None });
+        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor: None });
     }
     let Some(filter) = restrict_rows_for(ctx, class, asked, op)? else {
         let rows = Arc::new(RowSet::new(plan.layout));
-        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None });
+        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor: None });
     };
     let mut spec = plan.spec;
     spec.filter = filter;
     if request.explain.is_some() {
         let plan = on_session!(ctx, |session| session.explain(&class.schema, &spec))?;
-        return Ok(Answer { results: Results::Plan(plan), count, redirected_to: None });
+        return Ok(Answer { results: Results::Plan(plan), count, redirected_to: None, cursor: None });
     }
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     let rows = Arc::new(rows);
+    let last = rows.len().checked_sub(1).and_then(|last| rows.get(last));
+    let cursor =
+        last.filter(|_| request.paging.wants_cursor).and_then(|row| keyset::cursor_of(row, &spec.order));
     if !request.include.is_empty() && !rows.is_empty() {
         include::load(ctx, &rows, &mut view, &request).await?;
     }
-    Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None })
+    Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor })
 }
 
 async fn count(ctx: &Ctx, class: &Arc<ClassSnapshot>, filter: Filter) -> Result<u64> {
@@ -191,7 +199,7 @@ async fn count(ctx: &Ctx, class: &Arc<ClassSnapshot>, filter: Filter) -> Result<
 impl Answer {
     fn empty(request: &Request) -> Self {
         let count = request.count.then_some(0);
-        Self { results: Results::Values(Vec::new()), count, redirected_to: None }
+        Self { results: Results::Values(Vec::new()), count, redirected_to: None, cursor: None }
     }
 
     fn into_find_body(self) -> Bytes {
@@ -206,6 +214,10 @@ impl Answer {
         if let Some(count) = self.count {
             out.extend_from_slice(b",\"count\":");
             out.extend_from_slice(count.to_string().as_bytes());
+        }
+        if let Some(cursor) = &self.cursor {
+            out.extend_from_slice(b",\"cursor\":");
+            encode::write_string(&mut out, cursor);
         }
         out.push(b'}');
         Bytes::from(out)

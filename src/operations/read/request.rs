@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::Mode;
+use super::keyset::Paging;
 use crate::error::Result;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::query::parse::{ParseContext, QueryLimits, parse_where};
@@ -29,6 +30,7 @@ pub struct Request {
     pub include_read_preference: ReadPreference,
     pub explain: Option<Value>,
     pub comment: Option<String>,
+    pub paging: Paging,
 }
 
 /// Who asks, for the parsers in `types::query`.
@@ -69,11 +71,14 @@ impl Request {
             }
             Mode::Find => {
                 let config = &ctx.config().query;
+                let mut params = params.clone();
+                let paging = Paging::take(&mut params)?;
                 let mut find =
-                    FindRequest::parse(params, Some(config.default_limit), config.max_limit, &context)?;
+                    FindRequest::parse(&params, Some(config.default_limit), config.max_limit, &context)?;
                 let condition = Value::Object(std::mem::take(&mut find.where_json));
                 let filter = parse_where(&condition, &context)?;
-                Self::assemble(find, filter, class, &context)
+                let request = Self::assemble(find, filter, class, &context)?;
+                Ok(Self { paging, ..request })
             }
         }
     }
@@ -108,6 +113,7 @@ impl Request {
             include_read_preference: find.read_preferences.for_include(),
             explain: find.explain,
             comment: find.comment,
+            paging: Paging::default(),
         })
     }
 }

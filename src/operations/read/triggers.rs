@@ -55,7 +55,7 @@ pub(super) async fn find_with_triggers(
     {
         return Ok(answer);
     }
-    let (count, redirected_to) = (answer.count, answer.redirected_to.clone());
+    let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
     let objects = answer.into_values();
     let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
     call.objects = Some(Value::Array(objects.clone()).into());
@@ -65,7 +65,7 @@ pub(super) async fn find_with_triggers(
     call.context = context;
     call.scope = ctx.scope();
     let changed = ctx.services.cloud.run_trigger(call).await?.objects;
-    Ok(Answer { results: Results::Values(changed.unwrap_or(objects)), count, redirected_to })
+    Ok(Answer { results: Results::Values(changed.unwrap_or(objects)), count, redirected_to, cursor })
 }
 
 /// The parameters as one object with `where` decoded, a `get` as the query it is.
@@ -136,7 +136,12 @@ async fn reread(
     let id_of = |object: &Value| object.get("objectId").and_then(Value::as_str).map(str::to_owned);
     let ids: Vec<String> = objects.iter().filter_map(id_of).collect();
     if ctx.auth.is_unrestricted() || ids.is_empty() {
-        return Ok(Answer { results: Results::Values(objects), count: None, redirected_to: None });
+        return Ok(Answer {
+            results: Results::Values(objects),
+            count: None,
+            redirected_to: None,
+            cursor: None,
+        });
     }
     let mut again = Object::new();
     let condition = match (mode.is_get(), ids.first()) {

@@ -3,16 +3,21 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::draft::{Draft, Saved};
 use super::{ops, respond, special, store, triggers, validate};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, Result};
 use crate::on_session;
+use crate::operations::permissions::Protection;
+use crate::operations::permissions::query::authorize_filter;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
+use crate::operations::read::parse_context;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::{Changed, Returning, Target};
-use crate::types::query::Filter;
+use crate::types::query::{Filter, parse_where};
 use crate::types::{ClassName, Object, RowSet};
 
 /// Whether creates of this class may share one statement: nothing runs before or after each of them.
@@ -77,7 +82,7 @@ async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Res
 ///
 /// # Errors
 /// 403 without the master key; 119 for classes with triggers or rules of their own.
-pub async fn update_many(ctx: &Ctx, class: &ClassName, filter: Filter, body: Object) -> Result<u64> {
+pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: Object) -> Result<u64> {
     ctx.require_write_master("update")?;
     let Some(snapshot) = admit_bulk(ctx, class, [TriggerKind::BeforeSave, TriggerKind::AfterSave]).await?
     else {
@@ -91,6 +96,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, filter: Filter, body: Obj
         return Err(Error::forbidden("Relations cannot be changed by query."));
     }
     let publishes = ctx.services.events.publishes(class);
+    let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
     let returning = Returning { before: publishes, after: publishes };
     let changed =
@@ -103,7 +109,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, filter: Filter, body: Obj
 ///
 /// # Errors
 /// As [`update_many`].
-pub async fn delete_many(ctx: &Ctx, class: &ClassName, filter: Filter) -> Result<u64> {
+pub async fn delete_many(ctx: &Ctx, class: &ClassName, condition: &Value) -> Result<u64> {
     ctx.require_write_master("delete")?;
     let Some(snapshot) =
         admit_bulk(ctx, class, [TriggerKind::BeforeDelete, TriggerKind::AfterDelete]).await?
@@ -111,10 +117,18 @@ pub async fn delete_many(ctx: &Ctx, class: &ClassName, filter: Filter) -> Result
         return Ok(0);
     };
     let publishes = ctx.services.events.publishes(class);
+    let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
     let changed = on_session!(ctx, |session| session.delete(&snapshot.schema, &target, publishes))?;
     emit_all(ctx, &snapshot, &changed, ObjectEventKind::Deleted);
     Ok(changed.count)
+}
+
+/// The condition parsed and its sub-queries resolved.
+async fn matching(ctx: &Ctx, class: &ClassSnapshot, condition: &Value) -> Result<Filter> {
+    let mut filter = parse_where(condition, &parse_context(ctx, Some(class)))?;
+    authorize_filter(ctx, class, &Protection::default(), &mut filter).await?;
+    Ok(filter)
 }
 
 /// Triggers see single objects, and system classes have rules for each object: both are refused
