@@ -171,7 +171,10 @@ pub fn own_sessions(ctx: &Ctx, class: &ClassName, filter: Filter) -> Result<Filt
     if !class.is_session() || ctx.auth.is_unrestricted() {
         return Ok(filter);
     }
-    let user = ctx.auth.user_id().ok_or_else(Error::invalid_session_token)?;
+    let user = ctx
+        .auth
+        .user_id()
+        .ok_or_else(|| Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"))?;
     let pointer = Operand::Pointer { class: ClassName::known("_User"), id: user.to_owned() };
     Ok(filter.and(Filter::eq("user", pointer)))
 }

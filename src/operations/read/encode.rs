@@ -80,26 +80,12 @@ pub fn write_row(out: &mut Vec<u8>, row: RowRef<'_>, view: &View, class: Option<
         out.extend_from_slice(b"\"ACL\":");
         write_json(out, &acl.to_json());
     }
-    if view.internal {
-        write_permission_columns(out, start, row);
-    }
     out.push(b'}');
 }
 
 /// Only the maintenance key sees internal columns, and nobody a password hash.
 fn internal_visible(view: &View, name: &str) -> bool {
     view.internal && name != "_hashed_password"
-}
-
-fn write_permission_columns(out: &mut Vec<u8>, start: usize, row: RowRef<'_>) {
-    for column in ["_rperm", "_wperm"] {
-        if let CellRef::TextArray(entries) = row.by_name(column) {
-            separate(out, start);
-            write_string(out, column);
-            out.push(b':');
-            write_json(out, &entries.iter().collect::<Value>());
-        }
-    }
 }
 
 fn separate(out: &mut Vec<u8>, start: usize) {

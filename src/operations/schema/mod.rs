@@ -36,7 +36,11 @@ pub async fn get(ctx: &Ctx, class: &str) -> Result<Value> {
     let missing = || missing_class(class);
     let name = ClassName::valid(class).ok_or_else(missing)?;
     let found = ctx.services.classes.reload(&name).await?;
-    Ok(found.ok_or_else(missing)?.schema.to_api_json())
+    let mut shown = found.ok_or_else(missing)?.schema.to_api_json();
+    if name.is_volatile() {
+        shown["classLevelPermissions"] = json!({});
+    }
+    Ok(shown)
 }
 
 fn missing_class(class: &str) -> Error {
@@ -137,7 +141,12 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
         change.indexes_after = indexes.indexes_after;
     }
     let changed = ctx.services.classes.change(&name, change).await?;
-    Ok(changed.schema.to_api_json())
+    let mut shown = changed.schema.to_api_json();
+    if ctx.config().users.protected_fields.contains_key(class) {
+        // The answer to a change, unlike a get, shows what the server's option adds.
+        shown["classLevelPermissions"]["protectedFields"] = json!(changed.protected_fields);
+    }
+    Ok(shown)
 }
 
 fn object_of(value: Option<&Value>) -> Option<&Object> {

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::context::Effect;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
+use crate::operations::permissions::query::own_sessions;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
@@ -73,7 +74,7 @@ async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Res
         RowRestriction::None => return Err(missing()),
         RowRestriction::Rows(rows) => filter = filter.and(rows),
     }
-    let mut spec = FindSpec::new(filter).limit(1);
+    let mut spec = FindSpec::new(own_sessions(ctx, class.name(), filter)?).limit(1);
     spec.readers = ctx.auth.acl_ids();
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     let mut object = rows.first().ok_or_else(missing)?.to_object();
