@@ -69,6 +69,12 @@ impl Launcher {
         Ok(Self { workspace, known, next_host: AtomicU32::new(1), acceptor })
     }
 
+    /// Takes no more hosts and removes their folder.
+    pub fn close(&self) {
+        self.acceptor.abort();
+        self.workspace.remove();
+    }
+
     /// Starts a host and waits until it has loaded the application. Answers its first summary.
     pub async fn launch(
         &self,

@@ -347,6 +347,7 @@ impl Pool {
         while !self.dispatch().draining.is_empty() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.launcher.close();
     }
 }
 

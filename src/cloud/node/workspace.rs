@@ -72,11 +72,21 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// Removes the folder. Done at shutdown, since a process may end without dropping everything.
+    pub fn remove(&self) {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(folder = %self.folder.display(), %error, "cannot remove the Cloud Code folder");
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Drop for Workspace {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::debug!(folder = %self.folder.display(), %error, "cannot remove the Cloud Code folder");
-        }
+        self.remove();
     }
 }
 
@@ -91,8 +101,9 @@ mod tests {
         let folder = workspace.folder.clone();
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         assert!(workspace.program().exists());
-        drop(workspace);
+        workspace.remove();
         assert!(!folder.exists());
+        drop(workspace);
     }
 
     #[test]
