@@ -8,6 +8,7 @@ mod embedded;
 mod environment;
 mod files;
 mod files_http;
+mod files_triggers;
 mod http_admin;
 mod http_batch;
 mod http_cloud;

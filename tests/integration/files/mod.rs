@@ -2,6 +2,7 @@
 //! and the npm adapters that must be able to read what we write.
 
 mod conformance;
+mod faults;
 mod fs;
 mod gcs;
 mod peer;
