@@ -32,8 +32,12 @@ pub struct Item {
 
 /// The routes items can go to.
 pub trait ItemRouter {
-    /// Runs an item to its JSON body; `None` when there is no such route.
-    fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>>;
+    /// Runs an item to its JSON body.
+    fn route(&self, ctx: Ctx, item: Item) -> LocalBoxFuture<'static, Result<Bytes>>;
+
+    /// # Errors
+    /// 107 `cannot route <method> <path>`, 400 for a path that cannot be decoded.
+    fn check_route(&self, ctx: &Ctx, item: &Item) -> Result<()>;
 
     /// The class, when the item does nothing but create an object.
     fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName>;
@@ -48,16 +52,22 @@ pub trait ItemRouter {
 /// Answers the JSON array of `{"success": …}` and `{"error": {code, error}}`, in order.
 ///
 /// # Errors
-/// 107 for a malformed batch; 500 for a transaction that was rolled back.
+/// 107 for a malformed batch or an item without a route; 500 for a transaction that was rolled back.
 pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Bytes> {
     let transactional = body.get("transaction") == Some(&Value::Bool(true));
     let items = read_items(ctx, body)?;
     for item in &items {
-        if item.method.eq_ignore_ascii_case("POST") && item.path == "/batch" {
+        // As tolerant as the routes are, so that no other spelling gets past.
+        let is_batch = item.path.trim_end_matches('/').eq_ignore_ascii_case("/batch");
+        if is_batch && item.method.eq_ignore_ascii_case("POST") {
             return Err(Error::invalid_json("nested batch requests are not allowed"));
         }
         router.check_allowed(ctx, item)?;
         check_rate(ctx, item).await?;
+    }
+    // One item that leads nowhere refuses the batch; nothing has run yet then.
+    for item in &items {
+        router.check_route(ctx, item)?;
     }
     let answers = if transactional {
         run_transaction(ctx, items, router).await?
@@ -120,7 +130,7 @@ async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usi
     let Some(class) = group.class.filter(|_| group.items.len() > 1) else {
         let mut answers = Vec::with_capacity(group.items.len());
         for (index, item) in group.items {
-            answers.push((index, run_item(ctx, item, router).await));
+            answers.push((index, router.route(ctx.clone(), item).await));
         }
         return answers;
     };
@@ -131,14 +141,6 @@ async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usi
         .into_iter()
         .map(|saved| serde_json::to_vec(&saved?.body).map(Bytes::from).map_err(Error::internal));
     places.into_iter().zip(answers).collect()
-}
-
-async fn run_item(ctx: &Ctx, item: Item, router: &dyn ItemRouter) -> Result<Bytes> {
-    let cannot = Error::invalid_json(format!("cannot route {} {}", item.method, item.path));
-    match router.route(ctx.clone(), item) {
-        Some(running) => running.await,
-        None => Err(cannot),
-    }
 }
 
 /// All items on one connection, one after another; the first error ends it.

@@ -79,6 +79,19 @@ async fn malformed_batches_are_refused_as_a_whole() {
         refused(json!([{"method": "POST", "path": "/parse/x/../batch"}])).await,
         "nested batch requests are not allowed"
     );
+    for other in ["/parse/batch/", "/parse/BATCH", "/parse//batch"] {
+        let requests = json!([{"method": "post", "path": other}]);
+        assert_eq!(refused(requests).await, "nested batch requests are not allowed", "{other}");
+    }
+    for (method, text) in [(json!("PATCH"), "PATCH"), (json!("get"), "get"), (Value::Null, "null")] {
+        let requests = json!([create("A", json!({})), {"method": method, "path": "/parse/classes/A"}]);
+        assert_eq!(refused(requests).await, format!("cannot route {text} /classes/A"));
+    }
+    assert_eq!(
+        refused(json!([create("A", json!({})), {"path": "/parse/nowhere"}])).await,
+        "cannot route undefined /nowhere"
+    );
+    assert_eq!(count(&client, "A").await, 0);
     let four = json!([
         create("A", json!({})),
         create("A", json!({})),

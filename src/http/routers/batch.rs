@@ -5,9 +5,9 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
 use crate::cloud::Method;
-use crate::error::Result;
-use crate::http::request::{RestRequest, RestResponse};
-use crate::http::routes;
+use crate::error::{Error, Result};
+use crate::http::request::{PathParams, RestRequest, RestResponse};
+use crate::http::routes::{self, Route};
 use crate::operations::Ctx;
 use crate::operations::batch::{self, Item, ItemRouter};
 use crate::types::ClassName;
@@ -20,19 +20,21 @@ pub async fn run(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
 struct Items;
 
 impl ItemRouter for Items {
-    fn route(&self, ctx: Ctx, item: Item) -> Option<LocalBoxFuture<'static, Result<Bytes>>> {
-        let found = routes::find(ctx.config(), Method::from_name(&item.method)?, &item.path)?;
+    fn route(&self, ctx: Ctx, item: Item) -> LocalBoxFuture<'static, Result<Bytes>> {
         let answer = async move {
-            let (route, params) = found?;
+            let (route, params) = find(&ctx, &item)?;
             let request = RestRequest { body: item.body, params, ..RestRequest::default() };
             routes::dispatch(route, ctx, request).await?.body.into_bytes()
         };
-        Some(answer.boxed_local())
+        answer.boxed_local()
+    }
+
+    fn check_route(&self, ctx: &Ctx, item: &Item) -> Result<()> {
+        find(ctx, item).map(|_| ())
     }
 
     fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName> {
-        let (route, params) =
-            routes::find(ctx.config(), Method::from_name(&item.method)?, &item.path)?.ok()?;
+        let (route, params) = find(ctx, item).ok()?;
         let request = RestRequest { params, ..RestRequest::default() };
         routes::creates_object(route).then(|| ClassName::valid(request.param("className"))).flatten()
     }
@@ -41,4 +43,11 @@ impl ItemRouter for Items {
         let method = item.method.to_uppercase();
         routes::check_allowed(ctx.config(), Some(ctx.auth.credentials), &method, &item.path)
     }
+}
+
+fn find(ctx: &Ctx, item: &Item) -> Result<(&'static Route, PathParams)> {
+    let found =
+        Method::from_name(&item.method).and_then(|method| routes::find(ctx.config(), method, &item.path));
+    let Item { method, path, .. } = item;
+    found.ok_or_else(|| Error::invalid_json(format!("cannot route {method} {path}")))?
 }
