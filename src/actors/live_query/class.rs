@@ -78,7 +78,8 @@ impl Subscriptions {
         let Some((id, audience)) = self.places.remove(place) else { return false };
         let Some(entry) = self.entries.get_mut(&id) else { return true };
         if let Some(subscribers) = entry.audiences.get_mut(&audience) {
-            subscribers.retain(|s| (s.connection, s.request_id.to_string()) != *place);
+            // Most are other connections': their ids need not be written out.
+            subscribers.retain(|s| s.connection != place.0 || s.request_id.to_string() != place.1);
             if subscribers.is_empty() {
                 entry.audiences.remove(&audience);
             }

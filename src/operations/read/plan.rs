@@ -42,6 +42,8 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
         None => class.layout.clone(),
         Some(columns) => Arc::new(Layout::selecting(&class.schema, |name| columns.contains(name))),
     };
+    // What the snapshot has ready for everybody.
+    spec.layout = (spec.columns.is_none() && !spec.with_score).then(|| layout.clone());
     Plan { spec, projection, layout }
 }
 

@@ -85,7 +85,11 @@ fn internal_type(schema: &ClassSchema, name: &FieldName) -> Option<FieldType> {
 /// # Errors
 /// `Refused` (102) for what PostgreSQL cannot say.
 pub fn find(schema: &ClassSchema, spec: &FindSpec) -> StorageResult<BuiltQuery> {
-    find_with_layout(schema, spec, layout(schema, spec.columns.as_deref(), spec.with_score))
+    let layout = match &spec.layout {
+        Some(layout) => layout.clone(),
+        None => layout(schema, spec.columns.as_deref(), spec.with_score),
+    };
+    find_with_layout(schema, spec, layout)
 }
 
 /// As [`find`], reusing the layout of the last find of the same schema on this thread.

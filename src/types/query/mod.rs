@@ -26,6 +26,7 @@ pub use request::{FindRequest, GetRequest};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName, ObjectId};
+use super::row::Layout;
 use super::schema::ClassSchema;
 use super::time::Millis;
 
@@ -319,6 +320,9 @@ pub struct FindSpec {
     pub columns: Option<Vec<FieldName>>,
     /// Add a `score` cell to each row (relevance of the `$text` search).
     pub with_score: bool,
+    /// The columns laid out, when the caller has that at hand: those of `columns` and `with_score`.
+    /// Storage lays them out itself otherwise, at each read.
+    pub layout: Option<Arc<Layout>>,
     pub hints: FindHints,
 }
 
@@ -332,6 +336,7 @@ impl FindSpec {
             skip: 0,
             columns: None,
             with_score: false,
+            layout: None,
             hints: FindHints::default(),
         }
     }
