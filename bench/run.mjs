@@ -24,8 +24,6 @@ const HELP = `node bench/run.mjs [options]
   --statements     also print the statements that were counted
 PARSIMONY_BIN names the binary (default target/release/parsimony).`;
 
-const STATEMENT_REQUESTS = 20;
-
 function parse(args) {
   const options = { scale: 1, rounds: 3, only: null, publish: null, statements: false };
   for (let i = 0; i < args.length; i += 1) {
@@ -72,14 +70,16 @@ async function measure(cluster, database, server, scenario, context, count, conc
 const medians = list => Object.fromEntries(Object.keys(list[0]).map(key => [key, median(list.map(each => each[key]))]));
 
 async function statementsOf(cluster, database, server, scenario, context, print) {
+  // Heavy scenarios have few requests.
+  const requests = Math.min(20, Math.ceil(scenario.count / 6));
   const found = await countStatements(cluster, database, () => load({
-    port: server.port, count: STATEMENT_REQUESTS, concurrency: 1, check: scenario.check, request: i => scenario.request(i, context),
+    port: server.port, count: requests, concurrency: 1, check: scenario.check, request: i => scenario.request(i, context),
   }));
   if (!found) return null;
   if (print) {
     for (const row of found) console.log(`  ${server.kind} ${scenario.name}: ${row.calls} × ${row.query.replace(/\s+/g, ' ').slice(0, 400)}`);
   }
-  return found.reduce((sum, row) => sum + row.calls, 0) / STATEMENT_REQUESTS;
+  return found.reduce((sum, row) => sum + row.calls, 0) / requests;
 }
 
 /** All rounds of one scenario on both servers. */
@@ -104,7 +104,7 @@ async function compare(cluster, data, servers, scenario, options) {
     await attempt(kind, async (server, database, context) => {
       await scenario.before?.(server, context);
       // Connections, plans and the peer's just-in-time compiler.
-      const warm = Math.min(count, 800);
+      const warm = Math.max(Math.min(count, 800), Math.round(Math.min(800, scenario.count / 4)));
       await load({ port: server.port, count: warm, concurrency, check: scenario.check, request: i => scenario.request(i, context) });
       entry.sides[kind] = { statements: await statementsOf(cluster, database, server, scenario, context, options.statements) };
     });
