@@ -128,8 +128,14 @@ impl Server {
         let mut binds: Vec<(String, u16)> = Vec::new();
         for config in &configs {
             let bind = (config.http.host.clone(), config.http.port);
-            if !binds.contains(&bind) {
-                binds.push(bind);
+            // Live queries may have a port of their own beside the API's.
+            let sockets = config.live_query_server.port.filter(|_| config.live_query_server.enabled);
+            for bind in
+                [Some(bind), sockets.map(|port| (config.http.host.clone(), port))].into_iter().flatten()
+            {
+                if !binds.contains(&bind) {
+                    binds.push(bind);
+                }
             }
         }
         // First of all: a port that is taken is known before anything is started.

@@ -27,10 +27,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("operations", TRAITS),
     ("actors", &join(&["operations"], TRAITS)),
     ("app", &join(&["operations", "actors"], TRAITS)),
-    ("http", &join(&["operations", "actors", "app"], TRAITS)),
+    // The first front door; the pages behind it know no HTTP library and are called through it.
+    ("http", &join(&["pages", "operations", "actors", "app"], TRAITS)),
     // Other front doors share the first one's context.
     ("graphql", &join(&["operations", "actors", "app", "http"], TRAITS)),
-    ("pages", &join(&["operations", "actors", "app", "http"], TRAITS)),
+    ("pages", &join(&["operations", "actors", "app"], TRAITS)),
     ("main", &["server", "logging", "config", "error"]),
 ];
 

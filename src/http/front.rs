@@ -121,6 +121,9 @@ impl Exchange<'_> {
         if self.below == "/health" || self.below.starts_with("/health/") {
             return self.health(early, privileged);
         }
+        if early.is_some_and(|app| app.config().live_query_server.only) {
+            return Ok(respond::cannot_route(self.http.method().as_str(), self.http.path()));
+        }
         if let Some(path) = pages::target(self.apps, self.below) {
             let ip = self.apps.first().map(|app| self.client_address(app).to_string()).unwrap_or_default();
             return pages::serve(self.http, self.apps, path, ip, payload).await;

@@ -244,7 +244,7 @@ mod tests {
         );
         assert_eq!(found(Method::Get, "/classes"), None);
         assert_eq!(found(Method::Get, "/classes//x"), None);
-        assert_eq!(found(Method::Put, "/classes/Game"), None);
+        assert_eq!(found(Method::Put, "/roles"), None);
         assert!(find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
     }
 

@@ -1,6 +1,5 @@
 //! Sending mail: the adapter trait, the built-in SMTP adapter and the texts of default mails.
 
-pub mod javascript;
 pub mod smtp;
 pub mod template;
 

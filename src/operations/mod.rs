@@ -23,6 +23,7 @@ pub mod services;
 pub mod sessions;
 pub mod snapshot;
 
+pub mod mail_module;
 pub mod permissions;
 pub mod purchase;
 pub mod push;

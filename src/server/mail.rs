@@ -8,8 +8,8 @@ use super::StartError;
 use crate::cloud::CloudEngine;
 use crate::config::AppConfig;
 use crate::mail::MailAdapter;
-use crate::mail::javascript::JavaScriptMailer;
 use crate::mail::smtp::SmtpMailer;
+use crate::operations::mail_module::JavaScriptMailer;
 
 /// # Errors
 /// When the SMTP options are wrong.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{AccountMail, Mail, MailAdapter};
 use crate::cloud::{AdapterArg, AdapterCall, CloudEngine};
 use crate::error::Result;
+use crate::mail::{AccountMail, Mail, MailAdapter};
 
 /// The option's name, under which the engine knows the adapter.
 pub const ADAPTER: &str = "emailAdapter";
