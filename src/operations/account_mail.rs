@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::mail::{AccountMail, Mail, default_password_reset, default_verification};
 use crate::storage::{Returning, Target};
 use crate::types::names::random_alphanumeric;
-use crate::types::query::{Constraint, Filter, FindSpec, Operand};
+use crate::types::query::{Constraint, Filter, Operand};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Op, Update};
 
@@ -41,12 +41,8 @@ async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
 
 /// The only user a filter matches, internal columns included.
 async fn find_user(ctx: &Ctx, filter: Filter) -> Result<Option<Object>> {
-    let schema = schema(ctx).await?;
-    let rows = ctx.services.storage.find(&schema, &FindSpec::new(filter).limit(2)).await?;
-    Ok(match rows.len() {
-        1 => rows.first().map(|row| row.to_object()),
-        _ => None,
-    })
+    let mut found = super::users::find(ctx, filter, 2).await?;
+    Ok(found.pop().filter(|_| found.is_empty()))
 }
 
 /// Where links lead: `publicServerURL`, asked for when it is a function.

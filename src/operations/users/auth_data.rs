@@ -11,7 +11,6 @@ use crate::on_session;
 use crate::operations::Ctx;
 use crate::storage::{Returning, Target};
 use crate::types::query::{Constraint, FieldPath, Filter, Operand};
-use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, ObjectId, Update};
 
@@ -245,15 +244,18 @@ pub fn operations(auth_data: &Object) -> Vec<(FieldPath, Op)> {
 /// # Errors
 /// 141 when somebody else was faster, 208 when an id became somebody else's.
 pub async fn store(ctx: &Ctx, user: &Object, auth_data: &Object) -> Result<()> {
+    let stored = of(user);
+    let known = |name: &str, data: &Value| stored.and_then(|stored| stored.get(name)) == Some(data);
+    let news = auth_data.iter().filter(|(name, data)| !known(name, data));
+    let auth_data: Object = news.map(|(name, data)| (name.clone(), data.clone())).collect();
     if auth_data.is_empty() {
         return Ok(());
     }
     let (Some(class), Some(id)) = (load::snapshot(ctx).await?, ObjectId::new(load::object_id(user))) else {
         return Ok(());
     };
-    let mut update = Update { ops: operations(auth_data) };
-    update = update.set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
-    let filter = Filter::by_id(&id).and(lock(of(user), auth_data));
+    let update = Update { ops: operations(&auth_data) };
+    let filter = Filter::by_id(&id).and(lock(stored, &auth_data));
     let target = Target { filter, writers: None };
     let changed =
         on_session!(ctx, |session| session.update(&class.schema, &target, &update, Returning::default()))?;
