@@ -61,9 +61,11 @@ pub struct PrincipalRegistry {
     table: Arc<Mutex<Table>>,
 }
 
+type Cells = HashMap<Arc<str>, Weak<SessionCell>>;
+
 thread_local! {
     /// What this worker knows without asking: app → token → cell.
-    static NEAR: RefCell<HashMap<u64, HashMap<Arc<str>, Weak<SessionCell>>>> = RefCell::new(HashMap::new());
+    static NEAR: RefCell<HashMap<u64, Cells>> = RefCell::new(HashMap::new());
 }
 
 /// What servers tell each other instead of the token.
@@ -344,3 +346,6 @@ impl PrincipalDirectory for PrincipalRegistry {
         self.tell(Notice::Roles).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,4 +26,6 @@ mod storage_postgres;
 mod users_auth_data;
 mod users_installations;
 mod users_limits;
+mod users_redis;
+mod users_roles;
 mod users_sign_up;

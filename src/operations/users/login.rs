@@ -172,7 +172,7 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
 async fn seen_by(reader: &Ctx, id: &str, row: Object) -> Result<Object> {
     let found = match read::get_object(reader, &load::class(), id).await {
         Ok(found) => found,
-        Err(error) if matches!(error, Error::Parse { .. } | Error::Denied { .. }) => None,
+        Err(Error::Parse { .. } | Error::Denied { .. }) => None,
         Err(error) => return Err(error),
     };
     let mut seen = match found {
