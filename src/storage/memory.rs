@@ -400,10 +400,14 @@ impl Session for MemoryAdapter {
                 .await
         };
         let mut held: BTreeSet<String> = BTreeSet::new();
+        // A role that is gone passes nothing on, though its membership rows are still there.
+        let exists = |id: &String| self.state().rows.get(&role).is_some_and(|rows| rows.contains_key(id));
         let mut fresh = ask("users", vec![user_id.to_owned()]).await?;
+        fresh.retain(exists);
         while !fresh.is_empty() {
             held.extend(fresh.iter().cloned());
-            fresh = ask("roles", fresh).await?.into_iter().filter(|id| !held.contains(id)).collect();
+            fresh = ask("roles", fresh).await?;
+            fresh.retain(|id| exists(id) && !held.contains(id));
         }
         let state = self.state();
         let table = state.rows.get(&role);

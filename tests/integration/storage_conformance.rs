@@ -321,6 +321,10 @@ async fn roles(storage: &dyn StorageAdapter) {
     let mut names = storage.roles_of_user("someone").await.unwrap();
     names.sort();
     assert_eq!(names, ["low", "middle", "top"]);
+    // Its membership rows stay, but a role that is gone passes nothing on.
+    let gone = Target { filter: Filter::by_id(&id("r_middle")), writers: None };
+    storage.delete(&role, &gone, false).await.unwrap();
+    assert_eq!(storage.roles_of_user("someone").await.unwrap(), ["low"]);
 }
 
 async fn transactions(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {

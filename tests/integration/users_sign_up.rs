@@ -185,7 +185,7 @@ async fn sessions_keep_their_rules() {
     let (ann, token) = sign_up(&server.anonymous(), "ann").await;
     let (_, other) = sign_up(&server.anonymous(), "bob").await;
     let session = server.session(&token);
-    assert_eq!(server.anonymous().get("/sessions").await.error(), (400, 209, "Invalid session token"));
+    assert_eq!(server.anonymous().get("/sessions").await.error(), (400, 209, "Permission denied"));
     assert_eq!(
         server.anonymous().post("/sessions", json!({})).await.error(),
         (400, 209, "Session token required.")
@@ -214,7 +214,7 @@ async fn sessions_keep_their_rules() {
     let stranger = server.session(&other);
     assert_eq!(stranger.get(&path).await.status, 404);
     assert_eq!(stranger.put(&path, json!({"note": "x"})).await.error(), (404, 101, "Object not found."));
-    assert_eq!(stranger.delete(&path).await.error(), (400, 209, "Permission denied"));
+    assert_eq!(stranger.delete(&path).await.error(), (404, 101, "Object not found for delete."));
     session.delete(&path).await.ok();
     let gone = made.body["sessionToken"].as_str().unwrap();
     assert_eq!(server.session(gone).get("/users/me").await.error(), (400, 209, "Invalid session token"));

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::write::is_truthy;
 use crate::operations::write::triggers::has;
-use crate::operations::{Ctx, read, sessions};
+use crate::operations::{Auth, Credentials, Ctx, read, sessions};
 use crate::storage::{Returning, Target};
 use crate::types::query::{Constraint, Filter, Operand};
 use crate::types::time::Millis;
@@ -125,6 +125,11 @@ async fn check_verified(ctx: &Ctx, user: &Object, body: &Object) -> Result<()> {
 /// Those of the password, -1 for a missing second factor, 101 for an expired password, and what the
 /// beforeLogin trigger throws.
 pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> {
+    // Whoever logs in is not yet anybody, whatever session came along.
+    let ctx = &match ctx.auth.credentials {
+        Credentials::Client => ctx.with_auth(Auth::anonymous()),
+        _ => ctx.clone(),
+    };
     let mut user = authenticate(ctx, body, query).await?;
     let id = load::object_id(&user).to_owned();
     let given = body.get("authData").filter(|data| is_truthy(data));

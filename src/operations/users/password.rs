@@ -1,5 +1,9 @@
 //! Password hashes: bcrypt, always off the async threads.
 
+use std::sync::LazyLock;
+
+use tokio::sync::Semaphore;
+
 use crate::error::{Error, Result};
 
 /// As parse-server.
@@ -31,7 +35,13 @@ pub async fn match_nobody(password: String) -> Result<bool> {
     Ok(false)
 }
 
+/// Comparisons at the same time: more than there are processors would only take them from requests
+/// that need no password.
+static LANES: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get)));
+
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let _lane = LANES.acquire().await.map_err(Error::internal)?;
     tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }
 

@@ -1,5 +1,6 @@
 //! All roles of a user in one statement: the roles that list the user, and every role that a role
-//! already found is a member of.
+//! already found is a member of. Membership rows outlive their role: a role that is gone passes
+//! nothing on.
 
 use super::sql::{PgRow, Sql};
 use crate::storage::{StorageError, StorageResult};
@@ -10,10 +11,12 @@ pub fn statement(user_id: &str) -> Option<Sql> {
         return None;
     }
     let mut sql = Sql::new(
-        r#"WITH RECURSIVE held(id) AS (SELECT "owningId" FROM "_Join:users:_Role" WHERE "relatedId" = "#,
+        r#"WITH RECURSIVE held(id) AS (SELECT direct."owningId" FROM "_Join:users:_Role" AS direct
+         JOIN "_Role" AS role ON role."objectId" = direct."owningId" WHERE direct."relatedId" = "#,
     );
     sql.push_text(user_id).push_sql(
-        r#" UNION SELECT up."owningId" FROM "_Join:roles:_Role" AS up JOIN held ON up."relatedId" = held.id)
+        r#" UNION SELECT up."owningId" FROM "_Join:roles:_Role" AS up JOIN held ON up."relatedId" = held.id
+         JOIN "_Role" AS role ON role."objectId" = up."owningId")
          SELECT role."name" FROM "_Role" AS role JOIN held ON role."objectId" = held.id
          WHERE role."name" IS NOT NULL ORDER BY role."name""#,
     );

@@ -23,7 +23,7 @@ async fn one_of_a_hundred_sign_ups_wins() {
 }
 
 #[actix_web::test]
-async fn one_of_a_hundred_anonymous_sign_ups_makes_the_user() {
+async fn one_of_many_anonymous_sign_ups_makes_the_user() {
     let server = TestServer::start().await;
     // The unique index on the provider's ids is built while requests are served already.
     let database = server.database().connect().await;
@@ -34,7 +34,7 @@ async fn one_of_a_hundred_anonymous_sign_ups_makes_the_user() {
     .await;
     let client = server.anonymous();
     let body = json!({"authData": {"anonymous": {"id": "device"}}});
-    let answers = join_all((0..TRIES).map(|_| client.post("/users", body.clone()))).await;
+    let answers = join_all((0..30).map(|_| client.post("/users", body.clone()))).await;
     for answer in &answers {
         assert!(matches!(answer.status, 200 | 201) || answer.error().1 == 208, "{}", answer.text);
     }
