@@ -90,6 +90,12 @@ pub fn target(method: &Method, below: &str) -> Option<Result<Target>> {
     }
 }
 
+/// Whether the path is that of a file that is read.
+pub fn is_download(method: &str, path: &str) -> bool {
+    let prefix = path.get(.."/files/".len());
+    method == "GET" && prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("/files/"))
+}
+
 /// Decoded once: what is encoded twice stays encoded.
 fn decoded(text: &str) -> Result<String> {
     let text = percent_decode_str(text)
@@ -119,7 +125,9 @@ pub async fn serve(
             let ctx = context(exchange, &app, claims, privileged, "DELETE").await?;
             ctx.require_master()?;
             delete(&ctx, &file).await?;
-            Ok(HttpResponse::Ok().finish())
+            let mut response = HttpResponse::Ok().finish();
+            respond::add_rate(&mut response, ctx.info.rate);
+            Ok(response)
         }
     }
 }
@@ -224,13 +232,15 @@ async fn save(
             upload.tags = rules::header_object("Tags", &tags)?;
         }
     }
-    let sanitize = ctx.config().http.sanitize_errors;
+    let (sanitize, rate) = (ctx.config().http.sanitize_errors, ctx.info.rate);
     // Goes on to its end although the client may leave.
     let task = async move { upload::save(&ctx, upload).await };
     let saved = actix_web::rt::spawn(task.in_current_span()).await.map_err(Error::internal)??;
     let body = json!({ "url": saved.url, "name": saved.name });
     let response = RestResponse::value(body).with_status(201).with_location(Some(saved.url));
-    Ok(respond::answer(response, sanitize))
+    let mut response = respond::answer(response, sanitize);
+    respond::add_rate(&mut response, rate);
+    Ok(response)
 }
 
 /// `{"base64": …, "fileData": {"metadata", "tags", "directory"}}`

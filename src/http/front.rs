@@ -269,7 +269,11 @@ impl Exchange<'_> {
         path: &str,
     ) -> Result<Ctx> {
         let services = app.services.clone();
-        let rate = self.admit(app, &claims, privileged, ip, method, path).await?;
+        // The pictures of a page are not counted; parse-server does not either.
+        let rate = match files::is_download(method, path) {
+            true => None,
+            false => self.admit(app, &claims, privileged, ip, method, path).await?,
+        };
         let auth = match (privileged, claims.session_token.as_deref()) {
             (Some(credentials), _) => Auth { credentials, principal: None },
             (None, None) => Auth::anonymous(),

@@ -2,11 +2,15 @@
 //! and the npm adapters that must be able to read what we write.
 
 mod conformance;
+#[cfg(all(feature = "s3", feature = "gcs"))]
 mod faults;
 mod fs;
+#[cfg(feature = "gcs")]
 mod gcs;
+#[cfg(feature = "s3")]
 mod peer;
 mod postgres;
+#[cfg(feature = "s3")]
 mod s3;
 
 use bytes::Bytes;
