@@ -230,7 +230,7 @@ mod the_checker {
     #[test]
     fn knows_what_is_allowed() {
         accepts("src/http/a.rs", "use crate::{actors::A, operations::{B, c::D}, app::App, error::E};");
-        accepts("src/pages/a.rs", "use crate::http::request::RequestContext;");
+        accepts("src/http/a.rs", "use crate::pages::PageRequest;");
         accepts("src/server.rs", "use crate::storage::postgres::Adapter; use actix_web::App;");
         accepts("src/storage/postgres/a.rs", "use crate::storage::postgres::sql; use super::super::Row;");
         accepts("src/types/mod.rs", "mod tests { use super::http; }");
