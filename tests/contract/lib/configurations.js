@@ -11,6 +11,8 @@ const base = {
   fileUpload: { enableForPublic: true, enableForAnonymousUser: true, enableForAuthenticatedUser: true },
   // Rows written by SQL or by the peer are to be seen at once.
   cacheTTL: 1,
+  liveQuery: { classNames: ['Live_.*'] },
+  startLiveQueryServer: true,
 };
 
 export const configurations = {
