@@ -288,13 +288,13 @@ impl Handler<Refresh> for SchemaActor {
         let storage = self.storage.clone();
         enum Fresh {
             All(Vec<ClassSchema>),
-            One(ClassName, Option<ClassSchema>),
+            One(ClassName, Option<Box<ClassSchema>>),
         }
         let work = async move {
             Ok(match class {
                 Some(class) => {
                     let schema = storage.load_schema(&class).await?;
-                    Fresh::One(class, schema)
+                    Fresh::One(class, schema.map(Box::new))
                 }
                 None => Fresh::All(storage.load_schemas().await?),
             })
@@ -304,7 +304,7 @@ impl Handler<Refresh> for SchemaActor {
                 match fresh? {
                     Fresh::All(schemas) => actor.publish_all(schemas),
                     Fresh::One(_, Some(schema)) => {
-                        actor.publish(schema);
+                        actor.publish(*schema);
                     }
                     Fresh::One(class, None) => actor.withdraw(&class),
                 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Ctx;
 use super::context::{Auth, Credentials};
+use super::users::load;
 use super::write::{self, Draft};
 use crate::cloud::{AdapterArg, CallbackId, TriggerCall, TriggerKind};
 use crate::config::OptionValue;
@@ -41,8 +42,8 @@ async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
 
 /// The only user a filter matches, internal columns included.
 async fn find_user(ctx: &Ctx, filter: Filter) -> Result<Option<Object>> {
-    let mut found = super::users::find(ctx, filter, 2).await?;
-    Ok(found.pop().filter(|_| found.is_empty()))
+    let mut found = load::find(ctx, filter, 2).await?;
+    Ok(if found.len() == 1 { found.pop() } else { None })
 }
 
 /// Where links lead: `publicServerURL`, asked for when it is a function.

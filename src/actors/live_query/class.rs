@@ -78,8 +78,8 @@ impl Subscriptions {
         let Some((id, audience)) = self.places.remove(place) else { return false };
         let Some(entry) = self.entries.get_mut(&id) else { return true };
         if let Some(subscribers) = entry.audiences.get_mut(&audience) {
-            // Most are other connections': their ids need not be written out.
-            subscribers.retain(|s| s.connection != place.0 || s.request_id.to_string() != place.1);
+            let request_id: Option<Value> = serde_json::from_str(&place.1).ok();
+            subscribers.retain(|s| s.connection != place.0 || Some(&s.request_id) != request_id.as_ref());
             if subscribers.is_empty() {
                 entry.audiences.remove(&audience);
             }
@@ -193,8 +193,8 @@ struct Hit {
     audiences: Vec<(Audience, Vec<Subscriber>)>,
 }
 
-/// Deliveries collected for each worker.
-type Outbox = HashMap<Addr<LiveQueryWorker>, Vec<Delivery>>;
+/// Deliveries collected for each worker. There are few workers: a list is enough.
+type Outbox = Vec<(Addr<LiveQueryWorker>, Vec<Delivery>)>;
 
 impl Work {
     async fn run(&self) -> Result<()> {
@@ -371,11 +371,9 @@ impl Work {
 fn push(outbox: &mut Outbox, subscriber: &Subscriber, parcel: Parcel) {
     let delivery =
         Delivery { connection: subscriber.connection, request_id: subscriber.request_id.clone(), parcel };
-    match outbox.get_mut(&subscriber.worker) {
-        Some(deliveries) => deliveries.push(delivery),
-        None => {
-            outbox.insert(subscriber.worker.clone(), vec![delivery]);
-        }
+    match outbox.iter_mut().find(|(worker, _)| *worker == subscriber.worker) {
+        Some((_, deliveries)) => deliveries.push(delivery),
+        None => outbox.push((subscriber.worker.clone(), vec![delivery])),
     }
 }
 

@@ -37,7 +37,8 @@ impl Mask {
             if class.name().is_user() {
                 let own = object.get("objectId").and_then(Value::as_str) == auth.user_id();
                 hidden.extend(["password", "sessionToken"].map(str::to_owned));
-                if !auth.is_master() && !(own && auth.user_id().is_some()) {
+                let is_self = own && auth.user_id().is_some();
+                if !auth.is_master() && !is_self {
                     hidden.insert("authData".to_owned());
                 }
             }

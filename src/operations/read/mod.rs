@@ -87,6 +87,7 @@ pub(super) struct Answer {
     pub cursor: Option<String>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "one for each find")]
 pub(super) enum Results {
     /// Rows and how to show them.
     Rows(Arc<RowSet>, View),

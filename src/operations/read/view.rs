@@ -94,6 +94,7 @@ pub struct IncludedField {
 }
 
 /// The loaded objects of one class for one position.
+#[allow(clippy::large_enum_variant, reason = "few of them live at a time")]
 pub enum Target {
     Rows {
         rows: Arc<RowSet>,

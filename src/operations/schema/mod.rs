@@ -168,10 +168,11 @@ fn plan_fields(
     for (name, definition) in submitted.into_iter().flatten() {
         let existing = current.schema.fields.get(name.as_str());
         match existing {
-            Some(existing) if !is_delete(definition) => {
-                if definition.get("type").is_none_or(|ty| ty != existing.ty.name()) {
-                    return Err(refuse(format!("Field {name} exists, cannot update.")));
-                }
+            Some(existing)
+                if !is_delete(definition)
+                    && definition.get("type").is_none_or(|ty| ty != existing.ty.name()) =>
+            {
+                return Err(refuse(format!("Field {name} exists, cannot update.")));
             }
             None if is_delete(definition) => {
                 return Err(refuse(format!("Field {name} does not exist, cannot delete.")));

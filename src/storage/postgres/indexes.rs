@@ -188,7 +188,12 @@ async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> Sto
     if let Err(error) = sql.execute(conn).await {
         let error = StorageError::from(error);
         drop_invalid(conn, name).await?;
-        return Err(error);
+        // A write of the first session may have made it while we waited.
+        return if is_already_there(&error) && !matches!(error, StorageError::Duplicate { .. }) {
+            Ok(())
+        } else {
+            Err(error)
+        };
     }
     Ok(())
 }

@@ -103,10 +103,12 @@ pub fn find_shared(schema: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<
     find_with_layout(schema, spec, kept_layout(schema))
 }
 
+type CachedLayout = (Weak<ClassSchema>, Arc<Layout>);
+
 thread_local! {
     /// Layouts by class. A weak reference keeps the schema's address from being used again, so equal
     /// addresses are equal schemas.
-    static LAYOUTS: RefCell<HashMap<ClassName, (Weak<ClassSchema>, Arc<Layout>)>> = RefCell::default();
+    static LAYOUTS: RefCell<HashMap<ClassName, CachedLayout>> = RefCell::default();
 }
 
 /// Classes whose layouts a thread keeps.
