@@ -90,12 +90,14 @@ impl Workers {
 /// requests wait for that.
 pub struct CloudServer {
     workers: Workers,
+    /// Held while a job's message is stored, in turn: the last one said is the last one stored.
+    messages: tokio::sync::Mutex<()>,
     app: watch::Sender<Option<Weak<App>>>,
 }
 
 impl CloudServer {
     pub fn new(workers: Workers) -> Arc<Self> {
-        Arc::new(Self { workers, app: watch::Sender::new(None) })
+        Arc::new(Self { workers, messages: tokio::sync::Mutex::default(), app: watch::Sender::new(None) })
     }
 
     pub fn bind(&self, app: &Arc<App>) {
@@ -131,6 +133,7 @@ impl ServerApi for CloudServer {
     fn job_message(&self, job_id: String, message: Value) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             let app = self.app().await?;
+            let _turn = self.messages.lock().await;
             self.workers
                 .run(move || async move { operations::jobs::set_message(&app.services, &job_id, message).await })
                 .await

@@ -52,7 +52,8 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     Ok(job_id)
 }
 
-/// `request.message(text)` of a running job.
+/// `request.message(text)` of a running job; one that has ended keeps the message it ended with, however
+/// late this one comes.
 ///
 /// # Errors
 /// When storage fails.
@@ -62,7 +63,8 @@ pub async fn set_message(services: &Services, job_id: &str, message: Value) -> R
         other => other.to_string(),
     };
     let update = Update::default().set(FieldName::known("message"), Value::String(message));
-    change(services, job_id, update).await
+    let is_running = Filter::eq("status", Operand::Text("running".to_owned()));
+    change(services, by_id(job_id).and(is_running), update).await
 }
 
 async fn create_status(ctx: &Ctx, name: &str, params: &Object) -> Result<String> {
@@ -94,13 +96,17 @@ async fn finish(services: &Services, id: &str, status: &str, message: Option<Str
     if let Some(message) = message {
         update = update.set(FieldName::known("message"), Value::String(message));
     }
-    change(services, id, update).await
+    change(services, by_id(id), update).await
 }
 
-async fn change(services: &Services, id: &str, update: Update) -> Result<()> {
+fn by_id(id: &str) -> Filter {
+    Filter::eq("objectId", Operand::Text(id.to_owned()))
+}
+
+async fn change(services: &Services, filter: Filter, update: Update) -> Result<()> {
     let schema = schema(services).await?;
     let update = update.set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
-    let target = Target { filter: Filter::eq("objectId", Operand::Text(id.to_owned())), writers: None };
+    let target = Target { filter, writers: None };
     services.storage.as_session().update(&schema, &target, &update, Returning::default()).await?;
     Ok(())
 }
