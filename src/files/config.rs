@@ -145,11 +145,19 @@ fn positional(options: &Value) -> Vec<Value> {
 }
 
 /// What the constructor would get.
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs")),
+    allow(dead_code, reason = "only stores in the network need it")
+)]
 struct Arguments<'a> {
     values: Vec<Value>,
     env: Environment<'a>,
 }
 
+#[cfg_attr(
+    not(any(feature = "s3", feature = "gcs")),
+    allow(dead_code, reason = "only stores in the network need it")
+)]
 impl Arguments<'_> {
     fn object(&self, index: usize) -> Option<&Map<String, Value>> {
         self.values.get(index).and_then(Value::as_object)
