@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Ctx;
 use super::context::{Auth, Credentials};
-use super::users::load;
+use super::users::find as find_users;
 use super::write::{self, Draft};
 use crate::cloud::{AdapterArg, CallbackId, TriggerCall, TriggerKind};
 use crate::config::OptionValue;
@@ -42,7 +42,7 @@ async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
 
 /// The only user a filter matches, internal columns included.
 async fn find_user(ctx: &Ctx, filter: Filter) -> Result<Option<Object>> {
-    let mut found = load::find(ctx, filter, 2).await?;
+    let mut found = find_users(ctx, filter, 2).await?;
     Ok(if found.len() == 1 { found.pop() } else { None })
 }
 

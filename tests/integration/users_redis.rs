@@ -68,7 +68,7 @@ async fn servers_count_together_and_go_on_without_redis() {
     assert_eq!((status(&first).await, status(&second).await), (429, 400));
 
     // A fresh Redis has counted nothing: both have three again, together.
-    redis = Redis::start(redis.port);
+    let _redis = Redis::start(redis.port);
     wait::until_some("the limit is shared again", async || (status(&first).await == 400).then_some(())).await;
     assert_eq!((status(&first).await, status(&first).await, status(&first).await), (400, 400, 429));
 }

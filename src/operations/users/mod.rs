@@ -6,7 +6,7 @@
 pub mod auth_data;
 mod challenge;
 pub mod hooks;
-pub(in crate::operations) mod load;
+mod load;
 mod lockout;
 mod login;
 mod me;
