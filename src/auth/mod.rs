@@ -178,7 +178,10 @@ impl AuthProviders {
         if config.users.enable_anonymous_users {
             built_in.insert("anonymous".to_owned(), Arc::new(anonymous::Anonymous));
         }
-        if let Some(options) = settings.get("mfa") {
+        let is_module = |settings: &&Value| {
+            ["module", "class", "adapter", "__instance"].iter().any(|key| settings.get(key).is_some())
+        };
+        if let Some(options) = settings.get("mfa").filter(|settings| !is_module(settings)) {
             built_in.insert("mfa".to_owned(), Arc::new(mfa::Mfa::new(options)?));
         }
         Ok(Self { built_in, settings: settings.clone() })

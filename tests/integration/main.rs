@@ -24,6 +24,7 @@ mod security;
 mod storage_conformance;
 mod storage_postgres;
 mod users_auth_data;
+mod users_custom_auth;
 mod users_installations;
 mod users_limits;
 mod users_redis;

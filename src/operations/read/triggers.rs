@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Answer, Mode, Results, find_plainly};
 use crate::cloud::{TriggerAnswer, TriggerCall, TriggerKind};
 use crate::error::Result;
-use crate::operations::Ctx;
+use crate::operations::{Ctx, users};
 use crate::types::{ClassName, Object};
 
 /// Whether reads of this class run application code.
@@ -13,6 +13,20 @@ pub fn needed(ctx: &Ctx, class: &ClassName) -> bool {
     let registrations = ctx.services.cloud.registrations();
     registrations.has_trigger(TriggerKind::BeforeFind, class)
         || registrations.has_trigger(TriggerKind::AfterFind, class)
+        || (class.is_user() && users::any_shows_by_code(ctx))
+}
+
+/// What adapters of the application make of the `authData` of users.
+async fn show_auth_data(ctx: &Ctx, answer: Answer) -> Result<Answer> {
+    if matches!(answer.results, Results::Plan(_)) || !users::any_shows_by_code(ctx) {
+        return Ok(answer);
+    }
+    let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
+    let mut objects = answer.into_values();
+    for providers in objects.iter_mut().filter_map(|user| user.get_mut("authData")?.as_object_mut()) {
+        users::show_by_code(ctx, providers).await?;
+    }
+    Ok(Answer { results: Results::Values(objects), count, redirected_to, cursor })
 }
 
 pub(super) async fn find_with_triggers(
@@ -51,6 +65,7 @@ pub(super) async fn find_with_triggers(
         Some(objects) => reread(ctx, class, objects, &query, mode).await?,
         None => run_changed(ctx, class, &query, params, mode).await?,
     };
+    let answer = if class.is_user() { show_auth_data(ctx, answer).await? } else { answer };
     if !registrations.has_trigger(TriggerKind::AfterFind, class) || matches!(answer.results, Results::Plan(_))
     {
         return Ok(answer);

@@ -267,7 +267,7 @@ pub async fn store(ctx: &Ctx, user: &Object, auth_data: &Object) -> Result<()> {
     Ok(())
 }
 
-/// What the client sees of a user's `authData`.
+/// What the client sees of a user's `authData`; adapters of the application are not asked.
 pub fn masked(ctx: &Ctx, user: &mut Object) {
     if ctx.auth.is_unrestricted() {
         return;

@@ -210,6 +210,9 @@ async fn log_in(
         answer.entry("authData").or_insert_with(|| json!({}))[name.as_str()] = data.clone();
     }
     auth_data::masked(ctx, &mut answer);
+    if let Some(Value::Object(providers)) = answer.get_mut("authData") {
+        super::show_by_code(ctx, providers).await?;
+    }
     load::strip_secrets(&mut answer);
     let id = load::object_id(&answer).to_owned();
     if ctx.auth.principal.is_none() {

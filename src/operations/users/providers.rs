@@ -20,15 +20,53 @@ pub fn provider(ctx: &Ctx, name: &str) -> Option<Arc<dyn AuthProvider>> {
         return None;
     }
     let adapter = format!("auth.{name}");
-    if let Some(info) = ctx.services.cloud.registrations().adapter(&adapter) {
-        return Some(Arc::new(Custom {
-            ctx: ctx.clone(),
-            adapter,
-            name: name.to_owned(),
-            info: info.clone(),
-        }));
+    let built_in = providers.get(name);
+    let registrations = ctx.services.cloud.registrations();
+    // Settings of a built-in provider may hold functions too (`sendSMS`): that makes no adapter of them.
+    let Some(info) = registrations.adapter(&adapter).filter(|info| built_in.is_none() || validates(info))
+    else {
+        return built_in.cloned();
+    };
+    Some(Arc::new(Custom { ctx: ctx.clone(), adapter, name: name.to_owned(), info: info.clone() }))
+}
+
+fn validates(info: &AdapterInfo) -> bool {
+    ["validateAuthData", "validateSetUp", "validateLogin", "validateUpdate"]
+        .iter()
+        .any(|method| info.methods.contains(*method))
+}
+
+fn shows_by_code(info: &AdapterInfo) -> bool {
+    info.methods.contains("afterFind")
+}
+
+/// Whether an adapter of the application decides what readers see of its data.
+pub fn any_shows_by_code(ctx: &Ctx) -> bool {
+    let registrations = ctx.services.cloud.registrations();
+    registrations.adapters().iter().any(|(name, info)| name.starts_with("auth.") && shows_by_code(info))
+}
+
+/// Lets the application's adapters replace what readers see (`afterFind`).
+///
+/// # Errors
+/// What an adapter throws.
+pub async fn show_by_code(ctx: &Ctx, providers: &mut Object) -> Result<()> {
+    let registrations = ctx.services.cloud.registrations();
+    for (name, data) in providers {
+        let adapter = format!("auth.{name}");
+        if !registrations.adapter(&adapter).is_some_and(shows_by_code) {
+            continue;
+        }
+        let caller = ctx.caller();
+        let request = json!({ "ip": ctx.info.ip, "user": caller.user, "master": caller.master });
+        let args = vec![AdapterArg::Json(data.clone()), AdapterArg::Options, AdapterArg::Json(request)];
+        let call = AdapterCall { adapter, method: "afterFind".to_owned(), args, deadline: None };
+        let shown = ctx.services.cloud.call_adapter(call).await?;
+        if crate::operations::write::is_truthy(&shown) {
+            *data = shown;
+        }
     }
-    providers.get(name).cloned()
+    Ok(())
 }
 
 /// Functions of the configuration, through the Cloud Code process.
