@@ -87,10 +87,11 @@ describe('objects and arrays', () => {
     assert.deepEqual(await roundTrip(value), value);
   });
   test('deeper JSON over the wire', async () => {
-    // The SDK's own traversal grows too fast with depth to be used here.
+    // The SDK's own traversal grows too fast with depth to be used here. Ninety levels: bodies nested
+    // deeper than 128 are refused.
     const name = uniqueClass();
     let value = { end: true };
-    for (let i = 0; i < 200; i++) value = i % 2 ? { v: value, i } : { list: [value, i, null] };
+    for (let i = 0; i < 60; i++) value = i % 2 ? { v: value, i } : { list: [value, i, null] };
     const saved = await rest('POST', `classes/${name}`, { body: { value } });
     assert.equal(saved.status, 201);
     const raw = await rest('GET', `classes/${name}/${saved.body.objectId}`);
