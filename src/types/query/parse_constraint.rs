@@ -72,6 +72,9 @@ impl Field<'_, '_, '_> {
             "$geoIntersects" => parse_geo::intersects(value)?,
             "$inQuery" | "$notInQuery" => self.in_query(key, value)?,
             "$select" | "$dontSelect" => self.select(key, value)?,
+            "$options" if !self.object.contains_key("$regex") => {
+                return Err(bad(format!("bad constraint: {key}")));
+            }
             "$options"
             | "$maxDistance"
             | "$maxDistanceInRadians"
