@@ -115,7 +115,12 @@ impl Connector {
         if !self.session_settings {
             return Ok(conn);
         }
-        let settings = format!("SET statement_timeout = {}; SET extra_float_digits = 3", millis(timeout));
+        // Class tables are in `public`, as parse-server has it. The default path looks first into a schema
+        // named after the user, and ours is named `parsimony`.
+        let settings = format!(
+            "SET search_path = public; SET statement_timeout = {}; SET extra_float_digits = 3",
+            millis(timeout)
+        );
         conn.batch_execute(&settings).await?;
         self.speak_english(&mut conn).await?;
         Ok(conn)
