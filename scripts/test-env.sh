@@ -101,7 +101,7 @@ start_postgres() {
     chown "$(id -u $user):$(id -g $user)" "$data/pg"
   fi
   bin=$(postgres_bin)
-  (cd "$data/pg" && "${as[@]}" "$bin/initdb" -D "$data/pg" -U parsimony -A trust -E UTF8 \
+  (cd "$data/pg" && "${as[@]}" "$bin/initdb" -D "$data/pg" -U tester -A trust -E UTF8 \
     --locale=C --lc-ctype=C.UTF-8 --no-sync --no-instructions >"$data/initdb.log" 2>&1) ||
     { cat "$data/initdb.log" >&2; return 1; }
   launch postgres "${as[@]}" "$bin/postgres" -D "$data/pg" -h 127.0.0.1 -p "$port" -k "" \
@@ -122,7 +122,7 @@ start() {
     --default-bucket=parsimony-test
   launch smtp .venv/bin/python -m aiosmtpd -n -l "127.0.0.1:$smtp" -c aiosmtpd.handlers.Mailbox "$data/mail"
   cat >"$state/env" <<ENV
-export PARSIMONY_TEST_DATABASE_URI=postgres://parsimony@127.0.0.1:$pg/postgres
+export PARSIMONY_TEST_DATABASE_URI=postgres://tester@127.0.0.1:$pg/postgres
 export PARSIMONY_TEST_REDIS_URL=redis://127.0.0.1:$redis
 export PARSIMONY_TEST_S3_ENDPOINT=http://127.0.0.1:$s3
 export PARSIMONY_TEST_GCS_ENDPOINT=http://127.0.0.1:$gcs
@@ -141,7 +141,7 @@ lend() {
   start_postgres "$port"
   await postgres "$port" || return 1
   setsid scripts/test-env.sh watch "$dir" >/dev/null 2>&1 </dev/null &
-  echo "postgres://parsimony@127.0.0.1:$port/postgres" >"$dir/uri"
+  echo "postgres://tester@127.0.0.1:$port/postgres" >"$dir/uri"
 }
 
 # Ends a lent PostgreSQL once nobody uses it; who comes meanwhile waits for the lock, then lends anew.
