@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Ctx;
 use super::context::{Auth, Credentials};
-use super::users::find as find_users;
+use super::users::{find as find_users, mark_as_user};
 use super::write::{self, Draft};
 use crate::cloud::{AdapterArg, CallbackId, TriggerCall, TriggerKind};
 use crate::config::OptionValue;
@@ -311,10 +311,10 @@ async fn deliver_verification(ctx: &Ctx, setup: Setup, user: Object) -> Result<(
         OptionValue::Value(wanted) => *wanted,
         OptionValue::Callback(id) => {
             let mut shown = public_user(user.clone());
-            shown.insert("className".to_owned(), "_User".into());
+            mark_as_user(&mut shown);
             let request = json!({ "user": shown, "master": ctx.auth.is_master() });
             let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);
-            let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Json(request)]).await?;
+            let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Decoded(request)]).await?;
             write::is_truthy(&answer)
         }
     };
@@ -440,7 +440,7 @@ async fn wants_verification(ctx: &Ctx, user: &Object) -> Result<bool> {
         OptionValue::Value(wanted) => Ok(*wanted),
         OptionValue::Callback(id) => {
             let mut shown = public_user(user.clone());
-            shown.insert("className".to_owned(), "_User".into());
+            mark_as_user(&mut shown);
             let request = json!({
                 "object": shown,
                 "master": ctx.auth.is_master(),
@@ -449,7 +449,7 @@ async fn wants_verification(ctx: &Ctx, user: &Object) -> Result<bool> {
                 "resendRequest": true,
             });
             let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);
-            let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Json(request)]).await?;
+            let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Decoded(request)]).await?;
             Ok(answer == true)
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use super::users::mark_as_user;
 use crate::cloud::{AdapterArg, AdapterCall, CloudEngine};
 use crate::error::Result;
 use crate::mail::{AccountMail, Mail, MailAdapter};
@@ -41,10 +42,9 @@ impl JavaScriptMailer {
             return Ok(false);
         }
         let mut user = mail.user.clone();
-        user.insert("__type".to_owned(), "Object".into());
-        user.insert("className".to_owned(), "_User".into());
+        mark_as_user(&mut user);
         let argument = json!({ "link": mail.link, "appName": mail.app_name, "user": user });
-        self.call(method, AdapterArg::Json(argument)).await.map(|()| true)
+        self.call(method, AdapterArg::Decoded(argument)).await.map(|()| true)
     }
 }
 

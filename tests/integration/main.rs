@@ -27,6 +27,7 @@ mod users_auth_data;
 mod users_custom_auth;
 mod users_installations;
 mod users_limits;
+mod users_mail_module;
 mod users_redis;
 mod users_roles;
 mod users_sign_up;

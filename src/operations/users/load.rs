@@ -25,6 +25,13 @@ const INTERNAL: [&str; 9] = [
     "_perishable_token_expires_at",
 ];
 
+/// Makes `user` what the SDK reads as an object of `_User`: functions and adapters of the configuration
+/// get users they can ask with `user.get("email")`, as from parse-server.
+pub fn mark_as_user(user: &mut Object) {
+    user.insert("__type".to_owned(), "Object".into());
+    user.insert("className".to_owned(), "_User".into());
+}
+
 pub fn class() -> ClassName {
     ClassName::known("_User")
 }

@@ -16,7 +16,7 @@ mod providers;
 mod verification;
 
 pub use challenge::challenge;
-pub(in crate::operations) use load::find;
+pub(in crate::operations) use load::{find, mark_as_user};
 pub use load::{strip_secrets, with_rights_of};
 pub use login::{log_in, log_in_as, verify_password};
 pub use me::{log_out, me, session_of_caller, upgrade_session};

@@ -17,7 +17,7 @@ use crate::types::{Object, names};
 /// What it throws.
 pub async fn call(ctx: &Ctx, id: CallbackId, args: Vec<Value>) -> Result<bool> {
     let id = u32::try_from(id.0).map_err(Error::internal)?;
-    let args = args.into_iter().map(cloud::AdapterArg::Json).collect();
+    let args = args.into_iter().map(cloud::AdapterArg::Decoded).collect();
     Ok(ctx.services.cloud.call_callback(cloud::CallbackId(id), args).await? == true)
 }
 
@@ -45,7 +45,7 @@ pub fn request(ctx: &Ctx, original: Option<&Object>, object: &Object, created_wi
     let shown = |object: &Object| {
         let mut object = object.clone();
         load::strip_secrets(&mut object);
-        object.insert("className".to_owned(), "_User".into());
+        load::mark_as_user(&mut object);
         Value::Object(object)
     };
     let mut request = json!({
