@@ -228,7 +228,7 @@ impl Running {
             .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
-        let files = files::open(&config, &database.adapter).await?;
+        let files = files::open(&config, &database.adapter, &cloud.engine).await?;
         let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;

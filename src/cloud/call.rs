@@ -10,6 +10,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use tokio::sync::mpsc;
 
 use super::registrations::TriggerKind;
 
@@ -291,6 +292,39 @@ pub struct AdapterCall {
     pub method: String,
     pub args: Vec<AdapterArg>,
     pub deadline: Option<Duration>,
+}
+
+/// A call of a file adapter of the application's own, with the content that flows while it runs.
+#[derive(Debug)]
+pub struct FileAdapterCall {
+    /// The option's name: `filesAdapter`.
+    pub adapter: String,
+    /// A method of the host's `files.cjs`.
+    pub method: &'static str,
+    pub args: Value,
+    pub flow: Flow,
+}
+
+/// Content on its way to or from a file adapter. A call with a flow has no deadline: who holds the other
+/// end ends it by dropping that.
+#[derive(Debug)]
+pub enum Flow {
+    None,
+    /// Pieces for the adapter. `None` is the end; a channel that closes before is an upload broken off.
+    Input(mpsc::Receiver<Option<Bytes>>),
+    Output(mpsc::Sender<Flowed>),
+}
+
+/// What comes out of a file adapter: its head, then its content.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Flowed {
+    /// Size of the file; first byte and length of what follows.
+    Head {
+        size: u64,
+        start: u64,
+        length: u64,
+    },
+    Data(Bytes),
 }
 
 #[derive(Clone, Debug)]

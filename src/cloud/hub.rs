@@ -14,8 +14,8 @@ pub use super::metrics::CallStats;
 use super::metrics::Metrics;
 use super::webhooks::{Hook, HookTable, HookTarget, WebhookClient};
 use super::{
-    AdapterArg, AdapterCall, CallbackId, CloudEngine, CloudState, FunctionAnswer, FunctionCall, JobCall,
-    Registrations, TriggerAnswer, TriggerCall, invalid_function,
+    AdapterArg, AdapterCall, CallbackId, CloudEngine, CloudState, FileAdapterCall, FunctionAnswer,
+    FunctionCall, JobCall, Registrations, TriggerAnswer, TriggerCall, invalid_function,
 };
 use crate::error::{Error, ErrorCode, Result};
 
@@ -158,6 +158,10 @@ impl CloudEngine for CloudHub {
 
     fn call_adapter(&self, call: AdapterCall) -> BoxFuture<'_, Result<Value>> {
         self.code.call_adapter(call)
+    }
+
+    fn call_file_adapter(&self, call: FileAdapterCall) -> BoxFuture<'_, Result<Value>> {
+        self.code.call_file_adapter(call)
     }
 
     fn set_webhooks(&self, hooks: Vec<Hook>) {

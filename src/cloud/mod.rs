@@ -19,8 +19,9 @@ pub mod watch;
 pub mod webhooks;
 
 pub use call::{
-    AdapterArg, AdapterCall, CallbackId, Caller, Context, FilePayload, FunctionAnswer, FunctionCall, JobCall,
-    LiveQueryPayload, Payload, Scope, TransactionId, TriggerAnswer, TriggerCall,
+    AdapterArg, AdapterCall, CallbackId, Caller, Context, FileAdapterCall, FilePayload, Flow, Flowed,
+    FunctionAnswer, FunctionCall, JobCall, LiveQueryPayload, Payload, Scope, TransactionId, TriggerAnswer,
+    TriggerCall,
 };
 pub use registrations::{
     AdapterInfo, CONFIG_CLASS, CONNECT_CLASS, FILE_CLASS, FunctionInfo, Registrations, TriggerInfo,
@@ -78,6 +79,11 @@ pub trait CloudEngine: Send + Sync + 'static {
 
     /// Calls a method of an adapter module (see [`Registrations::adapters`]).
     fn call_adapter(&self, call: AdapterCall) -> BoxFuture<'_, Result<Value>>;
+
+    /// Calls a file adapter (see [`FileAdapterCall`]).
+    fn call_file_adapter(&self, call: FileAdapterCall) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async move { Err(Error::internal(format!("no host knows adapter {}", call.adapter))) })
+    }
 
     /// Replaces the webhooks. Engines without webhooks ignore it.
     fn set_webhooks(&self, _hooks: Vec<webhooks::Hook>) {}

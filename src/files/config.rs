@@ -34,11 +34,37 @@ pub enum Choice {
     Gcs(GcsOptions),
     /// Needs MongoDB.
     GridFs,
-    /// A module of the app's own.
-    Custom {
-        module: String,
-        options: Value,
-    },
+    /// A module, class or object of the app's own.
+    Custom,
+}
+
+/// Functions among the options of a built-in store, by their numbers in the JavaScript configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Functions {
+    pub generate_key: Option<u32>,
+    pub validate_filename: Option<u32>,
+    pub base_url: Option<u32>,
+}
+
+/// What stands in addresses for the base that the function `baseUrl` gives.
+pub const BASE_OF_FUNCTION: &str = "function:";
+
+/// The functions that the option names; none for modules of the app's own, which keep theirs.
+pub fn functions(option: Option<&Value>) -> Functions {
+    let options = option.and_then(|option| option.get("options")).unwrap_or(&Value::Null);
+    let find = |name: &str| {
+        let given = |options: &Value| options.get(name)?.get("__callback")?.as_u64();
+        let id = match options {
+            Value::Array(arguments) => arguments.iter().find_map(given),
+            options => given(options),
+        };
+        id.and_then(|id| u32::try_from(id).ok())
+    };
+    Functions {
+        generate_key: find("generateKey"),
+        validate_filename: find("validateFilename"),
+        base_url: find("baseUrl"),
+    }
 }
 
 /// Reads an environment variable; tests pass their own.
@@ -58,6 +84,8 @@ pub fn choose(
         Some(Value::String(module)) => (module.as_str(), &Value::Null),
         Some(Value::Object(given)) => match given.get("module").and_then(Value::as_str) {
             Some(module) => (module, given.get("options").unwrap_or(&Value::Null)),
+            // A class, an instance, an object with methods: from a configuration in JavaScript.
+            None if is_live(given) => return Ok(Choice::Custom),
             None => return Err(config("filesAdapter must name a module")),
         },
         Some(_) => return Err(config("filesAdapter must be a module name or an object with a module")),
@@ -74,7 +102,7 @@ pub fn choose(
         #[cfg(not(feature = "gcs"))]
         Kind::Gcs => Err(config("this server was built without the Google Cloud file store")),
         Kind::GridFs => Ok(Choice::GridFs),
-        Kind::Custom => Ok(Choice::Custom { module: module.to_owned(), options: options.clone() }),
+        Kind::Custom => Ok(Choice::Custom),
     }
 }
 
@@ -98,9 +126,22 @@ impl Choice {
             #[cfg(feature = "gcs")]
             Self::Gcs(options) => Ok(Arc::new(GcsStore::new(options)?)),
             Self::GridFs => Err(FileError::Unsupported("GridFS needs MongoDB")),
-            Self::Custom { .. } => Err(FileError::Unsupported("a files adapter of the app's own")),
+            Self::Custom => Err(FileError::Unsupported("a files adapter of the app's own")),
         }
     }
+}
+
+/// Whether something in it lives in a Node host.
+fn is_live(given: &Map<String, Value>) -> bool {
+    let lives = |value: &Value| value.get("__callback").or_else(|| value.get("__instance")).is_some();
+    ["__callback", "__instance"].iter().any(|key| given.contains_key(*key))
+        || given.values().any(lives)
+        || ["module", "class", "adapter"].iter().any(|key| match given.get(*key) {
+            Some(Value::Object(inner)) => is_live(inner),
+            // A module in the place of a class.
+            Some(Value::String(_)) => *key != "module",
+            _ => false,
+        })
 }
 
 enum Kind {
@@ -261,25 +302,21 @@ fn s3(arguments: &Arguments<'_>) -> FileResult<S3Options> {
     if let Some(bucket) = overrides.get("params").and_then(|params| params.get("Bucket")) {
         options.insert("bucket".into(), bucket.clone());
     }
+    let is_function = |value: &Value| value.get("__callback").is_some();
     for function in ["generateKey", "validateFilename"] {
-        if options.get(function).is_some_and(|value| !value.is_null()) {
-            return Err(config(format!(
-                "{adapter} option '{function}' is a function; use a module of your own"
-            )));
-        }
+        // Anything else has no effect in the adapter either.
+        options.remove(function);
     }
-    if options.get("baseUrl").is_some_and(|value| value.is_object()) {
-        return Err(config(format!("{adapter} option 'baseUrl' must be a string")));
+    if options.get("baseUrl").is_some_and(is_function) {
+        options.insert("baseUrl".into(), BASE_OF_FUNCTION.into());
     }
     let get = |name: &str, variable: &str| text_or_env(&options, name, variable, env, adapter);
     let on = |name: &str, variable: &str| switch(&options, name, variable, env, adapter);
     let bucket = get("bucket", "S3_BUCKET")?
         .ok_or_else(|| config("S3Adapter requires option 'bucket' or env. variable S3_BUCKET"))?;
     let (access_key, secret_key) = (get("accessKey", "S3_ACCESS_KEY")?, get("secretKey", "S3_SECRET_KEY")?);
-    let version = get("signatureVersion", "S3_SIGNATURE_VERSION")?;
-    if version.is_some_and(|version| version != "v4") {
-        return Err(config("S3Adapter option 'signatureVersion' must be v4"));
-    }
+    // Whatever it says, the adapter's SDK too knows no other than v4 any more.
+    get("signatureVersion", "S3_SIGNATURE_VERSION")?;
     let expires = get("presignedUrlExpires", "S3_PRESIGNED_URL_EXPIRES")?;
     let path_style = |name: &str| overrides.get(name).and_then(Value::as_bool).unwrap_or(false);
     Ok(S3Options {

@@ -179,12 +179,36 @@ fn gcs_forms() {
 fn own_modules_are_left_to_the_node_host() {
     let own =
         choose(Some(&json!("./Files/S3Adapter.js")), &none, &|path| path == "./Files/S3Adapter.js").unwrap();
-    assert_eq!(own, Choice::Custom { module: "./Files/S3Adapter.js".into(), options: Value::Null });
+    assert_eq!(own, Choice::Custom);
     let custom = pick(json!({"module": "my-adapter", "options": {"a": 1}})).unwrap();
-    assert_eq!(custom, Choice::Custom { module: "my-adapter".into(), options: json!({"a": 1}) });
+    assert_eq!(custom, Choice::Custom);
+    for live in [
+        json!({"__callback": 1}),
+        json!({"__instance": 1}),
+        json!({"createFile": {"__callback": 1}}),
+        json!({"class": {"__callback": 1}, "options": {}}),
+        json!({"adapter": {"__instance": 1}}),
+        json!({"module": {"__callback": 1}}),
+    ] {
+        assert_eq!(pick(live.clone()).unwrap(), Choice::Custom, "{live}");
+    }
     assert_eq!(pick(json!("GridFSBucketAdapter")).unwrap(), Choice::GridFs);
     assert!(why(json!({"options": {}})).contains("module"));
     assert!(why(json!(7)).contains("module"));
-    let function = json!({"module": "S3Adapter", "options": {"bucket": "b", "generateKey": {"callback": 1}}});
-    assert!(why(function).contains("generateKey"));
+}
+
+#[test]
+fn functions_among_the_options_are_found() {
+    let options = json!({
+        "bucket": "b", "generateKey": {"__callback": 1}, "validateFilename": {"__callback": 2},
+        "baseUrl": {"__callback": 3}, "signatureVersion": "v2",
+    });
+    let some = Functions { generate_key: Some(1), validate_filename: Some(2), base_url: Some(3) };
+    for options in [options.clone(), json!(["b", options.clone()])] {
+        let option = json!({"module": "@parse/s3-files-adapter", "options": options});
+        assert_eq!(functions(Some(&option)), some);
+        let Choice::S3(s3) = pick(option).unwrap() else { panic!("no S3") };
+        assert_eq!(s3.base_url.as_deref(), Some(BASE_OF_FUNCTION));
+    }
+    assert_eq!(functions(Some(&json!("@parse/s3-files-adapter"))), Functions::default());
 }

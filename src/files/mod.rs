@@ -67,6 +67,12 @@ pub enum FileError {
     RangeNotSatisfiable {
         size: u64,
     },
+    /// An adapter of the application's own refused; the text is meant for clients, the code too if it has
+    /// one.
+    Adapter {
+        code: Option<i32>,
+        message: String,
+    },
     /// Configuration that cannot work; the text is for the administrator.
     Config(String),
     /// The store failed.
@@ -78,13 +84,20 @@ impl FileError {
         Self::Store(source.into())
     }
 
-    /// What an upload answers: 130 `Could not store file: <name>.`; the cause goes to the log.
+    /// What an upload answers: 130 `Could not store file: <name>.`, while the cause goes to the log, or the
+    /// words of the application's own adapter.
     pub fn on_save(&self, name: &str) -> Error {
+        if let Self::Adapter { code, message } = self {
+            return Error::parse(code.map_or(ErrorCode::FILE_SAVE_ERROR, ErrorCode), message.clone());
+        }
         Error::parse(ErrorCode::FILE_SAVE_ERROR, format!("Could not store file: {name}."))
     }
 
-    /// What a removal answers: 153 `Could not delete file.`
+    /// What a removal answers: 153 `Could not delete file.`, or the error that the application chose.
     pub fn on_delete(&self) -> Error {
+        if let Self::Adapter { code: Some(code), message } = self {
+            return Error::parse(ErrorCode(*code), message.clone());
+        }
         Error::parse(ErrorCode::FILE_DELETE_ERROR, "Could not delete file.")
     }
 }
@@ -97,6 +110,7 @@ impl fmt::Display for FileError {
             Self::InvalidName => f.write_str("file name is impossible in this store"),
             Self::Unsupported(what) => write!(f, "not supported by this store: {what}"),
             Self::RangeNotSatisfiable { size } => write!(f, "range outside of {size} bytes"),
+            Self::Adapter { message, .. } => write!(f, "file adapter: {message}"),
             Self::Config(text) => f.write_str(text),
             Self::Store(source) => write!(f, "file store: {source}"),
         }
@@ -220,6 +234,26 @@ pub trait FileStore: Send + Sync + 'static {
     /// The address clients get. Never waits: it is called for every file of every answer.
     fn location(&self, place: Place<'_>, name: &str) -> String;
 
+    /// What is wrong with a name that a client gave, by the store's own rules. `None`: it has none, those of
+    /// [`name::validate`] hold.
+    fn validate_name<'a>(&'a self, _name: &'a str) -> Option<BoxFuture<'a, FileResult<Option<Error>>>> {
+        None
+    }
+
+    /// The name a new file gets, asked when everything else was added to it.
+    fn key_of(&self, name: String) -> BoxFuture<'_, FileResult<String>> {
+        Box::pin(async { Ok(name) })
+    }
+
+    /// Addresses that take waiting for, in the order of `names`. `None`: [`FileStore::location`] tells them.
+    fn locate<'a>(
+        &'a self,
+        _place: Place<'a>,
+        _names: &'a [String],
+    ) -> Option<BoxFuture<'a, FileResult<Vec<String>>>> {
+        None
+    }
+
     /// Every committed file, in the store's own order. A file that comes or goes meanwhile may be missing.
     fn list(&self) -> BoxStream<'_, FileResult<ListedFile>>;
 
@@ -240,12 +274,10 @@ pub(crate) fn server_location(place: Place<'_>, name: &str) -> String {
     url
 }
 
-/// How long a store in the network may keep silent.
-#[cfg(any(feature = "s3", feature = "gcs"))]
-const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a store outside of this process may keep silent.
+pub(crate) const STALLED: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Fails instead of ending early or late: a store that truncates must not look like a shorter file.
-#[cfg(any(feature = "s3", feature = "gcs"))]
 pub(crate) fn exact(stream: ByteStream, len: u64) -> ByteStream {
     use futures_util::stream::{StreamExt, unfold};
     unfold(Some((stream, len)), |state| async move {

@@ -189,7 +189,7 @@ async fn save(
         let app = claims.app(registry)?;
         ctx = context(exchange, &app, claims, privileged, "POST").await?;
         let content_type = text("content-type");
-        upload::admit(&ctx, &file, content_type.as_deref())?;
+        upload::admit(&ctx, &file, content_type.as_deref()).await?;
         let too_large = move || if streamed { rules::too_large(limit) } else { refused_as_too_large() };
         if length.is_some_and(|length| length > limit) {
             return Err(too_large());
@@ -217,7 +217,7 @@ async fn save(
         }
         let content_type = claims.content_type.clone().or_else(|| text("content-type"));
         ctx = context(exchange, &app, claims, privileged, "POST").await?;
-        upload::admit(&ctx, &file, content_type.as_deref())?;
+        upload::admit(&ctx, &file, content_type.as_deref()).await?;
         upload = from_document(file, content_type, document)?;
     }
     if streamed {

@@ -14,6 +14,7 @@ use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
 use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
+use crate::operations::files::module as files_module;
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
 pub struct Cloud {
@@ -103,7 +104,9 @@ fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
     let mail = config.mail.email_adapter.as_ref();
     let mail = mail.filter(|spec| !super::mail::is_builtin(spec.expose()));
     let mail = mail.map(|spec| ("emailAdapter".to_owned(), spec.expose().clone()));
-    auth.chain(mail).filter(|(_, spec)| node::is_code(spec)).collect()
+    let files = config.files.files_adapter.as_ref().filter(|_| super::files::is_custom(config));
+    let files = files.map(|spec| (files_module::ADAPTER.to_owned(), spec.expose().clone()));
+    auth.chain(mail).filter(|(_, spec)| node::is_code(spec)).chain(files).collect()
 }
 
 /// A configuration file in JavaScript, evaluated by a host of its own.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::StartError;
+use crate::cloud::CloudEngine;
 use crate::config::AppConfig;
-use crate::files::config::{Choice, choose};
+use crate::files::config::{Choice, Functions, choose, functions};
 use crate::files::crypt::Key;
 use crate::files::postgres::{Connection, ConnectionSource, Lent, PostgresStore};
 use crate::files::{FileError, FileResult, FileStore};
 use crate::operations::files::Files;
+use crate::operations::files::module::{JavaScriptStore, WithFunctions};
 use crate::storage::postgres::{Pooled, PostgresAdapter};
 
 /// parse-server's folder for files, below the working directory.
@@ -21,25 +24,51 @@ const FOLDER: &str = "files";
 
 /// # Errors
 /// When the store cannot work as configured.
-pub async fn open(config: &AppConfig, database: &Arc<PostgresAdapter>) -> Result<Arc<Files>, StartError> {
-    let store = store(config, database).map_err(unusable)?;
+pub async fn open(
+    config: &AppConfig,
+    database: &Arc<PostgresAdapter>,
+    engine: &Arc<dyn CloudEngine>,
+) -> Result<Arc<Files>, StartError> {
+    let store: Arc<dyn FileStore> = match choice(config).map_err(unusable)? {
+        Choice::Custom => Arc::new(JavaScriptStore::new(engine.clone())),
+        choice => {
+            let store = built_in(choice, config, database).map_err(unusable)?;
+            match functions(option(config)) {
+                none if none == Functions::default() => store,
+                some => Arc::new(WithFunctions::new(store, engine.clone(), some)),
+            }
+        }
+    };
     store.prepare().await.map_err(unusable)?;
     Files::new(store, config).map(Arc::new).map_err(StartError::new)
 }
 
-/// The store alone, for the command line.
+/// A built-in store alone, for the command line.
 ///
 /// # Errors
 /// When it cannot work as configured.
 pub fn store(config: &AppConfig, database: &Arc<PostgresAdapter>) -> FileResult<Arc<dyn FileStore>> {
-    let option = config.files.files_adapter.as_ref().map(|option| option.expose());
-    let choice = choose(option, &|name| std::env::var(name).ok(), &|path| Path::new(path).exists())?;
-    if let Choice::Custom { module, .. } = &choice {
-        return Err(FileError::Config(format!(
-            "filesAdapter {module} is no store this server knows. Use the database (no filesAdapter), \
-             @parse/fs-files-adapter, @parse/s3-files-adapter or @parse/gcs-files-adapter."
-        )));
-    }
+    built_in(choice(config)?, config, database)
+}
+
+/// Whether the files are kept by code of the application's own.
+pub fn is_custom(config: &AppConfig) -> bool {
+    matches!(choice(config), Ok(Choice::Custom))
+}
+
+fn option(config: &AppConfig) -> Option<&Value> {
+    config.files.files_adapter.as_ref().map(|option| option.expose())
+}
+
+fn choice(config: &AppConfig) -> FileResult<Choice> {
+    choose(option(config), &|name| std::env::var(name).ok(), &|path| Path::new(path).exists())
+}
+
+fn built_in(
+    choice: Choice,
+    config: &AppConfig,
+    database: &Arc<PostgresAdapter>,
+) -> FileResult<Arc<dyn FileStore>> {
     choice.open(FOLDER, || {
         let key = config.files.encryption_key.as_ref().map(|secret| Key::from_secret(secret.expose()));
         Ok(Arc::new(PostgresStore::new(Lender(database.clone()), config.app_id.clone(), key)))

@@ -13,6 +13,7 @@ mod host;
 mod journal;
 mod launcher;
 mod outbox;
+mod pipes;
 mod pool;
 mod protocol;
 mod requests;
@@ -34,8 +35,9 @@ use self::launcher::Launcher;
 use self::pool::Pool;
 use self::protocol::{ArgFrame, CallFrame, FunctionFrame, JobFrame, TriggerFrame};
 use super::{
-    AdapterArg, AdapterCall, CallbackId, CloudEngine, CloudState, FunctionAnswer, FunctionCall, JobCall,
-    Registrations, Scope, ServerApi, TriggerAnswer, TriggerCall, invalid_function, invalid_job,
+    AdapterArg, AdapterCall, CallbackId, CloudEngine, CloudState, FileAdapterCall, Flow, FunctionAnswer,
+    FunctionCall, JobCall, Registrations, Scope, ServerApi, TriggerAnswer, TriggerCall, invalid_function,
+    invalid_job,
 };
 use crate::error::{Error, ErrorCode, Result};
 
@@ -333,6 +335,27 @@ impl CloudEngine for NodeEngine {
                 depth: 0,
             };
             self.call_outside(&frame, call.deadline).await
+        })
+    }
+
+    fn call_file_adapter(&self, call: FileAdapterCall) -> BoxFuture<'_, Result<Value>> {
+        Box::pin(async move {
+            let flows = !matches!(call.flow, Flow::None);
+            let pipe = self.pool.pipes.open(call.flow);
+            let frame = CallFrame::Files {
+                adapter: &call.adapter,
+                method: call.method,
+                args: &call.args,
+                pipe: pipe.id(),
+                depth: 0,
+            };
+            let deadline = self.pool.options().call_timeout.filter(|_| !flows);
+            let bytes = self.call(&frame, Scope::default(), deadline).await?;
+            if bytes.is_empty() {
+                Ok(Value::Null)
+            } else {
+                serde_json::from_slice(&bytes).map_err(Error::internal)
+            }
         })
     }
 

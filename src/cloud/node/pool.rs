@@ -13,8 +13,9 @@ use tokio::sync::{oneshot, watch};
 use super::NodeOptions;
 use super::host::{Host, HostEvents, Pending, Reply, Running};
 use super::launcher::{LaunchError, Launcher};
+use super::pipes::Pipes;
 use super::protocol::Summary;
-use super::requests;
+use super::requests::{self, Served};
 use crate::cloud::registrations::Registrations;
 use crate::cloud::{CloudState, ServerApi};
 use crate::error::{Error, ErrorCode, Result};
@@ -48,6 +49,8 @@ pub struct Pool {
     started: AtomicBool,
     pub registrations: ArcSwap<Registrations>,
     pub state: watch::Sender<CloudState>,
+    /// Contents on their way to and from file adapters.
+    pub pipes: Arc<Pipes>,
     itself: Weak<Pool>,
 }
 
@@ -65,6 +68,7 @@ impl Pool {
             started: AtomicBool::new(false),
             registrations: ArcSwap::default(),
             state: watch::Sender::new(CloudState::Starting),
+            pipes: Arc::default(),
             itself: itself.clone(),
         }))
     }
@@ -359,7 +363,8 @@ impl HostEvents for Pool {
     }
 
     fn requested(&self, host: &Arc<Host>, id: u32, payload: Bytes) {
-        requests::serve(self.api.clone(), host.clone(), self.options.sanitize_errors, id, payload);
+        let served = Served { api: self.api.clone(), pipes: self.pipes.clone() };
+        requests::serve(served, host.clone(), self.options.sanitize_errors, id, payload);
     }
 
     fn registered(&self, host: &Arc<Host>, payload: Bytes) {

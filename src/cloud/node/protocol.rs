@@ -216,6 +216,13 @@ pub enum CallFrame<'a> {
         args: Vec<ArgFrame<'a>>,
         depth: u16,
     },
+    Files {
+        adapter: &'a str,
+        method: &'a str,
+        args: &'a Value,
+        pipe: u32,
+        depth: u16,
+    },
     Adapter {
         adapter: &'a str,
         method: &'a str,
@@ -351,6 +358,22 @@ pub enum RequestFrame {
     },
     Config {
         data: Map<String, Value>,
+    },
+    /// A file adapter takes the next piece of its input.
+    Pull {
+        pipe: u32,
+    },
+    /// A file adapter tells what its output will be.
+    Head {
+        pipe: u32,
+        size: u64,
+        start: u64,
+        length: u64,
+    },
+    /// A file adapter puts out a piece, in base64.
+    Push {
+        pipe: u32,
+        data: String,
     },
     #[serde(rename_all = "camelCase")]
     JobMessage {

@@ -3,19 +3,28 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 
 use super::host::Host;
+use super::pipes::Pipes;
 use super::protocol::{LogLine, RequestFrame, WireError};
-use crate::cloud::{InternalRequest, Method, ServerApi};
+use crate::cloud::{Flowed, InternalRequest, Method, ServerApi};
 use crate::error::{Error, ErrorCode, Result};
 
+/// What answers the requests of a host.
+pub struct Served {
+    pub api: Arc<dyn ServerApi>,
+    pub pipes: Arc<Pipes>,
+}
+
 /// Answers one request in a task of its own, so that requests of one host do not wait for each other.
-pub fn serve(api: Arc<dyn ServerApi>, host: Arc<Host>, sanitize: bool, id: u32, payload: Bytes) {
+pub fn serve(served: Served, host: Arc<Host>, sanitize: bool, id: u32, payload: Bytes) {
     tokio::spawn(async move {
-        let answer = match AssertUnwindSafe(answer(api.as_ref(), &payload)).catch_unwind().await {
+        let answer = match AssertUnwindSafe(answer(&served, &payload)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => Err(Error::internal("a request of Cloud Code panicked")),
         };
@@ -26,7 +35,8 @@ pub fn serve(api: Arc<dyn ServerApi>, host: Arc<Host>, sanitize: bool, id: u32, 
     });
 }
 
-async fn answer(api: &dyn ServerApi, payload: &[u8]) -> Result<Value> {
+async fn answer(served: &Served, payload: &[u8]) -> Result<Value> {
+    let api = served.api.as_ref();
     match serde_json::from_slice(payload).map_err(Error::internal)? {
         RequestFrame::Rest {
             method,
@@ -64,6 +74,14 @@ async fn answer(api: &dyn ServerApi, payload: &[u8]) -> Result<Value> {
             Ok(json!({"configured": result.is_some(), "result": result}))
         }
         RequestFrame::Config { data } => api.set_config(data).await.map(|()| Value::Null),
+        RequestFrame::Pull { pipe } => served.pipes.pull(pipe).await,
+        RequestFrame::Head { pipe, size, start, length } => {
+            served.pipes.push(pipe, Flowed::Head { size, start, length }).await
+        }
+        RequestFrame::Push { pipe, data } => {
+            let data = BASE64.decode(data).map_err(Error::internal)?;
+            served.pipes.push(pipe, Flowed::Data(data.into())).await
+        }
         RequestFrame::JobMessage { job_id, message } => {
             api.job_message(job_id, message).await.map(|()| Value::Null)
         }

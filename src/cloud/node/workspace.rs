@@ -14,6 +14,7 @@ const PROGRAM: &[(&str, &str)] = &[
     ("cloud-api.cjs", include_str!("host/cloud-api.cjs")),
     ("codec.cjs", include_str!("host/codec.cjs")),
     ("esm-hooks.mjs", include_str!("host/esm-hooks.mjs")),
+    ("files.cjs", include_str!("host/files.cjs")),
     ("functions.cjs", include_str!("host/functions.cjs")),
     ("link.cjs", include_str!("host/link.cjs")),
     ("load.cjs", include_str!("host/load.cjs")),

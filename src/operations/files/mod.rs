@@ -3,8 +3,10 @@
 //!
 //! Called by the file routes and the command line; the bytes are the business of [`crate::files`].
 
+pub mod addresses;
 pub mod download;
 pub mod gc;
+pub mod module;
 pub mod upload;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct Files {
     app_id: String,
     /// Option `fileKey`: where files of the former Parse.com lie.
     legacy_key: Option<String>,
+    /// Addresses take waiting for: [`addresses`] asks for them.
+    asks: bool,
 }
 
 impl Files {
@@ -35,8 +39,10 @@ impl Files {
         let patterns: Vec<String> =
             config.files.upload.file_extensions.iter().map(|pattern| source(pattern.source())).collect();
         let legacy_key = config.files.file_key.as_ref().map(|key| key.expose().clone());
+        let asks = store.locate(Place { server: "", app_id: "" }, &[]).is_some();
         Ok(Self {
             store,
+            asks,
             filter: ExtensionFilter::new(&patterns)?,
             app_id: config.app_id.clone(),
             legacy_key,
@@ -46,18 +52,26 @@ impl Files {
     pub fn store(&self) -> &dyn FileStore {
         &*self.store
     }
+
+    /// Whether the store has to be asked where this file is.
+    fn is_asked(&self, file: &str) -> bool {
+        self.asks && self.legacy_url(file).is_none()
+    }
+
+    fn legacy_url(&self, file: &str) -> Option<String> {
+        let key = self.legacy_key.as_ref()?;
+        let encoded = || name::encode_component(file);
+        if file.starts_with("tfss-") {
+            return Some(format!("http://files.parsetfss.com/{key}/{}", encoded()));
+        }
+        has_uuid_prefix(file).then(|| format!("http://files.parse.com/{key}/{}", encoded()))
+    }
 }
 
 impl FileUrls for Files {
     fn url(&self, base: &str, file: &str) -> String {
-        if let Some(key) = &self.legacy_key {
-            let encoded = || name::encode_component(file);
-            if file.starts_with("tfss-") {
-                return format!("http://files.parsetfss.com/{key}/{}", encoded());
-            }
-            if has_uuid_prefix(file) {
-                return format!("http://files.parse.com/{key}/{}", encoded());
-            }
+        if let Some(url) = self.legacy_url(file) {
+            return url;
         }
         self.store.location(Place { server: base, app_id: &self.app_id }, file)
     }
@@ -113,7 +127,7 @@ pub async fn delete(ctx: &Ctx, file: &str) -> Result<()> {
     let files = &ctx.services.files;
     let payload = FilePayload {
         name: file.to_owned(),
-        url: Some(files.url(&ctx.info.base_url, file)),
+        url: Some(addresses::of(ctx, file).await?),
         ..FilePayload::default()
     };
     run_trigger(ctx, TriggerKind::BeforeDelete, &payload).await?;

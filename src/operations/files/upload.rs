@@ -6,13 +6,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
-use super::{Files, caller_of, has_trigger, run_trigger, save_failure};
+use super::{Files, addresses, caller_of, has_trigger, run_trigger, save_failure};
 use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::rules::{self, Caller, Doors};
 use crate::files::{NewFile, Upload as StoreUpload, name};
 use crate::operations::Ctx;
-use crate::operations::services::FileUrls;
 use crate::operations::write::keywords;
 
 /// How much of the content its kind is judged by.
@@ -48,7 +47,7 @@ pub struct Saved {
 /// # Errors
 /// 403 for the read-only master key; 130 for callers, extensions and types that are not admitted; 122 for
 /// names.
-pub fn admit(ctx: &Ctx, file: &str, content_type: Option<&str>) -> Result<()> {
+pub async fn admit(ctx: &Ctx, file: &str, content_type: Option<&str>) -> Result<()> {
     let options = &ctx.config().files.upload;
     let doors = Doors {
         public: options.enable_for_public,
@@ -56,7 +55,15 @@ pub fn admit(ctx: &Ctx, file: &str, content_type: Option<&str>) -> Result<()> {
         authenticated: options.enable_for_authenticated_user,
     };
     doors.check_upload(caller_of(ctx))?;
-    name::validate(file)?;
+    let own = ctx.services.files.store().validate_name(file);
+    match own {
+        None => name::validate(file)?,
+        Some(judged) => {
+            if let Some(wrong) = judged.await.map_err(save_failure(file))? {
+                return Err(wrong);
+            }
+        }
+    }
     if is_judged(ctx) {
         ctx.services.files.filter.check_declared(file, content_type)?;
     }
@@ -125,9 +132,12 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
         };
     }
     let preserve = ctx.config().files.preserve_file_name;
-    let stored = name::stored(&file.name, file.content_type.as_deref(), preserve, file.directory.as_deref());
+    let mut stored =
+        name::stored(&file.name, file.content_type.as_deref(), preserve, file.directory.as_deref());
+    stored.name = files.store().key_of(stored.name).await.map_err(save_failure(&file.name))?;
+    let url = addresses::of(ctx, &stored.name).await?;
     let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;
-    file.url = Some(files.url(&ctx.info.base_url, &stored.name));
+    file.url = Some(url);
     file.name = stored.name;
     file.file_size = Some(size);
     finished(ctx, file).await

@@ -186,6 +186,7 @@ pub(super) async fn execute(
     if !request.include.is_empty() && !rows.is_empty() {
         include::load(ctx, &rows, &mut view, &request).await?;
     }
+    super::files::addresses::prepare(ctx, &rows, &mut view).await?;
     Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor })
 }
 

@@ -25,9 +25,9 @@ function command(kind, file) {
 
 /**
  * Starts one server of `kind` ('parsimony' or 'oracle') with a named configuration on a fresh database, or on
- * `databaseURI`; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
+ * `databaseURI`, with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
  */
-export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {} } = {}) {
+export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script } = {}) {
   const database = databaseURI ? null : await createDatabase(postgres, `${kind}_${name}`);
   const uri = databaseURI ?? database.uri;
   if (kind === 'oracle' && database) await provideGeometry(uri);
@@ -38,8 +38,12 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
     ...configurations[name], ...overrides, port, host: '127.0.0.1', databaseURI: uri, serverURL: `${origin}/parse`,
     publicServerURL: `${origin}/parse`,
   };
-  const file = path.join(home, 'config.json');
+  let file = path.join(home, 'config.json');
   fs.writeFileSync(file, JSON.stringify(config));
+  if (script) {
+    file = path.join(home, 'config.cjs');
+    fs.writeFileSync(file, `module.exports = { ...require('./config.json'), ...require(${JSON.stringify(script)}) };`);
+  }
   const logFile = path.join(home, 'log');
   const out = fs.openSync(logFile, 'w');
   const [executable, args] = command(kind, file);

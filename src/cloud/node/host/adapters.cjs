@@ -154,6 +154,14 @@ class Adapters {
     return described;
   }
 
+  get(name) {
+    const entry = this.adapters.get(name);
+    if (!entry) {
+      throw new Error(`There is no adapter ${name}.`);
+    }
+    return entry.adapter;
+  }
+
   // `decodeArg(arg, options)` makes SDK objects of what the server sent.
   call({ adapter: name, method, args }, decodeArg) {
     const entry = this.adapters.get(name);

@@ -6,6 +6,7 @@ const { KIND } = require('./wire.cjs');
 const { Adapters } = require('./adapters.cjs');
 const { createCloud, installServer } = require('./cloud-api.cjs');
 const { createCodec, TRIGGER_FAILED } = require('./codec.cjs');
+const { Files } = require('./files.cjs');
 const { createFunctions } = require('./functions.cjs');
 const { loadModule, resolveFile } = require('./load.cjs');
 const { createLogger } = require('./log.cjs');
@@ -46,6 +47,7 @@ function createApplication(link, init, live) {
   const triggers = createTriggers(parts);
   const special = createSpecialTriggers({ ...parts, triggers });
   const adapters = new Adapters(live, directory);
+  const files = new Files({ Parse, adapters, link, options });
   let described = {};
 
   async function load() {
@@ -106,6 +108,8 @@ function createApplication(link, init, live) {
         return functions.runJob(call, link);
       case 'callback':
         return runOutside(() => adapters.callback(call, decodeArg));
+      case 'files':
+        return JSON.stringify(await files.run(call));
       case 'adapter':
         return runOutside(() => adapters.call(call, decodeArg));
       default:
