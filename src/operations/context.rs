@@ -192,7 +192,8 @@ impl Ctx {
 #[derive(Clone, Debug)]
 pub enum Effect {
     Event(Box<ObjectEvent>),
-    RolesChanged,
+    /// Written by, or gained or lost, these users.
+    RolesChanged(Vec<String>),
     UserChanged(String),
     SessionGone(String),
 }
@@ -250,7 +251,10 @@ impl Ctx {
         let principals = &self.services.principals;
         match effect {
             Effect::Event(event) => self.services.events.emit(*event),
-            Effect::RolesChanged => principals.roles_changed().await,
+            Effect::RolesChanged(users) => {
+                principals.roles_changed().await;
+                self.services.events.roles_changed(&users);
+            }
             Effect::UserChanged(user) => principals.forget_user(&user).await,
             Effect::SessionGone(token) => principals.forget_session(&token).await,
         }

@@ -174,6 +174,8 @@ pub trait EventSink: Send + Sync {
     /// Whether anybody publishes this class: otherwise no before/after rows need to be read.
     fn publishes(&self, class: &ClassName) -> bool;
     fn emit(&self, event: ObjectEvent);
+    /// Roles were written by, or gained or lost, these users: for servers that are told in no other way.
+    fn roles_changed(&self, _user_ids: &[String]) {}
 }
 
 /// For servers without live queries, and tests.

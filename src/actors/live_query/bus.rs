@@ -1,15 +1,17 @@
 //! How servers hear of each other's writes: PostgreSQL notifications by default, Redis channels in
 //! parse-server's layout when `liveQuery.redisURL` is set.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::LiveQueryHub;
 use super::redis_bus::RedisBus;
+use super::{LiveQueryHub, parts};
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
@@ -18,13 +20,17 @@ use crate::types::names::random_alphanumeric;
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, Object, ObjectId};
 
+#[async_trait(?Send)]
 pub trait Bus: Send + Sync {
     /// Whether another server may want events of this class.
     fn is_wanted(&self, class: &ClassName) -> bool;
     /// Queues the event for the other servers.
     fn publish(&self, event: &ObjectEvent);
-    /// Tells the others that somebody here listens to the class.
-    fn announce_interest(&self, class: &ClassName);
+    /// Somebody here listens to the class: answers once the servers that are known to be there publish
+    /// it, or did not say so in time.
+    async fn listen_to(&self, class: &ClassName);
+    /// Roles were written by, or the membership changed of, these users.
+    fn roles_changed(&self, user_ids: &[String]);
 }
 
 /// `None` when live queries are not configured.
@@ -48,44 +54,118 @@ pub async fn start(hub: Weak<LiveQueryHub>, services: &Arc<Services>) -> Result<
 
 const EVENTS: &str = "live";
 const INTEREST: &str = "live-interest";
-/// A notification holds 8,000 bytes; the rest is for its envelope.
-const LARGEST: usize = 7_000;
 /// An announced interest counts this long; it is repeated well before.
 const INTEREST_LASTS: Duration = Duration::from_secs(90);
 const REPEAT_INTEREST: Duration = Duration::from_secs(30);
+/// A server that does not confirm an interest in this time is taken for dead.
+const CONFIRMATION: Duration = Duration::from_millis(500);
+/// After it began to listen a server publishes everything for so long: it has asked what others
+/// listen to, and their answers are on their way.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// LISTEN/NOTIFY through storage's own listening connection; never in a write's transaction.
 struct NotifyBus {
     node: String,
     /// Class → when another server last said it listens.
     wanted: RwLock<HashMap<ClassName, Instant>>,
-    outgoing: mpsc::UnboundedSender<(&'static str, Value)>,
+    /// Other servers, and when they were last heard of.
+    peers: RwLock<HashMap<String, Instant>>,
+    /// Class → when the others were last told that we listen. Held while they are told.
+    announced: tokio::sync::Mutex<HashMap<ClassName, Instant>>,
+    /// Number of an announcement → who has yet to confirm it.
+    unconfirmed: Mutex<HashMap<u64, Unconfirmed>>,
+    numbers: AtomicU64,
+    listening_since: OnceLock<Instant>,
+    outgoing: mpsc::UnboundedSender<(&'static str, String)>,
+}
+
+struct Unconfirmed {
+    peers: HashSet<String>,
+    done: oneshot::Sender<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl NotifyBus {
     fn start(hub: Weak<LiveQueryHub>, services: Arc<Services>) -> Arc<Self> {
         let (outgoing, queue) = mpsc::unbounded_channel();
-        let bus = Arc::new(Self { node: random_alphanumeric(12), wanted: RwLock::default(), outgoing });
+        let bus = Arc::new(Self {
+            node: random_alphanumeric(12),
+            wanted: RwLock::default(),
+            peers: RwLock::default(),
+            announced: tokio::sync::Mutex::default(),
+            unconfirmed: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            listening_since: OnceLock::new(),
+            outgoing,
+        });
         actix::spawn(send(queue, services.clone()));
         actix::spawn(listen(Arc::downgrade(&bus), hub.clone(), services));
         actix::spawn(repeat_interest(Arc::downgrade(&bus), hub));
-        // Whoever is there already says what it listens to.
-        bus.queue(INTEREST, json!({ "node": bus.node, "ask": true }));
         bus
     }
 
-    fn queue(&self, channel: &'static str, payload: Value) {
+    fn queue(&self, channel: &'static str, payload: &Value) {
         // Only fails while the server goes down.
-        let _ = self.outgoing.send((channel, payload));
+        let _ = self.outgoing.send((channel, payload.to_string()));
     }
 
     fn note_interest(&self, class: ClassName) {
         self.wanted.write().unwrap_or_else(PoisonError::into_inner).insert(class, Instant::now());
     }
+
+    fn note_peer(&self, node: &str) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        peers.insert(node.to_owned(), Instant::now());
+        peers.retain(|_, at| at.elapsed() < INTEREST_LASTS);
+    }
+
+    fn announce(&self, class: &ClassName) {
+        self.queue(INTEREST, &json!({ "node": self.node, "class": class.as_str() }));
+    }
+
+    /// Tells the others and waits for those that are known.
+    async fn announce_and_wait(&self, class: &ClassName) {
+        let peers: HashSet<String> =
+            self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
+        if peers.is_empty() {
+            self.announce(class);
+            return;
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (done, confirmed) = oneshot::channel();
+        lock(&self.unconfirmed).insert(number, Unconfirmed { peers, done });
+        let message = json!({ "node": self.node, "class": class.as_str(), "confirm": number });
+        self.queue(INTEREST, &message);
+        if tokio::time::timeout(CONFIRMATION, confirmed).await.is_err()
+            && let Some(late) = lock(&self.unconfirmed).remove(&number)
+        {
+            let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+            peers.retain(|peer, _| !late.peers.contains(peer));
+        }
+    }
+
+    fn hear_confirmation(&self, from: &str, number: u64) {
+        let mut unconfirmed = lock(&self.unconfirmed);
+        let Some(waiting) = unconfirmed.get_mut(&number) else { return };
+        waiting.peers.remove(from);
+        if waiting.peers.is_empty()
+            && let Some(waiting) = unconfirmed.remove(&number)
+        {
+            // Whoever waited may have given up.
+            let _ = waiting.done.send(());
+        }
+    }
 }
 
+#[async_trait(?Send)]
 impl Bus for NotifyBus {
     fn is_wanted(&self, class: &ClassName) -> bool {
+        if self.listening_since.get().is_none_or(|at| at.elapsed() < SETTLING) {
+            return true;
+        }
         let wanted = self.wanted.read().unwrap_or_else(PoisonError::into_inner);
         wanted.get(class).is_some_and(|at| at.elapsed() < INTEREST_LASTS)
     }
@@ -99,34 +179,46 @@ impl Bus for NotifyBus {
             "object": *event.object,
             "original": event.original.as_deref(),
             "stamp": event.stamp,
-        });
-        let payload = if whole.to_string().len() <= LARGEST {
-            whole
-        } else {
-            // By reference: the others read the row; its state before the write is then unknown to
-            // them, so an enter or leave is told as the row's present state tells it.
-            json!({
+        })
+        .to_string();
+        if let Some(parts) = parts::split(&self.node, whole) {
+            for part in parts {
+                let _ = self.outgoing.send((EVENTS, part));
+            }
+            return;
+        }
+        // By reference: the others read the row; its state before the write is then unknown to them.
+        self.queue(
+            EVENTS,
+            &json!({
                 "node": self.node,
                 "class": event.class.as_str(),
                 "deleted": deleted,
                 "id": event.object.get("objectId"),
                 "existed": event.original.is_some(),
                 "stamp": event.stamp,
-            })
-        };
-        self.queue(EVENTS, payload);
+            }),
+        );
     }
 
-    fn announce_interest(&self, class: &ClassName) {
-        self.queue(INTEREST, json!({ "node": self.node, "class": class.as_str() }));
+    async fn listen_to(&self, class: &ClassName) {
+        let mut announced = self.announced.lock().await;
+        if announced.get(class).is_some_and(|at| at.elapsed() < INTEREST_LASTS - REPEAT_INTEREST) {
+            return;
+        }
+        self.announce_and_wait(class).await;
+        announced.insert(class.clone(), Instant::now());
     }
+
+    /// Principals tell each other themselves.
+    fn roles_changed(&self, _: &[String]) {}
 }
 
 /// One notifying task: notifications leave in the order of the events.
-async fn send(mut queue: mpsc::UnboundedReceiver<(&'static str, Value)>, services: Arc<Services>) {
+async fn send(mut queue: mpsc::UnboundedReceiver<(&'static str, String)>, services: Arc<Services>) {
     let mut warned = false;
     while let Some((channel, payload)) = queue.recv().await {
-        let notice = Notice::Other { channel: channel.to_owned(), payload: payload.to_string() };
+        let notice = Notice::Other { channel: channel.to_owned(), payload };
         match services.storage.notify(notice).await {
             Ok(()) => warned = false,
             Err(error) if !warned => {
@@ -141,6 +233,7 @@ async fn send(mut queue: mpsc::UnboundedReceiver<(&'static str, Value)>, service
 async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Services>) {
     use tokio::sync::broadcast::error::RecvError;
     let mut notices = services.storage.notices();
+    let mut parts = parts::Parts::default();
     loop {
         let notice = match notices.recv().await {
             Ok(notice) => notice,
@@ -154,29 +247,45 @@ async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Ser
         match notice {
             Notice::Other { channel, payload } if channel == EVENTS || channel == INTEREST => {
                 let Ok(payload) = serde_json::from_str::<Value>(&payload) else { continue };
-                if payload.get("node").and_then(Value::as_str) == Some(&bus.node) {
+                let Some(node) = payload.get("node").and_then(Value::as_str) else { continue };
+                if node == bus.node {
                     continue;
                 }
                 if channel == INTEREST {
-                    hear_interest(&bus, &hub, &payload);
-                } else if let Some(event) = read_event(&services, &hub, &payload).await {
+                    hear_interest(&bus, &hub, node, &payload).await;
+                } else if let Some(whole) = parts.take(payload)
+                    && let Some(event) = read_event(&services, &hub, &whole).await
+                {
                     hub.deliver(event);
                 }
             }
-            Notice::Lost => bus.queue(INTEREST, json!({ "node": bus.node, "ask": true })),
+            // The listening connection is there (again).
+            Notice::Lost => {
+                let _ = bus.listening_since.set(Instant::now());
+                bus.queue(INTEREST, &json!({ "node": bus.node, "ask": true }));
+            }
             _ => {}
         }
     }
 }
 
-fn hear_interest(bus: &NotifyBus, hub: &LiveQueryHub, payload: &Value) {
+async fn hear_interest(bus: &NotifyBus, hub: &LiveQueryHub, from: &str, payload: &Value) {
+    bus.note_peer(from);
     if payload.get("ask").is_some_and(|ask| ask == true) {
+        bus.queue(INTEREST, &json!({ "node": bus.node, "here": true }));
         for class in hub.live_classes() {
-            bus.announce_interest(&class);
+            bus.announce(&class);
         }
+    }
+    let confirm = payload.get("confirm").and_then(Value::as_u64);
+    if payload.get("to").is_some_and(|to| to == &bus.node) {
+        bus.hear_confirmation(from, confirm.unwrap_or_default());
     }
     if let Some(class) = payload.get("class").and_then(Value::as_str).and_then(ClassName::valid) {
         bus.note_interest(class);
+        if let Some(number) = confirm {
+            bus.queue(INTEREST, &json!({ "node": bus.node, "to": from, "confirm": number }));
+        }
     }
 }
 
@@ -220,8 +329,13 @@ async fn repeat_interest(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>) {
     loop {
         tokio::time::sleep(REPEAT_INTEREST).await;
         let (Some(bus), Some(hub)) = (bus.upgrade(), hub.upgrade()) else { return };
-        for class in hub.live_classes() {
-            bus.announce_interest(&class);
+        bus.queue(INTEREST, &json!({ "node": bus.node, "here": true }));
+        let live = hub.live_classes();
+        let mut announced = bus.announced.lock().await;
+        announced.retain(|class, _| live.contains(class));
+        for class in live {
+            bus.announce(&class);
+            announced.insert(class, Instant::now());
         }
     }
 }

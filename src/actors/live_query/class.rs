@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, Addr, AtomicResponse, Context, Handler, Message};
 use bytes::Bytes;
@@ -13,11 +14,13 @@ use serde_json::Value;
 
 use super::decide::{Decision, Event, Situation, decide};
 use super::index::{EntryId, Index};
+use super::order::Order;
 use super::render::{Mask, Renderer};
 use super::subscription::{Audience, Opened, Rights};
 use super::worker::{ConnectionId, Deliver, Delivery, LiveQueryWorker, Parcel};
 use super::{Counters, triggers};
 use crate::error::{Error, Result};
+use crate::operations::permissions::Protection;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Services};
 use crate::types::query::eval::json_equals;
@@ -99,11 +102,12 @@ pub struct LiveClassActor {
     services: Arc<Services>,
     counters: Arc<Counters>,
     subscriptions: Rc<RefCell<Subscriptions>>,
+    order: Order,
 }
 
 impl LiveClassActor {
     pub fn new(class: ClassName, services: Arc<Services>, counters: Arc<Counters>) -> Self {
-        Self { class, services, counters, subscriptions: Rc::default() }
+        Self { class, services, counters, subscriptions: Rc::default(), order: Order::default() }
     }
 }
 
@@ -151,7 +155,12 @@ impl Handler<Unsubscribe> for LiveClassActor {
 
     fn handle(&mut self, message: Unsubscribe, _: &mut Self::Context) -> Self::Result {
         let place = (message.connection, message.request_id.to_string());
-        Ok(self.subscriptions.borrow_mut().remove(&place))
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        let removed = subscriptions.remove(&place);
+        if subscriptions.entries.is_empty() {
+            self.order.clear();
+        }
+        Ok(removed)
     }
 }
 
@@ -166,6 +175,9 @@ impl Handler<Happened> for LiveClassActor {
     type Result = AtomicResponse<Self, ()>;
 
     fn handle(&mut self, Happened(event): Happened, _: &mut Self::Context) -> Self::Result {
+        let Some(event) = self.order.admit(event, Instant::now()) else {
+            return AtomicResponse::new(Box::pin(actix::fut::ready(())));
+        };
         let subscriptions = self.subscriptions.clone();
         let (class, services, counters) = (self.class.clone(), self.services.clone(), self.counters.clone());
         AtomicResponse::new(Box::pin(actix::fut::wrap_future::<_, Self>(async move {
@@ -278,14 +290,28 @@ impl Work {
         let readable = |object: &Object| rights.may_read(acl(object).as_ref());
         let current_readable = readable(&self.event.object);
         let original_readable = self.event.original.as_deref().is_some_and(readable);
-        let mask = self.mask(class, rights, hit);
+        let owner_exempt = self.services.config.users.protected_fields_owner_exempt;
+        let exact = hit.opened.matcher.filter().exact_id();
+        let protection = Protection::resolve(&rights.auth, class, exact, owner_exempt);
+        // Protected since it was opened: hearing of a match would tell the field's value.
+        if hit.opened.looks_at.iter().any(|field| protection.forbids(field)) {
+            return;
+        }
+        let mask = Mask::of(class, &rights.auth, &protection, &self.event);
         for subscriber in subscribers {
+            if subscriber.watch.iter().flat_map(|watch| watch.iter()).any(|field| protection.forbids(field)) {
+                continue;
+            }
             let decision = match self.event.kind {
-                ObjectEventKind::Deleted => (hit.current && current_readable).then_some(Decision {
-                    event: Event::Delete,
-                    object_is_original: false,
-                    with_original: false,
-                }),
+                // With a state before: a deletion that those who saw that state know of (see `order`).
+                ObjectEventKind::Deleted => {
+                    let knows = hit.original && original_readable;
+                    (hit.current && current_readable && !knows).then_some(Decision {
+                        event: Event::Delete,
+                        object_is_original: false,
+                        with_original: false,
+                    })
+                }
                 ObjectEventKind::Saved => decide(Situation {
                     has_original: self.event.original.is_some(),
                     original_matches: hit.original,
@@ -305,12 +331,6 @@ impl Work {
                 decision.with_original.then(|| renderer.render(true, &mask, subscriber.keys.as_ref()));
             push(outbox, subscriber, Parcel::Event { event: decision.event, object, original });
         }
-    }
-
-    fn mask(&self, class: &ClassSnapshot, rights: &Rights, hit: &Hit) -> Mask {
-        let exact = hit.opened.matcher.filter().exact_id();
-        let owner_exempt = self.services.config.users.protected_fields_owner_exempt;
-        Mask::of(class, &rights.auth, exact, owner_exempt, &self.event)
     }
 
     fn watched_changed(&self, subscriber: &Subscriber) -> bool {

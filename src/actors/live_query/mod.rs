@@ -11,6 +11,8 @@ pub mod client;
 pub mod connection;
 pub mod decide;
 pub mod index;
+pub mod order;
+mod parts;
 pub mod protocol;
 pub mod redis_bus;
 pub mod render;
@@ -120,11 +122,16 @@ impl LiveQueryHub {
     pub async fn subscribe(&self, message: Subscribe) -> Result<()> {
         let live = self.class_or_start(&message.opened.class)?;
         if let Some(bus) = self.bus.get() {
-            bus.announce_interest(&message.opened.class);
+            bus.listen_to(&message.opened.class).await;
         }
         live.subscribers.fetch_add(1, Ordering::Relaxed);
         self.counters.subscriptions.fetch_add(1, Ordering::Relaxed);
-        super::ask(&live.owner, message).await
+        let done = super::ask(&live.owner, message).await;
+        if done.is_err() {
+            live.subscribers.fetch_sub(1, Ordering::Relaxed);
+            self.counters.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        }
+        done
     }
 
     pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe) {
@@ -172,5 +179,11 @@ impl EventSink for LiveQueryHub {
             bus.publish(&event);
         }
         self.deliver(event);
+    }
+
+    fn roles_changed(&self, user_ids: &[String]) {
+        if let Some(bus) = self.bus.get() {
+            bus.roles_changed(user_ids);
+        }
     }
 }

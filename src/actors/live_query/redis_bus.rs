@@ -1,16 +1,17 @@
 //! Redis pub/sub in parse-server's channels and message layout, so that its servers and ours may share
 //! one bus: `<appId>afterSave` and `<appId>afterDelete` carry `{currentParseObject,
-//! originalParseObject?, classLevelPermissions?}`. Our own messages carry one key more, `node`, by
-//! which we know them again; parse-server ignores it.
+//! originalParseObject?, classLevelPermissions?}`. Our own messages carry two keys more, which parse-server
+//! ignores: `node`, by which we know them again, and `stamp`, the order of writes to one object.
 //!
 //! While Redis is away subscribers stay connected and hear of this server's own writes.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::LiveQueryHub;
 use super::bus::Bus;
@@ -21,11 +22,15 @@ use crate::types::names::random_alphanumeric;
 use crate::types::{ClassName, Object};
 
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a subscription waits for the server to listen.
+const LISTENING: Duration = Duration::from_millis(500);
 
 pub struct RedisBus {
     node: String,
     app_id: String,
     outgoing: mpsc::UnboundedSender<(String, String)>,
+    /// Whether messages of others are heard.
+    listening: watch::Sender<bool>,
 }
 
 impl RedisBus {
@@ -42,7 +47,12 @@ impl RedisBus {
         let client = |url: &str| redis::Client::open(url).map_err(Error::internal);
         let (outgoing, queue) = mpsc::unbounded_channel();
         let app_id = services.config.app_id.clone();
-        let bus = Arc::new(Self { node: random_alphanumeric(12), app_id, outgoing });
+        let bus = Arc::new(Self {
+            node: random_alphanumeric(12),
+            app_id,
+            outgoing,
+            listening: watch::Sender::new(listen_url.is_none()),
+        });
         if let Some(url) = publish_url {
             actix::spawn(publish(client(url)?, queue));
         }
@@ -57,6 +67,7 @@ impl RedisBus {
     }
 }
 
+#[async_trait(?Send)]
 impl Bus for RedisBus {
     /// The layout knows no interest: whatever is published goes out.
     fn is_wanted(&self, _: &ClassName) -> bool {
@@ -79,6 +90,7 @@ impl Bus for RedisBus {
             message.insert("classLevelPermissions".to_owned(), Value::Object(permissions.as_ref().clone()));
         }
         message.insert("node".to_owned(), json!(self.node));
+        message.insert("stamp".to_owned(), json!(event.stamp));
         let name = match event.kind {
             ObjectEventKind::Saved => "afterSave",
             ObjectEventKind::Deleted => "afterDelete",
@@ -87,7 +99,19 @@ impl Bus for RedisBus {
         let _ = self.outgoing.send((self.channel(name), Value::Object(message).to_string()));
     }
 
-    fn announce_interest(&self, _: &ClassName) {}
+    /// Nothing is announced, but whoever subscribed is to hear what follows.
+    async fn listen_to(&self, _: &ClassName) {
+        let mut listening = self.listening.subscribe();
+        // While Redis is away nobody waits longer than this.
+        let _ = tokio::time::timeout(LISTENING, listening.wait_for(|listening| *listening)).await;
+    }
+
+    fn roles_changed(&self, user_ids: &[String]) {
+        for user in user_ids {
+            let message = json!({ "userId": user, "node": self.node }).to_string();
+            let _ = self.outgoing.send((self.channel("clearCache"), message));
+        }
+    }
 }
 
 /// One task, one connection: messages leave in order. A message that finds Redis away is lost.
@@ -119,7 +143,9 @@ async fn publish(client: redis::Client, mut queue: mpsc::UnboundedReceiver<(Stri
 async fn listen(client: redis::Client, bus: Arc<RedisBus>, hub: Weak<LiveQueryHub>, services: Arc<Services>) {
     let mut warned = false;
     while hub.strong_count() > 0 {
-        match listen_once(&client, &bus, &hub, &services, &mut warned).await {
+        let ended = listen_once(&client, &bus, &hub, &services, &mut warned).await;
+        bus.listening.send_replace(false);
+        match ended {
             Ok(()) => {}
             Err(error) if !warned => {
                 tracing::warn!(%error, "Redis is away: live query events of other servers are not heard");
@@ -145,13 +171,18 @@ async fn listen_once(
     if std::mem::take(warned) {
         tracing::info!("Redis is back: live query events of other servers are heard again");
     }
+    bus.listening.send_replace(true);
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let channel = message.get_channel_name().to_owned();
         let Ok(payload) = message.get_payload::<String>() else { continue };
         let Some(hub) = hub.upgrade() else { return Ok(()) };
         if channel == bus.channel("clearCache") {
-            services.principals.roles_changed().await;
+            // Our own servers told each other already.
+            let ours = |message: &Value| message.get("node").is_some();
+            if !serde_json::from_str(&payload).is_ok_and(|message| ours(&message)) {
+                services.principals.roles_changed().await;
+            }
             continue;
         }
         let deleted = channel == bus.channel("afterDelete");
@@ -167,6 +198,7 @@ fn read(payload: &str, deleted: bool, own_node: &str) -> Option<ObjectEvent> {
     if message.get("node").and_then(Value::as_str) == Some(own_node) {
         return None;
     }
+    let stamp = message.get("stamp").and_then(Value::as_u64).unwrap_or_default();
     let mut object = |key: &str| match message.remove(key) {
         Some(Value::Object(mut object)) => {
             object.shift_remove("__type");
@@ -181,7 +213,7 @@ fn read(payload: &str, deleted: bool, own_node: &str) -> Option<ObjectEvent> {
         kind: if deleted { ObjectEventKind::Deleted } else { ObjectEventKind::Saved },
         object: Arc::new(current),
         original: original.map(Arc::new),
-        stamp: 0,
+        stamp,
         permissions: None,
     })
 }

@@ -24,14 +24,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    pub fn of(
-        class: &ClassSnapshot,
-        auth: &Auth,
-        exact_id: Option<&str>,
-        owner_exempt: bool,
-        event: &ObjectEvent,
-    ) -> Self {
-        let protection = Protection::resolve(auth, class, exact_id, owner_exempt);
+    pub fn of(class: &ClassSnapshot, auth: &Auth, protection: &Protection, event: &ObjectEvent) -> Self {
         let hidden = |object: &Object| {
             let mut hidden = protection.hidden_in_object(class.name(), object);
             if class.name().is_user() {

@@ -15,7 +15,8 @@ use crate::operations::permissions::special::{Verb, enforce};
 use crate::operations::read::parse_context;
 use crate::operations::{Auth, ClassSnapshot, Credentials, Ctx, Principal, RequestInfo, Services};
 use crate::types::query::eval::Matcher;
-use crate::types::query::parse_where;
+use crate::types::query::visit::mentions;
+use crate::types::query::{Filter, parse_where};
 use crate::types::{Acl, ClassName, ClassSchema, Object, Operation};
 
 /// Whose rights count: the subscription's own session first, then the client's.
@@ -95,6 +96,8 @@ pub struct Opened {
     pub op: Operation,
     pub keys: Option<BTreeSet<String>>,
     pub watch: Option<Vec<String>>,
+    /// Fields the query looks at: none may be protected, now or when something happens.
+    pub looks_at: Vec<String>,
     /// The condition in REST form, for the `query` message.
     pub condition: Value,
 }
@@ -134,15 +137,11 @@ pub async fn open(
     let op = if filter.exact_id().is_some() { Operation::Get } else { Operation::Find };
     clp::check(&ctx.auth, &snapshot, op, Action::Read)?;
     let protection = Protection::of(&ctx, &snapshot, filter.exact_id());
-    authorize_filter(&ctx, &snapshot, &protection, &mut filter).await?;
-    for field in request.watch.iter().flatten() {
-        if protection.forbids(field) {
-            return Err(Error::denied(
-                ErrorCode::OPERATION_FORBIDDEN,
-                format!("This user is not allowed to query {field} on class {class}"),
-            ));
-        }
+    let looks_at = looked_at(&class, &filter);
+    if looks_at.iter().chain(request.watch.iter().flatten()).any(|field| protection.forbids(field)) {
+        return Err(Error::parse(ErrorCode::OPERATION_FORBIDDEN, "Permission denied"));
     }
+    authorize_filter(&ctx, &snapshot, &protection, &mut filter).await?;
     Ok(Opened {
         identity: canonical(&condition),
         class,
@@ -150,8 +149,17 @@ pub async fn open(
         op,
         keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
         watch: request.watch.clone(),
+        looks_at,
         condition,
     })
+}
+
+fn looked_at(class: &ClassName, filter: &Filter) -> Vec<String> {
+    let named = mentions(class, filter, &[]).into_iter().filter(|mention| mention.class == *class);
+    let mut fields: Vec<String> = named.map(|mention| mention.path.to_dotted()).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
 }
 
 /// JSON with sorted keys.

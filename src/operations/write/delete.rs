@@ -124,7 +124,8 @@ async fn follow_up(
 ) {
     let name = class.name();
     if name.is_role() {
-        ctx.after_commit(Effect::RolesChanged).await;
+        ctx.after_commit(Effect::RolesChanged(ctx.auth.user_id().map(str::to_owned).into_iter().collect()))
+            .await;
     }
     if name.is_user() {
         ctx.after_commit(Effect::UserChanged(id.as_str().to_owned())).await;

@@ -100,11 +100,25 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
         "_User" => hooks::after_store(ctx, draft, saved).await,
         "_Session" => sessions::after_store(ctx, draft).await,
         "_Role" => {
-            ctx.after_commit(Effect::RolesChanged).await;
+            ctx.after_commit(Effect::RolesChanged(concerned_by_role(ctx, draft))).await;
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// Who writes the role, and whom it takes in or lets go.
+fn concerned_by_role(ctx: &Ctx, draft: &Draft) -> Vec<String> {
+    let mut users: Vec<String> = ctx.auth.user_id().map(str::to_owned).into_iter().collect();
+    let op = draft.data.get("users");
+    let batch = op.and_then(|op| op.get("ops")).and_then(|ops| ops.as_array());
+    for op in batch.into_iter().flatten().chain(op) {
+        let objects = op.get("objects").and_then(|objects| objects.as_array());
+        users.extend(
+            objects.into_iter().flatten().filter_map(|user| Some(user.get("objectId")?.as_str()?.to_owned())),
+        );
+    }
+    users
 }
 
 /// The answer's last form.

@@ -20,7 +20,7 @@ use crate::types::ClassName;
 const PARSE_CHANNEL: &str = "schema.change";
 const OWN_CHANNEL: &str = "parsimony";
 /// Notices a slow receiver may lag behind; then it sees `Lagged` and must assume anything.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 8192;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// PostgreSQL refuses payloads of 8,000 bytes and more.
 const MAX_PAYLOAD: usize = 7_900;
