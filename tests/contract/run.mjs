@@ -22,7 +22,7 @@ function files(name) {
     .map(file => path.join(full, file)).sort();
 }
 
-const wanted = (args.length > 0 ? args : ['sdk', 'cloud', 'oracle', 'layout']).flatMap(files);
+const wanted = (args.length > 0 ? args : ['sdk', 'cloud', 'oracle', 'layout', 'live']).flatMap(files);
 const postgres = await startPostgres();
 const server = wanted.some(file => file.includes(`${path.sep}sdk${path.sep}`)) ? await startServer(postgres, target) : null;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));

@@ -50,7 +50,7 @@ async fn start() -> (TestServer, tempfile::TempDir) {
     (server, folder)
 }
 
-fn folder_with(main: &str) -> tempfile::TempDir {
+pub fn folder_with(main: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("main.js"), main).unwrap();
     std::os::unix::fs::symlink(node_modules(), folder.path().join("node_modules")).unwrap();

@@ -15,6 +15,7 @@ mod http_cloud;
 mod http_front;
 mod http_input;
 mod http_process;
+mod live_query;
 mod query_aggregate;
 mod query_operators;
 mod query_properties;

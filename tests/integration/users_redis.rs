@@ -8,13 +8,13 @@ use crate::support::server::TestServer;
 use crate::support::wait;
 
 /// A Redis of the test's own on a Unix-free loopback port.
-struct Redis {
+pub struct Redis {
     port: u16,
     process: Child,
 }
 
 impl Redis {
-    fn start(port: u16) -> Self {
+    pub fn start(port: u16) -> Self {
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
@@ -25,11 +25,11 @@ impl Redis {
         redis
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.process.kill().expect("Redis is stopped");
         self.process.wait().expect("Redis is gone");
     }
@@ -42,7 +42,7 @@ impl Drop for Redis {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each test module uses its part")]
 
 pub mod database;
+pub mod live;
 pub mod server;
 pub mod wait;
 

@@ -71,7 +71,7 @@ async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Res
         let after = Some(Arc::new(store::public_object(row)));
         let outcome = store::Outcome { before: None, after, stamp: 0 };
         let mut answer = respond::build(ctx, &draft, &outcome);
-        super::effects::emit(ctx, &draft, &snapshot, &outcome);
+        super::effects::emit(ctx, &snapshot, &outcome);
         special::finish(ctx, &draft, &snapshot, &mut answer)?;
         saved.push(answer);
     }
@@ -151,12 +151,7 @@ fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: Obje
     let objects = |rows: Option<&RowSet>| -> Vec<Arc<Object>> {
         rows.into_iter()
             .flat_map(RowSet::iter)
-            .map(|row| {
-                let mut object = row.to_object();
-                object.retain(|key, _| !key.starts_with('_'));
-                object.insert("className".to_owned(), class.name().as_str().into());
-                Arc::new(object)
-            })
+            .map(|row| Arc::new(super::effects::full_object(class, &row.to_object())))
             .collect()
     };
     let before = objects(changed.before.as_ref());

@@ -138,13 +138,11 @@ async fn follow_up(
     }
     if ctx.services.events.publishes(name) {
         let deleted = changed.before.as_ref().and_then(|rows| rows.first()).map(|row| row.to_object());
-        let Some(mut deleted) = deleted.or_else(|| object.cloned()) else { return };
-        deleted.retain(|key, _| !key.starts_with('_'));
-        deleted.insert("className".to_owned(), name.as_str().into());
+        let Some(deleted) = deleted.or_else(|| object.cloned()) else { return };
         ctx.emit(ObjectEvent {
             class: name.clone(),
             kind: ObjectEventKind::Deleted,
-            object: Arc::new(deleted),
+            object: Arc::new(super::effects::full_object(class, &deleted)),
             original: None,
             stamp: changed.stamp,
             permissions: super::effects::permissions_of(class),

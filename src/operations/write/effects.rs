@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::draft::Draft;
 use super::store::Outcome;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
-use crate::types::Object;
+use crate::types::{FieldType, Object};
 
 /// Inside a transaction events wait for the commit (see `Ctx::after_commit`).
-pub fn emit(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
+pub fn emit(ctx: &Ctx, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
     if !ctx.services.events.publishes(class.name()) {
         return;
     }
@@ -19,8 +18,8 @@ pub fn emit(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, outcome: &Outc
     let event = ObjectEvent {
         class: class.name().clone(),
         kind: ObjectEventKind::Saved,
-        object: Arc::new(full_object(draft, after)),
-        original: outcome.before.as_deref().map(|before| Arc::new(full_object(draft, before))),
+        object: Arc::new(full_object(class, after)),
+        original: outcome.before.as_deref().map(|before| Arc::new(full_object(class, before))),
         stamp: outcome.stamp,
         permissions: permissions_of(class),
     };
@@ -32,16 +31,22 @@ pub fn permissions_of(class: &ClassSnapshot) -> Option<Arc<Object>> {
     class.schema.clp.as_ref().map(|clp| Arc::new(clp.raw().clone()))
 }
 
-fn full_object(draft: &Draft, after: &Object) -> Object {
-    let mut object = after.clone();
-    object.insert("className".to_owned(), draft.class.as_str().into());
-    object.retain(|key, value| !key.starts_with('_') && !value.is_null());
+/// A stored row as events carry it: what a find with the master key shows, its relations too.
+pub fn full_object(class: &ClassSnapshot, row: &Object) -> Object {
+    let mut object = row.clone();
+    object.insert("className".to_owned(), class.name().as_str().into());
+    let is_op = |value: &Value| value.get("__op").is_some();
+    object.retain(|key, value| !key.starts_with('_') && !value.is_null() && !is_op(value));
     for key in ["createdAt", "updatedAt"] {
         if let Some(iso) = object.get(key).and_then(|at| at.get("iso")).cloned() {
             object.insert(key.to_owned(), iso);
         }
     }
-    let is_op = |value: &Value| value.get("__op").is_some();
-    object.retain(|_, value| !is_op(value));
+    for (name, field) in &class.schema.fields {
+        if let FieldType::Relation(target) = &field.ty {
+            let relation = json!({ "__type": "Relation", "className": target.as_str() });
+            object.insert(name.as_str().to_owned(), relation);
+        }
+    }
     object
 }

@@ -63,7 +63,7 @@ pub async fn save(ctx: &Ctx, mut draft: Draft) -> Result<Saved> {
     let outcome = store::run(ctx, &mut draft, &snapshot).await?;
     let mut saved = respond::build(ctx, &draft, &outcome);
     special::after_store(ctx, &mut draft, &mut saved).await?;
-    effects::emit(ctx, &draft, &snapshot, &outcome);
+    effects::emit(ctx, &snapshot, &outcome);
     triggers::after_save(ctx, &draft, &mut saved, &outcome).await;
     special::finish(ctx, &draft, &snapshot, &mut saved)?;
     Ok(saved)
