@@ -24,6 +24,7 @@ use actix_web::{App as ActixApp, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
+use crate::actors::jobs::JobScheduler;
 use crate::actors::principals::PrincipalRegistry;
 use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
@@ -46,6 +47,8 @@ const GRACE: Duration = Duration::from_secs(30);
 const BACKLOG: u32 = 1024;
 /// How often request ids that ran out are removed.
 const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
+/// How long the results of jobs may take to be stored once Cloud Code has ended.
+const RESULTS_GRACE: Duration = Duration::from_secs(5);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server did not start: one line for the operator.
@@ -84,6 +87,8 @@ struct Running {
     database: storage::Database,
     cloud: cloud::Cloud,
     app: Arc<App>,
+    /// Runs the job schedules, from [`Running::serve`] on.
+    jobs: Option<JobScheduler>,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -177,14 +182,14 @@ impl Server {
         let server = http.run();
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let server = Self { addresses, handle, serving, front, running };
+        let mut server = Self { addresses, handle, serving, front, running };
         for running in &server.running {
             if let Err(error) = running.cloud.ready().await {
                 server.stop().await;
                 return Err(error);
             }
         }
-        for running in &server.running {
+        for running in &mut server.running {
             running.serve();
         }
         Ok(server)
@@ -245,6 +250,7 @@ impl Running {
             auth,
             file_urls: files.clone(),
             files,
+            jobs: Arc::default(),
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {
@@ -253,13 +259,14 @@ impl Running {
         let app = App::new(services, live.hub);
         server_api.bind(&app);
         app.set_state(AppState::Starting);
-        Ok(Self { database, cloud, app })
+        Ok(Self { database, cloud, app, jobs: None })
     }
 
     /// Requests are let in; what may take its time is done beside them.
-    fn serve(&self) {
+    fn serve(&mut self) {
         let config = self.app.config().clone();
         self.app.set_state(AppState::Ok);
+        self.jobs = JobScheduler::start(&self.app.services);
         tracing::info!(
             "[{}] Parsimony serves {} on {}",
             std::process::id(),
@@ -291,7 +298,13 @@ impl Running {
         {
             tracing::error!(%error, "serverCloseComplete failed: {error}");
         }
+        if let Some(jobs) = &self.jobs {
+            jobs.stop().await;
+        }
         self.cloud.engine.shutdown().await;
+        if tokio::time::timeout(RESULTS_GRACE, self.app.services.jobs.ended()).await.is_err() {
+            tracing::warn!("The results of some jobs could not be stored.");
+        }
         self.database.close().await;
     }
 }

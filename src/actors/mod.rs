@@ -6,6 +6,7 @@
 
 mod buckets;
 pub mod class;
+pub mod jobs;
 pub mod live_query;
 mod lookup;
 pub mod principals;

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::context::Ctx;
+use super::schedules::{Missed, Schedule};
 use super::services::Services;
 use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
@@ -24,11 +26,11 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
     }
-    let cloud = ctx.services.cloud.clone();
-    if !cloud.registrations().has_job(name) {
+    if !ctx.services.cloud.registrations().has_job(name) {
         return Err(invalid_job());
     }
-    let job_id = create_status(ctx, name, &params).await?;
+    let job_id = new_id(&ctx.services);
+    create_status(&ctx.services, &job_id, name, &params, "api").await?;
     let call = JobCall {
         name: name.to_owned(),
         job_id: job_id.clone(),
@@ -38,18 +40,53 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
         scope: ctx.scope(),
     };
     let services = ctx.services.clone();
-    let id = job_id.clone();
     // A job outlives the request that started it.
-    tokio::task::spawn_local(async move {
-        let (status, message) = match cloud.run_job(call).await {
-            Ok(message) => ("succeeded", message),
-            Err(error) => ("failed", Some(error.public_message(false).to_owned())),
-        };
-        if let Err(error) = finish(&services, &id, status, message).await {
-            tracing::error!(%error, job = id, "could not store the result of job {id}");
-        }
-    });
+    tokio::task::spawn_local(async move { run(&services, call).await });
     Ok(job_id)
+}
+
+/// Jobs under way in this server, which a stop waits for.
+pub struct RunningJobs(watch::Sender<usize>);
+
+impl Default for RunningJobs {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl RunningJobs {
+    /// Waits until the results of all of them are stored.
+    pub async fn ended(&self) {
+        // The sender is here: this cannot fail.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Counts until the answer is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> UnderWay {
+        self.0.send_modify(|count| *count += 1);
+        UnderWay(self.clone())
+    }
+}
+
+pub(super) struct UnderWay(Arc<RunningJobs>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Runs a job to its end and stores what became of it.
+pub(super) async fn run(services: &Services, call: JobCall) {
+    let _under_way = services.jobs.enter();
+    let id = call.job_id.clone();
+    let (status, message) = match services.cloud.run_job(call).await {
+        Ok(message) => ("succeeded", message),
+        Err(error) => ("failed", Some(error.public_message(false).to_owned())),
+    };
+    if let Err(error) = finish(services, &id, status, message).await {
+        tracing::error!(%error, job = id, "could not store the result of job {id}");
+    }
 }
 
 /// `request.message(text)` of a running job; one that has ended keeps the message it ended with, however
@@ -67,15 +104,25 @@ pub async fn set_message(services: &Services, job_id: &str, message: Value) -> R
     change(services, by_id(job_id).and(is_running), update).await
 }
 
-async fn create_status(ctx: &Ctx, name: &str, params: &Object) -> Result<String> {
-    let id = ObjectId::generate(ctx.config().schema.object_id_size).to_string();
+pub(super) fn new_id(services: &Services) -> String {
+    ObjectId::generate(services.config.schema.object_id_size).to_string()
+}
+
+/// `source`: who started it, `api` or `schedule`.
+pub(super) async fn create_status(
+    services: &Services,
+    id: &str,
+    name: &str,
+    params: &Object,
+    source: &str,
+) -> Result<()> {
     let now = Millis::now().to_iso();
     let row = json!({
         "objectId": id,
         "jobName": name,
         "params": params,
         "status": "running",
-        "source": "api",
+        "source": source,
         "createdAt": now,
         "updatedAt": now,
         // For nobody but the master key.
@@ -83,12 +130,13 @@ async fn create_status(ctx: &Ctx, name: &str, params: &Object) -> Result<String>
         "_wperm": [],
     });
     let Value::Object(row) = row else { return Err(Error::internal("a status row is an object")) };
-    let schema = schema(&ctx.services).await?;
-    ctx.services.storage.as_session().create(&schema, &[row]).await?;
-    Ok(id)
+    let schema = schema(services).await?;
+    services.storage.as_session().create(&schema, &[row]).await?;
+    Ok(())
 }
 
-async fn finish(services: &Services, id: &str, status: &str, message: Option<String>) -> Result<()> {
+/// Stores how a job ended.
+pub(super) async fn finish(services: &Services, id: &str, status: &str, message: Option<String>) -> Result<()> {
     let now = Millis::now();
     let mut update = Update::default()
         .set(FieldName::known("status"), Value::String(status.to_owned()))
@@ -116,10 +164,10 @@ async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {
     snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_JobStatus does not exist"))
 }
 
-/// The body of a schedule as it is stored: `job_schedule`, with a start.
+/// The body of a schedule as it is stored: `job_schedule`, with a start; `cron` may stand for `timeOfDay`.
 ///
 /// # Errors
-/// 1 `Cannot Schedule a job that is not deployed`
+/// 1 `Cannot Schedule a job that is not deployed`; 111 for times and expressions that cannot be read.
 pub fn schedule(ctx: &Ctx, mut body: Object) -> Result<Object> {
     let Some(Value::Object(mut schedule)) = body.shift_remove("job_schedule") else {
         return Err(Error::invalid_json("job_schedule must be an object"));
@@ -130,6 +178,11 @@ pub fn schedule(ctx: &Ctx, mut body: Object) -> Result<Object> {
         let text = "Cannot Schedule a job that is not deployed";
         return Err(Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, text));
     }
+    // The class has no field for it (see `schedules`).
+    if let Some(cron) = schedule.shift_remove("cron").filter(|cron| !cron.is_null()) {
+        schedule.insert("timeOfDay".to_owned(), cron);
+    }
+    Schedule::read(&schedule, Missed::Once).map_err(|text| Error::parse(ErrorCode::INCORRECT_TYPE, text))?;
     schedule.entry("startAfter").or_insert_with(|| Value::String(Millis::now().to_iso()));
     Ok(schedule)
 }

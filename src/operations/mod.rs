@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod installations;
 pub mod jobs;
 pub mod mails;
+pub mod schedules;
 pub mod script_log;
 pub mod security_check;
 pub mod services;

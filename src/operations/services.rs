@@ -26,6 +26,7 @@ pub struct Services {
     pub auth: Arc<crate::auth::AuthProviders>,
     pub file_urls: Arc<dyn FileUrls>,
     pub files: Arc<super::files::Files>,
+    pub jobs: Arc<super::jobs::RunningJobs>,
 }
 
 /// Where clients find a stored file.

@@ -5,6 +5,7 @@
 //! Sub-queries that need rows of other classes, aggregation and plans are PostgreSQL's alone.
 
 mod apply;
+mod job_runs;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -50,11 +51,12 @@ pub struct MemoryAdapter {
     /// Of a transaction: where to commit to, and the version it began with.
     origin: Option<(Arc<Mutex<State>>, u64)>,
     notices: broadcast::Sender<Notice>,
+    runs: Arc<Mutex<job_runs::Runs>>,
 }
 
 impl Default for MemoryAdapter {
     fn default() -> Self {
-        Self { state: Arc::default(), origin: None, notices: broadcast::channel(64).0 }
+        Self { state: Arc::default(), origin: None, notices: broadcast::channel(64).0, runs: Arc::default() }
     }
 }
 
@@ -541,7 +543,7 @@ impl StorageAdapter for MemoryAdapter {
         let copy = self.state().clone();
         let origin = Some((self.state.clone(), copy.version));
         let state = Arc::new(Mutex::new(copy));
-        Ok(Box::new(Self { state, origin, notices: self.notices.clone() }))
+        Ok(Box::new(Self { state, origin, notices: self.notices.clone(), runs: self.runs.clone() }))
     }
 
     fn notices(&self) -> broadcast::Receiver<Notice> {

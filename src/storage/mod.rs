@@ -3,8 +3,11 @@
 //!
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
+mod ledger;
 pub mod memory;
 pub mod postgres;
+
+pub use ledger::{JobLedger, RunClaim};
 
 use std::sync::Arc;
 
@@ -222,7 +225,7 @@ pub type IndexMap = Map<String, Value>;
 
 /// The whole database: sessions, schema changes, transactions.
 #[async_trait]
-pub trait StorageAdapter: Session {
+pub trait StorageAdapter: Session + JobLedger {
     /// Creates what is missing (system tables, SQL functions, our own schema) and nothing else.
     /// `indexes` are built after the server answers.
     async fn initialize(&self) -> StorageResult<()>;

@@ -14,6 +14,7 @@ mod http_batch;
 mod http_cloud;
 mod http_front;
 mod http_input;
+mod http_jobs;
 mod http_process;
 mod live_query;
 mod query_aggregate;

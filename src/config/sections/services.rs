@@ -72,6 +72,10 @@ pub struct CloudConfig {
     /// Milliseconds after which a process that does not react is replaced; `None` for never.
     pub stall_timeout_ms: Option<u64>,
     pub watch: bool,
+    /// Whether this server runs the job schedules.
+    pub job_schedules: bool,
+    /// Runs that were due while no server ran are left out.
+    pub skip_missed_jobs: bool,
     /// The configuration file, where it is JavaScript: its functions live in the Cloud Code processes.
     pub config_file: Option<std::path::PathBuf>,
 }
@@ -172,6 +176,15 @@ impl CloudConfig {
             timeout_ms: limit("cloudTimeout")?,
             stall_timeout_ms: limit("cloudStallTimeout")?,
             watch: reader.bool("watch")?,
+            job_schedules: reader.bool("jobSchedules")?,
+            skip_missed_jobs: match reader.required_text("jobSchedulesMissed")?.as_str() {
+                "once" => false,
+                "skip" => true,
+                _ => {
+                    let message = "Parse Server option jobSchedulesMissed must be \"once\" or \"skip\".";
+                    return Err(reader.fail("jobSchedulesMissed", message));
+                }
+            },
             config_file: None,
         })
     }

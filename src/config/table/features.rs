@@ -133,6 +133,22 @@ pub static OPTIONS: &[OptionDef] = &[
         "Milliseconds after which a Cloud Code process that does not react is replaced; 0 for never",
     )
     .ours(),
+    opt(
+        "jobSchedules",
+        "PARSIMONY_JOB_SCHEDULES",
+        Bool,
+        "false",
+        "Run the job schedules that the dashboard keeps; leave it off where another program runs them",
+    )
+    .ours(),
+    opt(
+        "jobSchedulesMissed",
+        "PARSIMONY_JOB_SCHEDULES_MISSED",
+        Text,
+        r#""once""#,
+        "What becomes of runs that were due while no server ran: \"once\" makes up for the latest, \"skip\" for none",
+    )
+    .ours(),
     opt("watch", "PARSIMONY_WATCH", Bool, "false", "Load Cloud Code again when its files change").ours(),
     opt("liveQueryOnly", "PARSIMONY_LIVE_QUERY_ONLY", Bool, "false", "Serve live queries and nothing else")
         .ours(),

@@ -24,6 +24,7 @@ mod golden_tests;
 mod indexes;
 mod init;
 mod insert;
+mod job_runs;
 pub mod json;
 mod listen;
 mod options;

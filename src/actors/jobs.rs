@@ -1,0 +1,120 @@
+//! The actor that runs job schedules. It only pumps: what is due, and who runs it, is decided in the
+//! database ([`Runner`]), so that servers that come and go need not know of each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+
+use super::ask;
+use crate::error::Result;
+use crate::operations::schedules::{self, Runner};
+use crate::operations::Services;
+use crate::types::time::Millis;
+
+/// How long a schedule may be stored before it is seen; what is known to be due sooner is run in time.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
+
+/// The schedules of one app, as long as it is not stopped.
+pub struct JobScheduler {
+    actor: Addr<JobActor>,
+}
+
+impl JobScheduler {
+    /// Starts on the current arbiter, if the configuration says so.
+    pub fn start(services: &Arc<Services>) -> Option<Self> {
+        if !services.config.cloud.job_schedules {
+            actix::spawn(tell_of_schedules(services.clone()));
+            return None;
+        }
+        let actor = JobActor { runner: Runner::new(services.clone()), passing: false };
+        Some(Self { actor: actor.start() })
+    }
+
+    /// Begins nothing more. Jobs under way go on.
+    pub async fn stop(&self) {
+        if let Err(error) = ask(&self.actor, Stop).await {
+            tracing::warn!(%error, "the job schedules did not stop");
+        }
+    }
+}
+
+/// Those who come from elsewhere may expect that somebody runs what the dashboard shows.
+async fn tell_of_schedules(services: Arc<Services>) {
+    if services.cloud.registrations().job_names().next().is_none() {
+        return;
+    }
+    match schedules::count(&services).await {
+        Ok(count) if count > 0 => tracing::info!(
+            "{count} job schedules are stored, which this server does not run: see option jobSchedules."
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(%error, "could not count the job schedules"),
+    }
+}
+
+struct JobActor {
+    runner: Arc<Runner>,
+    /// A pass is under way; the next one is set off when it ends.
+    passing: bool,
+}
+
+impl Actor for JobActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.notify(Tick);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Tick;
+
+impl Handler<Tick> for JobActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
+        if std::mem::replace(&mut self.passing, true) {
+            return;
+        }
+        let runner = self.runner.clone();
+        // A task of its own: a pass that has begun a run must not be dropped before the job is called.
+        let pass = actix::spawn(async move { runner.pass(Millis::now()).await });
+        ctx.spawn(pass.into_actor(self).map(|outcome, actor, ctx| {
+            actor.passing = false;
+            let sleep = match outcome {
+                Ok(Ok(next)) => sleep_until(next, Millis::now()),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "job schedules could not be run: {error}");
+                    LONGEST_SLEEP
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a pass over the job schedules panicked");
+                    LONGEST_SLEEP
+                }
+            };
+            ctx.notify_later(Tick, sleep);
+        }));
+    }
+}
+
+fn sleep_until(next: Option<Millis>, now: Millis) -> Duration {
+    let wait = next.map(|next| Duration::from_millis(u64::try_from(next.0 - now.0).unwrap_or(0)));
+    wait.map_or(LONGEST_SLEEP, |wait| wait.clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
+}
+
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+struct Stop;
+
+impl Handler<Stop> for JobActor {
+    type Result = Result<()>;
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
+        self.runner.stop();
+        actix::ActorContext::stop(ctx);
+        Ok(())
+    }
+}
