@@ -251,6 +251,7 @@ impl Running {
             file_urls: files.clone(),
             files,
             jobs: Arc::default(),
+            transactions: Arc::default(),
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {

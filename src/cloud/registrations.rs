@@ -91,6 +91,9 @@ impl TriggerKind {
     }
 }
 
+/// Beside the kinds' bits, of which there are fewer.
+const TRANSACTION_BIT: u16 = 1 << 15;
+
 /// The kinds registered for one class; small enough to live in a class snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TriggerSet(u16);
@@ -107,6 +110,11 @@ impl TriggerSet {
     pub fn insert(&mut self, kind: TriggerKind) {
         self.0 |= kind.bit();
     }
+
+    /// Whether a trigger of the class asks for a transaction around the write.
+    pub fn asks_for_transaction(self) -> bool {
+        self.0 & TRANSACTION_BIT != 0
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,6 +129,8 @@ pub struct FunctionInfo {
 pub struct TriggerInfo {
     /// The validator asks for roles: the call has to carry the caller's.
     pub needs_roles: bool,
+    /// The write and what this trigger saves are one transaction (`{ transaction: true }`).
+    pub transaction: bool,
 }
 
 /// An adapter module loaded by an engine, under its option's name (`auth.acme`, `emailAdapter`).
@@ -162,7 +172,11 @@ impl Registrations {
             return;
         }
         let class = class.into();
-        self.sets.entry(class.clone()).or_default().insert(kind);
+        let set = self.sets.entry(class.clone()).or_default();
+        set.insert(kind);
+        if info.transaction {
+            set.0 |= TRANSACTION_BIT;
+        }
         self.triggers.entry(class).or_default().insert(kind, info);
     }
 
@@ -256,7 +270,7 @@ mod tests {
     #[test]
     fn a_class_has_only_what_was_registered() {
         let mut registrations = Registrations::default();
-        registrations.add_trigger(TriggerKind::BeforeSave, "Game", TriggerInfo { needs_roles: true });
+        registrations.add_trigger(TriggerKind::BeforeSave, "Game", TriggerInfo { needs_roles: true, ..TriggerInfo::default() });
         registrations.add_trigger(TriggerKind::OnLiveQueryEvent, "", TriggerInfo::default());
         assert!(registrations.has_trigger(TriggerKind::BeforeSave, "Game"));
         assert!(!registrations.has_trigger(TriggerKind::AfterSave, "Game"));
@@ -264,7 +278,7 @@ mod tests {
         assert!(registrations.observes_live_query());
         assert_eq!(
             registrations.trigger(TriggerKind::BeforeSave, "Game"),
-            Some(&TriggerInfo { needs_roles: true })
+            Some(&TriggerInfo { needs_roles: true, ..TriggerInfo::default() })
         );
     }
 }

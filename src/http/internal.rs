@@ -217,7 +217,9 @@ async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
         session_token: request.session_token.clone(),
         ..RequestInfo::default()
     };
+    let transaction = request.transaction.map(|id| services.transactions.join(id)).transpose()?;
     let mut ctx = Ctx::new(services, auth, info);
     ctx.depth = request.depth;
+    ctx.transaction = transaction;
     Ok(ctx)
 }

@@ -7,8 +7,9 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::context::{Ctx, OpenTransaction};
+use super::context::Ctx;
 use super::services::Limited;
+use super::transaction::{self, Extent};
 use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
@@ -69,7 +70,10 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
     for item in &items {
         router.check_route(ctx, item)?;
     }
-    let answers = if transactional {
+    let answers = if transactional && ctx.transaction.is_some() {
+        // Already inside one, which ends as a whole.
+        run_in_order(ctx, items, router).await?.into_iter().map(Ok).collect()
+    } else if transactional {
         run_transaction(ctx, items, router).await?
     } else {
         let groups = group(ctx, items, router, false);
@@ -158,36 +162,17 @@ async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -
 }
 
 async fn try_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
-    let open = OpenTransaction::new(ctx.services.storage.begin().await?);
-    let inside = Ctx { transaction: Some(open.clone()), ..ctx.clone() };
+    transaction::within(ctx, Extent::Batch, async |inside: &Ctx| run_in_order(inside, items, router).await).await
+}
+
+/// One after another, until the first error.
+async fn run_in_order(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
     let mut answers = Vec::with_capacity(items.len());
-    let mut failure = None;
     for group in group(ctx, items, router, true) {
-        let ran = run_group(&inside, group, router).await.into_iter().map(|(_, answer)| answer);
-        match ran.collect::<Result<Vec<_>>>() {
-            Ok(ran) => answers.extend(ran),
-            Err(error) => {
-                failure = Some(error);
-                break;
-            }
-        }
+        let ran = run_group(ctx, group, router).await.into_iter().map(|(_, answer)| answer);
+        answers.extend(ran.collect::<Result<Vec<_>>>()?);
     }
-    let transaction = open.take().await.ok_or_else(|| Error::internal("the transaction was lost"))?;
-    match failure {
-        None => {
-            transaction.commit().await?;
-            for effect in open.take_effects() {
-                ctx.run_effect(effect).await;
-            }
-            Ok(answers)
-        }
-        Some(error) => {
-            if let Err(rollback) = transaction.rollback().await {
-                tracing::warn!(error = %rollback, "a rollback failed; the connection is given up");
-            }
-            Err(error)
-        }
-    }
+    Ok(answers)
 }
 
 fn is_conflict(error: &Error) -> bool {

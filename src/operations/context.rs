@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::sync::Mutex;
 
 use super::services::{ObjectEvent, Services};
-use crate::cloud::{Caller, Scope};
+use super::transaction::{Effect, OpenTransaction};
+use crate::cloud::{Caller, Scope, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
-use crate::storage::{Session, Transaction};
+use crate::storage::{Notice, Session};
 use crate::types::{Acl, Object, ObjectId};
 
 /// Which key the caller showed. Only the credentials middleware (and Cloud Code's own calls) decide.
@@ -141,7 +141,7 @@ pub struct Ctx {
     pub services: Arc<Services>,
     pub auth: Auth,
     pub info: Arc<RequestInfo>,
-    /// Set inside a transactional batch.
+    /// Set inside a transactional batch, and around a write whose triggers ask for a transaction.
     pub transaction: Option<Arc<OpenTransaction>>,
     /// How many Cloud Code calls are above this one; a limit ends endless recursion.
     pub depth: u16,
@@ -188,48 +188,6 @@ impl Ctx {
     }
 }
 
-/// What must be heard of a write once it is committed.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    Event(Box<ObjectEvent>),
-    /// Written by, or gained or lost, these users.
-    RolesChanged(Vec<String>),
-    UserChanged(String),
-    SessionGone(String),
-}
-
-/// The transaction of a batch. Items run one after another on its one connection.
-pub struct OpenTransaction {
-    /// `None` once it ended.
-    inner: Mutex<Option<Box<dyn Transaction>>>,
-    effects: std::sync::Mutex<Vec<Effect>>,
-}
-
-impl OpenTransaction {
-    pub fn new(transaction: Box<dyn Transaction>) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Some(transaction)), effects: std::sync::Mutex::default() })
-    }
-
-    /// Waits for the connection; held for one statement.
-    pub async fn lock(&self) -> tokio::sync::MutexGuard<'_, Option<Box<dyn Transaction>>> {
-        self.inner.lock().await
-    }
-
-    /// Takes the transaction out to commit or roll it back; later statements fail.
-    pub async fn take(&self) -> Option<Box<dyn Transaction>> {
-        self.inner.lock().await.take()
-    }
-
-    fn defer(&self, effect: Effect) {
-        self.effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(effect);
-    }
-
-    /// What to run after the commit, in order; forget it after a rollback.
-    pub fn take_effects(&self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-}
-
 impl Ctx {
     /// Runs the effect now, or after the commit when a transaction is open.
     pub async fn after_commit(&self, effect: Effect) {
@@ -257,6 +215,21 @@ impl Ctx {
             }
             Effect::UserChanged(user) => principals.forget_user(&user).await,
             Effect::SessionGone(token) => principals.forget_session(&token).await,
+            Effect::ClassChanged(class) => {
+                if let Err(error) = self.services.classes.refresh(&class).await {
+                    tracing::warn!(%error, %class, "could not read class {class} again after a transaction");
+                }
+                let notice = Notice::Schema { class: Some(class) };
+                if let Err(error) = self.services.storage.notify(notice).await {
+                    tracing::warn!(%error, "could not tell other servers of a schema change");
+                }
+            }
+            Effect::Trigger(call) => {
+                let (kind, class) = (call.kind, call.class_name.clone());
+                if let Err(error) = self.services.cloud.run_trigger(*call).await {
+                    tracing::warn!(%error, "{} of {class} caught an error", kind.as_str());
+                }
+            }
         }
     }
 
@@ -280,8 +253,28 @@ impl Ctx {
 
     /// Where Cloud Code calls made for this request stand.
     pub fn scope(&self) -> Scope {
-        Scope { transaction: None, depth: self.depth, deadline: None }
+        let joined = self.transaction.as_ref().filter(|open| open.is_joined_at(self.depth));
+        Scope { transaction: joined.map(|open| open.id), depth: self.depth, deadline: None }
     }
+
+    /// The same for a trigger of a write, which may ask for the transaction itself.
+    pub fn trigger_scope(&self, kind: TriggerKind, class: &str) -> Scope {
+        let mut scope = self.scope();
+        if scope.transaction.is_none()
+            && let Some(open) = &self.transaction
+            && asks_for_transaction(&self.services, kind, class)
+        {
+            scope.transaction = Some(open.id);
+        }
+        scope
+    }
+}
+
+/// Whether the trigger was registered with `{ transaction: true }`.
+pub fn asks_for_transaction(services: &Services, kind: TriggerKind, class: &str) -> bool {
+    let registrations = services.cloud.registrations();
+    registrations.triggers_of(class).asks_for_transaction()
+        && registrations.trigger(kind, class).is_some_and(|trigger| trigger.transaction)
 }
 
 /// Runs one storage call on the batch's transaction, or straight on the adapter.

@@ -23,6 +23,7 @@ pub mod security_check;
 pub mod services;
 pub mod sessions;
 pub mod snapshot;
+pub mod transaction;
 
 pub mod mail_module;
 pub mod permissions;

@@ -27,6 +27,7 @@ pub struct Services {
     pub file_urls: Arc<dyn FileUrls>,
     pub files: Arc<super::files::Files>,
     pub jobs: Arc<super::jobs::RunningJobs>,
+    pub transactions: Arc<super::transaction::Transactions>,
 }
 
 /// Where clients find a stored file.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::context::Effect;
+use super::transaction::Effect;
 use super::write::special::pointer_filter;
 use super::write::{self, Draft, Saved};
 use super::{Auth, Ctx};

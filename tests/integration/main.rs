@@ -16,6 +16,7 @@ mod http_front;
 mod http_input;
 mod http_jobs;
 mod http_process;
+mod http_transactions;
 mod live_query;
 mod query_aggregate;
 mod query_operators;

@@ -7,7 +7,7 @@ use super::{auth_data, load, login, password, policy, verification};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::account_mail;
-use crate::operations::context::Effect;
+use crate::operations::transaction::Effect;
 use crate::operations::write::triggers::has;
 use crate::operations::write::{Draft, Saved, is_truthy};
 use crate::operations::{Ctx, sessions};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::load;
 use crate::cloud::{TriggerCall, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::context::Effect;
+use crate::operations::transaction::Effect;
 use crate::operations::write::triggers::has;
 use crate::operations::{Ctx, read, sessions, write};
 use crate::types::Object;

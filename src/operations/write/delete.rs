@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::triggers::{has, object_call};
-use crate::cloud::TriggerKind;
+use crate::cloud::{Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::context::Effect;
+use crate::operations::context::asks_for_transaction;
+use crate::operations::transaction::{self, Effect, Extent};
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::query::own_sessions;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
@@ -32,6 +33,26 @@ pub async fn delete(ctx: &Ctx, class: &ClassName, id: &str) -> Result<()> {
 }
 
 async fn delete_object(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<()> {
+    let asks = |kind| asks_for_transaction(&ctx.services, kind, class);
+    let (before, after) = (asks(TriggerKind::BeforeDelete), asks(TriggerKind::AfterDelete));
+    if ctx.transaction.is_some() || !(before || after) {
+        let call = delete_row(ctx, class, id).await?;
+        return after_delete(ctx, class, call).await;
+    }
+    let call = transaction::within(ctx, Extent::Triggers, async |inside: &Ctx| {
+        let call = Box::pin(delete_row(inside, class, id)).await?;
+        if after {
+            after_delete(inside, class, call).await?;
+            return Ok(None);
+        }
+        Ok(call)
+    })
+    .await?;
+    after_delete(ctx, class, call).await
+}
+
+/// Everything up to afterDelete; the call for that, when there is one.
+async fn delete_row(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Option<TriggerCall>> {
     let Some(snapshot) = ctx.services.classes.admit(class).await? else {
         check_class_exists(ctx, class, None)?;
         return Err(Error::object_not_found());
@@ -54,14 +75,27 @@ async fn delete_object(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<()
     }
     let changed = run_statement(ctx, &snapshot, id, publishes || class.is_session()).await?;
     follow_up(ctx, &snapshot, id, object.as_ref(), &changed).await;
-    if after_trigger && let Some(object) = object {
-        let mut call = object_call(ctx, TriggerKind::AfterDelete, class, id, object);
-        if let Some(context) = context {
-            call.context = context;
-        }
-        ctx.services.cloud.run_trigger(call).await?;
+    let Some(object) = object.filter(|_| after_trigger) else { return Ok(None) };
+    let mut call = object_call(ctx, TriggerKind::AfterDelete, class, id, object);
+    if let Some(context) = context {
+        call.context = context;
     }
-    Ok(())
+    Ok(Some(call))
+}
+
+/// Inside a transaction that spans the delete, a trigger that did not ask for it waits for the commit.
+async fn after_delete(ctx: &Ctx, class: &ClassName, call: Option<TriggerCall>) -> Result<()> {
+    let Some(mut call) = call else { return Ok(()) };
+    call.scope = ctx.trigger_scope(TriggerKind::AfterDelete, class);
+    let spanning = ctx.transaction.as_ref().filter(|open| open.is_spanning());
+    if let Some(open) = spanning
+        && !asks_for_transaction(&ctx.services, TriggerKind::AfterDelete, class)
+    {
+        call.scope = Scope { depth: ctx.depth, ..Scope::default() };
+        open.defer(Effect::Trigger(Box::new(call)));
+        return Ok(());
+    }
+    ctx.services.cloud.run_trigger(call).await.map(|_| ())
 }
 
 /// Reads the object as the caller may see it for deletion.

@@ -18,8 +18,14 @@ pub use bulk::{create_many, delete_many, update_many};
 pub use delete::delete;
 pub use draft::{Draft, Saved};
 
-use super::Ctx;
+use std::sync::Arc;
+
+use self::store::Outcome;
+use super::context::asks_for_transaction;
 use super::permissions::special::{Verb, check_class_exists, enforce};
+use super::transaction::{self, Extent};
+use super::{ClassSnapshot, Ctx};
+use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::{ClassName, Object, ObjectId};
 
@@ -49,12 +55,59 @@ pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object) -> Res
 }
 
 /// Runs the whole pipeline on a draft; special classes may turn a create into an update or a login.
-pub async fn save(ctx: &Ctx, mut draft: Draft) -> Result<Saved> {
+///
+/// Where a trigger of the class asks for it, everything up to the write (and afterSave, if that is the
+/// one that asks) is one transaction with what the triggers save.
+pub async fn save(ctx: &Ctx, draft: Draft) -> Result<Saved> {
+    if !triggers::opens_transaction(ctx, &draft.class) {
+        return match write(ctx, draft).await? {
+            Step::Answered(saved) => Ok(saved),
+            Step::Written(mut written) => {
+                triggers::after_save(ctx, &mut written).await?;
+                conclude(ctx, *written)
+            }
+        };
+    }
+    let asks = asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
+    let step = transaction::within(ctx, Extent::Triggers, async |inside: &Ctx| {
+        let mut step = Box::pin(write(inside, draft)).await?;
+        if asks && let Step::Written(written) = &mut step {
+            triggers::after_save(inside, written).await?;
+        }
+        Ok(step)
+    })
+    .await?;
+    match step {
+        Step::Answered(saved) => Ok(saved),
+        Step::Written(mut written) => {
+            if !asks {
+                triggers::after_save(ctx, &mut written).await?;
+            }
+            conclude(ctx, *written)
+        }
+    }
+}
+
+/// An object that was written, before anybody hears of it.
+struct Written {
+    draft: Draft,
+    snapshot: Arc<ClassSnapshot>,
+    outcome: Outcome,
+    saved: Saved,
+}
+
+enum Step {
+    /// A special class had an answer without a write of its own.
+    Answered(Saved),
+    Written(Box<Written>),
+}
+
+async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     let snapshot = ctx.services.classes.admit(&draft.class).await?;
     check_class_exists(ctx, &draft.class, snapshot.as_deref())?;
     triggers::load_original(ctx, &mut draft, snapshot.as_deref()).await?;
     if let Some(answer) = special::prepare(ctx, &mut draft).await? {
-        return Ok(answer);
+        return Ok(Step::Answered(answer));
     }
     triggers::before_save(ctx, &mut draft, snapshot.as_ref()).await?;
     special::after_before_save(ctx, &mut draft).await?;
@@ -64,7 +117,11 @@ pub async fn save(ctx: &Ctx, mut draft: Draft) -> Result<Saved> {
     let mut saved = respond::build(ctx, &draft, &outcome);
     special::after_store(ctx, &mut draft, &mut saved).await?;
     effects::emit(ctx, &snapshot, &outcome);
-    triggers::after_save(ctx, &draft, &mut saved, &outcome).await;
+    Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved })))
+}
+
+fn conclude(ctx: &Ctx, written: Written) -> Result<Saved> {
+    let Written { draft, snapshot, mut saved, .. } = written;
     special::finish(ctx, &draft, &snapshot, &mut saved)?;
     Ok(saved)
 }

@@ -4,7 +4,7 @@
 use super::draft::{Draft, Saved};
 use super::ops::is_delete;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::context::Effect;
+use crate::operations::transaction::Effect;
 use crate::operations::permissions::Protection;
 use crate::operations::users::hooks::{self, UserMemory};
 use crate::operations::{ClassSnapshot, Ctx, installations, sessions};

@@ -5,18 +5,33 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::draft::{Draft, Saved};
+use super::Written;
 use super::store::{Outcome, writable};
-use crate::cloud::{Payload, TriggerCall, TriggerKind};
+use crate::cloud::{Payload, Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
+use crate::operations::context::asks_for_transaction;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
+use crate::operations::transaction::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, Object, ObjectId, Operation};
 
 pub fn has(ctx: &Ctx, kind: TriggerKind, class: &ClassName) -> bool {
     ctx.services.cloud.registrations().has_trigger(kind, class)
+}
+
+/// Whether the write has to open a transaction for its triggers: one of them asks for it, and there is
+/// none yet.
+pub fn opens_transaction(ctx: &Ctx, class: &ClassName) -> bool {
+    ctx.transaction.is_none() && {
+        let registrations = ctx.services.cloud.registrations();
+        registrations.triggers_of(class).asks_for_transaction()
+            && [TriggerKind::BeforeSave, TriggerKind::AfterSave]
+                .into_iter()
+                .any(|kind| asks_for_transaction(&ctx.services, kind, class))
+    }
 }
 
 pub fn has_after_save(ctx: &Ctx, class: &ClassName) -> bool {
@@ -63,7 +78,7 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     call.data = Some(Value::Object(draft.data.clone()).into());
     call.caller = ctx.caller();
     call.context.clone_from(&draft.context);
-    call.scope = ctx.scope();
+    call.scope = ctx.trigger_scope(TriggerKind::BeforeSave, &draft.class);
     let answer = ctx.services.cloud.run_trigger(call).await?;
     if let Some(context) = answer.context {
         draft.context = context;
@@ -104,12 +119,19 @@ async fn check_may_save(ctx: &Ctx, draft: &Draft, class: Option<&Arc<ClassSnapsh
 }
 
 /// Runs afterSave; what it throws is logged, what it changes on the object is told to the client.
-pub async fn after_save(ctx: &Ctx, draft: &Draft, saved: &mut Saved, outcome: &Outcome) {
+///
+/// Inside a transaction that spans the write, a trigger that asked for it belongs to the write; any
+/// other waits for the commit.
+///
+/// # Errors
+/// What a trigger threw that is part of the transaction.
+pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
+    let Written { draft, saved, outcome, .. } = written;
     for (key, value) in &draft.extra_response {
         saved.body.insert(key.clone(), value.clone());
     }
     if !has_after_save(ctx, &draft.class) {
-        return;
+        return Ok(());
     }
     let mut call = TriggerCall::new(TriggerKind::AfterSave, draft.class.as_str());
     call.object_id = draft.object_id().map(str::to_owned);
@@ -119,18 +141,29 @@ pub async fn after_save(ctx: &Ctx, draft: &Draft, saved: &mut Saved, outcome: &O
     call.response = Some(Value::Object(saved.body.clone()).into());
     call.caller = ctx.caller();
     call.context.clone_from(&draft.context);
-    call.scope = ctx.scope();
-    match ctx.services.cloud.run_trigger(call).await {
-        Err(error) => tracing::warn!(%error, class = %draft.class, "afterSave caught an error"),
-        Ok(answer) => {
-            let Some(object) = answer.object else { return };
-            if answer.replaces_response {
-                saved.body = object;
-            } else {
-                tell_changes(draft, object, saved, outcome);
-            }
-        }
+    let spanning = ctx.transaction.as_ref().filter(|open| open.is_spanning());
+    let asks = spanning.is_some() && asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
+    if let Some(open) = spanning.filter(|_| !asks) {
+        call.scope = Scope { depth: ctx.depth, ..Scope::default() };
+        open.defer(Effect::Trigger(Box::new(call)));
+        return Ok(());
     }
+    call.scope = ctx.trigger_scope(TriggerKind::AfterSave, &draft.class);
+    let answer = match ctx.services.cloud.run_trigger(call).await {
+        Err(error) if asks => return Err(error),
+        Err(error) => {
+            tracing::warn!(%error, class = %draft.class, "afterSave caught an error");
+            return Ok(());
+        }
+        Ok(answer) => answer,
+    };
+    let Some(object) = answer.object else { return Ok(()) };
+    if answer.replaces_response {
+        saved.body = object;
+    } else {
+        tell_changes(draft, object, saved, outcome);
+    }
+    Ok(())
 }
 
 fn object_for_trigger(draft: &Draft, saved: &Saved, outcome: &Outcome) -> Object {
@@ -177,6 +210,6 @@ pub fn object_call(
     call.object = Some(Value::Object(object).into());
     call.caller = ctx.caller();
     call.context.clone_from(&ctx.info.context);
-    call.scope = ctx.scope();
+    call.scope = ctx.trigger_scope(kind, class);
     call
 }

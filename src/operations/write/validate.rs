@@ -9,6 +9,7 @@ use super::ops::{infer_type, is_delete};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::rules::check_file_urls;
 use crate::operations::permissions::clp::{self, Action};
+use crate::operations::transaction::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 
@@ -176,6 +177,7 @@ async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Resu
     let guard = open.lock().await;
     let transaction = guard.as_ref().ok_or_else(|| Error::internal("the transaction has ended"))?;
     let mut schema = transaction.add_fields(&draft.class, fields).await?;
+    open.defer(Effect::ClassChanged(draft.class.clone()));
     schema.add_default_columns();
     let server = ctx.config().users.protected_fields.get(draft.class.as_str());
     Ok(Arc::new(ClassSnapshot::build(schema, server, 0)))

@@ -71,6 +71,7 @@ class Registry {
         type: entry.type,
         className: entry.className,
         needsRoles: needsRoles(entry),
+        transaction: Boolean(entry.validator && entry.validator.transaction === true),
       })),
       liveQueryEvents: this.liveQuery.length > 0,
       rateLimits: this.rateLimits,

@@ -20,6 +20,8 @@ const KEYS = {
   requireUserKeys: ['array', 'object'],
   fields: ['array', 'object'],
   rateLimit: ['object'],
+  // Of triggers around writes: the write and what the trigger saves are one transaction.
+  transaction: ['boolean'],
 };
 
 // The lower-case name of a constructor such as String; '' for anything else.
