@@ -270,7 +270,11 @@ mod tests {
     #[test]
     fn a_class_has_only_what_was_registered() {
         let mut registrations = Registrations::default();
-        registrations.add_trigger(TriggerKind::BeforeSave, "Game", TriggerInfo { needs_roles: true, ..TriggerInfo::default() });
+        registrations.add_trigger(
+            TriggerKind::BeforeSave,
+            "Game",
+            TriggerInfo { needs_roles: true, ..TriggerInfo::default() },
+        );
         registrations.add_trigger(TriggerKind::OnLiveQueryEvent, "", TriggerInfo::default());
         assert!(registrations.has_trigger(TriggerKind::BeforeSave, "Game"));
         assert!(!registrations.has_trigger(TriggerKind::AfterSave, "Game"));

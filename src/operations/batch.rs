@@ -162,7 +162,8 @@ async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -
 }
 
 async fn try_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Bytes>> {
-    transaction::within(ctx, Extent::Batch, async |inside: &Ctx| run_in_order(inside, items, router).await).await
+    transaction::within(ctx, Extent::Batch, async |inside: &Ctx| run_in_order(inside, items, router).await)
+        .await
 }
 
 /// One after another, until the first error.

@@ -136,7 +136,12 @@ pub(super) async fn create_status(
 }
 
 /// Stores how a job ended.
-pub(super) async fn finish(services: &Services, id: &str, status: &str, message: Option<String>) -> Result<()> {
+pub(super) async fn finish(
+    services: &Services,
+    id: &str,
+    status: &str,
+    message: Option<String>,
+) -> Result<()> {
     let now = Millis::now();
     let mut update = Update::default()
         .set(FieldName::known("status"), Value::String(status.to_owned()))

@@ -74,7 +74,8 @@ async fn two_servers_run_each_due_time_once() {
         *by_status.entry(run["status"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     let (first, last) = (by_second.first_key_value().unwrap().0, by_second.last_key_value().unwrap().0);
-    let second = |text: &str| text[17..19].parse::<i32>().unwrap() + 60 * text[14..16].parse::<i32>().unwrap();
+    let second =
+        |text: &str| text[17..19].parse::<i32>().unwrap() + 60 * text[14..16].parse::<i32>().unwrap();
     let span = (second(last) - second(first)).rem_euclid(3600) + 1;
     let count: u32 = by_second.values().sum();
     assert!(i64::from(count) <= i64::from(span) + 1, "{count} runs in {span} s: {by_second:?}");

@@ -41,10 +41,18 @@ pub enum Missed {
 enum Rule {
     Cron(Box<Cron>),
     /// Every so many days, at this many milliseconds after midnight.
-    Days { every: i64, at: i64 },
+    Days {
+        every: i64,
+        at: i64,
+    },
     /// Within each day from `at` on.
-    WithinDay { every: i64, at: i64 },
-    Interval { every: i64 },
+    WithinDay {
+        every: i64,
+        at: i64,
+    },
+    Interval {
+        every: i64,
+    },
     Single,
 }
 
@@ -66,12 +74,7 @@ impl Schedule {
             Some(start) => read_time(start).ok_or_else(|| format!("startAfter {start} is no time"))?,
             None => row.get("createdAt").and_then(read_time).unwrap_or(Millis(0)),
         };
-        Ok(Self {
-            rule: read_rule(row)?,
-            start,
-            days: read_days(row.get("daysOfWeek")),
-            missed,
-        })
+        Ok(Self { rule: read_rule(row)?, start, days: read_days(row.get("daysOfWeek")), missed })
     }
 
     /// Up to when a schedule counts as run that was written at this time.
@@ -89,7 +92,8 @@ impl Schedule {
         match &self.rule {
             Rule::Single => (self.start > after).then_some(self.start),
             Rule::Interval { every } => {
-                let aligned = |after: i64| self.start.0 + ((after - self.start.0).div_euclid(*every) + 1) * every;
+                let aligned =
+                    |after: i64| self.start.0 + ((after - self.start.0).div_euclid(*every) + 1) * every;
                 let mut due = aligned(after.0);
                 // Each step leaves one day, or takes one interval where that is longer.
                 for _ in 0..=HORIZON_DAYS {
@@ -328,12 +332,16 @@ mod tests {
                 "2026-03-09T03:00:00.000Z"
             ]
         );
-        let seconds = schedule(json!({"timeOfDay": "*/2 * * * * *", "startAfter": "2026-03-01T00:00:10.000Z"}));
+        let seconds =
+            schedule(json!({"timeOfDay": "*/2 * * * * *", "startAfter": "2026-03-01T00:00:10.000Z"}));
         assert_eq!(
             nexts(&seconds, "2026-03-01T00:00:00Z", 2),
             ["2026-03-01T00:00:10.000Z", "2026-03-01T00:00:12.000Z"]
         );
-        assert_eq!(nexts(&schedule(json!({"timeOfDay": "0 0 30 2 *"})), "2026-03-01", 1), Vec::<String>::new());
+        assert_eq!(
+            nexts(&schedule(json!({"timeOfDay": "0 0 30 2 *"})), "2026-03-01", 1),
+            Vec::<String>::new()
+        );
         for wrong in ["every day", "99 * * * *", "* * *"] {
             let row = json!({ "timeOfDay": wrong });
             assert!(Schedule::read(row.as_object().unwrap(), Missed::Once).unwrap_err().contains(wrong));
@@ -360,7 +368,10 @@ mod tests {
             (json!({"repeatMinutes": 5, "timeOfDay": "25:00"}), "timeOfDay"),
             (json!({"repeatMinutes": 5, "timeOfDay": "noon"}), "timeOfDay"),
         ] {
-            assert!(Schedule::read(row.as_object().unwrap(), Missed::Once).unwrap_err().contains(wrong), "{row}");
+            assert!(
+                Schedule::read(row.as_object().unwrap(), Missed::Once).unwrap_err().contains(wrong),
+                "{row}"
+            );
         }
         let date = schedule(json!({"startAfter": {"__type": "Date", "iso": "2026-03-01T00:00:00.000Z"}}));
         assert_eq!(nexts(&date, "2026-01-01", 1), ["2026-03-01T00:00:00.000Z"]);

@@ -41,12 +41,7 @@ pub struct Runner {
 impl Runner {
     pub fn new(services: Arc<Services>) -> Arc<Self> {
         let server = format!("{}.{}", std::process::id(), ObjectId::generate(20));
-        Arc::new(Self {
-            services,
-            server,
-            stopped: AtomicBool::new(false),
-            complaints: Mutex::default(),
-        })
+        Arc::new(Self { services, server, stopped: AtomicBool::new(false), complaints: Mutex::default() })
     }
 
     /// From now on nothing more is begun.

@@ -4,8 +4,8 @@
 use super::draft::{Draft, Saved};
 use super::ops::is_delete;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::transaction::Effect;
 use crate::operations::permissions::Protection;
+use crate::operations::transaction::Effect;
 use crate::operations::users::hooks::{self, UserMemory};
 use crate::operations::{ClassSnapshot, Ctx, installations, sessions};
 use crate::storage::StorageError;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::draft::{Draft, Saved};
 use super::Written;
+use super::draft::{Draft, Saved};
 use super::store::{Outcome, writable};
 use crate::cloud::{Payload, Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
@@ -142,7 +142,8 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     call.caller = ctx.caller();
     call.context.clone_from(&draft.context);
     let spanning = ctx.transaction.as_ref().filter(|open| open.is_spanning());
-    let asks = spanning.is_some() && asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
+    let asks =
+        spanning.is_some() && asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
     if let Some(open) = spanning.filter(|_| !asks) {
         call.scope = Scope { depth: ctx.depth, ..Scope::default() };
         open.defer(Effect::Trigger(Box::new(call)));
