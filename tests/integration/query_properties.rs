@@ -3,6 +3,8 @@
 //! The database sorts texts by code point, as the evaluator does; full text, whose stems only
 //! PostgreSQL knows, is left out.
 
+use std::cell::Cell;
+
 use parsimony::types::FieldType::{
     Array, Boolean, Bytes, Date, File, GeoPoint, Number, Object, Pointer, Polygon, String as Text,
 };
@@ -10,6 +12,10 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use serde_json::{Map, Value, json};
+
+use parsimony::actors::live_query::index::Index;
+use parsimony::types::query::eval::Matcher;
+use parsimony::types::query::{ParseContext, parse_where};
 
 use crate::query_support::{Fixture, class, date, evaluate, point, pointer, schema};
 
@@ -238,4 +244,48 @@ async fn sql_and_memory_agree() {
         Err(TestError::Fail(reason, query)) => panic!("{query}\n{reason}"),
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
+}
+
+/// What live queries match with: the index may find too much, never too little.
+#[test]
+fn the_index_of_subscriptions_misses_nothing() {
+    const SUBSCRIPTIONS: usize = 60;
+    let mut runner = TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+    let range = (path(), number(), number(), value())
+        .prop_map(|(path, low, high, other)| json!({ path: {"$gte": low, "$lte": high, "$ne": other} }));
+    let dates = (instant(), instant(), number())
+        .prop_map(|(low, high, number)| json!({"at": {"$gt": low, "$lt": high}, "num": {"$gte": number}}));
+    let queries = prop::collection::vec(prop_oneof![4 => query(), 1 => range, 1 => dates], SUBSCRIPTIONS);
+    let states = prop::collection::vec(object(), 12);
+    let (matched, candidates) = (Cell::new(0), Cell::new(0));
+    let outcome = runner.run(&(queries, states), |(queries, mut states)| {
+        let filters = queries.iter().map(|query| parse_where(query, &ParseContext::master()).ok());
+        let matchers: Vec<Option<Matcher>> = filters.map(|filter| filter.map(Matcher::new)).collect();
+        let mut index = Index::default();
+        for (id, matcher) in matchers.iter().enumerate() {
+            if let Some(matcher) = matcher {
+                index.insert(id as u64, matcher.filter());
+            }
+        }
+        for (n, state) in states.iter_mut().enumerate() {
+            state.insert("objectId".to_owned(), json!(format!("o{n}")));
+            state.insert("createdAt".to_owned(), json!("2020-01-01T00:00:00.000Z"));
+            let found = index.candidates(std::iter::once(&*state));
+            candidates.set(candidates.get() + found.len());
+            for (id, matcher) in matchers.iter().enumerate() {
+                if matcher.as_ref().is_some_and(|matcher| matcher.matches(state)) {
+                    matched.set(matched.get() + 1);
+                    prop_assert!(found.contains(&(id as u64)), "{} misses {:?}", queries[id], state);
+                }
+            }
+        }
+        for id in 0..SUBSCRIPTIONS {
+            index.remove(id as u64);
+        }
+        prop_assert!(states.iter().all(|state| index.candidates(std::iter::once(state)).is_empty()));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert!(matched.get() > 1000, "the queries match something: {matched:?}");
+    assert!(candidates.get() < 150 * 12 * SUBSCRIPTIONS, "the index leaves something out");
 }

@@ -8,11 +8,11 @@ use actix::Addr;
 use serde_json::{Map, Value, json};
 
 use super::LiveQueryHub;
-use super::class::{self, Subscriber};
+use super::class::{self, Resume, Subscriber};
 use super::protocol::{Addressee, Refusal, Request, Subscribe};
 use super::subscription::{Audience, open};
 use super::triggers;
-use super::worker::{ConnectionId, Delivery, LiveQueryWorker, Parcel};
+use super::worker::{ConnectionId, LiveQueryWorker, Parcel};
 use crate::error::Error;
 use crate::operations::{Ctx, RequestInfo, Services};
 use crate::types::{ClassName, Object};
@@ -24,6 +24,8 @@ pub struct Client {
     hub: Arc<LiveQueryHub>,
     pub id: ConnectionId,
     worker: Addr<LiveQueryWorker>,
+    /// From the URL or from `connect`; a subscription's own counts first.
+    resume: Option<Resume>,
     connected: Option<Connected>,
     /// Request id → its subscription.
     subscriptions: HashMap<String, Held>,
@@ -40,15 +42,18 @@ struct Held {
     condition: Value,
     keys: Option<Vec<String>>,
     session_token: Option<String>,
+    with_ids: bool,
 }
 
 impl Client {
-    pub fn new(hub: Arc<LiveQueryHub>, worker: Addr<LiveQueryWorker>) -> Self {
+    /// `resume`: `resumeAfter` of the URL, with which a client asks for event ids.
+    pub fn new(hub: Arc<LiveQueryHub>, worker: Addr<LiveQueryWorker>, resume: Option<String>) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
         Self {
             hub,
             id: IDS.fetch_add(1, Ordering::Relaxed),
             worker,
+            resume: resume.map(resume_after),
             connected: None,
             subscriptions: HashMap::new(),
         }
@@ -67,14 +72,15 @@ impl Client {
     }
 
     /// The frame for something that happened; `None` before the client is connected.
-    pub fn event_frame(&self, delivery: &Delivery) -> Option<String> {
+    pub fn event_frame(&self, parcel: &Parcel, request_id: &str) -> Option<String> {
         let to = &self.connected.as_ref()?.addressee;
-        Some(match &delivery.parcel {
-            Parcel::Event { event, object, original } => {
-                to.event(event.name(), &delivery.request_id, object, original.as_deref())
+        Some(match parcel {
+            Parcel::Event { event, object, original, id } => {
+                to.event(event.name(), request_id, object, original.as_deref(), id.as_deref())
             }
             Parcel::Error { code, message } => {
-                Refusal::new(*code, message.as_str(), false).for_request(&delivery.request_id).to_frame()
+                let request_id = serde_json::from_str(request_id).unwrap_or_default();
+                Refusal::new(*code, message.as_str(), false).for_request(&request_id).to_frame()
             }
         })
     }
@@ -118,6 +124,9 @@ impl Client {
             installation_id: client.installation_id.clone(),
         };
         let frame = addressee.answer("connected", None);
+        if let Some(after) = text("resumeAfter") {
+            self.resume = Some(resume_after(after.to_owned()));
+        }
         if self.connected.is_none() {
             self.hub.counters.clients.fetch_add(1, Ordering::Relaxed);
         }
@@ -138,15 +147,16 @@ impl Client {
             return Err(Refusal::new(155, text, false).for_request(&request_id));
         }
         let services = self.services()?;
-        let audience = Audience::new(
+        let mut audience = Audience::new(
             connected.master,
             request.session_token.as_deref(),
             connected.session_token.as_deref(),
         );
-        let installation_id = connected.addressee.installation_id.clone();
-        let frame = connected.addressee.answer("subscribed", Some(&request_id));
+        let addressee = connected.addressee.clone();
+        let installation_id = addressee.installation_id.clone();
         let observed = self.trigger_client();
         let rights = audience.resolve(&services).await;
+        audience.users = rights.users();
         let changed = triggers::before_subscribe(
             &services,
             &request.class,
@@ -170,20 +180,23 @@ impl Client {
             condition: opened.condition.clone(),
             keys: request.keys.clone(),
             session_token: request.session_token.clone(),
+            with_ids: request.resume_after.is_some() || self.resume.is_some(),
         };
+        let resume = request.resume_after.map(resume_after).or_else(|| self.resume.clone());
         let subscriber = Subscriber {
             connection: self.id,
             worker: self.worker.clone(),
-            request_id: request_id.clone(),
-            installation_id,
+            request_id: place.as_str().into(),
+            installation_id: installation_id.as_deref().map(Into::into),
+            with_ids: resume.is_some(),
             keys: opened.keys.clone().map(Arc::new),
             watch: opened.watch.clone().map(Arc::new),
         };
-        let message = class::Subscribe { opened, audience, subscriber };
-        self.hub.subscribe(message).await.map_err(|error| self.refusal(&error, &request_id))?;
+        let message = class::Subscribe { opened, audience, subscriber, resume, continuous: false };
+        let resumed = self.hub.subscribe(message).await.map_err(|error| self.refusal(&error, &request_id))?;
         self.subscriptions.insert(place, held);
         triggers::observe(&services, "subscribe", &observed, &self.hub.counters, None);
-        Ok(frame)
+        Ok(addressee.subscribed(&request_id, resumed.as_ref()))
     }
 
     fn trigger_client(&self) -> triggers::Client {
@@ -198,8 +211,9 @@ impl Client {
 
     async fn drop_subscription(&mut self, request_id: &Value) -> bool {
         let Some(held) = self.subscriptions.remove(&request_id.to_string()) else { return false };
-        let message = class::Unsubscribe { connection: self.id, request_id: request_id.clone() };
-        self.hub.unsubscribe(&held.class, message).await;
+        let request_id = Some(request_id.to_string().into());
+        let message = class::Unsubscribe { connection: self.id, request_id };
+        self.hub.unsubscribe(&held.class, message, false).await;
         true
     }
 
@@ -264,11 +278,14 @@ impl Client {
 
     /// Ends everything the client holds.
     pub async fn disconnect(&mut self) {
-        let ids: Vec<(String, Held)> = self.subscriptions.drain().collect();
-        for (place, held) in ids {
-            let request_id = serde_json::from_str(&place).unwrap_or(Value::Null);
-            let message = class::Unsubscribe { connection: self.id, request_id };
-            self.hub.unsubscribe(&held.class, message).await;
+        // One message for each class, however many subscriptions there are.
+        let mut classes: HashMap<ClassName, bool> = HashMap::new();
+        for (_, held) in self.subscriptions.drain() {
+            *classes.entry(held.class).or_default() |= held.with_ids;
+        }
+        for (class, may_return) in classes {
+            let message = class::Unsubscribe { connection: self.id, request_id: None };
+            self.hub.unsubscribe(&class, message, may_return).await;
         }
         if self.connected.is_some() {
             self.hub.counters.clients.fetch_sub(1, Ordering::Relaxed);
@@ -277,6 +294,11 @@ impl Client {
             triggers::observe(services, "ws_disconnect", &self.trigger_client(), &self.hub.counters, None);
         }
     }
+}
+
+/// Empty: from now on.
+fn resume_after(id: String) -> Resume {
+    if id.is_empty() { Resume::Now } else { Resume::After(id) }
 }
 
 /// What beforeSubscribe made of the query.

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Handler, StreamHandler};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 
 use super::LiveQueryHub;
 use super::client::Client;
 use super::protocol::{self, Request};
-use super::worker::{Hand, LiveQueryWorker};
+use super::worker::{Batch, Letters, LiveQueryWorker, Outlet};
 
 /// A client that has this much waiting for it is not reading: it is dropped.
 const MAX_UNREAD: usize = 4 * 1024 * 1024;
@@ -34,14 +34,21 @@ pub fn accept(
     hub: Arc<LiveQueryHub>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
+    let resume = resume_after(request.query_string());
     let connection = LiveQueryConnection {
-        client: Rc::new(RefCell::new(Some(Client::new(hub, LiveQueryWorker::here())))),
+        client: Rc::new(RefCell::new(Some(Client::new(hub, LiveQueryWorker::here(), resume)))),
         heartbeat,
         heard: Instant::now(),
         unread: 0,
         unmarked: 0,
     };
     ws::WsResponseBuilder::new(connection, request, stream).frame_size(MAX_FRAME).start()
+}
+
+/// `resumeAfter` of the URL: a place where servers that do not know it take no offence.
+fn resume_after(query: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == "resumeAfter").map(|(_, id)| id.into_owned())
 }
 
 pub struct LiveQueryConnection {
@@ -66,17 +73,7 @@ impl LiveQueryConnection {
         self.unread += frame.len();
         self.unmarked += frame.len();
         if self.unread > MAX_UNREAD {
-            let reason = ws::CloseReason {
-                code: ws::CloseCode::Other(SLOW_READER),
-                description: Some("The client does not read what it is sent".to_owned()),
-            };
-            tracing::warn!(
-                connection = self.id(),
-                unread_bytes = self.unread,
-                "dropping a slow live query client"
-            );
-            ctx.close(Some(reason));
-            ctx.stop();
+            self.drop_slow(ctx);
             return;
         }
         ctx.text(frame);
@@ -84,6 +81,20 @@ impl LiveQueryConnection {
             ctx.ping(self.unmarked.to_string().as_bytes());
             self.unmarked = 0;
         }
+    }
+
+    fn drop_slow(&self, ctx: &mut Ctx) {
+        let reason = ws::CloseReason {
+            code: ws::CloseCode::Other(SLOW_READER),
+            description: Some("The client does not read what it is sent".to_owned()),
+        };
+        tracing::warn!(
+            connection = self.id(),
+            unread_bytes = self.unread,
+            "dropping a slow live query client"
+        );
+        ctx.close(Some(reason));
+        ctx.stop();
     }
 
     fn work(&mut self, request: Request, ctx: &mut Ctx) {
@@ -104,8 +115,9 @@ impl Actor for LiveQueryConnection {
     type Context = Ctx;
 
     fn started(&mut self, ctx: &mut Ctx) {
-        LiveQueryWorker::register(self.id(), ctx.address().recipient());
-        ctx.set_mailbox_capacity(1024);
+        let outlet = Outlet::new(MAX_UNREAD);
+        LiveQueryWorker::register(self.id(), outlet.clone());
+        ctx.add_stream(Letters(outlet));
         ctx.run_interval(self.heartbeat, |connection, ctx| {
             if connection.heard.elapsed() > connection.heartbeat * 2 {
                 ctx.stop();
@@ -152,12 +164,16 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
     }
 }
 
-impl Handler<Hand> for LiveQueryConnection {
-    type Result = ();
-
-    fn handle(&mut self, Hand(deliveries): Hand, ctx: &mut Ctx) {
-        for delivery in deliveries {
-            let frame = self.client.borrow().as_ref().and_then(|client| client.event_frame(&delivery));
+impl StreamHandler<Batch> for LiveQueryConnection {
+    fn handle(&mut self, batch: Batch, ctx: &mut Ctx) {
+        let Batch::Letters(letters) = batch else {
+            self.drop_slow(ctx);
+            return;
+        };
+        for (parcel, request_id) in letters {
+            let client = self.client.borrow();
+            let frame = client.as_ref().and_then(|client| client.event_frame(&parcel, &request_id));
+            drop(client);
             if let Some(frame) = frame {
                 self.send(frame, ctx);
             }

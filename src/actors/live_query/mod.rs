@@ -5,29 +5,37 @@
 //! with the same permission code as a find, serialises each distinct form once and sends one message
 //! to each worker thread. Other servers hear of it through the [`bus`].
 
+pub mod asking;
 pub mod bus;
 pub mod class;
 pub mod client;
 pub mod connection;
 pub mod decide;
+pub mod event;
 pub mod index;
 pub mod order;
 mod parts;
 pub mod protocol;
 pub mod redis_bus;
 pub mod render;
+pub mod ring;
 pub mod subscription;
+pub mod subscriptions;
 pub mod triggers;
 pub mod worker;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Arbiter};
 
 use self::bus::Bus;
-use self::class::{Happened, LiveClassActor, Subscribe, Unsubscribe};
+use self::class::{Happened, LiveClassActor, Resumed, Subscribe, Unsubscribe};
+use self::event::Shared;
+use self::ring::Counter;
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::Services;
@@ -41,9 +49,25 @@ pub struct Counters {
     pub subscriptions: AtomicU64,
 }
 
+/// A class is listened to this long after its last subscriber that may come back has gone.
+const RESUMABLE_FOR: Duration = Duration::from_secs(120);
+
 struct LiveClass {
     owner: Addr<LiveClassActor>,
     subscribers: AtomicUsize,
+    /// Milliseconds since the hub began, up to which somebody may come back.
+    awaited_until: AtomicU64,
+}
+
+impl LiveClass {
+    fn is_listened_to(&self, began: Instant) -> bool {
+        self.subscribers.load(Ordering::Relaxed) > 0
+            || self.awaited_until.load(Ordering::Relaxed) > millis_since(began)
+    }
+}
+
+fn millis_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One for each app. Created before the app's services, which it is given once they exist.
@@ -55,6 +79,8 @@ pub struct LiveQueryHub {
     arbiter: Arbiter,
     bus: OnceLock<Arc<dyn Bus>>,
     pub counters: Arc<Counters>,
+    numbers: Arc<Counter>,
+    began: Instant,
 }
 
 impl LiveQueryHub {
@@ -67,6 +93,8 @@ impl LiveQueryHub {
             arbiter: Arbiter::new(),
             bus: OnceLock::new(),
             counters: Arc::default(),
+            numbers: Arc::default(),
+            began: Instant::now(),
         })
     }
 
@@ -108,59 +136,77 @@ impl LiveQueryHub {
         if let Some(live) = classes.get(class).filter(|live| live.owner.connected()) {
             return Ok(live.clone());
         }
-        let (name, counters) = (class.clone(), self.counters.clone());
+        let (name, counters, numbers) = (class.clone(), self.counters.clone(), self.numbers.clone());
         let owner = LiveClassActor::start_in_arbiter(&self.arbiter.handle(), move |_| {
-            LiveClassActor::new(name, services, counters)
+            LiveClassActor::new(Shared {
+                class: name,
+                services,
+                counters,
+                numbers,
+                subscriptions: Rc::default(),
+                ring: Rc::default(),
+            })
         });
-        let live = Arc::new(LiveClass { owner, subscribers: AtomicUsize::new(0) });
+        let live =
+            Arc::new(LiveClass { owner, subscribers: AtomicUsize::new(0), awaited_until: AtomicU64::new(0) });
         classes.insert(class.clone(), live.clone());
         Ok(live)
     }
 
     /// # Errors
-    /// When the class's owner is gone.
-    pub async fn subscribe(&self, message: Subscribe) -> Result<()> {
-        let live = self.class_or_start(&message.opened.class)?;
+    /// When the class's owner is gone, or refuses one more query that needs the database.
+    pub async fn subscribe(&self, mut message: Subscribe) -> Result<Option<Resumed>> {
+        let class = message.opened.class.clone();
+        let live = self.class_or_start(&class)?;
+        message.continuous = live.is_listened_to(self.began);
         if let Some(bus) = self.bus.get() {
-            bus.listen_to(&message.opened.class).await;
+            bus.listen_to(&class).await;
         }
         live.subscribers.fetch_add(1, Ordering::Relaxed);
         self.counters.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let done = super::ask(&live.owner, message).await;
-        if done.is_err() {
-            live.subscribers.fetch_sub(1, Ordering::Relaxed);
-            self.counters.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        let opened = super::ask(&live.owner, message).await;
+        if opened.is_err() {
+            self.subtract(&live, 1);
         }
-        done
+        opened
     }
 
-    pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe) {
+    /// `may_return`: the client may come back and ask for what it missed.
+    pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe, may_return: bool) {
         let Some(live) = self.class(class) else { return };
-        if matches!(super::ask(&live.owner, message).await, Ok(true)) {
-            live.subscribers.fetch_sub(1, Ordering::Relaxed);
-            self.counters.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        if may_return {
+            let until = millis_since(self.began).saturating_add(RESUMABLE_FOR.as_millis() as u64);
+            live.awaited_until.fetch_max(until, Ordering::Relaxed);
+        }
+        if let Ok(ended) = super::ask(&live.owner, message).await {
+            self.subtract(&live, ended);
         }
     }
 
-    /// Whether anybody connected to this server listens to the class.
+    fn subtract(&self, live: &LiveClass, ended: usize) {
+        live.subscribers.fetch_sub(ended, Ordering::Relaxed);
+        self.counters.subscriptions.fetch_sub(ended as u64, Ordering::Relaxed);
+    }
+
+    /// Whether anybody connected to this server listens to the class, or did and may come back.
     pub fn has_subscribers(&self, class: &ClassName) -> bool {
-        self.class(class).is_some_and(|live| live.subscribers.load(Ordering::Relaxed) > 0)
+        self.class(class).is_some_and(|live| live.is_listened_to(self.began))
     }
 
     /// Classes somebody here listens to.
     pub fn live_classes(&self) -> Vec<ClassName> {
         let classes = self.classes.read().unwrap_or_else(PoisonError::into_inner);
-        let live = classes.iter().filter(|(_, live)| live.subscribers.load(Ordering::Relaxed) > 0);
+        let live = classes.iter().filter(|(_, live)| live.is_listened_to(self.began));
         live.map(|(class, _)| class.clone()).collect()
     }
 
     /// Hands an event to this server's own subscribers.
     pub fn deliver(&self, event: ObjectEvent) {
         let Some(live) = self.class(&event.class) else { return };
-        if live.subscribers.load(Ordering::Relaxed) == 0 {
+        if !live.is_listened_to(self.began) {
             return;
         }
-        if live.owner.try_send(Happened(event)).is_err() {
+        if live.owner.try_send(Happened(Arc::new(event))).is_err() {
             tracing::error!("a live query class takes no events any more");
         }
     }

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::class::Resumed;
+
 /// A checked client message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -28,6 +30,8 @@ pub struct Subscribe {
     pub keys: Option<Vec<String>>,
     pub watch: Option<Vec<String>>,
     pub session_token: Option<String>,
+    /// Our own addition: the last event the client saw, empty for none.
+    pub resume_after: Option<String>,
     /// What `beforeSubscribe` handlers see.
     pub query: Map<String, Value>,
 }
@@ -162,7 +166,7 @@ fn check(message: &Value) -> Checked<Request> {
 }
 
 fn connect(object: &Map<String, Value>) -> Checked<Request> {
-    const TEXTS: [&str; 8] = [
+    const TEXTS: [&str; 9] = [
         "applicationId",
         "javascriptKey",
         "masterKey",
@@ -171,23 +175,23 @@ fn connect(object: &Map<String, Value>) -> Checked<Request> {
         "restAPIKey",
         "sessionToken",
         "installationId",
+        // Our own addition, which other servers refuse: the last event a client saw.
+        "resumeAfter",
     ];
     for key in TEXTS {
         text(object, key)?;
     }
     require(object, &["applicationId"])?;
-    if let Some(key) = object.keys().find(|key| *key != "op" && !TEXTS.contains(&key.as_str())) {
-        // Our own addition, which other servers refuse: the last event a client saw.
-        if key != "resumeAfter" {
-            return invalid("Additional properties not allowed");
-        }
+    if object.keys().any(|key| key != "op" && !TEXTS.contains(&key.as_str())) {
+        return invalid("Additional properties not allowed");
     }
     Ok(Request::Connect(object.clone()))
 }
 
 fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
     require(object, &["requestId", "query"])?;
-    only(object, &["op", "requestId", "query", "sessionToken"])?;
+    // `resumeAfter` is our own addition, which other servers refuse.
+    only(object, &["op", "requestId", "query", "sessionToken", "resumeAfter"])?;
     let request_id = number(object, "requestId")?;
     let Some(Value::Object(query)) = object.get("query") else {
         return wrong_type(&object["query"], "object");
@@ -206,6 +210,7 @@ fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
         keys: unique_texts(query, "keys")?,
         watch: unique_texts(query, "watch")?,
         session_token: text(object, "sessionToken")?,
+        resume_after: text(object, "resumeAfter")?,
         query: query.clone(),
     })
 }
@@ -220,14 +225,40 @@ pub struct Addressee {
 impl Addressee {
     /// `connected`, `subscribed`, `unsubscribed`.
     pub fn answer(&self, op: &str, request_id: Option<&Value>) -> String {
-        let mut out = self.head(op, request_id);
+        let mut out = self.head(op, request_id.map(Value::to_string).as_deref());
         out.push('}');
         out
     }
 
-    /// An event around objects that are already JSON.
-    pub fn event(&self, op: &str, request_id: &Value, object: &[u8], original: Option<&[u8]>) -> String {
-        let mut out = self.head(op, Some(request_id));
+    /// `subscribed`; for clients that want event ids, with where the order of events stands.
+    pub fn subscribed(&self, request_id: &Value, resumed: Option<&Resumed>) -> String {
+        let mut out = self.head("subscribed", Some(&request_id.to_string()));
+        if let Some(Resumed { id, complete }) = resumed {
+            out.push_str(&format!(",\"eventId\":\"{id}\""));
+            if let Some(complete) = complete {
+                out.push_str(if *complete { ",\"resumed\":true" } else { ",\"resumed\":false" });
+            }
+        }
+        out.push('}');
+        out
+    }
+
+    /// An event around objects that are already JSON, as the request's id is.
+    pub fn event(
+        &self,
+        op: &str,
+        request_id: &str,
+        object: &[u8],
+        original: Option<&[u8]>,
+        event_id: Option<&str>,
+    ) -> String {
+        let size = object.len() + original.map_or(0, <[u8]>::len);
+        let mut out = self.head_with(op, Some(request_id), 192 + size);
+        if let Some(id) = event_id {
+            out.push_str(",\"eventId\":\"");
+            out.push_str(id);
+            out.push('"');
+        }
         let mut part = |key: &str, json: &[u8]| {
             out.push_str(key);
             out.push_str(&String::from_utf8_lossy(json));
@@ -240,15 +271,22 @@ impl Addressee {
         out
     }
 
-    fn head(&self, op: &str, request_id: Option<&Value>) -> String {
-        let mut out = format!("{{\"op\":\"{op}\",\"clientId\":\"{}\"", self.client_id);
+    fn head(&self, op: &str, request_id: Option<&str>) -> String {
+        self.head_with(op, request_id, 192)
+    }
+
+    fn head_with(&self, op: &str, request_id: Option<&str>, capacity: usize) -> String {
+        let mut out = String::with_capacity(capacity);
+        for part in ["{\"op\":\"", op, "\",\"clientId\":\"", &self.client_id, "\""] {
+            out.push_str(part);
+        }
         if let Some(installation) = &self.installation_id {
             out.push_str(",\"installationId\":");
             out.push_str(&Value::from(installation.as_str()).to_string());
         }
         if let Some(request_id) = request_id {
             out.push_str(",\"requestId\":");
-            out.push_str(&request_id.to_string());
+            out.push_str(request_id);
         }
         out
     }
@@ -292,7 +330,7 @@ mod tests {
     #[test]
     fn events_carry_what_is_known() {
         let to = Addressee { client_id: "c".into(), installation_id: Some("i\"".into()) };
-        let frame = to.event("update", &json!(7), br#"{"a":1}"#, Some(br#"{"a":0}"#));
+        let frame = to.event("update", "7", br#"{"a":1}"#, Some(br#"{"a":0}"#), None);
         let frame: Value = serde_json::from_str(&frame).expect("a frame is JSON");
         assert_eq!(
             frame,

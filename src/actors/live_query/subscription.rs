@@ -25,12 +25,14 @@ pub struct Audience {
     pub master: bool,
     /// Session tokens, subscription before client; no duplicates.
     pub tokens: Vec<String>,
+    /// Whose sessions these are; filled in when a subscription is opened. None: nobody's, or master.
+    pub users: Vec<String>,
 }
 
 impl Audience {
     pub fn new(master: bool, subscription: Option<&str>, client: Option<&str>) -> Self {
         if master {
-            return Self { master, tokens: Vec::new() };
+            return Self { master, ..Self::default() };
         }
         let mut tokens: Vec<String> = Vec::new();
         for token in [subscription, client].into_iter().flatten() {
@@ -38,7 +40,7 @@ impl Audience {
                 tokens.push(token.to_owned());
             }
         }
-        Self { master, tokens }
+        Self { master, tokens, users: Vec::new() }
     }
 
     /// Looks the sessions up as they are now; revoked and expired ones grant nothing.
@@ -65,6 +67,12 @@ pub struct Rights {
 }
 
 impl Rights {
+    /// The users whose rights count.
+    pub fn users(&self) -> Vec<String> {
+        let principals = self.auth.principal.iter().chain(&self.second);
+        principals.map(|principal| principal.user_id.as_str().to_owned()).collect()
+    }
+
     pub fn may_read(&self, acl: Option<&Acl>) -> bool {
         if self.auth.may_read(acl) {
             return true;
@@ -141,11 +149,13 @@ pub async fn open(
     if looks_at.iter().chain(request.watch.iter().flatten()).any(|field| protection.forbids(field)) {
         return Err(Error::parse(ErrorCode::OPERATION_FORBIDDEN, "Permission denied"));
     }
+    // Rights in sub-queries are looked at again when one is asked: equal queries share what is kept.
+    let unresolved = filter.clone();
     authorize_filter(&ctx, &snapshot, &protection, &mut filter).await?;
     Ok(Opened {
         identity: canonical(&condition),
         class,
-        matcher: Matcher::new(filter),
+        matcher: Matcher::new(unresolved),
         op,
         keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
         watch: request.watch.clone(),

@@ -1,50 +1,130 @@
 //! `LiveQueryWorker`: one for each thread that holds connections. Class owners send it one message
-//! for all of its connections; it hands each its part.
+//! for all of its connections: what is to be sent, and to whom. It puts that into the connections'
+//! outlets, from which they take everything that came together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
 
-use actix::{Actor, Addr, Context, Handler, Message, Recipient};
+use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
-use serde_json::Value;
+use futures_util::Stream;
 
 use super::decide::Event;
 
 pub type ConnectionId = u64;
 
-/// What a connection is to send.
+/// What connections are to send.
 #[derive(Clone, Debug)]
 pub enum Parcel {
-    Event { event: Event, object: Bytes, original: Option<Bytes> },
-    Error { code: i32, message: String },
+    Event {
+        event: Event,
+        object: Bytes,
+        original: Option<Bytes>,
+        /// For clients that asked for ids.
+        id: Option<Arc<str>>,
+    },
+    Error {
+        code: i32,
+        message: String,
+    },
 }
 
+impl Parcel {
+    /// Roughly the bytes that a frame takes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Event { object, original, .. } => object.len() + original.as_ref().map_or(0, Bytes::len),
+            Self::Error { message, .. } => message.len(),
+        }
+    }
+}
+
+/// One subscription, as those who deliver know it.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct Target {
     pub connection: ConnectionId,
-    pub request_id: Value,
-    pub parcel: Parcel,
+    /// As JSON.
+    pub request_id: Arc<str>,
+    pub installation_id: Option<Arc<str>>,
 }
 
-/// A connection's part of a [`Deliver`].
-pub struct Hand(pub Vec<Delivery>);
-
-impl Message for Hand {
-    type Result = ();
+/// One parcel for many.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pub parcel: Arc<Parcel>,
+    pub targets: Arc<Vec<Target>>,
 }
 
 /// Events for any of this thread's connections.
-pub struct Deliver(pub Vec<Delivery>);
+pub struct Deliver(pub Vec<Dispatch>);
 
 impl Message for Deliver {
     type Result = ();
+}
+
+/// Where a connection finds what it is to send.
+pub struct Outlet {
+    letters: RefCell<Vec<Letter>>,
+    bytes: Cell<usize>,
+    /// More than this waiting: the connection is not keeping up, and what waits is thrown away.
+    limit: usize,
+    waker: RefCell<Option<Waker>>,
+}
+
+pub type Letter = (Arc<Parcel>, Arc<str>);
+
+/// Everything that waited.
+pub enum Batch {
+    Letters(Vec<Letter>),
+    /// There was more than the limit.
+    Overflow,
+}
+
+impl Outlet {
+    pub fn new(limit: usize) -> Rc<Self> {
+        Rc::new(Self { letters: RefCell::default(), bytes: Cell::new(0), limit, waker: RefCell::new(None) })
+    }
+
+    fn push(&self, parcel: &Arc<Parcel>, request_id: &Arc<str>) {
+        let bytes = self.bytes.get() + parcel.size() + 64;
+        self.bytes.set(bytes);
+        if bytes > self.limit {
+            *self.letters.borrow_mut() = Vec::new();
+        } else {
+            self.letters.borrow_mut().push((parcel.clone(), request_id.clone()));
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The connection's end of its outlet; never ends.
+pub struct Letters(pub Rc<Outlet>);
+
+impl Stream for Letters {
+    type Item = Batch;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Batch>> {
+        let bytes = self.0.bytes.take();
+        if bytes == 0 {
+            *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let letters = self.0.letters.take();
+        Poll::Ready(Some(if bytes > self.0.limit { Batch::Overflow } else { Batch::Letters(letters) }))
+    }
 }
 
 #[derive(Default)]
 pub struct LiveQueryWorker {}
 
 thread_local! {
-    static CONNECTIONS: RefCell<HashMap<ConnectionId, Recipient<Hand>>> = RefCell::default();
+    static CONNECTIONS: RefCell<HashMap<ConnectionId, Rc<Outlet>>> = RefCell::default();
     static WORKER: RefCell<Option<Addr<LiveQueryWorker>>> = const { RefCell::new(None) };
 }
 
@@ -61,8 +141,8 @@ impl LiveQueryWorker {
         })
     }
 
-    pub fn register(id: ConnectionId, connection: Recipient<Hand>) {
-        CONNECTIONS.with_borrow_mut(|connections| connections.insert(id, connection));
+    pub fn register(id: ConnectionId, outlet: Rc<Outlet>) {
+        CONNECTIONS.with_borrow_mut(|connections| connections.insert(id, outlet));
     }
 
     pub fn forget(id: ConnectionId) {
@@ -81,19 +161,41 @@ impl Actor for LiveQueryWorker {
 impl Handler<Deliver> for LiveQueryWorker {
     type Result = ();
 
-    fn handle(&mut self, Deliver(deliveries): Deliver, _: &mut Self::Context) {
-        let mut parts: HashMap<ConnectionId, Vec<Delivery>> = HashMap::new();
-        for delivery in deliveries {
-            parts.entry(delivery.connection).or_default().push(delivery);
-        }
+    fn handle(&mut self, Deliver(dispatches): Deliver, _: &mut Self::Context) {
         CONNECTIONS.with_borrow(|connections| {
-            for (id, part) in parts {
-                if let Some(connection) = connections.get(&id)
-                    && connection.try_send(Hand(part)).is_err()
-                {
-                    tracing::debug!(connection = id, "a live query connection is going away");
+            for dispatch in &dispatches {
+                for target in dispatch.targets.iter() {
+                    // Otherwise it is going away.
+                    if let Some(outlet) = connections.get(&target.connection) {
+                        outlet.push(&dispatch.parcel, &target.request_id);
+                    }
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    #[test]
+    fn an_outlet_gives_all_at_once_and_is_bounded() {
+        let parcel = Arc::new(Parcel::Error { code: 1, message: "m".repeat(100) });
+        let outlet = Outlet::new(1000);
+        let mut letters = Letters(outlet.clone());
+        assert!(letters.next().now_or_never().is_none());
+        for _ in 0..5 {
+            outlet.push(&parcel, &"1".into());
+        }
+        assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Letters(all))) if all.len() == 5));
+        for _ in 0..100 {
+            outlet.push(&parcel, &"1".into());
+        }
+        assert!(outlet.letters.borrow().is_empty());
+        assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Overflow))));
+        assert!(letters.next().now_or_never().is_none());
     }
 }

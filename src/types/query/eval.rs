@@ -2,7 +2,7 @@
 //! means. Live queries match with it, and property tests hold the SQL builders against it.
 //!
 //! What needs other objects (`$inQuery`, `$select`, `$relatedTo`, Relation fields) matches nothing
-//! here; full text is matched by whole words without stems.
+//! here, see [`super::eval_ask`]; full text is matched by whole words without stems.
 
 use serde_json::{Map, Value};
 
@@ -19,16 +19,22 @@ use crate::types::time::Millis;
 pub struct Matcher {
     filter: Filter,
     regexes: Regexes,
+    pub(super) asks: bool,
 }
 
 impl Matcher {
     pub fn new(filter: Filter) -> Self {
         let regexes = Regexes::of(&filter);
-        Self { filter, regexes }
+        let asks = super::eval_ask::asks(&filter);
+        Self { filter, regexes, asks }
     }
 
     pub fn filter(&self) -> &Filter {
         &self.filter
+    }
+
+    pub(super) fn regexes(&self) -> &Regexes {
+        &self.regexes
     }
 
     /// Whether the object satisfies the filter.
@@ -56,7 +62,7 @@ fn holds(filter: &Filter, object: &Map<String, Value>, regexes: &Regexes) -> boo
 }
 
 /// What stands at a path.
-enum Found<'a> {
+pub(super) enum Found<'a> {
     Unset,
     /// The value of a column.
     Column(Value),
@@ -65,7 +71,7 @@ enum Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn at(object: &'a Map<String, Value>, path: &FieldPath) -> Self {
+    pub(super) fn at(object: &'a Map<String, Value>, path: &FieldPath) -> Self {
         let root = match object.get(path.root.as_str()) {
             None | Some(Value::Null) => return Self::Unset,
             Some(root) => root,
@@ -93,7 +99,7 @@ impl<'a> Found<'a> {
         leaf.map_or(Self::Unset, Self::Nested)
     }
 
-    fn satisfies(&self, constraint: &Constraint, regexes: &Regexes) -> bool {
+    pub(super) fn satisfies(&self, constraint: &Constraint, regexes: &Regexes) -> bool {
         match constraint {
             Constraint::Ne(operand) => !self.equals(operand),
             Constraint::Nin(list) => !list.iter().any(|operand| self.equals(operand)),

@@ -3,6 +3,7 @@
 //! code rewrites it; `storage` turns it into SQL; `eval` answers it in memory (live queries, tests).
 
 pub mod eval;
+pub mod eval_ask;
 mod eval_regex;
 pub mod parse;
 mod parse_constraint;

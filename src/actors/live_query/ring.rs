@@ -1,0 +1,219 @@
+//! What recently happened in a class, for clients that come back: a bounded list in memory, kept
+//! while somebody who may come back listens, or did a moment ago.
+//!
+//! An event's id is `<node>-<number>-<microseconds>`: numbers of one server process count up over all
+//! classes in the order in which frames leave, so the last id that a client saw says what it missed. The
+//! time is there for the durable log, which outlives the process.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::operations::services::ObjectEvent;
+use crate::types::Object;
+use crate::types::names::random_alphanumeric;
+
+/// Events and bytes kept for one class at most.
+const MOST_EVENTS: usize = 5_000;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// A place in the order of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId {
+    pub node: String,
+    pub number: u64,
+    pub micros: i64,
+}
+
+impl EventId {
+    /// `None` for what is no id of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let id = Self {
+            node: parts.next()?.to_owned(),
+            number: parts.next()?.parse().ok()?,
+            micros: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(id)
+    }
+}
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-{}", self.node, self.number, self.micros)
+    }
+}
+
+/// Numbers the events of one server process.
+pub struct Counter {
+    node: String,
+    last: AtomicU64,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { node: random_alphanumeric(12), last: AtomicU64::new(0) }
+    }
+}
+
+impl Counter {
+    pub fn next(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The newest number given out.
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    pub fn id(&self, number: u64) -> EventId {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        EventId {
+            node: self.node.clone(),
+            number,
+            micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+        }
+    }
+
+    pub fn is_ours(&self, id: &EventId) -> bool {
+        id.node == self.node
+    }
+}
+
+#[derive(Clone)]
+pub struct Kept {
+    pub number: u64,
+    pub event: Arc<ObjectEvent>,
+    size: usize,
+}
+
+/// The ring of one class.
+pub struct Ring {
+    events: VecDeque<Kept>,
+    bytes: usize,
+    /// Everything after this number is here.
+    complete_after: u64,
+    /// Whether events are being kept at all.
+    keeps: bool,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), bytes: 0, complete_after: u64::MAX, keeps: false }
+    }
+}
+
+impl Ring {
+    /// Begins to keep events, or goes on; `last` is the newest number given out. Without continuity (the
+    /// class was not listened to for a while) what was kept is not all that happened.
+    pub fn keep(&mut self, last: u64, continuous: bool) {
+        if !self.keeps || !continuous {
+            *self = Self { complete_after: last, keeps: true, ..Self::default() };
+        }
+    }
+
+    pub fn record(&mut self, number: u64, event: &Arc<ObjectEvent>) {
+        if !self.keeps {
+            return;
+        }
+        let original = event.original.as_deref().map_or(0, size_of_object);
+        let size = 256 + size_of_object(&event.object) + original;
+        self.bytes += size;
+        self.events.push_back(Kept { number, event: event.clone(), size });
+        while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.size;
+            self.complete_after = oldest.number;
+        }
+    }
+
+    /// What came after `number`; `None` when that is not all here.
+    pub fn since(&self, number: u64) -> Option<Vec<Kept>> {
+        (self.keeps && number >= self.complete_after)
+            .then(|| self.events.iter().filter(|kept| kept.number > number).cloned().collect())
+    }
+}
+
+fn size_of_object(object: &Object) -> usize {
+    object.iter().map(|(key, value)| 32 + key.len() + size_of_json(value)).sum()
+}
+
+/// Roughly what a value takes in memory.
+fn size_of_json(value: &Value) -> usize {
+    32 + match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(size_of_json).sum(),
+        Value::Object(object) => size_of_object(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operations::services::ObjectEventKind;
+    use crate::types::ClassName;
+
+    fn event(text: &str) -> Arc<ObjectEvent> {
+        let object = json!({ "text": text }).as_object().cloned().unwrap_or_default();
+        Arc::new(ObjectEvent {
+            class: ClassName::known("Chat"),
+            kind: ObjectEventKind::Saved,
+            object: Arc::new(object),
+            original: None,
+            stamp: 0,
+            permissions: None,
+        })
+    }
+
+    #[test]
+    fn ids_are_read_back() {
+        let id = Counter::default().id(7);
+        assert_eq!(EventId::parse(&id.to_string()), Some(id));
+        for text in ["", "a", "a-1", "a-1-2-3", "a-b-1", "a-1-"] {
+            assert_eq!(EventId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn gives_what_was_missed_or_says_that_it_cannot() {
+        let mut ring = Ring::default();
+        ring.record(1, &event("a"));
+        assert!(ring.since(0).is_none() && ring.since(1).is_none());
+        ring.keep(1, true);
+        for number in 2..=4 {
+            ring.record(number, &event("a"));
+        }
+        ring.keep(4, true);
+        let numbers = |ring: &Ring, after| -> Option<Vec<u64>> {
+            Some(ring.since(after)?.iter().map(|kept| kept.number).collect())
+        };
+        assert_eq!(numbers(&ring, 0), None);
+        assert_eq!(numbers(&ring, 1), Some(vec![2, 3, 4]));
+        assert_eq!(numbers(&ring, 4), Some(vec![]));
+        ring.keep(9, false);
+        assert_eq!((numbers(&ring, 4), numbers(&ring, 9)), (None, Some(vec![])));
+    }
+
+    #[test]
+    fn is_bounded() {
+        let mut ring = Ring::default();
+        ring.keep(0, true);
+        let large = event(&"x".repeat(100_000));
+        for number in 1..=1000 {
+            ring.record(number, &large);
+        }
+        assert!(ring.bytes <= MOST_BYTES && ring.events.len() > 10);
+        assert!(ring.since(500).is_none() && ring.since(990).is_some_and(|kept| kept.len() == 10));
+        let small = event("");
+        for number in 1001..=10_000 {
+            ring.record(number, &small);
+        }
+        assert_eq!(ring.events.len(), MOST_EVENTS);
+    }
+}

@@ -1,0 +1,356 @@
+//! The subscriptions of one class as its owner keeps them. Subscriptions with the same query are one
+//! entry, matched once; below it those with the same rights are one audience, checked once; below that
+//! those who are sent the same frames by the same worker are one group, told with one message.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::Addr;
+
+use super::index::{EntryId, Index};
+use super::subscription::{Audience, Opened};
+use super::worker::{ConnectionId, LiveQueryWorker, Target};
+
+/// One client's subscription.
+#[derive(Clone)]
+pub struct Subscriber {
+    pub connection: ConnectionId,
+    pub worker: Addr<LiveQueryWorker>,
+    /// As JSON.
+    pub request_id: Arc<str>,
+    pub installation_id: Option<Arc<str>>,
+    pub keys: Option<Arc<BTreeSet<String>>>,
+    pub watch: Option<Arc<Vec<String>>>,
+    /// The client wants events to carry ids.
+    pub with_ids: bool,
+}
+
+/// What the members of a group have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct GroupKey {
+    pub worker: Addr<LiveQueryWorker>,
+    pub keys: Option<Arc<BTreeSet<String>>>,
+    pub watch: Option<Arc<Vec<String>>>,
+    pub with_ids: bool,
+}
+
+/// Those who hear the same. Messages to workers share the list: it is copied when it changes while
+/// one is under way.
+#[derive(Clone)]
+pub struct Group {
+    pub key: Rc<GroupKey>,
+    pub targets: Arc<Vec<Target>>,
+}
+
+/// Subscriptions with the same query.
+struct Entry {
+    opened: Rc<Opened>,
+    audiences: HashMap<Rc<Audience>, Vec<Group>>,
+    /// User → audiences that only this user's rights (and roles) let read.
+    by_user: HashMap<String, HashSet<Rc<Audience>>>,
+    /// Master and nobody in particular.
+    others: HashSet<Rc<Audience>>,
+}
+
+/// Connection and request id.
+pub type Place = (ConnectionId, Arc<str>);
+
+struct Spot {
+    entry: EntryId,
+    audience: Rc<Audience>,
+    key: Rc<GroupKey>,
+    at: usize,
+}
+
+/// An entry's audiences with their groups, as they were when an event was looked at.
+pub type Audiences = Vec<(Rc<Audience>, Vec<Group>)>;
+
+#[derive(Default)]
+pub struct Subscriptions {
+    pub index: Index,
+    entries: HashMap<EntryId, Entry>,
+    by_query: HashMap<String, EntryId>,
+    places: HashMap<Place, Spot>,
+    by_connection: HashMap<ConnectionId, HashSet<Arc<str>>>,
+    next: EntryId,
+    /// Entries whose query cannot be decided from the object alone.
+    asking: usize,
+}
+
+impl Subscriptions {
+    /// Opens a subscription, or replaces the one in its place.
+    pub fn insert(&mut self, opened: Opened, audience: Audience, subscriber: Subscriber) {
+        let place: Place = (subscriber.connection, subscriber.request_id.clone());
+        self.remove(&place);
+        let id = match self.by_query.get(&opened.identity) {
+            Some(id) => *id,
+            None => self.add_entry(opened),
+        };
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let key = Rc::new(GroupKey {
+            worker: subscriber.worker,
+            keys: subscriber.keys,
+            watch: subscriber.watch,
+            with_ids: subscriber.with_ids,
+        });
+        let target = Target {
+            connection: subscriber.connection,
+            request_id: subscriber.request_id,
+            installation_id: subscriber.installation_id,
+        };
+        let audience = entry.audience(audience);
+        let groups = entry.audiences.entry(audience.clone()).or_default();
+        let (key, at) = match groups.iter_mut().find(|group| group.key == key) {
+            Some(group) => {
+                Arc::make_mut(&mut group.targets).push(target);
+                (group.key.clone(), group.targets.len() - 1)
+            }
+            None => {
+                groups.push(Group { key: key.clone(), targets: Arc::new(vec![target]) });
+                (key, 0)
+            }
+        };
+        self.by_connection.entry(place.0).or_default().insert(place.1.clone());
+        self.places.insert(place, Spot { entry: id, audience, key, at });
+    }
+
+    fn add_entry(&mut self, opened: Opened) -> EntryId {
+        self.next += 1;
+        let id = self.next;
+        self.asking += usize::from(opened.matcher.asks());
+        self.index.insert(id, opened.matcher.filter());
+        self.by_query.insert(opened.identity.clone(), id);
+        let entry = Entry {
+            opened: Rc::new(opened),
+            audiences: HashMap::new(),
+            by_user: HashMap::new(),
+            others: HashSet::new(),
+        };
+        self.entries.insert(id, entry);
+        id
+    }
+
+    /// Ends one subscription; answers whether there was one.
+    pub fn remove(&mut self, place: &Place) -> bool {
+        let Some(spot) = self.places.remove(place) else { return false };
+        if let Some(ids) = self.by_connection.get_mut(&place.0) {
+            ids.remove(&place.1);
+            if ids.is_empty() {
+                self.by_connection.remove(&place.0);
+            }
+        }
+        let Some(entry) = self.entries.get_mut(&spot.entry) else { return true };
+        if let Some(moved) = entry.take(&spot)
+            && let Some(other) = self.places.get_mut(&moved)
+        {
+            other.at = spot.at;
+        }
+        if entry.audiences.is_empty()
+            && let Some(entry) = self.entries.remove(&spot.entry)
+        {
+            self.by_query.remove(&entry.opened.identity);
+            self.index.remove(spot.entry);
+            self.asking -= usize::from(entry.opened.matcher.asks());
+        }
+        true
+    }
+
+    /// Ends all subscriptions of a connection; answers how many there were.
+    pub fn remove_connection(&mut self, connection: ConnectionId) -> usize {
+        let ids = self.by_connection.get(&connection).cloned().unwrap_or_default();
+        ids.into_iter().filter(|id| self.remove(&(connection, id.clone()))).count()
+    }
+
+    pub fn opened(&self, id: EntryId) -> Option<&Rc<Opened>> {
+        self.entries.get(&id).map(|entry| &entry.opened)
+    }
+
+    /// Who listens to an entry. With `readers`, those whom these users' rights do not concern are
+    /// left out.
+    pub fn audiences(&self, id: EntryId, readers: Option<&[String]>) -> Audiences {
+        let Some(entry) = self.entries.get(&id) else { return Vec::new() };
+        let with_groups = |audience: &Rc<Audience>| {
+            entry.audiences.get(audience).map(|groups| (audience.clone(), groups.clone()))
+        };
+        match readers {
+            None => entry.audiences.keys().filter_map(with_groups).collect(),
+            Some(readers) => {
+                let theirs = readers.iter().filter_map(|user| entry.by_user.get(user)).flatten();
+                let found: HashSet<&Rc<Audience>> = theirs.chain(&entry.others).collect();
+                found.into_iter().filter_map(with_groups).collect()
+            }
+        }
+    }
+
+    /// One subscription alone.
+    pub fn only(&self, place: &Place) -> Option<(Rc<Opened>, Audiences)> {
+        let spot = self.places.get(place)?;
+        let entry = self.entries.get(&spot.entry)?;
+        let groups = entry.audiences.get(&spot.audience)?;
+        let target = groups.iter().find(|group| group.key == spot.key)?.targets.get(spot.at)?.clone();
+        let group = Group { key: spot.key.clone(), targets: Arc::new(vec![target]) };
+        Some((entry.opened.clone(), vec![(spot.audience.clone(), vec![group])]))
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Different queries that cannot be decided from the object alone.
+    pub fn asking(&self) -> usize {
+        self.asking
+    }
+
+    /// Whether somebody has a subscription with this query.
+    pub fn knows(&self, identity: &str) -> bool {
+        self.by_query.contains_key(identity)
+    }
+}
+
+impl Entry {
+    /// The audience as it is known here, made known if it is new.
+    fn audience(&mut self, audience: Audience) -> Rc<Audience> {
+        if let Some((known, _)) = self.audiences.get_key_value(&audience) {
+            return known.clone();
+        }
+        let audience = Rc::new(audience);
+        if audience.users.is_empty() {
+            self.others.insert(audience.clone());
+        }
+        for user in &audience.users {
+            self.by_user.entry(user.clone()).or_default().insert(audience.clone());
+        }
+        audience
+    }
+
+    fn forget_audience(&mut self, audience: &Rc<Audience>) {
+        self.audiences.remove(audience);
+        self.others.remove(audience);
+        for user in &audience.users {
+            if let Some(audiences) = self.by_user.get_mut(user) {
+                audiences.remove(audience);
+                if audiences.is_empty() {
+                    self.by_user.remove(user);
+                }
+            }
+        }
+    }
+
+    /// Takes a target out; answers the place of the one that took its position.
+    fn take(&mut self, spot: &Spot) -> Option<Place> {
+        let groups = self.audiences.get_mut(&spot.audience)?;
+        let index = groups.iter().position(|group| group.key == spot.key)?;
+        let targets = Arc::make_mut(&mut groups[index].targets);
+        if spot.at < targets.len() {
+            targets.swap_remove(spot.at);
+        }
+        let moved = targets.get(spot.at).map(|target| (target.connection, target.request_id.clone()));
+        if targets.is_empty() {
+            groups.swap_remove(index);
+            if groups.is_empty() {
+                self.forget_audience(&spot.audience);
+            }
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::query::eval::Matcher;
+    use crate::types::query::{ParseContext, parse_where};
+    use crate::types::{ClassName, Operation};
+
+    fn opened(room: u64) -> Opened {
+        let condition = json!({ "room": room });
+        let filter = parse_where(&condition, &ParseContext::master()).expect("a valid query");
+        Opened {
+            class: ClassName::known("Chat"),
+            matcher: Matcher::new(filter),
+            identity: condition.to_string(),
+            op: Operation::Find,
+            keys: None,
+            watch: None,
+            looks_at: vec!["room".to_owned()],
+            condition,
+        }
+    }
+
+    fn subscriber(worker: &Addr<LiveQueryWorker>, connection: u64, request: u64) -> Subscriber {
+        Subscriber {
+            connection,
+            worker: worker.clone(),
+            request_id: request.to_string().into(),
+            installation_id: None,
+            keys: None,
+            watch: (request % 3 == 0).then(|| Arc::new(vec!["a".to_owned()])),
+            with_ids: false,
+        }
+    }
+
+    /// Opens, replaces and ends at random; compares with a plain map.
+    #[actix::test]
+    async fn agrees_with_a_plain_map() {
+        let worker = LiveQueryWorker::here();
+        let mut subscriptions = Subscriptions::default();
+        let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        for step in 0..4000u64 {
+            let random = step.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) >> 3;
+            let (connection, request, room) = (random % 7, (random >> 8) % 9, (random >> 16) % 5);
+            match (random >> 40) & 7 {
+                0 => {
+                    let count = model.len();
+                    model.retain(|(owner, _), _| *owner != connection);
+                    assert_eq!(subscriptions.remove_connection(connection), count - model.len());
+                }
+                1 | 2 => {
+                    let place = (connection, Arc::from(request.to_string().as_str()));
+                    let known = model.remove(&(connection, request.to_string())).is_some();
+                    assert_eq!(subscriptions.remove(&place), known);
+                }
+                _ => {
+                    let mut audience =
+                        Audience::new(false, (room > 1).then_some("token"), Some(&room.to_string()));
+                    audience.users = (room > 2).then(|| format!("u{room}")).into_iter().collect();
+                    subscriptions.insert(opened(room), audience, subscriber(&worker, connection, request));
+                    model.insert((connection, request.to_string()), room);
+                }
+            }
+            assert_eq!(subscriptions.len(), model.len());
+        }
+        let mut found: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        for (room, id) in (0..5).filter_map(|room| {
+            let id = subscriptions.by_query.get(&opened(room).identity)?;
+            Some((room, *id))
+        }) {
+            let targets = subscriptions.audiences(id, None).into_iter().flat_map(|(_, groups)| groups);
+            for target in targets.flat_map(|group| group.targets.to_vec()) {
+                found.insert((target.connection, target.request_id.to_string()), room);
+            }
+            let concerned = subscriptions.audiences(id, Some(&["u3".to_owned()])).len();
+            assert_eq!(concerned > 0, room <= 3, "room {room}");
+        }
+        assert_eq!(found, model);
+        for place in model.keys() {
+            let place: Place = (place.0, place.1.as_str().into());
+            let (_, audiences) = subscriptions.only(&place).expect("a subscription");
+            let target = &audiences[0].1[0].targets[0];
+            assert_eq!((target.connection, target.request_id.clone()), place);
+        }
+        for connection in 0..7 {
+            subscriptions.remove_connection(connection);
+        }
+        assert!(subscriptions.is_empty() && subscriptions.entries.is_empty());
+        assert!(subscriptions.by_query.is_empty() && subscriptions.by_connection.is_empty());
+    }
+}
