@@ -133,7 +133,7 @@ async function compareLive(servers, scenario, options) {
   const rounds = { peer: [], ours: [] };
   for (let round = 0; round < options.rounds; round += 1) {
     for (const kind of round % 2 ? [...kinds].reverse() : kinds) {
-      if (entry.failed[kind]) continue;
+      if (entry.failed[kind] || (scenario.only && scenario.only !== kind)) continue;
       try {
         rounds[kind].push(await runLive(servers[kind], scenario, options.scale));
       } catch (error) {
@@ -142,7 +142,7 @@ async function compareLive(servers, scenario, options) {
       }
     }
   }
-  for (const kind of kinds) if (!entry.failed[kind]) entry.sides[kind] = medians(rounds[kind]);
+  for (const kind of kinds) if (rounds[kind].length && !entry.failed[kind]) entry.sides[kind] = medians(rounds[kind]);
   return entry;
 }
 

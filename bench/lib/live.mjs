@@ -4,12 +4,20 @@ import { rest, keys } from './servers.mjs';
 import { median, percentile } from './load.mjs';
 import { measureCpu, residentMegabytes, tree } from './process.mjs';
 
-const SUBSCRIPTIONS = 1000;
-const WRITES = { equal: 20, different: 60 };
+// Equal: a socket each. Different: many to a socket, each on a topic of its own.
+const KINDS = {
+  equal: { subscriptions: 1000, perSocket: 1, writes: 20 },
+  different: { subscriptions: 1000, perSocket: 10, writes: 60 },
+  many: { subscriptions: 100_000, perSocket: 1000, writes: 60 },
+};
+const IDLE = 10_000;
 
 export const liveScenarios = [
   { name: 'live-equal', title: 'live query: one write to 1,000 equal subscriptions, per event', group: 'live', kind: 'equal', goal: 4 },
   { name: 'live-different', title: 'live query: one write against 1,000 different subscriptions', group: 'live', kind: 'different', goal: 75 },
+  // The peer looks at each of them for every write, which takes it about a second.
+  { name: 'live-many', title: 'live query: one write against 100,000 different subscriptions', group: 'live', kind: 'many', only: 'ours' },
+  { name: 'live-idle', title: 'live query: 10,000 idle connections, one subscription each', group: 'live', kind: 'idle' },
 ];
 
 function until(promise, milliseconds, what) {
@@ -43,30 +51,59 @@ function subscribe(port, wheres, onEvent) {
   return { socket, ready };
 }
 
-/** One round: CPU µs per event ('equal') or per write ('different'), and ms from the write to its last event. */
+/** Opens sockets in lots, so that neither side's backlog overflows. */
+async function openAll(server, sockets, wheresOf, onEvent, open) {
+  const lot = 50;
+  for (let at = 0; at < sockets; at += lot) {
+    const opened = Array.from({ length: Math.min(lot, sockets - at) }, (_, n) => subscribe(server.port, wheresOf(at + n), onEvent));
+    open.push(...opened);
+    await until(Promise.all(opened.map(each => each.ready)), 60_000, 'subscriptions');
+  }
+}
+
+const settle = () => new Promise(resolve => setTimeout(resolve, 1500));
+
+/** KiB of resident memory for each of many connections that only listen. */
+async function runIdle(server, scale) {
+  const count = Math.round(IDLE * Math.min(1, scale));
+  const open = [];
+  try {
+    // What the first ones make the server load is not what a connection costs.
+    await openAll(server, 100, () => [{ topic: 1 }], () => {}, open);
+    await settle();
+    const before = residentMegabytes(tree(server.pid));
+    const began = performance.now();
+    await openAll(server, count, n => [{ topic: n }], () => {}, open);
+    const seconds = (performance.now() - began) / 1000;
+    await settle();
+    const after = residentMegabytes(tree(server.pid));
+    return { connections: count, perConnection: (after - before) * 1024 / count, connectRate: count / seconds, rss: after };
+  } finally {
+    for (const { socket } of open) socket.terminate();
+    await settle();
+  }
+}
+
+/** One round: CPU µs per event ('equal') or per write (others), and ms from the write to its last event. */
 export async function runLive(server, scenario, scale) {
+  if (scenario.kind === 'idle') return runIdle(server, scale);
   const equal = scenario.kind === 'equal';
-  const writes = Math.max(5, Math.round(WRITES[scenario.kind] * scale));
+  const { subscriptions, perSocket, writes: most } = KINDS[scenario.kind];
+  const writes = Math.max(5, Math.round(most * scale));
   let events = 0;
   let waiting = null;
   const onEvent = () => {
     events += 1;
     if (waiting && events >= waiting.wanted) waiting.resolve();
   };
-  // Equal: a socket each. Different: ten to a socket, on topics of their own.
-  const per = equal ? 1 : 10;
   const open = [];
   try {
-    for (let at = 0; at < SUBSCRIPTIONS; at += per * 10) {
-      const opened = Array.from({ length: Math.min(10, (SUBSCRIPTIONS - at) / per) }, (_, lane) => subscribe(
-        server.port, Array.from({ length: per }, (_, n) => ({ topic: equal ? 1 : at + lane * per + n })), onEvent,
-      ));
-      open.push(...opened);
-      await until(Promise.all(opened.map(each => each.ready)), 30_000, 'subscriptions');
-    }
+    const wheresOf = socket => Array.from({ length: perSocket }, (_, n) => ({ topic: equal ? 1 : socket * perSocket + n }));
+    await openAll(server, subscriptions / perSocket, wheresOf, onEvent, open);
+    await settle();
     const write = async number => {
-      const topic = equal ? 1 : (number * 37) % SUBSCRIPTIONS;
-      const wanted = events + (equal ? SUBSCRIPTIONS : 1);
+      const topic = equal ? 1 : (number * 37) % subscriptions;
+      const wanted = events + (equal ? subscriptions : 1);
       const arrived = new Promise(resolve => (waiting = { wanted, resolve }));
       const began = performance.now();
       await rest(server, 'POST', '/classes/Live', { name: `event ${number}`, score: number, topic });
@@ -82,7 +119,7 @@ export async function runLive(server, scenario, scale) {
     const spent = cpu() / 1000;
     times.sort((a, b) => a - b);
     return {
-      cpu: spent / (equal ? writes * SUBSCRIPTIONS : writes), rate: writes / seconds, p50: median([...times]),
+      cpu: spent / (equal ? writes * subscriptions : writes), rate: writes / seconds, p50: median([...times]),
       p99: percentile(times, 0.99), rss: residentMegabytes(tree(server.pid)),
     };
   } finally {

@@ -34,7 +34,8 @@ function failures(results) {
 export function markdown(results) {
   const cell = (entry, kind, key) => (entry.failed[kind] ? 'failed' : number(entry.sides[kind]?.[key]));
   const against = (entry, key) => ratio(entry.sides.peer?.[key] / entry.sides.ours?.[key]);
-  const entries = results.entries;
+  const entries = results.entries.filter(entry => entry.kind !== 'idle');
+  const idle = results.entries.filter(entry => entry.kind === 'idle');
   const cpu = table(
     ['scenario', 'parse-server µs', 'Parsimony µs', 'cheaper', 'goal', 'reached'],
     entries.map(entry => [entry.title, cell(entry, 'peer', 'cpu'), cell(entry, 'ours', 'cpu'), against(entry, 'cpu'), ...verdict(entry)]),
@@ -68,6 +69,10 @@ export function markdown(results) {
       [`start to healthy, ${group}, ms`, number(sides.peer?.coldStart), number(sides.ours?.coldStart)],
       [`memory idle, ${group}, MB`, number(sides.peer?.idle), number(sides.ours?.idle)],
       [`memory after load, ${group}, MB`, number(sides.peer?.loaded), number(sides.ours?.loaded)],
+    ]),
+    ...idle.flatMap(entry => [
+      [`${entry.title}, KiB each`, cell(entry, 'peer', 'perConnection'), cell(entry, 'ours', 'perConnection')],
+      ['connections opened and subscribed per second', cell(entry, 'peer', 'connectRate'), cell(entry, 'ours', 'connectRate')],
     ]),
   ]);
   return `${machine(results)}

@@ -4,6 +4,7 @@
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
 mod ledger;
+pub mod live_log;
 pub mod memory;
 pub mod postgres;
 
@@ -304,6 +305,11 @@ pub trait StorageAdapter: Session + JobLedger {
 
     /// Tells other servers.
     async fn notify(&self, notice: Notice) -> StorageResult<()>;
+
+    /// Where the database itself writes changes down, if it can.
+    fn live_log(&self) -> Option<&dyn live_log::LiveLog> {
+        None
+    }
 
     /// The adapter as a plain session (each call on its own connection).
     fn as_session(&self) -> &dyn Session;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use actix::{Actor, AtomicResponse, Context, Handler, Message};
 
+use super::captures;
 use super::event::{Shared, Work};
 use super::order::Order;
 use super::ring::EventId;
@@ -105,15 +106,25 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
         Resume::Now => return Ok(Some(Resumed { id, complete: None })),
         Resume::After(after) => after,
     };
-    let missed = EventId::parse(&after)
-        .filter(|after| shared.numbers.is_ours(after))
-        .and_then(|after| shared.ring.borrow().since(after.number));
+    let missed = missed(&shared, &after).await;
     let complete = Some(missed.is_some());
-    for kept in missed.into_iter().flatten() {
-        let id = shared.numbers.id(kept.number);
-        Work::new(shared.clone(), kept.event).replay(&place, id).await?;
+    for (id, event) in missed.into_iter().flatten() {
+        Work::new(shared.clone(), event).replay(&place, id).await?;
     }
     Ok(Some(Resumed { id, complete }))
+}
+
+/// From the ring of this process, or from the log.
+async fn missed(shared: &Shared, after: &str) -> Option<Vec<(EventId, Arc<ObjectEvent>)>> {
+    let after = EventId::parse(after)?;
+    if shared.numbers.is_ours(&after)
+        && let Some(kept) = shared.ring.borrow().since(after.number)
+    {
+        let kept = kept.into_iter().map(|kept| (shared.numbers.id(kept.number), kept.event));
+        return Some(kept.collect());
+    }
+    let logged = captures::missed(&shared.services, &shared.class, &after).await?;
+    Some(logged.into_iter().map(|(id, event)| (id, Arc::new(event))).collect())
 }
 
 fn may_ask(subscriptions: &Subscriptions, opened: &Opened) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod asking;
 pub mod bus;
+pub mod captures;
 pub mod class;
 pub mod client;
 pub mod connection;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Arbiter};
 
 use self::bus::Bus;
+use self::captures::Captures;
 use self::class::{Happened, LiveClassActor, Resumed, Subscribe, Unsubscribe};
 use self::event::Shared;
 use self::ring::Counter;
@@ -80,6 +82,7 @@ pub struct LiveQueryHub {
     bus: OnceLock<Arc<dyn Bus>>,
     pub counters: Arc<Counters>,
     numbers: Arc<Counter>,
+    captures: Arc<Captures>,
     began: Instant,
 }
 
@@ -87,6 +90,7 @@ impl LiveQueryHub {
     /// Call it inside a running actix system.
     pub fn new(config: Arc<AppConfig>) -> Arc<Self> {
         Arc::new(Self {
+            captures: Arc::new(Captures::new(&config)),
             config,
             services: OnceLock::new(),
             classes: RwLock::default(),
@@ -104,6 +108,7 @@ impl LiveQueryHub {
     /// When the bus cannot be set up at all (a bad Redis URL).
     pub async fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
         let bus = bus::start(Arc::downgrade(self), &services).await?;
+        captures::start(Arc::downgrade(self), self.captures.clone(), services.clone());
         if self.services.set(services).is_err() {
             return Err(Error::internal("the live query hub already has its services"));
         }
@@ -157,6 +162,7 @@ impl LiveQueryHub {
     /// When the class's owner is gone, or refuses one more query that needs the database.
     pub async fn subscribe(&self, mut message: Subscribe) -> Result<Option<Resumed>> {
         let class = message.opened.class.clone();
+        self.captures.ensure(self.services()?, &class).await;
         let live = self.class_or_start(&class)?;
         message.continuous = live.is_listened_to(self.began);
         if let Some(bus) = self.bus.get() {

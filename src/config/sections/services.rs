@@ -30,6 +30,10 @@ pub struct LiveQueryConfig {
     pub redis_options: Option<Secret<Map<String, Value>>>,
     /// Milliseconds one regular expression may take; 0 for no limit.
     pub regex_timeout_ms: u64,
+    /// Changes that other programs make in the database are told too.
+    pub sql_changes: bool,
+    /// Seconds for which events are kept in the database; `None` when they are not written down.
+    pub event_log_s: Option<u64>,
 }
 
 impl LiveQueryConfig {
@@ -124,6 +128,11 @@ impl LiveQueryConfig {
             redis_url: group.secret("redisURL")?,
             redis_options: group.object("redisOptions")?.cloned().map(Secret::new),
             regex_timeout_ms: group.required_whole("regexTimeout", 0)?,
+            sql_changes: group.bool("sqlChanges")?,
+            event_log_s: group
+                .bool("eventLog")?
+                .then(|| group.required_whole("eventLogRetention", 1))
+                .transpose()?,
         })
     }
 }

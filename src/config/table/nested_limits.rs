@@ -200,6 +200,22 @@ pub static LIVE_QUERY: Group = Group {
             "",
             "Classes that publish changes (regular expressions)",
         ),
+        opt(
+            "eventLog",
+            "PARSIMONY_LIVE_QUERY_EVENT_LOG",
+            Bool,
+            "false",
+            "Write events down in the database, so that clients can resume after a restart or on another server",
+        )
+        .ours(),
+        opt(
+            "eventLogRetention",
+            "PARSIMONY_LIVE_QUERY_EVENT_LOG_RETENTION",
+            Number,
+            "3600",
+            "Seconds for which written events are kept",
+        )
+        .ours(),
         opt("pubSubAdapter", "PARSE_SERVER_LIVEQUERY_PUB_SUB_ADAPTER", Module, "", "Own message bus")
             .callable()
             .accepted(),
@@ -226,6 +242,14 @@ pub static LIVE_QUERY: Group = Group {
             "100",
             "Milliseconds one regular expression of a subscription may take; 0 for no limit",
         ),
+        opt(
+            "sqlChanges",
+            "PARSIMONY_LIVE_QUERY_SQL_CHANGES",
+            Bool,
+            "false",
+            "Tell subscribers also of changes that other programs make in the database",
+        )
+        .ours(),
         opt("wssAdapter", "PARSE_SERVER_LIVEQUERY_WSS_ADAPTER", Module, "", "Own socket implementation")
             .callable()
             .accepted(),

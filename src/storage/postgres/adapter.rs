@@ -334,6 +334,10 @@ impl StorageAdapter for PostgresAdapter {
         self.core.notices.notify(&self.core.control, &notice).await
     }
 
+    fn live_log(&self) -> Option<&dyn crate::storage::live_log::LiveLog> {
+        Some(self)
+    }
+
     fn as_session(&self) -> &dyn Session {
         self
     }

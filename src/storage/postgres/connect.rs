@@ -117,8 +117,9 @@ impl Connector {
         }
         // Class tables are in `public`, as parse-server has it. The default path looks first into a schema
         // named after the user, and ours is named `parsimony`.
+        // `parsimony.server` tells our writes from others' (migration `live_log`).
         let settings = format!(
-            "SET search_path = public; SET statement_timeout = {}; SET extra_float_digits = 3",
+            "SET search_path = public; SET parsimony.server = 'yes'; SET statement_timeout = {}; SET extra_float_digits = 3",
             millis(timeout)
         );
         conn.batch_execute(&settings).await?;

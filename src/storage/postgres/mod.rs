@@ -27,6 +27,7 @@ mod insert;
 mod job_runs;
 pub mod json;
 mod listen;
+mod live_log;
 mod options;
 mod pool;
 mod reads;

@@ -55,19 +55,6 @@ pub(super) fn asks(filter: &Filter) -> bool {
     }
 }
 
-/// Whether every sub-query asks for membership alone: a part of its results (`limit`, `skip`) is not
-/// told from one object.
-pub fn is_decidable(filter: &Filter) -> bool {
-    match filter {
-        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts.iter().all(is_decidable),
-        Filter::Field { constraints, .. } => constraints
-            .iter()
-            .filter_map(sub_query)
-            .all(|(sub, _)| sub.limit.is_none() && sub.skip == 0 && is_decidable(&sub.filter)),
-        Filter::RelatedTo(_) => true,
-    }
-}
-
 /// A constraint's sub-query, and whether it is negated.
 fn sub_query(constraint: &Constraint) -> Option<(&SubQuery, bool)> {
     match constraint {
@@ -269,12 +256,5 @@ mod tests {
         assert_eq!(decided(&condition, object(6), |_| panic!("nothing is asked")), (true, 0));
         assert_eq!(decided(&condition, object(5), |_| true), (true, 1));
         assert_eq!(decided(&condition, object(5), |_| false), (false, 1));
-    }
-
-    #[test]
-    fn parts_of_results_are_not_decidable() {
-        let decidable = |condition: Value| is_decidable(matcher(&condition).filter());
-        assert!(decidable(json!({"post": {"$inQuery": {"className": "Post", "where": {}}}})));
-        assert!(!decidable(json!({"post": {"$inQuery": {"className": "Post", "where": {}, "limit": 5}}})));
     }
 }
