@@ -212,7 +212,7 @@ impl LiveQueryHub {
         if !live.is_listened_to(self.began) {
             return;
         }
-        if live.owner.try_send(Happened(Arc::new(event))).is_err() {
+        if live.owner.try_send(Happened(event)).is_err() {
             tracing::error!("a live query class takes no events any more");
         }
     }
