@@ -13,7 +13,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ const TEMPORARY: &str = ".parsimony-upload-";
 /// A temporary file nobody wrote to for this long belongs to a process that was killed.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// What one trip to a blocking thread reads or writes.
-const PIECE: usize = 2 * WINDOW;
+const PIECE: usize = 4 * WINDOW;
 /// File names on disk are limited to this many bytes.
 const MAX_ENCODED: usize = 255;
 const MAX_VERIFIED: usize = 4096;
@@ -230,11 +230,13 @@ impl Pieces {
         if take == 0 {
             return Ok(None);
         }
-        let mut piece = vec![0; take];
-        self.opened.file.read_exact_at(&mut piece, self.at).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => FileError::Corrupt("shorter than it was"),
-            _ => FileError::store(error),
-        })?;
+        // Read to the end of a limit, which fills fresh memory without clearing it first.
+        let mut piece = Vec::with_capacity(take);
+        let file = &mut self.opened.file;
+        file.seek(SeekFrom::Start(self.at))?;
+        if file.take(take as u64).read_to_end(&mut piece)? != take {
+            return Err(FileError::Corrupt("shorter than it was"));
+        }
         if let Some(decryptor) = &mut self.decryptor {
             decryptor.update(&mut piece);
         }

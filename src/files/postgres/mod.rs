@@ -12,6 +12,7 @@
 //! reordered or cut off, and ranges are authentic without reading the rest. Plain files carry a SHA-256 that
 //! every complete read checks before its last chunk is handed out.
 
+mod digest;
 mod reader;
 mod statement;
 mod upload;

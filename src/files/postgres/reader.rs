@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use diesel::sql_types::{Binary, Integer};
 use futures_util::stream::{self, StreamExt};
-use sha2::{Digest, Sha256};
 
+use super::digest::Digest;
 use super::statement::{self, Bind, column, required};
 use super::{Head, Shared, place_of};
 use crate::files::crypt::{self, Key, OVERHEAD};
@@ -24,7 +24,7 @@ struct Position {
     /// The first chunk, when the opening statement brought it along.
     first: Option<(i32, Bytes)>,
     /// Runs along when the whole file is read and has a digest.
-    digest: Option<Sha256>,
+    digest: Option<Digest>,
 }
 
 pub(super) async fn open(shared: Arc<Shared>, name: &str, wanted: Option<Wanted>) -> FileResult<FileReader> {
@@ -79,7 +79,7 @@ fn start(
         (Some(_), _) => return Err(FileError::Corrupt("encrypted with another key")),
     };
     let entire = range == ByteRange::whole(head.size);
-    let digest = (entire && head.digest.is_some()).then(Sha256::new);
+    let digest = head.digest.as_deref().filter(|_| entire).map(Digest::like);
     let position = Position { shared, head, key, range, done: 0, first, digest };
     Ok(stream::try_unfold(Some(position), |position| async move {
         match position {
@@ -109,8 +109,8 @@ impl Position {
         if self.done < self.range.len {
             return Ok(Some((piece, Some(self))));
         }
-        if let (Some(digest), Some(expected)) = (self.digest.take(), &self.head.digest)
-            && digest.finalize().as_slice() != expected.as_slice()
+        if let (Some(mut digest), Some(expected)) = (self.digest.take(), &self.head.digest)
+            && digest.finish() != *expected
         {
             return Err(FileError::Corrupt("content hash differs"));
         }

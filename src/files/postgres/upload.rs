@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
+use super::digest::Digest;
 use super::statement::{self, Bind};
 use super::{CHUNK, Head, Shared, place_of};
 use crate::files::crypt::{self, Key};
@@ -24,7 +24,7 @@ pub(super) struct PostgresUpload {
     sent: i32,
     buffer: BytesMut,
     size: u64,
-    digest: Sha256,
+    digest: Digest,
     touched: Instant,
     /// The version that must still be the present one at the end.
     replaces: Option<i64>,
@@ -41,7 +41,7 @@ impl PostgresUpload {
             sent: 0,
             buffer: BytesMut::new(),
             size: 0,
-            digest: Sha256::new(),
+            digest: Digest::new(),
             touched: Instant::now(),
             replaces: None,
             dirty: false,
@@ -71,9 +71,9 @@ impl PostgresUpload {
         }
     }
 
-    /// Sends the first chunk of the buffer. Never the last one of the file: that is for `commit`.
+    /// Sends the buffer, which is a chunk. Never the last one of the file: that is for `commit`.
     async fn send(&mut self) -> FileResult<()> {
-        let content = self.buffer.split_to(CHUNK.min(self.buffer.len())).freeze();
+        let content = std::mem::take(&mut self.buffer).freeze();
         let data = self.seal(content, false)?;
         self.dirty = true;
         if self.sent == 0 {
@@ -109,7 +109,7 @@ impl PostgresUpload {
         }
         let content = self.buffer.split().freeze();
         let data = self.seal(content, true)?;
-        let digest = self.shared.key.is_none().then(|| self.digest.finalize_reset().to_vec());
+        let digest = self.shared.key.is_none().then(|| self.digest.finish());
         let digest = digest.as_deref();
         let size = Bind::Int8(self.size.cast_signed());
         if self.sent == 0 && self.replaces.is_none() {
@@ -191,10 +191,19 @@ async fn discard(shared: Arc<Shared>, id: i64) {
 impl Upload for PostgresUpload {
     fn write(&mut self, chunk: Bytes) -> BoxFuture<'_, FileResult<()>> {
         Box::pin(async move {
-            self.buffer.extend_from_slice(&chunk);
-            // Strictly more: what may be the last chunk waits, since the last one is sealed as such.
-            while self.buffer.len() > CHUNK {
-                self.send().await?;
+            let mut rest = &chunk[..];
+            while !rest.is_empty() {
+                // Only now: what may be the last chunk waits, since the last one is sealed as such.
+                if self.buffer.len() == CHUNK {
+                    self.send().await?;
+                }
+                if self.buffer.capacity() == 0 {
+                    // At once what a chunk needs: growing would copy it again and again.
+                    self.buffer.reserve(CHUNK);
+                }
+                let (front, back) = rest.split_at(rest.len().min(CHUNK - self.buffer.len()));
+                self.buffer.extend_from_slice(front);
+                rest = back;
             }
             Ok(())
         })
