@@ -10,6 +10,7 @@
 //! | [`crypt`] | AES-256-GCM in parse-server's layout, streamed |
 //! | [`name`], [`rules`], [`mime`] | what may be uploaded under which name |
 //! | [`headers`], [`range`] | what a download answers |
+//! | [`private`] | signed addresses of private files |
 //! | [`rotate`] | key rotation over any store |
 //!
 //! A GridFS store belongs to the MongoDB adapter and implements the same trait.
@@ -27,6 +28,7 @@ pub mod headers;
 pub mod mime;
 pub mod name;
 pub mod postgres;
+pub mod private;
 pub mod range;
 pub mod rotate;
 pub mod rules;

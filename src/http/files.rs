@@ -29,7 +29,7 @@ use crate::files::range::{Conditions, Verdict, Wanted, format_date};
 use crate::files::{FileInfo, headers, name, rules};
 use crate::operations::files::download::{self, Found, Refusal};
 use crate::operations::files::upload::{self, Content, Upload};
-use crate::operations::files::{check_download, delete};
+use crate::operations::files::{check_download, check_private, delete};
 use crate::operations::{Credentials, Ctx};
 use crate::types::Object;
 
@@ -232,6 +232,10 @@ async fn save(
             upload.tags = rules::header_object("Tags", &tags)?;
         }
     }
+    // For clients whose uploads carry no metadata.
+    if text("x-parse-file-private").is_some_and(|said| said.eq_ignore_ascii_case("true")) {
+        upload.metadata.insert("private".to_owned(), true.into());
+    }
     let (sanitize, rate) = (ctx.config().http.sanitize_errors, ctx.info.rate);
     // Goes on to its end although the client may leave.
     let task = async move { upload::save(&ctx, upload).await };
@@ -322,6 +326,10 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
     let app = named(exchange, app).ok_or_else(|| forbidden("Invalid application ID."))?;
     let ctx = context(exchange, app, claims, None, "GET").await?;
     check_download(&ctx)?;
+    let private = match check_private(&ctx, file, exchange.http.query_string()) {
+        Ok(private) => private,
+        Err(error) => return Ok(failed(&error, &ctx)),
+    };
     let sent = exchange.http.headers();
     let text = |name: header::HeaderName| sent.get(name).and_then(|value| value.to_str().ok());
     let conditions = Conditions {
@@ -333,7 +341,7 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
     };
     let range = text(header::RANGE).and_then(Wanted::parse);
     match download::find(&ctx, file, range, &conditions).await {
-        Ok(found) => Ok(answer(found)),
+        Ok(found) => Ok(answer(found, private)),
         Err(Refusal::Missing) => {
             Ok(HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("File not found."))
         }
@@ -347,7 +355,9 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
 async fn metadata(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) -> Result<HttpResponse> {
     let Some(app) = named(exchange, app) else { return Ok(described(Object::new())) };
     let ctx = context(exchange, app, claims, None, "GET").await?;
-    if let Err(error) = check_download(&ctx) {
+    let admitted =
+        check_download(&ctx).and_then(|()| check_private(&ctx, file, exchange.http.query_string()));
+    if let Err(error) = admitted {
         return Ok(failed(&error, &ctx));
     }
     match download::metadata(&ctx, file).await {
@@ -376,7 +386,8 @@ fn failed(error: &Error, ctx: &Ctx) -> HttpResponse {
     HttpResponse::Forbidden().content_type(respond::JSON).body(error.body(sanitize).to_string())
 }
 
-fn answer(found: Found) -> HttpResponse {
+/// `private`: for how many seconds a private file may be kept by the browser, and nobody else.
+fn answer(found: Found, private: Option<u64>) -> HttpResponse {
     let mut builder = match (found.verdict, found.part) {
         (Verdict::NotModified, _) => HttpResponse::NotModified(),
         (Verdict::PreconditionFailed, _) => HttpResponse::PreconditionFailed(),
@@ -384,6 +395,9 @@ fn answer(found: Found) -> HttpResponse {
         (Verdict::Proceed, None) => HttpResponse::Ok(),
     };
     validators(&mut builder, &found.info);
+    if let Some(seconds) = private {
+        builder.insert_header((header::CACHE_CONTROL, format!("private, max-age={seconds}")));
+    }
     if found.verdict != Verdict::Proceed {
         return builder.finish();
     }

@@ -34,6 +34,14 @@ pub struct Services {
 pub trait FileUrls: Send + Sync {
     /// `base` is the public base URL of the API, without a trailing slash.
     fn url(&self, base: &str, name: &str) -> String;
+
+    /// Whether addresses run out, so that those kept inside of objects have to be renewed.
+    fn refreshes(&self) -> bool {
+        false
+    }
+
+    /// Renews the addresses of files in a value.
+    fn refresh(&self, _base: &str, _value: &mut Value) {}
 }
 
 /// Files served by this server: `<base>/files/<appId>/<encoded name>`.

@@ -1,6 +1,7 @@
 //! Files and pages.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -20,6 +21,15 @@ pub struct FilesConfig {
     pub preserve_file_name: bool,
     pub upload: FileUpload,
     pub download: FileDownload,
+    /// `None`: there are no private files.
+    pub private: Option<PrivateFiles>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PrivateFiles {
+    pub secret: Secret<String>,
+    pub expires_after: Duration,
+    pub all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +66,25 @@ impl FilesConfig {
             preserve_file_name: reader.bool("preserveFileName")?,
             upload: FileUpload::read(reader)?,
             download: FileDownload::read(reader)?,
+            private: PrivateFiles::read(reader)?,
         })
+    }
+}
+
+impl PrivateFiles {
+    fn read(reader: Reader<'_>) -> Result<Option<Self>, ConfigError> {
+        let group = reader.group("privateFiles")?;
+        let all = group.bool("all")?;
+        let expires_after = Duration::from_secs(group.required_whole("expiresAfter", 4)?);
+        match group.secret("secret")? {
+            Some(secret) if secret.expose().len() < 16 => {
+                Err(group.fail("secret", "privateFiles.secret must have at least 16 characters."))
+            }
+            Some(secret) => Ok(Some(Self { secret, expires_after, all })),
+            // Files that were meant to be private must not become public by an omission.
+            None if group.is_set() => Err(group.fail("secret", "privateFiles.secret must be given.")),
+            None => Ok(None),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::nested_limits::LIVE_QUERY;
 use super::nested_limits::LIVE_QUERY_SERVER;
 use super::nested_pages::FILE_DOWNLOAD;
 use super::nested_pages::FILE_UPLOAD;
+use super::nested_pages::PRIVATE_FILES;
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[
@@ -38,6 +39,15 @@ pub static OPTIONS: &[OptionDef] = &[
         .group(&FILE_UPLOAD),
     opt("fileDownload", "PARSE_SERVER_FILE_DOWNLOAD_OPTIONS", Object, "{}", "Who may download files")
         .group(&FILE_DOWNLOAD),
+    opt(
+        "privateFiles",
+        "PARSIMONY_PRIVATE_FILES",
+        Object,
+        "",
+        "Files that can be read only by signed addresses; setting a secret turns it on",
+    )
+    .group(&PRIVATE_FILES)
+    .ours(),
     opt("push", "PARSE_SERVER_PUSH", Object, "", "Push senders").secret().accepted(),
     opt(
         "scheduledPush",

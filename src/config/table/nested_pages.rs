@@ -260,6 +260,30 @@ pub static FILE_UPLOAD: Group = Group {
 };
 
 /// `fileDownload`.
+pub static PRIVATE_FILES: Group = Group {
+    name: "privateFiles",
+    options: &[
+        opt(
+            "secret",
+            "PARSIMONY_PRIVATE_FILES_SECRET",
+            Text,
+            "",
+            "Secret with which addresses are signed; the same on every server",
+        )
+        .ours()
+        .secret(),
+        opt(
+            "expiresAfter",
+            "PARSIMONY_PRIVATE_FILES_EXPIRES_AFTER",
+            Number,
+            "3600",
+            "Seconds an address works at most",
+        )
+        .ours(),
+        opt("all", "PARSIMONY_PRIVATE_FILES_ALL", Bool, "false", "Every new file is private").ours(),
+    ],
+};
+
 pub static FILE_DOWNLOAD: Group = Group {
     name: "fileDownload",
     options: &[

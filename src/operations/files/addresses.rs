@@ -4,6 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::error::{Error, Result};
 use crate::files::Place;
 use crate::operations::Ctx;
@@ -21,6 +23,14 @@ struct Known {
 impl FileUrls for Known {
     fn url(&self, base: &str, name: &str) -> String {
         self.urls.get(name).cloned().unwrap_or_else(|| self.others.url(base, name))
+    }
+
+    fn refreshes(&self) -> bool {
+        self.others.refreshes()
+    }
+
+    fn refresh(&self, base: &str, value: &mut Value) {
+        self.others.refresh(base, value);
     }
 }
 

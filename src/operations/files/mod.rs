@@ -11,9 +11,12 @@ pub mod upload;
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::cloud::{FILE_CLASS, FilePayload, TriggerAnswer, TriggerCall, TriggerKind};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
+use crate::files::private::{self, Signer};
 use crate::files::rules::{self, Caller, Doors, ExtensionFilter};
 use crate::files::{FileStore, Place, name};
 use crate::operations::services::FileUrls;
@@ -28,6 +31,8 @@ pub struct Files {
     legacy_key: Option<String>,
     /// Addresses take waiting for: [`addresses`] asks for them.
     asks: bool,
+    private: Option<Signer>,
+    all_private: bool,
 }
 
 impl Files {
@@ -39,10 +44,17 @@ impl Files {
         let patterns: Vec<String> =
             config.files.upload.file_extensions.iter().map(|pattern| source(pattern.source())).collect();
         let legacy_key = config.files.file_key.as_ref().map(|key| key.expose().clone());
+        let private = config.files.private.as_ref();
+        let probe = store.location(Place { server: "server:", app_id: "" }, "a");
+        if private.is_some() && !probe.starts_with("server:") {
+            return Err("privateFiles and directAccess exclude each other.".to_owned());
+        }
         let asks = store.locate(Place { server: "", app_id: "" }, &[]).is_some();
         Ok(Self {
             store,
             asks,
+            all_private: private.is_some_and(|private| private.all),
+            private: private.map(|p| Signer::new(p.secret.expose(), &config.app_id, p.expires_after)),
             filter: ExtensionFilter::new(&patterns)?,
             app_id: config.app_id.clone(),
             legacy_key,
@@ -55,7 +67,18 @@ impl Files {
 
     /// Whether the store has to be asked where this file is.
     fn is_asked(&self, file: &str) -> bool {
-        self.asks && self.legacy_url(file).is_none()
+        self.asks && self.legacy_url(file).is_none() && self.signer(file).is_none()
+    }
+
+    /// Who signs the addresses of this file, if it is a private one.
+    fn signer(&self, file: &str) -> Option<&Signer> {
+        self.private.as_ref().filter(|_| private::is_private(file))
+    }
+
+    /// Whether a new file is to be private: all are, or its metadata says so.
+    fn becomes_private(&self, metadata: &Map<String, Value>) -> bool {
+        let said = metadata.get("private").is_some_and(|said| *said == true || *said == "true");
+        self.private.is_some() && (self.all_private || said)
     }
 
     fn legacy_url(&self, file: &str) -> Option<String> {
@@ -70,10 +93,23 @@ impl Files {
 
 impl FileUrls for Files {
     fn url(&self, base: &str, file: &str) -> String {
+        if let Some(signer) = self.signer(file) {
+            return signer.url(base, file);
+        }
         if let Some(url) = self.legacy_url(file) {
             return url;
         }
         self.store.location(Place { server: base, app_id: &self.app_id }, file)
+    }
+
+    fn refreshes(&self) -> bool {
+        self.private.is_some()
+    }
+
+    fn refresh(&self, base: &str, value: &mut Value) {
+        if let Some(signer) = &self.private {
+            signer.refresh(base, value);
+        }
     }
 }
 
@@ -113,6 +149,30 @@ pub fn check_download(ctx: &Ctx) -> Result<()> {
         authenticated: options.enable_for_authenticated_user,
     };
     doors.check_download(caller_of(ctx))
+}
+
+/// Private files need an address with a signature, from everybody but holders of a key of the server.
+/// Answers for how many seconds that is good; `None` for files that are not private.
+///
+/// # Errors
+/// 119.
+pub fn check_private(ctx: &Ctx, file: &str, query: &str) -> Result<Option<u64>> {
+    let Some(signer) = ctx.services.files.signer(file) else { return Ok(None) };
+    match caller_of(ctx) {
+        Caller::Master | Caller::Maintenance | Caller::ReadOnlyMaster => Ok(Some(0)),
+        Caller::User { .. } | Caller::Public => signer.check(file, query).map(Some),
+    }
+}
+
+/// Clients may refer to private files only where they were given an address of them.
+///
+/// # Errors
+/// 119.
+pub fn check_references(ctx: &Ctx, data: &Map<String, Value>) -> Result<()> {
+    match &ctx.services.files.private {
+        Some(signer) if !ctx.auth.is_master() => signer.check_references(data),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a file (master key only; the route checks that).

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{Files, addresses, caller_of, has_trigger, run_trigger, save_failure};
 use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::files::private;
 use crate::files::rules::{self, Caller, Doors};
 use crate::files::{NewFile, Upload as StoreUpload, name};
 use crate::operations::Ctx;
@@ -134,6 +135,9 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let preserve = ctx.config().files.preserve_file_name;
     let mut stored =
         name::stored(&file.name, file.content_type.as_deref(), preserve, file.directory.as_deref());
+    if files.becomes_private(&file.metadata) {
+        stored.name = private::marked(&stored.name);
+    }
     stored.name = files.store().key_of(stored.name).await.map_err(save_failure(&file.name))?;
     let url = addresses::of(ctx, &stored.name).await?;
     let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;

@@ -123,7 +123,12 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
             _ => write_cell(out, cell, column, view),
         },
         (CellRef::Json(bytes), Some(field)) => match serde_json::from_slice::<Value>(bytes) {
-            Ok(value) => write_included_json(out, &value, field),
+            Ok(mut value) => {
+                if view.file_urls.refreshes() {
+                    view.file_urls.refresh(&view.base_url, &mut value);
+                }
+                write_included_json(out, &value, field)
+            }
             Err(_) => false,
         },
         (CellRef::Json(bytes), None) if is_auth_data(view, column) => {
@@ -178,6 +183,11 @@ fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View
             }
             _ => write_string(out, text),
         },
+        CellRef::Json(bytes) if view.file_urls.refreshes() && names_private_files(bytes) => {
+            let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return false };
+            view.file_urls.refresh(&view.base_url, &mut value);
+            write_json(out, &value);
+        }
         CellRef::Json(bytes) => out.extend_from_slice(bytes),
         CellRef::TextArray(entries) => write_json(out, &entries.iter().collect::<Value>()),
         CellRef::Point(point) => {
@@ -200,6 +210,11 @@ fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View
         }
     }
     true
+}
+
+/// A quick look, which may be mistaken in one direction only.
+fn names_private_files(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(crate::files::private::MARK))
 }
 
 fn write_pointer(out: &mut Vec<u8>, class: &ClassName, id: &str) {

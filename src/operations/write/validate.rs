@@ -26,6 +26,7 @@ pub async fn against_schema(
 ) -> Result<Arc<ClassSnapshot>> {
     super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
     check_file_urls(&draft.data, &ctx.config().files.upload.allowed_file_url_domains)?;
+    crate::operations::files::check_references(ctx, &draft.data)?;
     let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
     check_required_columns(draft)?;
     let action = if draft.is_create() { Action::Create } else { Action::Update };
