@@ -6,13 +6,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { countStatements, startCluster } from './lib/cluster.mjs';
 import { prepare } from './lib/data.mjs';
-import { runFloor } from './lib/floor.mjs';
 import { liveScenarios, runLive } from './lib/live.mjs';
 import { load, median, percentile } from './lib/load.mjs';
+import { runPgbench } from './lib/pgbench.mjs';
 import { backends, measureCpu, residentMegabytes, tree } from './lib/process.mjs';
 import { markdown, number, publish } from './lib/report.mjs';
 import { scenarios } from './lib/scenarios.mjs';
-import { binary, kinds, peerVersion, startServer } from './lib/servers.mjs';
+import { binary, floorBinary, kinds, peerVersion, startServer } from './lib/servers.mjs';
 
 const HELP = `node bench/run.mjs [options]
   --quick          a fifth of the requests, one round
@@ -22,7 +22,8 @@ const HELP = `node bench/run.mjs [options]
   --publish        write the tables to docs/benchmarks.md (default when everything is run)
   --no-publish     only print them
   --statements     also print the statements that were counted
-PARSIMONY_BIN names the binary (default target/release/parsimony).`;
+PARSIMONY_BIN names the binary (default target/release/parsimony), FLOOR_BIN the floor program
+(default bench/floor/target/release/floor; without it there are no figures for the floor).`;
 
 function parse(args) {
   const options = { scale: 1, rounds: 3, only: null, publish: null, statements: false };
@@ -82,13 +83,15 @@ async function statementsOf(cluster, database, server, scenario, context, print)
   return found.reduce((sum, row) => sum + row.calls, 0) / requests;
 }
 
-/** All rounds of one scenario on both servers. */
+/** All rounds of one scenario on all servers that can answer it. */
 async function compare(cluster, data, servers, scenario, options) {
   const concurrency = scenario.concurrency ?? 32;
   const entry = { ...scenario, concurrency, sides: {}, failed: {} };
-  const rounds = { peer: [], ours: [] };
-  const ones = { peer: [], ours: [] };
-  const contexts = { peer: { token: data.token }, ours: { token: data.token } };
+  const sides = scenario.floor && servers.floor ? [...kinds, 'floor'] : kinds;
+  const each = make => Object.fromEntries(sides.map(kind => [kind, make()]));
+  const rounds = each(() => []);
+  const ones = each(() => []);
+  const contexts = each(() => ({ token: data.token }));
   const count = Math.max(concurrency, Math.round(scenario.count * options.scale / options.rounds));
   const single = Math.max(4, Math.round(count / 4));
   const attempt = async (kind, work) => {
@@ -100,7 +103,7 @@ async function compare(cluster, data, servers, scenario, options) {
       say(`${scenario.name}: ${kind} failed: ${error.message.slice(0, 300)}`);
     }
   };
-  for (const kind of kinds) {
+  for (const kind of sides) {
     await attempt(kind, async (server, database, context) => {
       await scenario.before?.(server, context);
       // Connections, plans and the peer's just-in-time compiler.
@@ -110,20 +113,20 @@ async function compare(cluster, data, servers, scenario, options) {
     });
   }
   for (let round = 0; round < options.rounds; round += 1) {
-    for (const kind of round % 2 ? [...kinds].reverse() : kinds) {
+    for (const kind of round % 2 ? [...sides].reverse() : sides) {
       await attempt(kind, async (server, database, context) => {
         rounds[kind].push(await measure(cluster, database, server, scenario, context, count, concurrency));
         ones[kind].push(await measure(cluster, database, server, scenario, context, single, 1));
       });
     }
   }
-  for (const kind of kinds) {
+  for (const kind of sides) {
     if (!entry.failed[kind]) Object.assign(entry.sides[kind], medians(rounds[kind]), { one: medians(ones[kind]) });
   }
   try {
-    if (scenario.floor) entry.floor = runFloor(cluster, scenario.floor, count * 2);
+    if (scenario.pgbench) entry.pgbench = runPgbench(cluster, scenario.pgbench, count * 2);
   } catch (error) {
-    say(`${scenario.name}: no floor: ${error.message}`);
+    say(`${scenario.name}: no pgbench: ${error.message}`);
   }
   return entry;
 }
@@ -165,25 +168,26 @@ try {
     const servers = {};
     const sides = (results.servers[group] = {});
     try {
-      for (const kind of kinds) {
+      const started = group === 'plain' && fs.existsSync(floorBinary) ? [...kinds, 'floor'] : kinds;
+      for (const kind of started) {
         // The first start brings the schema up to date; the second is the one that counts.
         await (await startServer(kind, cluster.uri(data.databases[kind]), group)).stop();
         servers[kind] = await startServer(kind, cluster.uri(data.databases[kind]), group);
         sides[kind] = { coldStart: servers[kind].coldStart };
       }
       await new Promise(resolve => setTimeout(resolve, 1000));
-      for (const kind of kinds) sides[kind].idle = residentMegabytes(tree(servers[kind].pid));
+      for (const kind of started) sides[kind].idle = residentMegabytes(tree(servers[kind].pid));
       for (const scenario of wanted.filter(each => each.group === group)) {
         const entry = group === 'live'
           ? await compareLive(servers, scenario, options)
           : await compare(cluster, data, servers, scenario, options);
         results.entries.push(entry);
-        const { peer, ours } = entry.sides;
-        say(`${scenario.name}: CPU ${number(peer?.cpu)} against ${number(ours?.cpu)} µs, `
-          + `PostgreSQL ${number(peer?.postgres)} against ${number(ours?.postgres)} µs (pgbench ${number(entry.floor?.postgres)}), `
+        const { peer, ours, floor } = entry.sides;
+        say(`${scenario.name}: CPU ${number(peer?.cpu)} against ${number(ours?.cpu)} µs (floor ${number(floor?.cpu)}), `
+          + `PostgreSQL ${number(peer?.postgres)} against ${number(ours?.postgres)} µs (pgbench ${number(entry.pgbench?.postgres)}), `
           + `statements ${number(peer?.statements)} against ${number(ours?.statements)}`);
       }
-      for (const kind of kinds) sides[kind].loaded = residentMegabytes(tree(servers[kind].pid));
+      for (const kind of started) sides[kind].loaded = residentMegabytes(tree(servers[kind].pid));
     } finally {
       for (const server of Object.values(servers)) await server.stop();
     }

@@ -12,6 +12,9 @@ if [ -z "${PARSIMONY_BIN:-}" ]; then
   PARSIMONY_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/release/parsimony")
   export PARSIMONY_BIN
 fi
+if [ -z "${FLOOR_BIN:-}" ]; then
+  cargo build --locked --release --manifest-path bench/floor/Cargo.toml --target-dir bench/floor/target
+fi
 # A thousand sockets at both ends.
 ulimit -n 16384 2>/dev/null || ulimit -n "$(ulimit -Hn)" || true
 exec node bench/run.mjs "$@"

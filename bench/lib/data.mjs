@@ -64,7 +64,7 @@ const ROWS_SQL = [
    SELECT ${key('f')}, ${stamps}, 'found ' || i, i FROM generate_series(0, 99) i`,
 ];
 
-/** Makes the template and its two copies: `{databases: {peer, ours}, token, geometry}`. */
+/** Makes the template and its copies: `{databases: {peer, ours}, token, geometry}`. */
 export async function prepare(cluster) {
   const admin = cluster.uri('postgres');
   await query(admin, 'CREATE DATABASE bench_template');
@@ -94,7 +94,7 @@ export async function prepare(cluster) {
   for (const sql of ROWS_SQL) await query(uri, sql);
   await query(uri, 'VACUUM ANALYZE');
   const databases = {};
-  for (const kind of ['peer', 'ours', 'floor']) {
+  for (const kind of ['peer', 'ours', 'floor', 'pgbench']) {
     databases[kind] = `bench_${kind}`;
     await query(admin, `CREATE DATABASE bench_${kind} TEMPLATE bench_template`);
   }

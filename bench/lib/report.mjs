@@ -26,7 +26,7 @@ function verdict(entry) {
 
 function failures(results) {
   const lines = results.entries.flatMap(entry => Object.entries(entry.failed).map(
-    ([kind, why]) => `* ${entry.title}, ${kind === 'peer' ? 'parse-server' : 'Parsimony'}: ${why.replace(/\s+/g, ' ').slice(0, 300)}`,
+    ([kind, why]) => `* ${entry.title}, ${{ peer: 'parse-server', ours: 'Parsimony', floor: 'the floor program' }[kind]}: ${why.replace(/\s+/g, ' ').slice(0, 300)}`,
   ));
   return lines.length ? `### Failed\n\n${lines.join('\n')}\n` : '';
 }
@@ -37,20 +37,23 @@ export function markdown(results) {
   const entries = results.entries.filter(entry => entry.kind !== 'idle');
   const idle = results.entries.filter(entry => entry.kind === 'idle');
   const cpu = table(
-    ['scenario', 'parse-server µs', 'Parsimony µs', 'cheaper', 'goal', 'reached'],
-    entries.map(entry => [entry.title, cell(entry, 'peer', 'cpu'), cell(entry, 'ours', 'cpu'), against(entry, 'cpu'), ...verdict(entry)]),
+    ['scenario', 'parse-server µs', 'Parsimony µs', 'cheaper', 'goal', 'reached', 'floor µs', 'Parsimony / floor'],
+    entries.map(entry => [
+      entry.title, cell(entry, 'peer', 'cpu'), cell(entry, 'ours', 'cpu'), against(entry, 'cpu'), ...verdict(entry),
+      cell(entry, 'floor', 'cpu'), ratio(entry.sides.ours?.cpu / entry.sides.floor?.cpu),
+    ]),
   );
   const database = table(
-    ['scenario', 'parse-server µs', 'Parsimony µs', 'pgbench µs', 'Parsimony / pgbench', 'statements: parse-server', 'Parsimony'],
+    ['scenario', 'parse-server µs', 'Parsimony µs', 'floor µs', 'pgbench µs', 'Parsimony / pgbench', 'statements: parse-server', 'Parsimony'],
     entries.filter(entry => entry.group !== 'live').map(entry => [
-      entry.title, cell(entry, 'peer', 'postgres'), cell(entry, 'ours', 'postgres'), number(entry.floor?.postgres),
-      ratio(entry.sides.ours?.postgres / entry.floor?.postgres), cell(entry, 'peer', 'statements'), cell(entry, 'ours', 'statements'),
+      entry.title, cell(entry, 'peer', 'postgres'), cell(entry, 'ours', 'postgres'), cell(entry, 'floor', 'postgres'), number(entry.pgbench?.postgres),
+      ratio(entry.sides.ours?.postgres / entry.pgbench?.postgres), cell(entry, 'peer', 'statements'), cell(entry, 'ours', 'statements'),
     ]),
   );
   const time = table(
-    ['scenario', 'parse-server req/s', 'Parsimony req/s', 'parse-server p50 / p99 ms', 'Parsimony p50 / p99 ms'],
+    ['scenario', 'parse-server req/s', 'Parsimony req/s', 'floor req/s', 'parse-server p50 / p99 ms', 'Parsimony p50 / p99 ms'],
     entries.map(entry => [
-      `${entry.title} (c=${entry.concurrency})`, cell(entry, 'peer', 'rate'), cell(entry, 'ours', 'rate'),
+      `${entry.title} (c=${entry.concurrency})`, cell(entry, 'peer', 'rate'), cell(entry, 'ours', 'rate'), cell(entry, 'floor', 'rate'),
       ...['peer', 'ours'].map(kind => `${cell(entry, kind, 'p50')} / ${cell(entry, kind, 'p99')}`),
     ]),
   );
@@ -64,11 +67,11 @@ export function markdown(results) {
       ];
     }),
   );
-  const process = table(['', 'parse-server', 'Parsimony'], [
+  const process = table(['', 'parse-server', 'Parsimony', 'floor'], [
     ...Object.entries(results.servers).flatMap(([group, sides]) => [
-      [`start to healthy, ${group}, ms`, number(sides.peer?.coldStart), number(sides.ours?.coldStart)],
-      [`memory idle, ${group}, MB`, number(sides.peer?.idle), number(sides.ours?.idle)],
-      [`memory after load, ${group}, MB`, number(sides.peer?.loaded), number(sides.ours?.loaded)],
+      [`start to healthy, ${group}, ms`, number(sides.peer?.coldStart), number(sides.ours?.coldStart), number(sides.floor?.coldStart)],
+      [`memory idle, ${group}, MB`, number(sides.peer?.idle), number(sides.ours?.idle), number(sides.floor?.idle)],
+      [`memory after load, ${group}, MB`, number(sides.peer?.loaded), number(sides.ours?.loaded), number(sides.floor?.loaded)],
     ]),
     ...idle.flatMap(entry => [
       [`${entry.title}, KiB each`, cell(entry, 'peer', 'perConnection'), cell(entry, 'ours', 'perConnection')],

@@ -1,5 +1,6 @@
 // What is measured by requests. Each has `count` requests at concurrency 32 (a quarter of them at 1), a request by
 // number, what its answer must be, and the goal: how many times cheaper than the peer in CPU of the server's processes.
+// `floor` marks those that the floor program answers too; `pgbench` is the same statement for pgbench.
 import { encode } from './load.mjs';
 import { id, PLAYERS, ROWS } from './data.mjs';
 import { keys } from './servers.mjs';
@@ -32,23 +33,23 @@ const created = expect(201, body => !body.objectId && 'no objectId');
 
 export const scenarios = [
   {
-    name: 'get', title: 'get by id', group: 'plain', count: 6000, goal: 15,
+    name: 'get', title: 'get by id', group: 'plain', floor: true, count: 6000, goal: 15,
     request: i => get(`/parse/classes/GameScore/${id('g', spread(i, ROWS))}`),
     check: expect(200, (body, i) => body.objectId !== id('g', spread(i, ROWS)) && 'another object'),
-    floor: `\\set n random(0, ${ROWS - 1})
+    pgbench: `\\set n random(0, ${ROWS - 1})
 SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE "objectId" = 'g' || lpad((:n)::text, 9, '0') AND (_rperm IS NULL OR _rperm && ARRAY['*']) LIMIT 1;`,
   },
   {
-    name: 'find-equal', title: 'find 10 of 100k by equality', group: 'plain', count: 4000, goal: 20,
+    name: 'find-equal', title: 'find 10 of 100k by equality', group: 'plain', floor: true, count: 4000, goal: 20,
     request: i => get(seek('GameScore', { where: { level: spread(i, 10000) } })), check: rows(10),
-    floor: `\\set n random(0, 9999)
+    pgbench: `\\set n random(0, 9999)
 SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE level = :n AND (_rperm IS NULL OR _rperm && ARRAY['*']) LIMIT 100;`,
   },
   {
-    name: 'find-range', title: 'find 100 by range, sorted', group: 'plain', count: 1800, goal: 11,
+    name: 'find-range', title: 'find 100 by range, sorted', group: 'plain', floor: true, count: 1800, goal: 11,
     request: i => get(seek('GameScore', { where: { score: { $gte: spread(i, ROWS - 200) } }, order: 'score', limit: 100 })),
     check: rows(100),
-    floor: `\\set n random(0, ${ROWS - 200})
+    pgbench: `\\set n random(0, ${ROWS - 200})
 SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE score >= :n AND (_rperm IS NULL OR _rperm && ARRAY['*']) ORDER BY score LIMIT 100;`,
   },
   {
@@ -57,13 +58,13 @@ SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage
     check: expect(200, body => (body.results.length !== 20 || !body.results[0].player.name) && 'not 20 with players'),
   },
   {
-    name: 'create', title: 'create', group: 'plain', count: 4000, goal: 12,
+    name: 'create', title: 'create', group: 'plain', floor: true, count: 4000, goal: 12,
     request: i => post('/parse/classes/Written', { name: `name ${i}`, score: i }), check: created,
-    floor: `\\set n random(0, 1000000000)
+    pgbench: `\\set n random(0, 1000000000)
 INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES (substr(md5((:n)::text || random()::text), 1, 10), now(), now(), 'name', :n);`,
   },
   {
-    name: 'increment', title: 'update with Increment', group: 'plain', count: 4000, goal: 13,
+    name: 'increment', title: 'update with Increment', group: 'plain', floor: true, count: 4000, goal: 13,
     request: i => encode({
       method: 'PUT', path: `/parse/classes/Counter/${id('c', spread(i, 1000))}`, headers: app,
       body: { count: { __op: 'Increment', amount: 1 } },
@@ -78,7 +79,7 @@ INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES
     check: expect(200, body => (body.length !== 50 || body.some(item => !item.success)) && 'not 50 successes'),
   },
   {
-    name: 'count', title: 'count', group: 'plain', count: 4000, goal: 15,
+    name: 'count', title: 'count', group: 'plain', floor: true, count: 4000, goal: 15,
     request: i => get(seek('GameScore', { where: { stage: spread(i, 5000) }, count: 1, limit: 0 })),
     check: expect(200, body => body.count !== 20 && 'not 20'),
   },

@@ -1,4 +1,4 @@
-// Starts the two servers that are compared, each on its own database with the same configuration.
+// Starts the servers that are compared, each on its own database with the same configuration, and the floor program.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -14,6 +14,8 @@ const peerCommand = path.join(path.dirname(require.resolve('parse-server')), '..
 
 export const peerVersion = require('parse-server/package.json').version;
 export const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'release', 'parsimony');
+export const floorBinary = process.env.FLOOR_BIN ?? path.join(root, 'bench', 'floor', 'target', 'release', 'floor');
+/** The servers; the floor program, which knows a few plain requests only, is a third side where it can be. */
 export const kinds = ['peer', 'ours'];
 export const keys = { appId: 'bench', masterKey: 'benchMasterKey' };
 
@@ -62,7 +64,9 @@ export async function startServer(kind, databaseURI, group) {
   environment.PARSE_SERVER_LOGS_FOLDER = 'null';
   const logFile = path.join(home, 'log');
   const out = fs.openSync(logFile, 'w');
-  const [command, args] = kind === 'peer' ? [process.execPath, [peerCommand, file]] : [binary, [file]];
+  const [command, args] = {
+    peer: [process.execPath, [peerCommand, file]], ours: [binary, [file]], floor: [floorBinary, [String(port), databaseURI]],
+  }[kind];
   const began = performance.now();
   const child = spawn(command, args, { cwd: home, stdio: ['ignore', out, out], env: environment });
   fs.closeSync(out);
