@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::ddl::{self, Change};
-use super::error::{is_missing_table, is_stale_plan};
+use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::{
-    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, relations, roles, schema_table,
+    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles, schema_table,
     spawned, stored, update,
 };
 use crate::storage::{
@@ -22,13 +22,41 @@ use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
 
+/// Runs `$work`, one autocommitted statement, with an executor `$db` on a connection that other writes
+/// may share. What was sent happens whether or not the caller stays, so no task is needed.
+macro_rules! write_one {
+    ($self:ident, |$db:ident| $work:expr) => {{
+        let core = &*$self.core;
+        let turn = core.lanes.writer().await?;
+        let outcome = {
+            let $db = core.executor(&turn);
+            $work
+        };
+        match outcome {
+            Err(error) if is_stale_plan(&error) => {
+                // Its prepared statements are the problem: the connection goes with them.
+                turn.retire();
+                drop(turn);
+                let turn = core.lanes.writer().await?;
+                let $db = core.executor(&turn);
+                $work
+            }
+            Err(error) if is_connection_lost(&error) => {
+                turn.retire();
+                Err(error)
+            }
+            outcome => outcome,
+        }
+    }};
+}
+
 /// Runs `$work` with an executor `$db` on a pooled connection, in a task of its own. Never repeated
 /// once it may have happened; a plan that went stale is refused before anything is done.
 macro_rules! write {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = $self.core.clone();
         spawned(async move {
-            let mut conn = core.lanes.get().await?;
+            let conn = core.lanes.get().await?;
             let outcome = {
                 let $db = core.executor(&conn);
                 $work
@@ -60,6 +88,11 @@ impl Core {
         }
     }
 
+    /// Whether the statement may be one of those that share a connection: quick unless it waits.
+    fn is_one_object(&self, target: &Target) -> bool {
+        self.prepared_statements && reads::is_by_id(&target.filter)
+    }
+
     async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
         ddl::run(&self.control, &change).await
     }
@@ -71,7 +104,7 @@ impl Core {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        let mut conn = self.lanes.get().await?;
+        let conn = self.lanes.get().await?;
         conn.set_dirty(true);
         command(&conn, &self.begin).await?;
         let db = Executor { in_transaction: true, ..self.executor(&conn) };
@@ -139,6 +172,11 @@ impl Session for PostgresAdapter {
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        if self.core.prepared_statements
+            && let [_] = rows
+        {
+            return write_one!(self, |db| insert::run(&db, class, rows).await);
+        }
         let (class, rows) = (class.clone(), rows.to_vec());
         write!(self, |db| insert::run(&db, &class, &rows).await)
     }
@@ -150,8 +188,13 @@ impl Session for PostgresAdapter {
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
-        let (schema, target, update) = (class.clone(), target.clone(), update.clone());
-        match write!(self, |db| update::run(&db, &schema, &target, &update, returning).await) {
+        let outcome = if self.core.is_one_object(target) {
+            write_one!(self, |db| update::run(&db, class, target, update, returning).await)
+        } else {
+            let (schema, target, update) = (class.clone(), target.clone(), update.clone());
+            write!(self, |db| update::run(&db, &schema, &target, &update, returning).await)
+        };
+        match outcome {
             Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
             outcome => outcome,
         }
@@ -163,8 +206,13 @@ impl Session for PostgresAdapter {
         target: &Target,
         returning_before: bool,
     ) -> StorageResult<Changed> {
-        let (schema, target) = (class.clone(), target.clone());
-        match write!(self, |db| delete::run(&db, &schema, &target, returning_before).await) {
+        let outcome = if self.core.is_one_object(target) {
+            write_one!(self, |db| delete::run(&db, class, target, returning_before).await)
+        } else {
+            let (schema, target) = (class.clone(), target.clone());
+            write!(self, |db| delete::run(&db, &schema, &target, returning_before).await)
+        };
+        match outcome {
             Err(error) if is_missing_table(&error) => {
                 Ok(nothing_changed(class, Returning { before: returning_before, after: false }))
             }

@@ -43,6 +43,7 @@ pub mod text;
 mod transaction;
 mod update;
 mod value;
+mod writers;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -2,13 +2,16 @@
 //! connections for short reads that are pipelined. All slots together stay within `max`.
 //!
 //! Threads that never called [`Lanes::register_thread`] (tests, start-up, other arbiters) are spread
-//! over the same slots, so no thread is without connections and the budget holds anyhow.
+//! over the same slots, so no thread is without connections and the budget holds anyhow. Whoever opens
+//! a connection, what drives it runs on the slot's own thread: elsewhere each answer would wake a
+//! second thread first.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use bb8::{ManageConnection, RunError};
@@ -18,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connector;
 use super::error::boxed;
+use super::writers::{WriteTurn, Writers};
 use crate::storage::{StorageError, StorageResult};
 
 /// A read on the pipelined lane that takes longer is rerun on the pool and its connection retired.
@@ -26,13 +30,19 @@ pub const SHARED_READ_TIMEOUT: Duration = Duration::from_millis(250);
 /// A connection as the pool keeps it.
 pub struct PgConn {
     conn: AsyncPgConnection,
+    /// Where it is driven.
+    thread: ThreadId,
     /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
-    dirty: bool,
+    dirty: AtomicBool,
 }
 
 impl PgConn {
-    pub fn set_dirty(&mut self, dirty: bool) {
-        self.dirty = dirty;
+    pub fn set_dirty(&self, dirty: bool) {
+        self.dirty.store(dirty, Ordering::Relaxed);
+    }
+
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Relaxed)
     }
 }
 
@@ -49,15 +59,40 @@ impl DerefMut for PgConn {
     }
 }
 
+/// The thread that a slot belongs to, once it has registered.
+#[derive(Default)]
+struct Home(OnceLock<(tokio::runtime::Handle, ThreadId)>);
+
+impl Home {
+    fn is(&self, thread: ThreadId) -> bool {
+        self.0.get().is_none_or(|(_, home)| *home == thread)
+    }
+
+    /// A connection that is driven at home.
+    async fn connect(&self, connector: &Arc<Connector>) -> StorageResult<(AsyncPgConnection, ThreadId)> {
+        let connector = connector.clone();
+        let connect = async move { (connector.connect().await, std::thread::current().id()) };
+        let (conn, thread) = match self.0.get() {
+            Some((handle, home)) if *home != std::thread::current().id() => {
+                let opened = handle.spawn(connect).await;
+                opened.map_err(|error| StorageError::Unavailable(boxed(error.to_string())))?
+            }
+            _ => connect.await,
+        };
+        Ok((conn?, thread))
+    }
+}
+
 /// Lets bb8 open and judge connections.
-pub struct Manager(Arc<Connector>);
+pub struct Manager(Arc<Connector>, Arc<Home>);
 
 impl ManageConnection for Manager {
     type Connection = PgConn;
     type Error = StorageError;
 
     async fn connect(&self) -> Result<PgConn, StorageError> {
-        Ok(PgConn { conn: self.0.connect().await?, dirty: false })
+        let (conn, thread) = self.1.connect(&self.0).await?;
+        Ok(PgConn { conn, thread, dirty: AtomicBool::new(false) })
     }
 
     async fn is_valid(&self, _: &mut PgConn) -> Result<(), StorageError> {
@@ -66,24 +101,34 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, conn: &mut PgConn) -> bool {
-        conn.dirty || conn.conn.is_broken()
+        conn.is_dirty() || conn.conn.is_broken()
     }
 }
 
 pub type Pooled = bb8::PooledConnection<'static, Manager>;
 
 struct Slot {
+    home: Arc<Home>,
     pool: OnceLock<bb8::Pool<Manager>>,
     pool_size: u32,
     /// Transactions hold at most half of the pool, so that what runs beside them finds a connection.
     transactions: Arc<Semaphore>,
+    transactions_max: usize,
+    writers: Arc<Writers>,
     shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
     turn: AtomicUsize,
+}
+
+impl Slot {
+    fn has_transactions(&self) -> bool {
+        self.transactions.available_permits() < self.transactions_max
+    }
 }
 
 /// A connection of the pipelined lane.
 pub struct SharedConn {
     conn: AsyncPgConnection,
+    thread: ThreadId,
     /// Broken, or busy with something long: nobody takes it any more.
     retired: AtomicBool,
 }
@@ -142,10 +187,14 @@ impl Lanes {
                     _ => 2,
                 };
                 let pool_size = share - shared;
+                let transactions_max = (pool_size / 2).max(1);
                 Slot {
+                    home: Arc::default(),
                     pool: OnceLock::new(),
                     pool_size: u32::try_from(pool_size).unwrap_or(1),
-                    transactions: Arc::new(Semaphore::new((pool_size / 2).max(1))),
+                    transactions: Arc::new(Semaphore::new(transactions_max)),
+                    transactions_max,
+                    writers: Arc::default(),
                     shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
                     turn: AtomicUsize::new(0),
                 }
@@ -163,9 +212,12 @@ impl Lanes {
         }
     }
 
-    /// Gives the calling worker thread the next slot.
+    /// Gives the calling worker thread the next slot. Call it on that thread's runtime.
     pub fn register_thread(&self) {
         let slot = self.registered.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+        // With more threads than slots the first to come is home.
+        let home = (tokio::runtime::Handle::current(), std::thread::current().id());
+        let _ = self.slots[slot].home.0.set(home);
         SLOT.with_borrow_mut(|slots| slots.insert(self.id, slot));
     }
 
@@ -187,7 +239,7 @@ impl Lanes {
                 .idle_timeout(Some(self.idle_timeout))
                 .max_lifetime(None)
                 .connection_timeout(self.acquire_timeout)
-                .build_unchecked(Manager(self.connector.clone()))
+                .build_unchecked(Manager(self.connector.clone(), slot.home.clone()))
         })
     }
 
@@ -196,7 +248,28 @@ impl Lanes {
     /// # Errors
     /// `Unavailable` when none is free, or none can be opened, within the deadline.
     pub async fn get(&self) -> StorageResult<Pooled> {
-        self.get_from(self.slot()).await
+        let slot = self.slot();
+        let _waiting = slot.writers.make_way();
+        self.get_from(slot).await
+    }
+
+    /// A connection for one autocommitted statement: one that others write on as well where that is
+    /// safe (see [`Writers`]), else one for the caller alone.
+    ///
+    /// # Errors
+    /// As [`Lanes::get`].
+    pub async fn writer(&self) -> StorageResult<WriteTurn> {
+        let slot = self.slot();
+        let shares = !self.slots.iter().any(Slot::has_transactions);
+        let spare = || {
+            let state = self.pool(slot).state();
+            state.idle_connections > 0 || state.connections < slot.pool_size
+        };
+        if shares && let Some(turn) = slot.writers.join(spare) {
+            return Ok(turn);
+        }
+        let conn = self.get_from(slot).await?;
+        Ok(slot.writers.lend(conn, shares))
     }
 
     async fn get_from(&self, slot: &Slot) -> StorageResult<Pooled> {
@@ -209,9 +282,10 @@ impl Lanes {
                 // After a restart of the database every idle connection is dead; taking them all out
                 // here is what makes the next request work.
                 Ok(mut conn) => {
-                    if !conn.is_broken() {
+                    if !conn.is_broken() && slot.home.is(conn.thread) {
                         return Ok(conn);
                     }
+                    conn.set_dirty(true);
                 }
                 Err(RunError::User(error)) => return Err(error),
                 Err(RunError::TimedOut) => {
@@ -229,6 +303,7 @@ impl Lanes {
     /// As [`Lanes::get`].
     pub async fn get_for_transaction(&self) -> StorageResult<(Pooled, OwnedSemaphorePermit)> {
         let slot = self.slot();
+        let _waiting = slot.writers.make_way();
         let waiting = tokio::time::timeout(self.acquire_timeout, slot.transactions.clone().acquire_owned());
         match waiting.await {
             Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
@@ -247,11 +322,13 @@ impl Lanes {
         }
         let turn = slot.turn.fetch_add(1, Ordering::Relaxed) % slot.shared.len();
         let mut place = slot.shared[turn].lock().await;
-        if let Some(conn) = place.as_ref().filter(|conn| !conn.retired.load(Ordering::Relaxed)) {
+        let usable =
+            |conn: &&Arc<SharedConn>| !conn.retired.load(Ordering::Relaxed) && slot.home.is(conn.thread);
+        if let Some(conn) = place.as_ref().filter(usable) {
             return Ok(Some(conn.clone()));
         }
-        let conn = self.connector.connect().await?;
-        let conn = Arc::new(SharedConn { conn, retired: AtomicBool::new(false) });
+        let (conn, thread) = slot.home.connect(&self.connector).await?;
+        let conn = Arc::new(SharedConn { conn, thread, retired: AtomicBool::new(false) });
         *place = Some(conn.clone());
         Ok(Some(conn))
     }
@@ -268,7 +345,7 @@ impl Lanes {
                 let mut held = Vec::new();
                 for _ in 0..pool.state().connections {
                     match tokio::time::timeout(self.acquire_timeout, pool.get_owned()).await {
-                        Ok(Ok(mut conn)) => {
+                        Ok(Ok(conn)) => {
                             conn.set_dirty(true);
                             held.push(conn);
                         }

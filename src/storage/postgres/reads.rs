@@ -108,7 +108,7 @@ impl Core {
         }
         let mut retried = false;
         loop {
-            let mut conn = lanes.get().await?;
+            let conn = lanes.get().await?;
             let outcome = if self.prepared_statements {
                 query.run(&conn).await
             } else {
@@ -267,6 +267,24 @@ fn plan_objects(plan: Value) -> Vec<Object> {
 /// These two are plain texts in answers.
 fn is_plain_date(path: &FieldPath) -> bool {
     path.is("createdAt") || path.is("updatedAt")
+}
+
+/// One object by its id, with nothing beside it that costs more than a comparison.
+pub(super) fn is_by_id(filter: &Filter) -> bool {
+    let conjuncts = match filter {
+        Filter::And(parts) => parts.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let mut by_id = false;
+    for part in conjuncts {
+        let Filter::Field { path, constraints } = part else { return false };
+        if path.is_dotted() || !constraints.iter().all(is_plain) {
+            return false;
+        }
+        let names = |constraint: &Constraint| matches!(constraint, Constraint::Eq(Operand::Text(_)));
+        by_id |= path.is("objectId") && constraints.iter().any(names);
+    }
+    by_id
 }
 
 /// Surely short: found by id, or by an indexed column with few rows asked for, and nothing in the

@@ -58,7 +58,7 @@ impl PgTransaction {
     /// `Unavailable` when the connection broke.
     pub async fn begin(
         core: Arc<Core>,
-        mut conn: Pooled,
+        conn: Pooled,
         permit: OwnedSemaphorePermit,
     ) -> StorageResult<Self> {
         conn.set_dirty(true);
@@ -70,7 +70,7 @@ impl PgTransaction {
     async fn end(&self, how: &'static str) -> StorageResult<()> {
         let state = self.state.clone();
         super::spawned(async move {
-            let mut conn = state.lock().await.conn.take().ok_or_else(ended)?;
+            let conn = state.lock().await.conn.take().ok_or_else(ended)?;
             // COMMIT of a failed transaction answers ROLLBACK without an error; see `commit`.
             command(&conn, how).await?;
             conn.set_dirty(false);
