@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -14,6 +14,8 @@ use crate::config::{IpRules, Secret};
 use crate::error::{Error, Result};
 use crate::operations::Credentials;
 use crate::types::Object;
+
+static CLOUD_CONTEXT: HeaderName = HeaderName::from_static("x-parse-cloud-context");
 
 /// What headers and body said; texts are not checked against anything but the list of applications.
 #[derive(Clone, Debug, Default)]
@@ -35,21 +37,43 @@ pub struct Claims {
 impl Claims {
     /// Everything but the context, which is looked at later in the pipeline.
     pub fn from_headers(headers: &HeaderMap, registry: &AppRegistry) -> Self {
-        let text = |name: &str| header_text(headers, name);
-        let mut claims = Self {
-            app_id: text("x-parse-application-id"),
-            session_token: text("x-parse-session-token"),
-            master_key: text("x-parse-master-key"),
-            maintenance_key: text("x-parse-maintenance-key"),
-            installation_id: text("x-parse-installation-id"),
-            client_key: text("x-parse-client-key"),
-            javascript_key: text("x-parse-javascript-key"),
-            dot_net_key: text("x-parse-windows-key"),
-            rest_api_key: text("x-parse-rest-api-key"),
-            context: Object::new(),
-            content_type: None,
-        };
-        if let Some(authorization) = text("authorization") {
+        let mut claims = Self::default();
+        let mut authorization = None;
+        // One pass over the few headers there are is cheaper than a look-up for each that there may be.
+        for (name, value) in headers {
+            let place = match name.as_str() {
+                "x-parse-application-id" => &mut claims.app_id,
+                "x-parse-session-token" => &mut claims.session_token,
+                "x-parse-master-key" => &mut claims.master_key,
+                "x-parse-maintenance-key" => &mut claims.maintenance_key,
+                "x-parse-installation-id" => &mut claims.installation_id,
+                "x-parse-client-key" => &mut claims.client_key,
+                "x-parse-javascript-key" => &mut claims.javascript_key,
+                "x-parse-windows-key" => &mut claims.dot_net_key,
+                "x-parse-rest-api-key" => &mut claims.rest_api_key,
+                "authorization" => &mut authorization,
+                _ => continue,
+            };
+            // Of a repeated header the first counts, even when it is empty.
+            if place.is_none() {
+                *place = Some(latin1(value.as_bytes()));
+            }
+        }
+        for place in [
+            &mut claims.app_id,
+            &mut claims.session_token,
+            &mut claims.master_key,
+            &mut claims.maintenance_key,
+            &mut claims.installation_id,
+            &mut claims.client_key,
+            &mut claims.javascript_key,
+            &mut claims.dot_net_key,
+            &mut claims.rest_api_key,
+            &mut authorization,
+        ] {
+            place.take_if(|text| text.is_empty());
+        }
+        if let Some(authorization) = authorization {
             claims.add_basic(&authorization, registry);
         }
         claims
@@ -58,7 +82,7 @@ impl Claims {
     /// # Errors
     /// 107 `Invalid object for context.`
     pub fn read_context(&mut self, headers: &HeaderMap) -> Result<()> {
-        if let Some(json) = header_text(headers, "x-parse-cloud-context") {
+        if let Some(json) = header_text(headers, &CLOUD_CONTEXT) {
             self.context = context_of(&Value::String(json))?;
         }
         Ok(())
@@ -187,11 +211,17 @@ impl Claims {
 }
 
 /// `None` for an empty header, which counts as absent.
-pub fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+pub fn header_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<String> {
     let value = headers.get(name)?;
-    // Node reads header bytes as Latin-1.
-    let text: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-    (!text.is_empty()).then_some(text)
+    (!value.is_empty()).then(|| latin1(value.as_bytes()))
+}
+
+/// Node reads header bytes as Latin-1.
+fn latin1(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => text.to_owned(),
+        _ => bytes.iter().map(|byte| char::from(*byte)).collect(),
+    }
 }
 
 fn matches(claimed: Option<&String>, key: Option<&Secret<String>>) -> bool {

@@ -26,6 +26,8 @@ use crate::operations::services::{Limited, RateHeaders};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
 use crate::types::Object;
 
+static REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-parse-request-id");
+
 /// What all workers share.
 pub struct Front {
     pub registry: Arc<AppRegistry>,
@@ -65,21 +67,28 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
     } else {
         let below = if below.starts_with("//") { &below[1..] } else { below };
-        let exchange = Exchange { http: &http, front: &front, apps, below };
         let id = front.requests.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!(
-            "request", id, method = %http.method(), path = below, class = tracing::field::Empty
-        );
-        match exchange.run(payload).instrument(span.clone()).await {
+        let exchange = Exchange { http: &http, front: &front, apps, below, id };
+        // Made for each request only where somebody wants to see everything: it costs as much as a
+        // tenth of a read. What goes wrong is logged in one made for it.
+        let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
+        match exchange.run(payload).instrument(span).await {
             Ok(response) => response,
-            Err(error) => span.in_scope(|| respond::error(&error, config.http.sanitize_errors)),
+            Err(error) => {
+                span_of(&http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
+            }
         }
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
     response
 }
+
+fn span_of(http: &HttpRequest, path: &str, id: u64) -> tracing::Span {
+    tracing::info_span!("request", id, method = %http.method(), path)
+}
+
 fn is_upgrade(http: &HttpRequest) -> bool {
-    header_text(http.headers(), "upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
+    header_text(http.headers(), header::UPGRADE).is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
 }
 
 /// Live queries take sockets on any path; with several applications the path's mount says whose.
@@ -102,6 +111,8 @@ pub(super) struct Exchange<'a> {
     pub(super) apps: &'a [Arc<App>],
     /// The path below the mount, still percent-encoded.
     pub(super) below: &'a str,
+    /// Tells requests apart in the log.
+    id: u64,
 }
 
 impl Exchange<'_> {
@@ -160,7 +171,9 @@ impl Exchange<'_> {
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
         let answered = self.route(ctx, &method, path, body, raw, permit).await;
-        let mut response = answered.unwrap_or_else(|error| respond::error(&error, sanitize));
+        let mut response = answered.unwrap_or_else(|error| {
+            span_of(self.http, self.below, self.id).in_scope(|| respond::error(&error, sanitize))
+        });
         respond::add_rate(&mut response, rate);
         Ok(response)
     }
@@ -221,8 +234,11 @@ impl Exchange<'_> {
 
     pub(super) fn client_address(&self, app: &App) -> IpAddr {
         let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let forwarded = header_text(self.http.headers(), "x-forwarded-for");
-        app.config().http.trust_proxy.client_address(peer, forwarded.as_deref())
+        let trust = &app.config().http.trust_proxy;
+        // Of a peer that is not trusted the header says nothing.
+        let trusted = trust.trusts_peer(peer);
+        let forwarded = trusted.then(|| header_text(self.http.headers(), header::X_FORWARDED_FOR)).flatten();
+        trust.client_address(peer, forwarded.as_deref())
     }
 
     fn health(&self, app: Option<&Arc<App>>, privileged: Option<Credentials>) -> Result<HttpResponse> {
@@ -269,10 +285,11 @@ impl Exchange<'_> {
         path: &str,
     ) -> Result<Ctx> {
         let services = app.services.clone();
+        let ip = ip.to_string();
         // The pictures of a page are not counted; parse-server does not either.
         let rate = match files::is_download(method, path) {
             true => None,
-            false => self.admit(app, &claims, privileged, ip, method, path).await?,
+            false => self.admit(app, &claims, privileged, &ip, method, path).await?,
         };
         let auth = match (privileged, claims.session_token.as_deref()) {
             (Some(credentials), _) => Auth { credentials, principal: None },
@@ -293,13 +310,13 @@ impl Exchange<'_> {
             }
         };
         let info = RequestInfo {
-            ip: ip.to_string(),
+            ip,
             installation_id: claims.installation_id,
             headers: self.headers_for_cloud_code(app),
             context: claims.context,
             base_url: self.base_url(app).await?,
             session_token: claims.session_token,
-            request_id: header_text(self.http.headers(), "x-parse-request-id"),
+            request_id: header_text(self.http.headers(), &REQUEST_ID),
             rate,
         };
         Ok(Ctx::new(services, auth, info))
@@ -311,7 +328,7 @@ impl Exchange<'_> {
         app: &App,
         claims: &Claims,
         privileged: Option<Credentials>,
-        ip: IpAddr,
+        ip: &str,
         method: &str,
         path: &str,
     ) -> Result<Option<RateHeaders>> {
@@ -319,7 +336,7 @@ impl Exchange<'_> {
         let limited = Limited {
             method,
             path,
-            ip: &ip.to_string(),
+            ip,
             session_token: claims.session_token.as_deref().filter(|_| privileged.is_none()),
             is_master,
             is_batch_item: false,
@@ -350,12 +367,12 @@ impl Exchange<'_> {
         let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
         let headers = self.http.headers();
         let trusted = http.trust_proxy.trusts_peer(peer);
-        let forwarded = |name: &str| {
-            let list = header_text(headers, name).filter(|_| trusted)?;
+        let forwarded = |name: header::HeaderName| {
+            let list = trusted.then(|| header_text(headers, name)).flatten()?;
             list.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
         };
-        let scheme = forwarded("x-forwarded-proto").unwrap_or_else(|| "http".to_owned());
-        let host = forwarded("x-forwarded-host").or_else(|| header_text(headers, "host"));
+        let scheme = forwarded(header::X_FORWARDED_PROTO).unwrap_or_else(|| "http".to_owned());
+        let host = forwarded(header::X_FORWARDED_HOST).or_else(|| header_text(headers, header::HOST));
         let host = host.or_else(|| self.http.uri().host().map(str::to_owned)).unwrap_or_default();
         Ok(format!("{scheme}://{host}{}", http.mount_path))
     }

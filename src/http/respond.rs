@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 
 use super::request::RestResponse;
 use crate::config::HttpConfig;
@@ -12,6 +12,11 @@ use crate::operations::services::RateHeaders;
 pub const JSON: &str = "application/json; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const ALLOWED_HEADERS: &str = "X-Parse-Master-Key, X-Parse-REST-API-Key, X-Parse-Javascript-Key, X-Parse-Application-Id, X-Parse-Client-Version, X-Parse-Session-Token, X-Requested-With, X-Parse-Revocable-Session, X-Parse-Request-Id, Content-Type, Pragma, Cache-Control";
+
+static ANYBODY: HeaderValue = HeaderValue::from_static("*");
+static METHODS: HeaderValue = HeaderValue::from_static("GET,PUT,POST,DELETE,OPTIONS");
+static HEADERS: HeaderValue = HeaderValue::from_static(ALLOWED_HEADERS);
+static EXPOSED: HeaderValue = HeaderValue::from_static("X-Parse-Job-Status-Id, X-Parse-Push-Status-Id");
 
 /// # Panics
 /// Never: a body that cannot be written becomes an error answer.
@@ -95,28 +100,20 @@ pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option
     let allowed = match (listed, config.allow_origin.first()) {
         (Some(origin), _) => Some(origin.clone()),
         (None, Some(first)) => HeaderValue::from_str(first).ok(),
-        (None, None) => Some(HeaderValue::from_static("*")),
+        (None, None) => Some(ANYBODY.clone()),
     };
     let headers = response.headers_mut();
     if let Some(allowed) = allowed {
-        set(headers, "access-control-allow-origin", allowed);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     }
-    set(headers, "access-control-allow-methods", HeaderValue::from_static("GET,PUT,POST,DELETE,OPTIONS"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS.clone());
     let allow_headers = if config.allow_headers.is_empty() {
-        Some(HeaderValue::from_static(ALLOWED_HEADERS))
+        Some(HEADERS.clone())
     } else {
         HeaderValue::from_str(&format!("{ALLOWED_HEADERS}, {}", config.allow_headers.join(", "))).ok()
     };
     if let Some(allow_headers) = allow_headers {
-        set(headers, "access-control-allow-headers", allow_headers);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allow_headers);
     }
-    set(
-        headers,
-        "access-control-expose-headers",
-        HeaderValue::from_static("X-Parse-Job-Status-Id, X-Parse-Push-Status-Id"),
-    );
-}
-
-fn set(headers: &mut HeaderMap, name: &'static str, value: HeaderValue) {
-    headers.insert(HeaderName::from_static(name), value);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
 }

@@ -11,8 +11,8 @@ use super::ddl::{self, Change};
 use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::{
-    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles, schema_table,
-    spawned, stored, update,
+    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles,
+    schema_table, spawned, stored, update,
 };
 use crate::storage::{
     AggregateOptions, Changed, IndexMap, Notice, RelationQuery, Returning, Session, StartupIndexes,

@@ -29,6 +29,7 @@ pub mod json;
 mod listen;
 mod live_log;
 mod options;
+mod pace;
 mod pool;
 mod reads;
 pub mod related;
@@ -79,6 +80,7 @@ struct Core {
     control: ControlLane,
     notices: Notices,
     shapes: Arc<Shapes>,
+    pace: pace::Pace,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
     begin: Arc<str>,
@@ -128,6 +130,7 @@ impl PostgresAdapter {
                 control: ControlLane::new(primary),
                 notices: Notices::new(listening),
                 shapes: Arc::new(Shapes::default()),
+                pace: pace::Pace::default(),
                 prepared_statements: options.prepared_statements,
                 begin,
             }),

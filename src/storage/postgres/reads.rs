@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::column::Alias;
 use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
@@ -65,16 +67,27 @@ impl Answer {
     }
 }
 
+/// How long a read is likely to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    /// Surely short: on the pipelined lane.
+    Short,
+    /// Few rows by plain comparisons: there too, once the shape proved quick.
+    Learned,
+    /// Anything.
+    Open,
+}
+
 /// What a read may use.
 #[derive(Clone, Copy)]
 struct Lane {
-    short: bool,
+    length: Length,
     replica: bool,
 }
 
 impl Lane {
-    fn of(short: bool, hints: &FindHints) -> Self {
-        Self { short, replica: hints.read_preference.allows_replica() }
+    fn of(length: Length, hints: &FindHints) -> Self {
+        Self { length, replica: hints.read_preference.allows_replica() }
     }
 }
 
@@ -95,20 +108,29 @@ impl Core {
             query.sql().uncacheable();
         }
         let lanes = self.lanes_for(lane);
-        if lane.short
-            && let Ok(Some(shared)) = lanes.shared().await
-        {
+        let learned = (lane.length == Length::Learned).then(|| query.sql().shape());
+        let shares = match learned {
+            Some(shape) => self.pace.is_quick(shape),
+            None => lane.length == Length::Short,
+        };
+        if shares && let Ok(Some(shared)) = lanes.shared().await {
             match tokio::time::timeout(SHARED_READ_TIMEOUT, query.run(&shared)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if is_connection_lost(&error) || is_stale_plan(&error) => shared.retire(),
                 Ok(Err(error)) => return Err(error),
                 // Whoever is in the way stays on that connection; nobody else joins it.
-                Err(_) => shared.retire(),
+                Err(_) => {
+                    shared.retire();
+                    if let Some(shape) = learned {
+                        self.pace.blocked(shape);
+                    }
+                }
             }
         }
         let mut retried = false;
         loop {
             let conn = lanes.get().await?;
+            let began = Instant::now();
             let outcome = if self.prepared_statements {
                 query.run(&conn).await
             } else {
@@ -117,7 +139,12 @@ impl Core {
             match outcome {
                 Err(error) if !retried && is_connection_lost(&error) => {}
                 Err(error) if !retried && is_stale_plan(&error) => conn.set_dirty(true),
-                outcome => return outcome,
+                outcome => {
+                    if let Some(shape) = learned {
+                        self.pace.measured(shape, began.elapsed());
+                    }
+                    return outcome;
+                }
             }
             retried = true;
         }
@@ -132,7 +159,7 @@ impl Core {
 
     pub(super) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let built = select::find_shared(class, spec)?;
-        let lane = Lane::of(is_short(class, spec), &spec.hints);
+        let lane = Lane::of(length(class, spec), &spec.hints);
         self.set(built, lane).await
     }
 
@@ -162,7 +189,7 @@ impl Core {
         sql.push_sql(" t1 JOIN ").push_class(&users.name);
         sql.push_sql(" t0 ON t0.\"objectId\" = t1.\"user\" WHERE t1.\"sessionToken\" = ");
         sql.push_text(token.to_owned()).push_sql(" LIMIT 1");
-        let rows = self.rows(sql, Lane::of(true, &FindHints::default())).await?;
+        let rows = self.rows(sql, Lane::of(Length::Short, &FindHints::default())).await?;
         let Some(found) = rows.first() else { return Ok(None) };
         let object = |layout: &Arc<Layout>, first: usize| {
             let mut set = RowSet::new(layout.clone());
@@ -189,17 +216,23 @@ impl Core {
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
         let built = select::find_by_ids(class, ids, readers, columns)?;
-        self.set(built, Lane::of(ids.len() <= SHORT_IDS, hints)).await
+        let length = if ids.len() <= SHORT_IDS { Length::Short } else { Length::Open };
+        self.set(built, Lane::of(length, hints)).await
     }
 
     pub(super) async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let sql = select::count(class, spec)?;
-        Ok(number(&self.rows(sql, Lane::of(false, &spec.hints)).await?))
+        let length = match plain_parts(&spec.filter) {
+            Some(parts) if parts.by_id => Length::Short,
+            Some(_) => Length::Learned,
+            None => Length::Open,
+        };
+        Ok(number(&self.rows(sql, Lane::of(length, &spec.hints)).await?))
     }
 
     pub(super) async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
         let sql = explained(select::find(class, spec)?.sql);
-        Ok(plan(&self.rows(sql, Lane::of(false, &spec.hints)).await?))
+        Ok(plan(&self.rows(sql, Lane::of(Length::Open, &spec.hints)).await?))
     }
 
     pub(super) async fn distinct(
@@ -209,7 +242,7 @@ impl Core {
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
         let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
-        let rows = self.rows(sql, Lane::of(false, &spec.hints)).await?;
+        let rows = self.rows(sql, Lane::of(Length::Open, &spec.hints)).await?;
         Ok(distinct::decode(&rows, is_plain_date(path)))
     }
 
@@ -221,7 +254,7 @@ impl Core {
         schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>> {
         let mut built = aggregate::build(class, pipeline, options, schemas)?;
-        let lane = Lane::of(false, &options.hints);
+        let lane = Lane::of(Length::Open, &options.hints);
         if options.explain {
             let sql = explained(std::mem::take(&mut built.query.sql));
             return Ok(plan_objects(plan(&self.rows(sql, lane).await?)));
@@ -230,9 +263,10 @@ impl Core {
         Ok(built.objects(&rows))
     }
 
-    /// Rows of a statement that some other part built; never on the pipelined lane.
+    /// Rows of a statement that some other part built.
     pub(super) async fn load(&self, sql: Sql, short: bool) -> StorageResult<Vec<PgRow>> {
-        Ok(self.read(Query::Rows(sql), Lane { short, replica: false }).await?.into_rows())
+        let length = if short { Length::Short } else { Length::Open };
+        Ok(self.read(Query::Rows(sql), Lane { length, replica: false }).await?.into_rows())
     }
 }
 
@@ -269,50 +303,55 @@ fn is_plain_date(path: &FieldPath) -> bool {
     path.is("createdAt") || path.is("updatedAt")
 }
 
-/// One object by its id, with nothing beside it that costs more than a comparison.
-pub(super) fn is_by_id(filter: &Filter) -> bool {
+/// What a filter of comparisons joined by AND finds its rows by.
+struct PlainParts<'a> {
+    by_id: bool,
+    /// The columns that are compared with one value.
+    equal: SmallVec<[&'a FieldName; 4]>,
+}
+
+/// `None` when there is anything in it that costs more than a comparison.
+fn plain_parts(filter: &Filter) -> Option<PlainParts<'_>> {
     let conjuncts = match filter {
         Filter::And(parts) => parts.as_slice(),
         single => std::slice::from_ref(single),
     };
-    let mut by_id = false;
+    let mut found = PlainParts { by_id: false, equal: SmallVec::new() };
     for part in conjuncts {
-        let Filter::Field { path, constraints } = part else { return false };
+        let Filter::Field { path, constraints } = part else { return None };
         if path.is_dotted() || !constraints.iter().all(is_plain) {
-            return false;
-        }
-        let names = |constraint: &Constraint| matches!(constraint, Constraint::Eq(Operand::Text(_)));
-        by_id |= path.is("objectId") && constraints.iter().any(names);
-    }
-    by_id
-}
-
-/// Surely short: found by id, or by an indexed column with few rows asked for, and nothing in the
-/// filter that costs more than a comparison.
-fn is_short(class: &ClassSchema, spec: &FindSpec) -> bool {
-    let conjuncts = match &spec.filter {
-        Filter::And(parts) => parts.as_slice(),
-        single => std::slice::from_ref(single),
-    };
-    let mut by_id = false;
-    let mut by_index = false;
-    for part in conjuncts {
-        let Filter::Field { path, constraints } = part else { return false };
-        if path.is_dotted() || !constraints.iter().all(is_plain) {
-            return false;
+            return None;
         }
         for constraint in constraints {
             match constraint {
-                Constraint::Eq(Operand::Text(_)) if path.is("objectId") => by_id = true,
-                Constraint::In(ids) if path.is("objectId") && ids.len() <= SHORT_IDS => by_id = true,
-                Constraint::Eq(operand) if *operand != Operand::Null => {
-                    by_index |= is_indexed(class, path);
-                }
+                Constraint::Eq(Operand::Text(_)) if path.is("objectId") => found.by_id = true,
+                Constraint::In(ids) if path.is("objectId") && ids.len() <= SHORT_IDS => found.by_id = true,
+                Constraint::Eq(operand) if *operand != Operand::Null => found.equal.push(&path.root),
                 _ => {}
             }
         }
     }
-    by_id || (by_index && spec.limit.is_some_and(|limit| limit <= SHORT_LIMIT) && spec.skip <= SHORT_LIMIT)
+    Some(found)
+}
+
+/// Surely short: found by id, or by an indexed column with few rows asked for, and nothing in the
+/// filter that costs more than a comparison. Without an index to go by, experience tells.
+fn length(class: &ClassSchema, spec: &FindSpec) -> Length {
+    let Some(parts) = plain_parts(&spec.filter) else { return Length::Open };
+    let few = spec.limit.is_some_and(|limit| limit <= SHORT_LIMIT) && spec.skip <= SHORT_LIMIT;
+    if parts.by_id || (few && parts.equal.iter().any(|column| is_indexed(class, column))) {
+        return Length::Short;
+    }
+    if few { Length::Learned } else { Length::Open }
+}
+
+/// One object by its id, with nothing beside it that costs more than a comparison.
+pub(super) fn is_by_id(filter: &Filter) -> bool {
+    let parts = match filter {
+        Filter::And(parts) => parts.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    plain_parts(filter).is_some() && parts.iter().any(|part| part.exact_id().is_some())
 }
 
 fn is_plain(constraint: &Constraint) -> bool {
@@ -329,8 +368,8 @@ fn is_plain(constraint: &Constraint) -> bool {
 }
 
 /// Start-up indexes, and the first column of those of the schema API.
-fn is_indexed(class: &ClassSchema, path: &FieldPath) -> bool {
-    let column = path.root.as_str();
+fn is_indexed(class: &ClassSchema, column: &FieldName) -> bool {
+    let column = column.as_str();
     let built_in: &[&str] = match class.name.as_str() {
         "_User" => &["username", "email", "_email_verify_token", "_perishable_token"],
         "_Session" => &["sessionToken", "user"],
@@ -421,7 +460,7 @@ mod tests {
         let class = ClassSchema::with_defaults(ClassName::known("_Session"));
         let mut spec = FindSpec::new(filter);
         spec.limit = limit;
-        is_short(&class, &spec)
+        length(&class, &spec) == Length::Short
     }
 
     #[test]
@@ -446,5 +485,10 @@ mod tests {
         let costly = Filter::field(FieldName::known("sessionToken"), Constraint::Text(search));
         assert!(!short(token().and(costly), Some(1)));
         assert!(!short(Filter::Or(vec![token(), Filter::by_id(&id)]), Some(1)));
+        let class = ClassSchema::with_defaults(ClassName::known("Game"));
+        let mut spec = FindSpec::new(Filter::all()).limit(100);
+        assert_eq!(length(&class, &spec), Length::Learned);
+        spec.limit = None;
+        assert_eq!(length(&class, &spec), Length::Open);
     }
 }

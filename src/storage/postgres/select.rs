@@ -31,7 +31,8 @@ impl BuiltQuery {
     /// # Errors
     /// Whatever PostgreSQL says.
     pub async fn load(&self, conn: &AsyncPgConnection) -> QueryResult<RowSet> {
-        let mut rows = RowSet::new(Arc::clone(&self.layout));
+        // Room for a few rows; most finds answer few.
+        let mut rows = RowSet::with_capacity(Arc::clone(&self.layout), 4);
         row::collect(self.sql.stream(conn).await?, &mut rows).await?;
         Ok(rows)
     }
@@ -100,32 +101,42 @@ pub fn find_shared(schema: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<
     if spec.columns.is_some() || spec.with_score {
         return find(schema, spec);
     }
-    find_with_layout(schema, spec, kept_layout(schema))
+    let (layout, head) = kept_head(schema);
+    let mut sql = Sql::default();
+    sql.reserve(head.len() + 200);
+    push_comment(&mut sql, spec.hints.comment.as_deref());
+    sql.push_sql(&head);
+    finish(sql, schema, spec, layout)
 }
 
-type CachedLayout = (Weak<ClassSchema>, Arc<Layout>);
+/// A layout and the statement's text up to and with `WHERE`.
+type Head = (Arc<Layout>, Arc<str>);
 
 thread_local! {
-    /// Layouts by class. A weak reference keeps the schema's address from being used again, so equal
+    /// Heads by class. A weak reference keeps the schema's address from being used again, so equal
     /// addresses are equal schemas.
-    static LAYOUTS: RefCell<HashMap<ClassName, CachedLayout>> = RefCell::default();
+    static HEADS: RefCell<HashMap<ClassName, (Weak<ClassSchema>, Head)>> = RefCell::default();
 }
 
-/// Classes whose layouts a thread keeps.
-const MAX_LAYOUTS: usize = 1000;
+/// Classes whose heads a thread keeps.
+const MAX_HEADS: usize = 1000;
 
-fn kept_layout(schema: &Arc<ClassSchema>) -> Arc<Layout> {
-    LAYOUTS.with_borrow_mut(|layouts| {
-        if let Some((known, kept)) = layouts.get(&schema.name)
+fn kept_head(schema: &Arc<ClassSchema>) -> Head {
+    HEADS.with_borrow_mut(|heads| {
+        if let Some((known, kept)) = heads.get(&schema.name)
             && std::ptr::eq(known.as_ptr(), Arc::as_ptr(schema))
         {
-            return Arc::clone(kept);
+            return kept.clone();
         }
-        let made = layout(schema, None, false);
-        if layouts.len() >= MAX_LAYOUTS {
-            layouts.clear();
+        let layout = layout(schema, None, false);
+        let mut sql = Sql::new("SELECT ");
+        push_layout(&mut sql, Alias::MAIN, &layout);
+        push_table(&mut sql, schema);
+        let made = (layout, sql.to_text().into());
+        if heads.len() >= MAX_HEADS {
+            heads.clear();
         }
-        layouts.insert(schema.name.clone(), (Arc::downgrade(schema), Arc::clone(&made)));
+        heads.insert(schema.name.clone(), (Arc::downgrade(schema), Head::clone(&made)));
         made
     })
 }
@@ -143,7 +154,18 @@ pub fn find_with_layout(
     push_comment(&mut sql, spec.hints.comment.as_deref());
     sql.push_sql("SELECT ");
     push_columns(&mut sql, schema, &layout, &spec.filter)?;
-    push_from(&mut sql, schema, spec)?;
+    push_table(&mut sql, schema);
+    finish(sql, schema, spec, layout)
+}
+
+/// What comes after `WHERE`.
+fn finish(
+    mut sql: Sql,
+    schema: &ClassSchema,
+    spec: &FindSpec,
+    layout: Arc<Layout>,
+) -> StorageResult<BuiltQuery> {
+    push_where(&mut sql, schema, spec)?;
     push_order(&mut sql, schema, Alias::MAIN, &spec.filter, &spec.order, spec.limit.is_some())?;
     push_page(&mut sql, spec.limit, spec.skip);
     Ok(BuiltQuery { sql, layout })
@@ -186,9 +208,17 @@ pub fn count(schema: &ClassSchema, spec: &FindSpec) -> StorageResult<Sql> {
 
 /// ` FROM "Class" t0 WHERE filter AND acl`.
 pub(super) fn push_from(sql: &mut Sql, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<()> {
+    push_table(sql, schema);
+    push_where(sql, schema, spec)
+}
+
+fn push_table(sql: &mut Sql, schema: &ClassSchema) {
     sql.push_sql(" FROM ");
     sql.push_class(&schema.name);
     sql.push_sql(" t0 WHERE ");
+}
+
+fn push_where(sql: &mut Sql, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<()> {
     let permission = spec.readers.as_ref().map(|readers| (PermissionColumn::Read, readers));
     push_condition(sql, schema, Alias::MAIN, &spec.filter, permission)
 }

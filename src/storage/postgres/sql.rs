@@ -1,5 +1,4 @@
-//! The one statement type of the adapter: SQL text split at its binds and identifiers, run through
-//! diesel-async. Builders append to it; every value travels as a bind, every name as an identifier.
+//! The one statement type of the adapter: SQL text split at its binds, run through diesel-async. Builders append to it; every value travels as a bind, every name as an identifier.
 //!
 //! diesel's own `sql_query` is never prepared twice; this fragment is keyed by its text, so that
 //! shapes seen again reuse their statement. What a client can vary without end is marked
@@ -129,7 +128,6 @@ impl ToSql<sql_types::Polygon, Pg> for Ring {
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(Range<usize>),
-    Ident(Range<usize>),
     Bind(usize),
 }
 
@@ -213,9 +211,20 @@ impl Sql {
 
     /// A table alias this program makes (`t0`), or an index name that was validated.
     pub fn push_identifier(&mut self, name: &str) -> &mut Self {
-        let start = self.text.len();
-        self.text.push_str(name);
-        self.parts.push(Part::Ident(start..self.text.len()));
+        // Quoted here: diesel would write every name by itself, each time the statement is run.
+        self.push_sql("\"");
+        for (index, piece) in name.split('"').enumerate() {
+            if index > 0 {
+                self.push_sql("\"\"");
+            }
+            self.push_sql(piece);
+        }
+        self.push_sql("\"")
+    }
+
+    /// Room for so many more bytes of text.
+    pub fn reserve(&mut self, bytes: usize) -> &mut Self {
+        self.text.reserve(bytes);
         self
     }
 
@@ -242,7 +251,6 @@ impl Sql {
         self.text.push_str(&other.text);
         self.parts.extend(other.parts.into_iter().map(|part| match part {
             Part::Text(r) => Part::Text(r.start + text_base..r.end + text_base),
-            Part::Ident(r) => Part::Ident(r.start + text_base..r.end + text_base),
             Part::Bind(n) => Part::Bind(n + bind_base),
         }));
         self.binds.extend(other.binds);
@@ -271,18 +279,14 @@ impl Sql {
         for part in &self.parts {
             match part {
                 Part::Text(range) => text.push_str(&self.text[range.clone()]),
-                Part::Ident(range) => {
-                    text.push('"');
-                    text.push_str(&self.text[range.clone()].replace('"', "\"\""));
-                    text.push('"');
-                }
                 Part::Bind(index) => text.push_str(&format!("${}", index + 1)),
             }
         }
         text
     }
 
-    fn shape(&self) -> u64 {
+    /// Tells statements of different text or kinds of binds apart.
+    pub fn shape(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.text.hash(&mut hasher);
         for bind in &self.binds {
@@ -358,7 +362,6 @@ impl QueryFragment<Pg> for Sql {
         for part in &self.parts {
             match part {
                 Part::Text(range) => out.push_sql(&self.text[range.clone()]),
-                Part::Ident(range) => out.push_identifier(&self.text[range.clone()])?,
                 Part::Bind(index) => {
                     if let Some(bind) = self.binds.get(*index) {
                         push(bind, &mut out)?;

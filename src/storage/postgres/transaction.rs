@@ -56,11 +56,7 @@ impl PgTransaction {
     ///
     /// # Errors
     /// `Unavailable` when the connection broke.
-    pub async fn begin(
-        core: Arc<Core>,
-        conn: Pooled,
-        permit: OwnedSemaphorePermit,
-    ) -> StorageResult<Self> {
+    pub async fn begin(core: Arc<Core>, conn: Pooled, permit: OwnedSemaphorePermit) -> StorageResult<Self> {
         conn.set_dirty(true);
         command(&conn, &core.begin).await?;
         let state = State { conn: Some(conn), _permit: permit };

@@ -37,9 +37,7 @@ struct Writer {
 
 impl Writer {
     fn can_be_joined(&self) -> bool {
-        self.under_way < DEPTH
-            && self.progress.elapsed() < STUCK
-            && !self.conn.is_dirty()
+        self.under_way < DEPTH && self.progress.elapsed() < STUCK && !self.conn.is_dirty()
     }
 }
 
