@@ -181,6 +181,12 @@ impl RowSet {
         self.len() == 0
     }
 
+    /// About how long the rows are as JSON text, for buffers.
+    pub fn json_size(&self) -> usize {
+        let keys: usize = self.layout.columns.iter().map(|column| column.json_key.len() + 8).sum();
+        self.arena.len() + self.len() * keys
+    }
+
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
         (index < self.len()).then_some(RowRef { set: self, index })
     }

@@ -116,7 +116,10 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
     let mark = out.len();
     separate(out, start);
     out.extend_from_slice(&column.json_key);
-    let included = view.includes.get(column.name.as_str());
+    let included = match cell {
+        CellRef::Text(_) | CellRef::Json(_) if may_include(column) => view.includes.get(column.name.as_str()),
+        _ => None,
+    };
     let written = match (cell, included) {
         (CellRef::Text(id), Some(field)) => match &column.kind {
             ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id),
@@ -140,6 +143,14 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
     if !written {
         out.truncate(mark);
     }
+}
+
+/// Whether there can be pointers in the column; looking up every text would cost more than writing it.
+fn may_include(column: &Column) -> bool {
+    matches!(
+        column.kind,
+        ColumnKind::Field(FieldType::Pointer(_) | FieldType::Object | FieldType::Array | FieldType::Bytes)
+    )
 }
 
 fn is_auth_data(view: &View, column: &Column) -> bool {
@@ -301,12 +312,36 @@ pub fn as_pointer(value: &Value) -> Option<(ClassName, &str)> {
 }
 
 /// As JavaScript prints numbers.
+#[allow(clippy::cast_possible_truncation, reason = "in range, and nothing is behind the point")]
 fn write_number(out: &mut Vec<u8>, value: f64) {
-    if value.is_finite() {
+    /// Whole numbers up to here are exact and printed without an exponent.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() < WHOLE {
+        write_whole(out, value as i64);
+    } else if value.is_finite() {
         out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
     } else {
         out.extend_from_slice(b"null");
     }
+}
+
+/// Most numbers are whole and small, which takes no search for the shortest decimals.
+fn write_whole(out: &mut Vec<u8>, value: i64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 pub fn write_json(out: &mut Vec<u8>, value: &Value) {
@@ -393,6 +428,10 @@ mod tests {
             String::from_utf8(out).unwrap_or_default()
         };
         assert_eq!(text(1.0), "1");
+        for whole in [0.0, -0.0, -1.0, 10.0, -1205.0, 9_007_199_254_740_991.0, 9_007_199_254_740_992.0, 1e20]
+        {
+            assert_eq!(text(whole), ryu_js::Buffer::new().format_finite(whole));
+        }
         assert_eq!(text(0.1), "0.1");
         assert_eq!(text(1e21), "1e+21");
         assert_eq!(text(-5e-324), "-5e-324");

@@ -205,7 +205,11 @@ impl Answer {
     }
 
     fn into_find_body(self) -> Bytes {
-        let mut out = Vec::with_capacity(256);
+        let expected = match &self.results {
+            Results::Rows(rows, _) => rows.json_size(),
+            _ => 0,
+        };
+        let mut out = Vec::with_capacity(256 + expected);
         out.extend_from_slice(b"{\"results\":");
         let class = self.redirected_to.as_ref();
         match &self.results {

@@ -18,19 +18,16 @@ const MAX_BINDS: usize = 60_000;
 /// # Errors
 /// 111 for values that do not fit, `StaleSchema` for a column the schema does not have.
 pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sql>> {
+    if let [row] = rows {
+        return Ok(vec![single(schema, row)?]);
+    }
     let mut columns: IndexMap<FieldName, ColumnType> = IndexMap::new();
     for row in rows {
         for (name, value) in row {
             if value.is_null() || columns.contains_key(name.as_str()) {
                 continue;
             }
-            let (Some(column), Some(ty)) = (FieldName::internal(name), value::column_type(schema, name))
-            else {
-                return Err(StorageError::StaleSchema(boxed(format!(
-                    "column \"{name}\" of class {} is not known",
-                    schema.name
-                ))));
-            };
+            let (column, ty) = column(schema, name)?;
             columns.insert(column, ty);
         }
     }
@@ -38,6 +35,39 @@ pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sq
     columns.sort_unstable_keys();
     let chunk = (MAX_BINDS / columns.len().max(1)).max(1);
     rows.chunks(chunk).map(|rows| statement(schema, &columns, rows)).collect()
+}
+
+fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnType)> {
+    match (FieldName::internal(name), value::column_type(schema, name)) {
+        (Some(column), Some(ty)) => Ok((column, ty)),
+        _ => Err(StorageError::StaleSchema(boxed(format!(
+            "column \"{name}\" of class {} is not known",
+            schema.name
+        )))),
+    }
+}
+
+/// The usual create, without a table of the columns of all rows.
+fn single(schema: &ClassSchema, row: &Object) -> StorageResult<Sql> {
+    let mut fields = Vec::with_capacity(row.len());
+    for (name, value) in row.iter().filter(|(_, value)| !value.is_null()) {
+        let (column, ty) = column(schema, name)?;
+        fields.push((column, ty, value));
+    }
+    fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut sql = Sql::new("INSERT INTO ");
+    sql.reserve(200);
+    sql.push_class(&schema.name).push_sql(" (");
+    for (index, (name, ..)) in fields.iter().enumerate() {
+        sql.push_sql(if index > 0 { ", " } else { "" }).push_field(name);
+    }
+    sql.push_sql(") VALUES (");
+    for (index, (name, ty, value)) in fields.into_iter().enumerate() {
+        sql.push_sql(if index > 0 { ", " } else { "" });
+        value::push(&mut sql, schema, &name, ty, value)?;
+    }
+    sql.push_sql(")");
+    Ok(sql)
 }
 
 fn statement(
@@ -128,6 +158,14 @@ mod tests {
             "INSERT INTO \"Game\" (\"_rperm\", \"objectId\", \"score\", \"tags\") \
              VALUES (NULL, $1, $2, NULL), ($3, $4, NULL, $5)"
         );
+    }
+
+    #[test]
+    fn one_row_names_what_it_has() {
+        let rows = rows(json!([{"tags": [], "score": 1, "objectId": "a", "_rperm": null}]));
+        let built = statements(&schema(), &rows).unwrap();
+        let text = "INSERT INTO \"Game\" (\"objectId\", \"score\", \"tags\") VALUES ($1, $2, $3)";
+        assert_eq!(built[0].to_text(), text);
     }
 
     #[test]

@@ -192,6 +192,9 @@ impl Sql {
 
     /// Text that this program spells; never a client's.
     pub fn push_sql(&mut self, text: &str) -> &mut Self {
+        if text.is_empty() {
+            return self;
+        }
         let start = self.text.len();
         self.text.push_str(text);
         match self.parts.last_mut() {
