@@ -30,8 +30,7 @@ pub const SHARED_READ_TIMEOUT: Duration = Duration::from_millis(250);
 /// A connection as the pool keeps it.
 pub struct PgConn {
     conn: AsyncPgConnection,
-    /// Where it is driven.
-    thread: ThreadId,
+    place: Place,
     /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
     dirty: AtomicBool,
 }
@@ -59,27 +58,52 @@ impl DerefMut for PgConn {
     }
 }
 
-/// The thread that a slot belongs to, once it has registered.
+/// Where the connections of a slot are driven: nowhere in particular until a thread has registered, nor
+/// after that thread has ended.
 #[derive(Default)]
-struct Home(OnceLock<(tokio::runtime::Handle, ThreadId)>);
+struct Home(std::sync::Mutex<Option<Residence>>);
+
+#[derive(Clone)]
+struct Residence {
+    runtime: tokio::runtime::Handle,
+    thread: ThreadId,
+}
+
+/// Where a connection was opened, to be compared with where it should be.
+type Place = Option<ThreadId>;
 
 impl Home {
-    fn is(&self, thread: ThreadId) -> bool {
-        self.0.get().is_none_or(|(_, home)| *home == thread)
+    fn residence(&self) -> std::sync::MutexGuard<'_, Option<Residence>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A connection that is driven at home.
-    async fn connect(&self, connector: &Arc<Connector>) -> StorageResult<(AsyncPgConnection, ThreadId)> {
-        let connector = connector.clone();
-        let connect = async move { (connector.connect().await, std::thread::current().id()) };
-        let (conn, thread) = match self.0.get() {
-            Some((handle, home)) if *home != std::thread::current().id() => {
-                let opened = handle.spawn(connect).await;
-                opened.map_err(|error| StorageError::Unavailable(boxed(error.to_string())))?
+    /// The first thread to come stays.
+    fn settle(&self) {
+        let thread = std::thread::current().id();
+        let runtime = tokio::runtime::Handle::current();
+        self.residence().get_or_insert(Residence { runtime, thread });
+    }
+
+    fn place(&self) -> Place {
+        self.residence().as_ref().map(|home| home.thread)
+    }
+
+    /// A connection that is driven at home, or here while there is no home.
+    async fn connect(&self, connector: &Arc<Connector>) -> StorageResult<(AsyncPgConnection, Place)> {
+        let home = self.residence().clone();
+        let Some(home) = home else { return Ok((connector.connect().await?, None)) };
+        if home.thread == std::thread::current().id() {
+            return Ok((connector.connect().await?, Some(home.thread)));
+        }
+        let elsewhere = connector.clone();
+        match home.runtime.spawn(async move { elsewhere.connect().await }).await {
+            Ok(opened) => Ok((opened?, Some(home.thread))),
+            // The worker has ended, as it does before the last things are written at a stop.
+            Err(_) => {
+                *self.residence() = None;
+                Ok((connector.connect().await?, None))
             }
-            _ => connect.await,
-        };
-        Ok((conn?, thread))
+        }
     }
 }
 
@@ -91,8 +115,8 @@ impl ManageConnection for Manager {
     type Error = StorageError;
 
     async fn connect(&self) -> Result<PgConn, StorageError> {
-        let (conn, thread) = self.1.connect(&self.0).await?;
-        Ok(PgConn { conn, thread, dirty: AtomicBool::new(false) })
+        let (conn, place) = self.1.connect(&self.0).await?;
+        Ok(PgConn { conn, place, dirty: AtomicBool::new(false) })
     }
 
     async fn is_valid(&self, _: &mut PgConn) -> Result<(), StorageError> {
@@ -128,7 +152,7 @@ impl Slot {
 /// A connection of the pipelined lane.
 pub struct SharedConn {
     conn: AsyncPgConnection,
-    thread: ThreadId,
+    place: Place,
     /// Broken, or busy with something long: nobody takes it any more.
     retired: AtomicBool,
 }
@@ -215,9 +239,7 @@ impl Lanes {
     /// Gives the calling worker thread the next slot. Call it on that thread's runtime.
     pub fn register_thread(&self) {
         let slot = self.registered.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-        // With more threads than slots the first to come is home.
-        let home = (tokio::runtime::Handle::current(), std::thread::current().id());
-        let _ = self.slots[slot].home.0.set(home);
+        self.slots[slot].home.settle();
         SLOT.with_borrow_mut(|slots| slots.insert(self.id, slot));
     }
 
@@ -282,7 +304,7 @@ impl Lanes {
                 // After a restart of the database every idle connection is dead; taking them all out
                 // here is what makes the next request work.
                 Ok(mut conn) => {
-                    if !conn.is_broken() && slot.home.is(conn.thread) {
+                    if !conn.is_broken() && conn.place == slot.home.place() {
                         return Ok(conn);
                     }
                     conn.set_dirty(true);
@@ -322,13 +344,14 @@ impl Lanes {
         }
         let turn = slot.turn.fetch_add(1, Ordering::Relaxed) % slot.shared.len();
         let mut place = slot.shared[turn].lock().await;
-        let usable =
-            |conn: &&Arc<SharedConn>| !conn.retired.load(Ordering::Relaxed) && slot.home.is(conn.thread);
+        let usable = |conn: &&Arc<SharedConn>| {
+            !conn.retired.load(Ordering::Relaxed) && conn.place == slot.home.place()
+        };
         if let Some(conn) = place.as_ref().filter(usable) {
             return Ok(Some(conn.clone()));
         }
-        let (conn, thread) = slot.home.connect(&self.connector).await?;
-        let conn = Arc::new(SharedConn { conn, thread, retired: AtomicBool::new(false) });
+        let (conn, place) = slot.home.connect(&self.connector).await?;
+        let conn = Arc::new(SharedConn { conn, place, retired: AtomicBool::new(false) });
         *place = Some(conn.clone());
         Ok(Some(conn))
     }
