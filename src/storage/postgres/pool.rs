@@ -350,8 +350,8 @@ impl Lanes {
         if let Some(conn) = place.as_ref().filter(usable) {
             return Ok(Some(conn.clone()));
         }
-        let (conn, place) = slot.home.connect(&self.connector).await?;
-        let conn = Arc::new(SharedConn { conn, place, retired: AtomicBool::new(false) });
+        let (conn, opened_at) = slot.home.connect(&self.connector).await?;
+        let conn = Arc::new(SharedConn { conn, place: opened_at, retired: AtomicBool::new(false) });
         *place = Some(conn.clone());
         Ok(Some(conn))
     }
