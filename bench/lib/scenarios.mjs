@@ -133,24 +133,31 @@ INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES
     request: i => get(`/parse/classes/GameScore/${id('g', spread(i, ROWS))}`),
     check: expect(200, (body, i) => body.objectId !== id('g', spread(i, ROWS)) && 'another object'),
   },
-  {
-    name: 'upload', title: 'file 1 MB up', group: 'files', count: 60, concurrency: 4, goal: 4,
-    request: i => encode({ method: 'POST', path: `/parse/files/file${i}.bin`, headers: master, body: megabyte, type: 'application/octet-stream' }),
-    check: expect(201, body => !body.url && 'no url'),
-  },
-  {
-    name: 'download', title: 'file 1 MB down', group: 'files', count: 60, concurrency: 4, goal: 5.6, before: storeFile,
-    request: (_, run) => get(run.file),
-    check: answer => {
-      if (answer.status !== 200 || answer.body.length !== megabyte.length) {
-        throw new Error(`status ${answer.status}, ${answer.body.length} bytes`);
-      }
-    },
-  },
+  ...fileScenarios('upload', 'download', '', 'files'),
+  ...fileScenarios('upload-folder', 'download-folder', ', both in a folder', 'folder'),
 ];
 
 const megabyte = Buffer.alloc(1 << 20);
 for (let i = 0; i < megabyte.length; i += 1) megabyte[i] = (i * 31 + (i >> 8)) & 255;
+
+function fileScenarios(up, down, where, group) {
+  return [
+    {
+      name: up, title: `file 1 MB up${where}`, group, count: 60, concurrency: 4, goal: 4,
+      request: i => encode({ method: 'POST', path: `/parse/files/file${i}.bin`, headers: master, body: megabyte, type: 'application/octet-stream' }),
+      check: expect(201, body => !body.url && 'no url'),
+    },
+    {
+      name: down, title: `file 1 MB down${where}`, group, count: 60, concurrency: 4, goal: 5.6, before: storeFile,
+      request: (_, run) => get(run.file),
+      check: answer => {
+        if (answer.status !== 200 || answer.body.length !== megabyte.length) {
+          throw new Error(`status ${answer.status}, ${answer.body.length} bytes`);
+        }
+      },
+    },
+  ];
+}
 
 async function storeFile(server, run) {
   const answer = await fetch(`http://127.0.0.1:${server.port}/parse/files/down.bin`, {

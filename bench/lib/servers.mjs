@@ -30,7 +30,7 @@ function healthy(port) {
 }
 
 /**
- * Starts `kind` on `databaseURI`, configured for a group of scenarios ('plain', 'cloud', 'live', 'files'):
+ * Starts `kind` on `databaseURI`, configured for a group of scenarios ('plain', 'cloud', 'live', 'files', 'folder'):
  * `{kind, port, pid, coldStart, log(), stop()}`; `coldStart` is ms from the start to a healthy answer.
  */
 export async function startServer(kind, databaseURI, group) {
@@ -52,7 +52,7 @@ export async function startServer(kind, databaseURI, group) {
     config.startLiveQueryServer = true;
   }
   // The peer has no store in PostgreSQL.
-  if (group === 'files' && kind === 'peer') {
+  if (group === 'folder' || (group === 'files' && kind === 'peer')) {
     config.filesAdapter = { module: '@parse/fs-files-adapter', options: { filesSubDirectory: 'stored' } };
   }
   const file = path.join(home, 'config.json');

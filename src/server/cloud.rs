@@ -14,6 +14,7 @@ use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
 use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
+use crate::http::internal::{CloudServer, Workers};
 use crate::operations::files::module as files_module;
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
@@ -59,6 +60,18 @@ impl Cloud {
             None => Ok(()),
         }
     }
+}
+
+/// A host with the file adapter alone, for the command line: no Cloud Code, no server behind it.
+///
+/// # Errors
+/// When Node.js or the adapter cannot be started.
+pub async fn file_adapter(config: &AppConfig) -> Result<Arc<dyn CloudEngine>, StartError> {
+    let mut options = NodeOptions { cloud: None, workers: 1, call_timeout: None, ..options(config) };
+    options.adapters.retain(|(name, _)| name == files_module::ADAPTER);
+    let hosts = NodeEngine::launch(options, CloudServer::new(Workers::default())).map_err(StartError::new)?;
+    hosts.ready().await.map_err(StartError::new)?;
+    Ok(hosts)
 }
 
 fn options(config: &AppConfig) -> NodeOptions {

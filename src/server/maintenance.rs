@@ -6,14 +6,17 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use super::{StartError, files, storage};
+use serde_json::{Map, Value};
+
+use super::{StartError, cloud, files, storage};
 use crate::config::AppConfig;
 use crate::config::cli::Command;
 use crate::files::config::secret_from_file;
 use crate::files::crypt::Key;
 use crate::files::rotate::{Outcome, Progress, rotate_keys};
-use crate::files::{FileError, FileStore};
+use crate::files::{FileError, FileResult, FileStore};
 use crate::operations::files::gc;
+use crate::operations::files::module::JavaScriptStore;
 use crate::storage::StorageAdapter;
 
 /// Does what the command says and prints what became of it. `Ok(false)`: some of it could not be done.
@@ -24,17 +27,19 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
     // Another part of this process may have installed it; there is one kind only.
     let _ = rustls::crypto::ring::default_provider().install_default();
     actix_web::rt::System::new().block_on(async {
+        if let Command::RotateFileKey { names, .. } = command
+            && files::is_custom(&config)
+        {
+            let old = old_key(command).map_err(failed)?;
+            return rotate_in_adapter(&config, old, names).await;
+        }
         let database = storage::open(&config, 1).await?;
         let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
         let store = files::store(&config, &database.adapter).map_err(failed)?;
         let outcome = match command {
-            Command::RotateFileKey { old_key, old_key_file, names } => {
-                let old = match (old_key, old_key_file) {
-                    (Some(key), _) => Some(key.clone()),
-                    (None, Some(path)) => Some(secret_from_file(path).map_err(failed)?),
-                    (None, None) => None,
-                };
+            Command::RotateFileKey { names, .. } => {
+                let old = old_key(command).map_err(failed)?;
                 rotate(&*store, old.as_deref(), names).await
             }
             Command::CollectFiles { dry_run } => collect(&*adapter, &*store, &config.app_id, *dry_run).await,
@@ -43,6 +48,41 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
         database.close().await;
         outcome
     })
+}
+
+fn old_key(command: &Command) -> FileResult<Option<String>> {
+    match command {
+        Command::RotateFileKey { old_key: Some(key), .. } => Ok(Some(key.clone())),
+        Command::RotateFileKey { old_key_file: Some(path), .. } => secret_from_file(path).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Lets an adapter of the application's own do it, by its `rotateEncryptionKey`.
+async fn rotate_in_adapter(
+    config: &AppConfig,
+    old: Option<String>,
+    names: &[String],
+) -> Result<bool, StartError> {
+    let engine = cloud::file_adapter(config).await?;
+    let mut options = Map::new();
+    if let Some(old) = old {
+        options.insert("oldKey".to_owned(), old.into());
+    }
+    if !names.is_empty() {
+        options.insert("fileNames".to_owned(), names.into());
+    }
+    let outcome = JavaScriptStore::new(engine.clone()).rotate_keys(Value::Object(options)).await;
+    engine.shutdown().await;
+    let outcome = outcome.map_err(failed)?;
+    let list = |key: &str| outcome.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (rotated, not_rotated) = (list("rotated"), list("notRotated"));
+    println!("Files with the new key: {}", rotated.len());
+    println!("Files that could not be rotated: {}", not_rotated.len());
+    for name in &not_rotated {
+        println!("{}", name.as_str().map_or_else(|| name.to_string(), str::to_owned));
+    }
+    Ok(not_rotated.is_empty())
 }
 
 fn failed(error: FileError) -> StartError {

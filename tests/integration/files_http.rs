@@ -578,6 +578,62 @@ async fn the_command_that_rotates_keys() {
 }
 
 #[actix_web::test]
+async fn the_command_rotates_in_an_adapter_of_ones_own_too() {
+    let server = TestServer::start().await;
+    let home = tempfile::tempdir().unwrap();
+    let module = home.path().join("adapter.cjs");
+    std::fs::write(
+        &module,
+        "module.exports = class { async rotateEncryptionKey({ oldKey, fileNames }) { \
+         return { rotated: fileNames, notRotated: [`with ${oldKey}`] }; } };",
+    )
+    .unwrap();
+    let adapter = module.to_str().unwrap();
+    let command = ["files", "rotate-key", "--old-key", "old", "a.txt", "b.txt"];
+    let (complete, said) = program(&server, &["--filesAdapter", adapter], &command).await;
+    assert!(!complete);
+    assert_eq!(said, "Files with the new key: 2\nFiles that could not be rotated: 1\nwith old\n");
+}
+
+#[actix_web::test]
+async fn a_store_that_fails_is_a_parse_error() {
+    // A port nobody listens on any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = TestServer::with(json!({
+        "fileUpload": {"enableForPublic": true}, "preserveFileName": true,
+        "filesAdapter": {"module": "@parse/s3-files-adapter", "options": {
+            "bucket": "b", "credentials": {"accessKeyId": "a", "secretAccessKey": "s"},
+            "s3overrides": {"endpoint": format!("http://127.0.0.1:{port}"), "forcePathStyle": true},
+        }},
+    }))
+    .await;
+    let (saved, found) = futures_util::future::join(
+        async { public(&server).raw("a.txt", Some("text/plain"), "x").await },
+        async { get(&server, &format!("{APP_ID}/a.txt"), &[]).await },
+    )
+    .await;
+    assert_eq!(saved, refused(130, "Could not store file: a.txt."));
+    assert_eq!((found.status().as_u16(), found.text().await.unwrap().as_str()), (404, "File not found."));
+    let removed = server.master().delete("/files/a.txt").await;
+    assert_eq!(removed.error(), (400, 153, "Could not delete file."));
+}
+
+#[actix_web::test]
+async fn many_at_once() {
+    let server = open_server().await;
+    let uploads = (0..100_u32).map(|i| {
+        let server = &server;
+        async move {
+            let data = vec![i as u8; 300_000 + i as usize];
+            let name = public(server).name("many.bin", None, data.clone()).await;
+            let got = get(server, &format!("{APP_ID}/{name}"), &[]).await;
+            assert!(got.bytes().await.unwrap() == data, "{i}");
+        }
+    });
+    futures_util::future::join_all(uploads).await;
+}
+
+#[actix_web::test]
 async fn the_command_that_removes_unused_files() {
     let server = open_server().await;
     let mut names = Vec::new();
