@@ -249,8 +249,10 @@ pub struct TriggerAnswer {
     /// beforeFind, beforeSubscribe: the query after the handler, in the form of the call.
     pub query: Option<Map<String, Value>>,
     /// afterFind: the results. beforeFind: the objects that short-circuit the database; those with an
-    /// `objectId` are re-read with the caller's rights.
-    pub objects: Option<Vec<Value>>,
+    /// `objectId` are re-read with the caller's rights. A JSON array, as text.
+    pub objects: Option<Box<RawValue>>,
+    /// afterFind: the handler left the objects as they were; `objects` is absent then.
+    pub unchanged: bool,
     /// beforeFind: what the handler set on the request.
     pub read_preference: Option<String>,
     pub include_read_preference: Option<String>,
@@ -263,6 +265,14 @@ pub struct TriggerAnswer {
 }
 
 impl TriggerAnswer {
+    /// The objects as JSON trees.
+    ///
+    /// # Errors
+    /// When they are no array.
+    pub fn read_objects(&self) -> serde_json::Result<Option<Vec<Value>>> {
+        self.objects.as_ref().map(|objects| serde_json::from_str(objects.get())).transpose()
+    }
+
     /// The fields of a beforeSave answer that differ from what the client sent.
     pub fn fields_changed<'a>(&'a self, data: &'a Map<String, Value>) -> impl Iterator<Item = &'a str> {
         self.object

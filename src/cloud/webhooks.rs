@@ -302,7 +302,9 @@ fn trigger_answer(kind: TriggerKind, success: Option<Value>) -> TriggerAnswer {
             answer.object = Some(object);
             answer.replaces_response = true;
         }
-        (TriggerKind::AfterFind, Some(Value::Array(objects))) => answer.objects = Some(objects),
+        (TriggerKind::AfterFind, Some(objects @ Value::Array(_))) => {
+            answer.objects = serde_json::value::to_raw_value(&objects).ok();
+        }
         _ => {}
     }
     answer

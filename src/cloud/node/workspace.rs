@@ -21,6 +21,7 @@ const PROGRAM: &[(&str, &str)] = &[
     ("log.cjs", include_str!("host/log.cjs")),
     ("main.cjs", include_str!("host/main.cjs")),
     ("registry.cjs", include_str!("host/registry.cjs")),
+    ("inflate.cjs", include_str!("host/inflate.cjs")),
     ("sdk.cjs", include_str!("host/sdk.cjs")),
     ("special-triggers.cjs", include_str!("host/special-triggers.cjs")),
     ("triggers.cjs", include_str!("host/triggers.cjs")),

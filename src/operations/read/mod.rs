@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 pub use aggregate::aggregate;
 pub use request::{Request, parse_context};
@@ -91,8 +92,10 @@ pub(super) struct Answer {
 pub(super) enum Results {
     /// Rows and how to show them.
     Rows(Arc<RowSet>, View),
-    /// Objects that went through a trigger.
+    /// Objects that code of the server went through.
     Values(Vec<Value>),
+    /// A JSON array of objects that went through a trigger, each with its class name.
+    Raw(Box<RawValue>),
     Plan(Value),
 }
 
@@ -215,6 +218,7 @@ impl Answer {
         match &self.results {
             Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class),
             Results::Values(values) => encode::write_values(&mut out, values, class),
+            Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
             Results::Plan(plan) => encode::write_json(&mut out, plan),
         }
         if let Some(count) = self.count {
@@ -233,6 +237,7 @@ impl Answer {
     pub(super) fn into_values(self) -> Vec<Value> {
         match self.results {
             Results::Values(values) => values,
+            Results::Raw(objects) => serde_json::from_str(objects.get()).unwrap_or_default(),
             Results::Plan(plan) => vec![plan],
             Results::Rows(rows, view) => {
                 let mut out = Vec::new();
@@ -240,6 +245,20 @@ impl Answer {
                 serde_json::from_slice(&out).unwrap_or_default()
             }
         }
+    }
+
+    /// The objects as a JSON array for afterFind, each with its class name.
+    pub(super) fn to_named_json(&self, class: &ClassName) -> Result<Box<RawValue>> {
+        let class = self.redirected_to.as_ref().unwrap_or(class);
+        let mut out = Vec::with_capacity(1024);
+        match &self.results {
+            Results::Raw(objects) => return Ok(objects.clone()),
+            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, Some(class)),
+            Results::Values(values) => encode::write_values(&mut out, values, Some(class)),
+            Results::Plan(plan) => encode::write_json(&mut out, plan),
+        }
+        let text = String::from_utf8(out).map_err(Error::internal)?;
+        RawValue::from_string(text).map_err(Error::internal)
     }
 
     fn into_object_body(self, session_token: Option<&str>) -> Result<Bytes> {
@@ -252,6 +271,11 @@ impl Answer {
             Results::Values(values) => {
                 let object = values.first().ok_or_else(Error::object_not_found)?;
                 encode::write_json(&mut out, object);
+            }
+            Results::Raw(objects) => {
+                let objects: Vec<&RawValue> = serde_json::from_str(objects.get()).map_err(Error::internal)?;
+                let object = objects.first().ok_or_else(Error::object_not_found)?;
+                out.extend_from_slice(object.get().as_bytes());
             }
             Results::Plan(plan) => encode::write_json(&mut out, plan),
         }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Answer, Mode, Results, find_plainly};
-use crate::cloud::{TriggerAnswer, TriggerCall, TriggerKind};
-use crate::error::Result;
+use crate::cloud::{Payload, TriggerAnswer, TriggerCall, TriggerKind};
+use crate::error::{Error, Result};
 use crate::operations::{Ctx, users};
 use crate::types::{ClassName, Object};
 
@@ -59,7 +59,7 @@ pub(super) async fn find_with_triggers(
             query = changed;
         }
         set_read_preferences(&mut query, &answer);
-        short_circuit = answer.objects;
+        short_circuit = answer.read_objects().map_err(Error::internal)?;
     }
     let answer = match short_circuit {
         Some(objects) => reread(ctx, class, objects, &query, mode).await?,
@@ -71,16 +71,17 @@ pub(super) async fn find_with_triggers(
         return Ok(answer);
     }
     let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
-    let objects = answer.into_values();
+    // Encoded once; where the handler leaves them alone, these are the answer's bytes too.
+    let objects = answer.to_named_json(class)?;
     let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
-    call.objects = Some(Value::Array(objects.clone()).into());
+    call.objects = Some(Payload::Raw(objects.clone()));
     call.query = Some(Value::Object(query));
     call.is_get = mode.is_get();
     call.caller = ctx.caller();
     call.context = context;
     call.scope = ctx.scope();
     let changed = ctx.services.cloud.run_trigger(call).await?.objects;
-    Ok(Answer { results: Results::Values(changed.unwrap_or(objects)), count, redirected_to, cursor })
+    Ok(Answer { results: Results::Raw(changed.unwrap_or(objects)), count, redirected_to, cursor })
 }
 
 /// The parameters as one object with `where` decoded, a `get` as the query it is.

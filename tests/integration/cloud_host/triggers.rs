@@ -2,7 +2,7 @@
 
 use parsimony::cloud::{
     CONFIG_CLASS, CONNECT_CLASS, Caller, CloudEngine, FILE_CLASS, FilePayload, LiveQueryPayload, Payload,
-    TriggerCall, TriggerKind,
+    TriggerAnswer, TriggerCall, TriggerKind,
 };
 use serde_json::{Value, json};
 
@@ -156,10 +156,10 @@ async fn before_find_changes_or_answers_the_query() {
     let answer = app.trigger(find("new")).await.unwrap();
     assert_eq!(answer.query.unwrap()["where"], json!({"score": {"$gt": 3}}));
     let answer = app.trigger(find("one")).await.unwrap();
-    assert_eq!(answer.objects.unwrap(), [json!({"made": 1, "className": "Game"})]);
+    assert_eq!(objects(answer), [json!({"made": 1, "className": "Game"})]);
     let answer = app.trigger(find("many")).await.unwrap();
-    assert_eq!(answer.objects.unwrap()[0]["objectId"], "g1");
-    assert_eq!(app.trigger(find("none")).await.unwrap().objects, Some(vec![]));
+    assert_eq!(objects(answer)[0]["objectId"], "g1");
+    assert_eq!(objects(app.trigger(find("none")).await.unwrap()), Vec::<Value>::new());
 }
 
 #[actix_web::test]
@@ -178,15 +178,21 @@ async fn after_find_changes_results() {
         call.objects = Some(json!([stored(), {"objectId": "g2", "score": 2}]).into());
         call
     };
-    let kept = app.trigger(find(json!({"keep": true}))).await.unwrap().objects.unwrap();
+    let kept = objects(app.trigger(find(json!({"keep": true}))).await.unwrap());
     assert_eq!(kept.len(), 2);
     assert_eq!(kept[0]["seen"], true);
     assert_eq!(kept[0]["createdAt"], "2024-01-01T00:00:00.000Z");
-    let filtered = app.trigger(find(json!({}))).await.unwrap().objects.unwrap();
+    let filtered = objects(app.trigger(find(json!({}))).await.unwrap());
     assert_eq!(filtered, [json!({"objectId": "g2", "score": 2, "className": "Game"})]);
     let mut call = find(json!({}));
     call.caller = Caller { master: true, ..Caller::default() };
-    assert_eq!(app.trigger(call).await.unwrap().objects.unwrap().len(), 2);
+    let skipped = app.trigger(call).await.unwrap();
+    assert!(skipped.unchanged && skipped.objects.is_none(), "the server's own bytes serve");
+}
+
+fn objects(answer: TriggerAnswer) -> Vec<Value> {
+    assert!(!answer.unchanged);
+    answer.read_objects().unwrap().unwrap()
 }
 
 #[actix_web::test]

@@ -164,19 +164,35 @@ function createCloud(Parse, registry, link, log) {
   };
 }
 
-// `Parse.Server` reads as the current options; assigning sends them to the server.
+// `Parse.Server` reads as the current options; what is assigned to it is read from then on in this process,
+// and told to the server.
 function installServer(Parse, link, log, config) {
-  let current = { ...config, applicationId: config.appId };
-  const read = () => ({ ...current, RateLimitZone: RATE_LIMIT_ZONE });
+  const complete = options => ({
+    ...options,
+    appId: config.appId,
+    applicationId: config.appId,
+    RateLimitZone: RATE_LIMIT_ZONE,
+  });
+  let current = complete(config);
+  // Handed out as it is: requests would otherwise pay for a copy each.
+  const read = () => current;
   Object.defineProperty(Parse, 'Server', {
     configurable: true,
-    get: read,
+    get: () => ({ ...current }),
     set(options) {
-      current = { ...options, appId: config.appId };
-      delete current.RateLimitZone;
-      link
-        .request({ kind: 'config', data: current })
-        .catch(error => log.warn(`Parse.Server could not be changed: ${error.message}`));
+      const before = current;
+      current = complete(options);
+      const changed = {};
+      for (const key of Object.keys(current)) {
+        if (current[key] !== before[key]) {
+          changed[key] = current[key];
+        }
+      }
+      if (Object.keys(changed).length > 0) {
+        link
+          .request({ kind: 'config', data: changed })
+          .catch(error => log.warn(`Parse.Server could not be changed: ${error.message}`));
+      }
     },
   });
   return read;

@@ -1,6 +1,8 @@
 'use strict';
 // Between REST encoding and SDK objects, and from thrown values to errors.
 
+const { createInflate } = require('./inflate.cjs');
+
 function createCodec(Parse) {
   // Parameters of functions and jobs: dates, files and pointers become objects, at any depth.
   function decodeParam(value) {
@@ -34,12 +36,14 @@ function createCodec(Parse) {
     return decoded;
   }
 
+  const { inflate: inflateRow, isUnchanged } = createInflate(Parse);
+
   function inflate(className, json) {
-    return Parse.Object.fromJSON({ ...json, className: json.className || className });
+    return inflateRow({ ...json, className: json.className || className });
   }
 
   function inflateUser(json) {
-    return json ? Parse.Object.fromJSON({ ...json, className: '_User' }) : undefined;
+    return json ? inflateRow({ ...json, className: '_User' }) : undefined;
   }
 
   // An object's JSON with the changes that are not saved yet, nested objects in full.
@@ -72,7 +76,7 @@ function createCodec(Parse) {
     return { code: fallback.code, message: text(thrown.message || thrown) };
   }
 
-  return { decodeParam, decodeParams, inflate, inflateUser, fullJSON, toError };
+  return { decodeParam, decodeParams, inflate, inflateRow, isUnchanged, inflateUser, fullJSON, toError };
 }
 
 function text(value) {

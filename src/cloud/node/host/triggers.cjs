@@ -89,15 +89,16 @@ function createTriggers({ Parse, codec, registry, log, options }) {
     if (call.objectId) {
       identity.objectId = call.objectId;
     }
-    const original = call.original ? Parse.Object.fromJSON({ ...identity, ...call.original }) : undefined;
-    const readOnly = readOnlyAttributes(identity, call);
-    const seed = { ...identity };
-    if (!call.original) {
+    const original = call.original ? codec.inflateRow({ ...identity, ...call.original }) : undefined;
+    let object = codec.inflateRow(call.original ? { ...identity, ...call.original } : identity);
+    const readOnly = readOnlyAttributes(object, call);
+    if (!call.original && readOnly.length > 0) {
+      const seed = { ...identity };
       for (const key of readOnly) {
         seed[key] = call.data[key];
       }
+      object = codec.inflateRow(seed);
     }
-    const object = Parse.Object.fromJSON({ ...seed, ...call.original });
     const changes = {};
     for (const key of Object.keys(call.data)) {
       if (key.indexOf('.') > 0) {
@@ -110,8 +111,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
     return { object, original };
   }
 
-  function readOnlyAttributes(identity, call) {
-    const { constructor } = Parse.Object.fromJSON(identity);
+  function readOnlyAttributes({ constructor }, call) {
     const names = constructor.readOnlyAttributes ? [...constructor.readOnlyAttributes()] : [];
     // The SDK refuses a name for a role that has an id already.
     if (call.className === '_Role' && call.response && !call.objectId && call.data.name) {
@@ -222,10 +222,26 @@ function createTriggers({ Parse, codec, registry, log, options }) {
     if (call.query && call.query.where) {
       request.query.withJSON(call.query);
     }
-    request.objects = (call.objects || []).map(json => codec.inflate(call.className, json));
+    const { className } = call;
+    const rows = (call.objects || []).map(row => (row.className ? row : { ...row, className }));
+    const given = rows.map(codec.inflateRow);
+    // A copy, so that a handler that sorts or cuts the array is noticed.
+    request.objects = [...given];
     const result = await run(entry, request, call.caller.roles);
     try {
-      return { objects: (result || request.objects).map(object => codec.fullJSON(object)) };
+      const objects = result || request.objects;
+      // Objects that a handler left alone need not be encoded again.
+      const rowOf = new Map();
+      given.forEach((object, index) => {
+        if (codec.isUnchanged(object, rows[index])) {
+          rowOf.set(object, rows[index]);
+        }
+      });
+      const isWhole = rowOf.size === given.length && objects.length === given.length;
+      if (isWhole && given.every((object, index) => objects[index] === object)) {
+        return { unchanged: true };
+      }
+      return { objects: objects.map(object => rowOf.get(object) || codec.fullJSON(object)) };
     } catch (thrown) {
       throw codec.toError(thrown, TRIGGER_FAILED);
     }
