@@ -124,6 +124,11 @@ INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES
     check: expect(201, body => body.seen !== true && 'the trigger did not run'),
   },
   {
+    name: 'both-saves', title: 'create with beforeSave and afterSave', group: 'cloud', count: 1600,
+    request: i => post('/parse/classes/Told', { name: `name ${i}`, score: i }),
+    check: expect(201, body => (body.seen !== true || body.told !== true) && 'a trigger did not run'),
+  },
+  {
     name: 'after-find', title: 'find 100 with afterFind', group: 'cloud', count: 480,
     request: () => get(seek('Found', { limit: 100 })),
     check: expect(200, body => (body.results.length !== 100 || !body.results.every(row => row.seen)) && 'not 100 seen rows'),

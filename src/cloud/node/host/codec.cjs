@@ -36,7 +36,7 @@ function createCodec(Parse) {
     return decoded;
   }
 
-  const { inflate: inflateRow, isUnchanged } = createInflate(Parse);
+  const { inflate: inflateRow, quickJSON } = createInflate(Parse);
 
   function inflate(className, json) {
     return inflateRow({ ...json, className: json.className || className });
@@ -76,7 +76,7 @@ function createCodec(Parse) {
     return { code: fallback.code, message: text(thrown.message || thrown) };
   }
 
-  return { decodeParam, decodeParams, inflate, inflateRow, isUnchanged, inflateUser, fullJSON, toError };
+  return { decodeParam, decodeParams, inflate, inflateRow, quickJSON, inflateUser, fullJSON, toError };
 }
 
 function text(value) {

@@ -173,12 +173,9 @@ function createInflate(Parse) {
     return pending.length > 1 || Object.keys(pending[0]).length > 0;
   }
 
-  // Whether the object's JSON still is `json`, which it was made of.
-  function isUnchanged(object, json) {
+  // Whether what the server had of the object still is `json`, which it was made of.
+  function isIntact(object, json) {
     if (sourceOf(object) !== json || object.id !== json.objectId || object.className !== json.className) {
-      return false;
-    }
-    if (hasPending(object)) {
       return false;
     }
     const data = object._getServerData();
@@ -190,7 +187,33 @@ function createInflate(Parse) {
     return true;
   }
 
-  return { inflate, isUnchanged };
+  function isUnchanged(object, json) {
+    return !hasPending(object) && isIntact(object, json);
+  }
+
+  // The object's JSON, where it can be told without encoding it anew: `json` itself when nothing
+  // changed, or with what was set and unset.
+  function quickJSON(object, json) {
+    if (!isIntact(object, json)) {
+      return undefined;
+    }
+    const pending = states.getPendingOps(object._getStateIdentifier());
+    const keys = Object.keys(pending[0]);
+    if (pending.length > 1 || keys.some(key => key.includes('.'))) {
+      return undefined;
+    }
+    if (keys.length === 0) {
+      return json;
+    }
+    const changed = { ...json };
+    for (const key of keys) {
+      const value = object.get(key);
+      changed[key] = value && value._toFullJSON ? value._toFullJSON() : value;
+    }
+    return changed;
+  }
+
+  return { inflate, isUnchanged, quickJSON };
 }
 
 module.exports = { createInflate };

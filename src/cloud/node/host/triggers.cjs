@@ -89,8 +89,18 @@ function createTriggers({ Parse, codec, registry, log, options }) {
     if (call.objectId) {
       identity.objectId = call.objectId;
     }
-    const original = call.original ? codec.inflateRow({ ...identity, ...call.original }) : undefined;
-    let object = codec.inflateRow(call.original ? { ...identity, ...call.original } : identity);
+    let original;
+    let object;
+    if (call.original) {
+      // Ours alone, so that it need not be copied; both objects are made of it.
+      const source = call.original;
+      source.className = source.className || call.className;
+      source.objectId = source.objectId || call.objectId;
+      original = codec.inflateRow(source);
+      object = codec.inflateRow(source);
+    } else {
+      object = codec.inflateRow(identity);
+    }
     const readOnly = readOnlyAttributes(object, call);
     if (!call.original && readOnly.length > 0) {
       const seed = { ...identity };
@@ -225,23 +235,19 @@ function createTriggers({ Parse, codec, registry, log, options }) {
     const { className } = call;
     const rows = (call.objects || []).map(row => (row.className ? row : { ...row, className }));
     const given = rows.map(codec.inflateRow);
-    // A copy, so that a handler that sorts or cuts the array is noticed.
+    // A copy, so that the handler may sort or cut the array.
     request.objects = [...given];
     const result = await run(entry, request, call.caller.roles);
     try {
       const objects = result || request.objects;
-      // Objects that a handler left alone need not be encoded again.
-      const rowOf = new Map();
-      given.forEach((object, index) => {
-        if (codec.isUnchanged(object, rows[index])) {
-          rowOf.set(object, rows[index]);
-        }
+      const rowOf = new Map(given.map((object, index) => [object, rows[index]]));
+      const answer = objects.map(object => {
+        const row = rowOf.get(object);
+        return (row && codec.quickJSON(object, row)) || codec.fullJSON(object);
       });
-      const isWhole = rowOf.size === given.length && objects.length === given.length;
-      if (isWhole && given.every((object, index) => objects[index] === object)) {
-        return { unchanged: true };
-      }
-      return { objects: objects.map(object => rowOf.get(object) || codec.fullJSON(object)) };
+      // The server has what was left alone in the form of its answer.
+      const isWhole = answer.length === rows.length && answer.every((json, index) => json === rows[index]);
+      return isWhole ? { unchanged: true } : { objects: answer };
     } catch (thrown) {
       throw codec.toError(thrown, TRIGGER_FAILED);
     }
