@@ -48,9 +48,12 @@ pub struct ClassActor {
 
 type ReplicaKey = (u64, ClassName);
 
+/// With the slot it reads: a class that was deleted and made again has another one.
+type Replica = (Arc<ClassSlot>, Addr<ClassActor>);
+
 thread_local! {
     /// The replicas of this thread's arbiter.
-    static REPLICAS: RefCell<HashMap<ReplicaKey, Addr<ClassActor>>> = RefCell::new(HashMap::new());
+    static REPLICAS: RefCell<HashMap<ReplicaKey, Replica>> = RefCell::new(HashMap::new());
 }
 
 impl ClassActor {
@@ -59,12 +62,13 @@ impl ClassActor {
     pub fn replica(app: u64, class: &ClassName, slot: &Arc<ClassSlot>) -> Addr<Self> {
         let key = (app, class.clone());
         REPLICAS.with_borrow_mut(|replicas| {
-            if let Some(addr) = replicas.get(&key).filter(|addr| addr.connected()) {
+            let usable = |(known, addr): &&Replica| Arc::ptr_eq(known, slot) && addr.connected();
+            if let Some((_, addr)) = replicas.get(&key).filter(usable) {
                 return addr.clone();
             }
             let actor = Self { key: key.clone(), slot: slot.clone(), last_used: Instant::now() };
             let addr = actor.start();
-            replicas.insert(key, addr.clone());
+            replicas.insert(key, (slot.clone(), addr.clone()));
             addr
         })
     }
@@ -77,7 +81,7 @@ impl Actor for ClassActor {
         ctx.run_interval(IDLE_CHECK, |actor, ctx| {
             if actor.last_used.elapsed() >= IDLE || actor.slot.load().is_none() {
                 REPLICAS.with_borrow_mut(|replicas| {
-                    if replicas.get(&actor.key).is_some_and(|addr| *addr == ctx.address()) {
+                    if replicas.get(&actor.key).is_some_and(|(_, addr)| *addr == ctx.address()) {
                         replicas.remove(&actor.key);
                     }
                 });
