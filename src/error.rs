@@ -121,6 +121,12 @@ impl Error {
         }
     }
 
+    /// 503 `{"error":"The server is overloaded."}`, with `Retry-After`: more asks for its turn than can
+    /// be served in time.
+    pub fn overloaded() -> Self {
+        Self::http(503, "The server is overloaded.")
+    }
+
     /// 101 `Object not found.`
     pub fn object_not_found() -> Self {
         Self::parse(ErrorCode::OBJECT_NOT_FOUND, "Object not found.")

@@ -39,6 +39,8 @@ pub enum StorageError {
     Conflict(BoxError),
     /// No connection to be had within the deadline, or the server is away.
     Unavailable(BoxError),
+    /// Every connection is busy and none came free within the deadline.
+    Exhausted,
     /// The statement ran longer than `statementTimeout`.
     Timeout,
     Other(BoxError),
@@ -52,6 +54,7 @@ impl std::fmt::Display for StorageError {
             Self::StaleSchema(source) => write!(f, "stale schema: {source}"),
             Self::Conflict(source) => write!(f, "transaction conflict: {source}"),
             Self::Unavailable(source) => write!(f, "unavailable: {source}"),
+            Self::Exhausted => f.write_str("every database connection is busy"),
             Self::Timeout => f.write_str("statement timeout"),
             Self::Other(source) => write!(f, "{source}"),
         }
@@ -71,6 +74,7 @@ impl From<StorageError> for Error {
                 "A duplicate value for a field with unique values was provided",
             ),
             StorageError::Refused(error) => error,
+            StorageError::Exhausted => Self::overloaded(),
             other => Self::database(other),
         }
     }

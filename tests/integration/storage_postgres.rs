@@ -120,6 +120,8 @@ async fn the_layout_is_parse_servers() {
         "_perishable_token",
         "case_insensitive_email",
         "case_insensitive_username",
+        "parsimony_User_spelling_unique_email",
+        "parsimony_User_spelling_unique_username",
     ];
     assert_eq!(indexes, expected);
     let stored =
@@ -328,7 +330,7 @@ async fn an_exhausted_pool_answers_after_its_deadline() {
     let open = adapter.begin().await.unwrap();
     let schema = Arc::new(game());
     let waiting = adapter.find(&schema, &FindSpec::new(Filter::all())).await;
-    assert!(matches!(waiting, Err(StorageError::Unavailable(_))), "{waiting:?}");
+    assert!(matches!(waiting, Err(StorageError::Exhausted)), "{waiting:?}");
     open.rollback().await.unwrap();
     assert_eq!(adapter.find(&schema, &FindSpec::new(Filter::all())).await.unwrap().len(), 0);
 }

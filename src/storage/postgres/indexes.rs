@@ -22,6 +22,9 @@ enum Shape {
     Plain(&'static str),
     /// `lower(column)` for look-ups that ignore case.
     CaseInsensitive(&'static str),
+    /// One row for all spellings of a name: what parse-server looks for before it writes, and two
+    /// requests at the same time do not see of each other. Left out where rows break it already.
+    UniqueSpelling(&'static str),
     /// The id of one auth provider.
     AuthProvider(String),
 }
@@ -66,6 +69,18 @@ fn wanted(options: &StartupIndexes, providers: &[String]) -> Vec<Wanted> {
             "_perishable_token",
             &user,
             Shape::Plain("_perishable_token"),
+        ),
+        index(
+            options.user_username_case_insensitive,
+            "parsimony_User_spelling_unique_username",
+            &user,
+            Shape::UniqueSpelling("username"),
+        ),
+        index(
+            options.user_email_case_insensitive,
+            "parsimony_User_spelling_unique_email",
+            &user,
+            Shape::UniqueSpelling("email"),
         ),
         index(true, "ttl", &idempotency, Shape::Plain("expire")),
     ];
@@ -118,7 +133,7 @@ pub async fn ensure(
         match build(&conn, &index).await {
             Ok(()) => {}
             Err(error) if is_already_there(&error) && index_names(&conn).await?.contains(&index.name) => {}
-            Err(error) if matches!(index.shape, Shape::AuthProvider(_)) => {
+            Err(error) if matches!(index.shape, Shape::AuthProvider(_) | Shape::UniqueSpelling(_)) => {
                 tracing::warn!(index = %index.name, %error, "index {} cannot be built: {error}", index.name);
             }
             Err(error) => return Err(error),
@@ -156,7 +171,7 @@ async fn index_names(conn: &AsyncPgConnection) -> StorageResult<Vec<String>> {
 }
 
 async fn build(conn: &AsyncPgConnection, index: &Wanted) -> StorageResult<()> {
-    let unique = matches!(index.shape, Shape::Unique(_) | Shape::AuthProvider(_));
+    let unique = matches!(index.shape, Shape::Unique(_) | Shape::UniqueSpelling(_) | Shape::AuthProvider(_));
     let mut sql = Sql::new(if unique { "CREATE UNIQUE INDEX " } else { "CREATE INDEX " });
     sql.push_sql("CONCURRENTLY ").push_identifier(&index.name).push_sql(" ON ");
     sql.push_class(&index.table).push_sql(" (").uncacheable();
@@ -166,6 +181,9 @@ async fn build(conn: &AsyncPgConnection, index: &Wanted) -> StorageResult<()> {
         }
         Shape::CaseInsensitive(column) => {
             sql.push_sql("lower(").push_identifier(column).push_sql(") varchar_pattern_ops)");
+        }
+        Shape::UniqueSpelling(column) => {
+            sql.push_sql("lower(").push_identifier(column).push_sql("))");
         }
         Shape::AuthProvider(provider) => {
             // DDL takes no binds: the provider is quoted as a literal.

@@ -268,7 +268,7 @@ impl Lanes {
     /// A connection for the caller alone.
     ///
     /// # Errors
-    /// `Unavailable` when none is free, or none can be opened, within the deadline.
+    /// `Exhausted` when none is free within the deadline, `Unavailable` when none can be opened.
     pub async fn get(&self) -> StorageResult<Pooled> {
         let slot = self.slot();
         let _waiting = slot.writers.make_way();
@@ -311,9 +311,7 @@ impl Lanes {
                 }
                 Err(RunError::User(error)) => return Err(error),
                 Err(RunError::TimedOut) => {
-                    return Err(StorageError::Unavailable(boxed(
-                        "no database connection within the deadline",
-                    )));
+                    return Err(StorageError::Exhausted);
                 }
             }
         }
@@ -329,7 +327,7 @@ impl Lanes {
         let waiting = tokio::time::timeout(self.acquire_timeout, slot.transactions.clone().acquire_owned());
         match waiting.await {
             Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
-            _ => Err(StorageError::Unavailable(boxed("too many open transactions"))),
+            _ => Err(StorageError::Exhausted),
         }
     }
 

@@ -36,6 +36,9 @@ impl Relation<'_> {
             }
         }
         columns.push_sql(" AS ").push_field(&id);
+        let parts = body.get("_id").and_then(Value::as_object).into_iter().flatten();
+        let plain = parts.filter(|(_, part)| part.as_str().is_some_and(|field| field.starts_with('$')));
+        self.key_fields = plain.map(|(name, _)| name.clone()).collect();
         let mut keep_null = vec![id];
         for (name, accumulator) in body.iter().filter(|(name, _)| *name != "_id") {
             let name = column_name(name)?;

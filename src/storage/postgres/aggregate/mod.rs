@@ -70,6 +70,8 @@ struct Relation<'a> {
     schema: ClassSchema,
     /// Columns that are shown also when they are null.
     keep_null: Vec<FieldName>,
+    /// Parts of the last compound `_id` that are plain fields, unset where the field was.
+    key_fields: Vec<String>,
     /// The order of the last `$sort`, in columns of this relation.
     sort: Vec<(FieldPath, bool)>,
     schemas: &'a [Arc<ClassSchema>],
@@ -92,6 +94,7 @@ impl<'a> Relation<'a> {
             alias: Alias::MAIN,
             schema: made_up(fields),
             keep_null: Vec::new(),
+            key_fields: Vec::new(),
             sort: Vec::new(),
             schemas,
         }

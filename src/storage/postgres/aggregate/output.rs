@@ -16,6 +16,8 @@ use crate::types::{FieldName, FieldType, Object};
 pub struct BuiltAggregate {
     pub query: BuiltQuery,
     keep_null: Vec<FieldName>,
+    /// Parts of a compound `_id` that are plain fields.
+    key_fields: Vec<String>,
     raw_values: bool,
     raw_field_names: bool,
 }
@@ -45,6 +47,7 @@ impl BuiltAggregate {
         Self {
             query: BuiltQuery { sql, layout },
             keep_null: relation.keep_null,
+            key_fields: relation.key_fields,
             raw_values: options.raw_values,
             raw_field_names: options.raw_field_names,
         }
@@ -60,7 +63,13 @@ impl BuiltAggregate {
                 if cell == CellRef::Null && !self.keep_null.contains(&column.name) {
                     continue;
                 }
-                let (name, value) = self.entry(cell, column);
+                let (name, mut value) = self.entry(cell, column);
+                if column.name == "objectId"
+                    && let Value::Object(key) = &mut value
+                {
+                    // A compound key has no fields that the grouped rows did not have.
+                    key.retain(|name, part| !part.is_null() || !self.key_fields.contains(name));
+                }
                 object.insert(name, value);
             }
             object
