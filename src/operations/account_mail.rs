@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::Ctx;
+use super::audit;
 use super::context::{Auth, Credentials};
 use super::users::{find as find_users, mark_as_user};
 use super::write::{self, Draft};
@@ -172,6 +173,7 @@ pub async fn request_password_reset(ctx: &Ctx, body: &Object) -> Result<Object> 
         }
         return Err(Error::parse(ErrorCode::OBJECT_NOT_FOUND, "A user with that email does not exist."));
     };
+    audit::note(ctx, "password_reset_requested", text_of(&user, "objectId").unwrap_or_default());
     run_reset_trigger(ctx, &user).await?;
     let (user, token) = reset_token(ctx, user).await?;
     let link = setup.link(ctx, "request_password_reset", &token);
@@ -274,6 +276,7 @@ pub async fn update_password(ctx: &Ctx, token: &str, password: &str) -> Result<(
         }
         error.public_message(ctx.config().http.sanitize_errors).to_owned()
     })?;
+    audit::note(ctx, "password_reset_used", text_of(&user, "objectId").unwrap_or_default());
     let unlock = ctx.config().users.account_lockout.as_ref().is_some_and(|l| l.unlock_on_password_reset);
     if unlock {
         let ops =
@@ -358,7 +361,9 @@ pub async fn verify_email(ctx: &Ctx, token: &str) -> Result<()> {
     }
     draft.special.condition = Some(condition);
     let auth = Auth { credentials: Credentials::Maintenance, principal: None };
-    write::save(&ctx.with_auth(auth), draft).await.map(|_| ())
+    write::save(&ctx.with_auth(auth), draft).await?;
+    audit::note(ctx, "address_verified", text_of(&user, "objectId").unwrap_or_default());
+    Ok(())
 }
 
 /// `POST /verificationEmailRequest`.

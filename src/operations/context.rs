@@ -122,6 +122,9 @@ pub struct RequestInfo {
     /// Client address after `trustProxy`, without port.
     pub ip: String,
     pub installation_id: Option<String>,
+    /// A key in a header and no installation: parse-server takes the caller for a program like its own
+    /// Cloud Code, shows `cloud` to triggers and gives sign-ups no session.
+    pub by_program: bool,
     /// Request headers as Cloud Code sees them: lower-case names.
     pub headers: Map<String, Value>,
     /// Cloud context (`X-Parse-Cloud-Context`, `_context`): always an object.
@@ -245,7 +248,10 @@ impl Ctx {
             is_read_only: self.auth.is_read_only(),
             user,
             roles: self.auth.principal.as_ref().map(|principal| Arc::new(principal.roles.clone())),
-            installation_id: self.info.installation_id.clone(),
+            installation_id: match self.info.by_program {
+                true => Some("cloud".to_owned()),
+                false => self.info.installation_id.clone(),
+            },
             ip: Some(self.info.ip.clone()),
             headers: Arc::new(self.info.headers.clone()),
         }

@@ -31,12 +31,18 @@ pub async fn get(ctx: &Ctx) -> Result<Value> {
 /// Merges `params`; `{"__op": "Delete"}` removes one. Runs the `Parse.Config` triggers.
 ///
 /// # Errors
-/// 403, 119 for the read-only master key, and what the triggers throw.
+/// 403, 119 for the read-only master key, 107 without parameters, and what the triggers throw.
 pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to update the config."));
     }
     let sent = object(body.shift_remove("params"));
+    if sent.is_empty() {
+        return Err(Error::invalid_json("params must be an object with at least one parameter"));
+    }
+    if sent.keys().any(|name| name.contains('\0')) {
+        return Err(Error::invalid_json("strings must not contain null characters"));
+    }
     let flags = object(body.shift_remove("masterKeyOnly"));
     let registered = ctx.services.cloud.registrations();
     let triggers = registered.triggers_of(CONFIG_CLASS);
@@ -54,6 +60,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
         }
     }
     store(ctx, &params, &flags).await?;
+    super::audit::note(ctx, "config_changed", CLASS);
     if triggers.contains(TriggerKind::AfterSave) {
         let call = trigger(ctx, TriggerKind::AfterSave, &params, &stored, context);
         if let Err(error) = ctx.services.cloud.run_trigger(call).await {

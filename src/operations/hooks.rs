@@ -112,7 +112,7 @@ pub async fn create(ctx: &Ctx, hook: &Object) -> Result<Value> {
 /// Another URL; `{"__op": "Delete"}` removes the hook.
 ///
 /// # Errors
-/// 119 for the read-only master key, 143 when there is none.
+/// 119 for the read-only master key, 143 when there is none, 101 when there is none to remove.
 pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to modify a hook."));
@@ -120,7 +120,10 @@ pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value
     if body.get("__op").and_then(Value::as_str) == Some("Delete") {
         let schema = schema(&ctx.services).await?;
         let target = Target { filter: address.filter(), writers: None };
-        ctx.services.storage.as_session().delete(&schema, &target, false).await?;
+        let gone = ctx.services.storage.as_session().delete(&schema, &target, false).await?;
+        if gone.count == 0 {
+            return Err(Error::object_not_found());
+        }
         changed(ctx).await?;
         return Ok(json!({}));
     }

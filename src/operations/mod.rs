@@ -7,6 +7,7 @@
 
 pub mod account_mail;
 pub mod analytics;
+pub mod audit;
 pub mod batch;
 pub mod context;
 pub mod files;

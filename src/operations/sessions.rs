@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::transaction::Effect;
 use super::write::special::pointer_filter;
 use super::write::{self, Draft, Saved};
-use super::{Auth, Ctx};
+use super::{Auth, Ctx, audit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::storage::Target;
@@ -68,6 +68,7 @@ pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -
     }
     let token = row.get("sessionToken").and_then(Value::as_str).map(str::to_owned);
     insert(ctx, row).await?;
+    audit::note(ctx, "session_created", user_id);
     Ok(token)
 }
 
@@ -113,6 +114,7 @@ async fn create_by_client(ctx: &Ctx, draft: &Draft, user: &str) -> Result<Saved>
         row.insert(key.clone(), value.clone());
     }
     let stored = insert(ctx, row.clone()).await?;
+    audit::note(ctx, "session_created", user);
     let id = stored.body.get("objectId").cloned();
     let id = id.ok_or_else(|| Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, "Error creating session."))?;
     row.insert("objectId".to_owned(), id);
@@ -179,6 +181,7 @@ async fn remove(ctx: &Ctx, filter: Filter) -> Result<()> {
     let target = Target { filter, writers: None };
     let gone = on_session!(ctx, |session| session.delete(&class.schema, &target, true))?;
     for row in gone.before.iter().flat_map(|rows| rows.iter()) {
+        audit::note(ctx, "session_revoked", row.text("user").unwrap_or(row.object_id()));
         if let Some(token) = row.text("sessionToken") {
             ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
         }

@@ -190,6 +190,14 @@ impl ClassSchema {
         self.field_type(field).and_then(FieldType::target)
     }
 
+    /// The class that a Relation field leads to.
+    pub fn relation_target(&self, field: &str) -> Option<&ClassName> {
+        match self.field_type(field) {
+            Some(FieldType::Relation(target)) => Some(target),
+            _ => None,
+        }
+    }
+
     /// What the schema API answers: fields with `ACL`, CLP with defaults, `indexes` if any.
     pub fn to_api_json(&self) -> Value {
         let mut fields = Map::new();

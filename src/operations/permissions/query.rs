@@ -88,7 +88,7 @@ fn visit<'a>(
 async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
     if let Some(key) = sub.redirect_class_name_for_key.take()
         && let Some(class) = ctx.services.classes.admit(&sub.class).await?
-        && let Some(target) = class.schema.target_class(&key)
+        && let Some(target) = class.schema.relation_target(&key)
     {
         sub.class = target.clone();
     }
@@ -96,6 +96,7 @@ async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
     let snapshot = ctx.services.classes.admit(&sub.class).await?;
     check_class_exists(ctx, &sub.class, snapshot.as_deref())?;
     let Some(snapshot) = snapshot else {
+        own_sessions(ctx, &sub.class, Filter::all())?;
         sub.access = Access { schema: None, readers: ctx.auth.acl_ids(), denied: true };
         return Ok(());
     };
@@ -105,7 +106,7 @@ async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
         let limit = u64::from(limit);
         sub.limit = Some(sub.limit.map_or(limit, |asked| asked.min(limit)));
     }
-    let protection = Protection::of(ctx, &snapshot, sub.filter.exact_id());
+    let protection = Protection::of(ctx, &snapshot, sub.filter.pinned_id());
     visit(ctx, sub.class.clone(), &protection, &mut sub.filter).await?;
     authorize_order(&sub.class, &protection, &sub.order)?;
     let mut denied = false;

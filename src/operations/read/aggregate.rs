@@ -77,6 +77,7 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
 
 /// The stages, from `pipeline` or from the parameters themselves.
 fn pipeline(params: &Object) -> Result<Vec<Value>> {
+    let distinct = params.get("distinct").is_some_and(is_truthy);
     let stages: Vec<Value> = match params.get("pipeline") {
         Some(Value::Array(stages)) => stages.clone(),
         Some(Value::Object(stages)) => one_each(stages),
@@ -95,6 +96,9 @@ fn pipeline(params: &Object) -> Result<Vec<Value>> {
                 "Pipeline stages should only have one key but found {found}."
             )));
         };
+        if *name == "where" && !distinct {
+            return Err(Error::invalid_query("where needs distinct; a pipeline takes a $match stage."));
+        }
         if matches!(*name, "distinct" | "where") {
             continue;
         }

@@ -15,6 +15,9 @@ type Fields = IndexMap<FieldName, Field>;
 /// 107 with parse-server's texts.
 pub fn validate<'v>(ctx: &Ctx, permissions: &'v Value, fields: &Fields) -> Result<&'v Map<String, Value>> {
     let Value::Object(permissions) = permissions else {
+        if permissions.as_str().is_some_and(|text| !text.is_empty()) {
+            return Err(Error::invalid_json("0 is not a valid operation for class level permissions"));
+        }
         return Err(Error::invalid_json("classLevelPermissions must be an object"));
     };
     for (key, operation) in permissions {
@@ -34,7 +37,7 @@ pub fn validate<'v>(ctx: &Ctx, permissions: &'v Value, fields: &Fields) -> Resul
 }
 
 /// As JavaScript's template strings print a value.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Object(_) => "[object Object]".to_owned(),

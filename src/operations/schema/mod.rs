@@ -8,7 +8,8 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::services::SchemaChange;
-use super::{ClassSnapshot, Ctx};
+use super::write::is_truthy;
+use super::{ClassSnapshot, Ctx, audit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::query::{Filter, FindSpec};
@@ -39,12 +40,42 @@ pub async fn get(ctx: &Ctx, class: &str) -> Result<Value> {
     let mut shown = found.ok_or_else(missing)?.schema.to_api_json();
     if name.is_volatile() {
         shown["classLevelPermissions"] = json!({});
+        // Shown of every class, though these tables have not all of them.
+        for (column, ty) in [("objectId", "String"), ("createdAt", "Date"), ("updatedAt", "Date")] {
+            if shown["fields"].get(column).is_none() {
+                shown["fields"][column] = json!({ "type": ty });
+            }
+        }
     }
     Ok(shown)
 }
 
 fn missing_class(class: &str) -> Error {
     Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {class} does not exist."))
+}
+
+/// # Errors
+/// 107 for a zero byte anywhere, which the database cannot hold.
+fn check_texts(body: &Object) -> Result<()> {
+    let mut pending: Vec<&Value> = Vec::new();
+    let mut objects: Vec<&Object> = vec![body];
+    let refused = || Error::invalid_json("strings must not contain null characters");
+    loop {
+        if let Some(object) = objects.pop() {
+            if object.keys().any(|key| key.contains('\0')) {
+                return Err(refused());
+            }
+            pending.extend(object.values());
+            continue;
+        }
+        match pending.pop() {
+            None => return Ok(()),
+            Some(Value::String(text)) if text.contains('\0') => return Err(refused()),
+            Some(Value::Array(list)) => pending.extend(list),
+            Some(Value::Object(object)) => objects.push(object),
+            Some(_) => {}
+        }
+    }
 }
 
 fn check_may_change(ctx: &Ctx, verb: &str) -> Result<()> {
@@ -63,13 +94,14 @@ fn check_may_change(ctx: &Ctx, verb: &str) -> Result<()> {
 
 /// The class name of a request from its path and body.
 fn class_name_of(path: Option<&str>, body: &Object, route: &str) -> Result<String> {
-    let in_body = body.get("className").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let in_body = body.get("className").filter(|name| is_truthy(name)).map(clp_rules::shown);
     match (path, in_body) {
-        (Some(path), Some(body)) if path != body => Err(Error::parse(
+        (Some(path), Some(body)) if *path != body => Err(Error::parse(
             ErrorCode::INVALID_CLASS_NAME,
             format!("Class name mismatch between {body} and {path}."),
         )),
-        (Some(name), _) | (None, Some(name)) => Ok(name.to_owned()),
+        (Some(name), _) => Ok(name.to_owned()),
+        (None, Some(name)) => Ok(name),
         (None, None) => {
             Err(Error::parse(ErrorCode::MISSING_REQUIRED_FIELD, format!("POST {route} needs a class name.")))
         }
@@ -87,6 +119,7 @@ fn valid_class_name(name: &str) -> Result<ClassName> {
 /// 103, 105, 107, 111, 135, 136 as the facts on the schema API tell.
 pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "create")?;
+    check_texts(body)?;
     let name = class_name_of(class, body, route)?;
     let known = match ClassName::valid(&name) {
         Some(class) => ctx.services.classes.reload(&class).await?,
@@ -96,7 +129,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
         return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {name} already exists.")));
     }
     let class = valid_class_name(&name)?;
-    let submitted = object_of(body.get("fields"));
+    let submitted = fields_of(body)?;
     let mut schema =
         ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
     for (field, definition) in submitted.into_iter().flatten() {
@@ -111,6 +144,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     }
     let indexes = index_change(ctx, body.get("indexes"), &schema)?;
     let created = ctx.services.classes.create(schema).await?;
+    audit::note(ctx, "class_created", &name);
     let created = match indexes {
         Some(change) => ctx.services.classes.change(&class, change).await?,
         None => created,
@@ -124,23 +158,31 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
 /// 255 for fields that exist or do not, 136 for default fields, else as [`create`].
 pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "update")?;
+    check_texts(body)?;
     class_name_of(Some(class), body, "")?;
     let name = ClassName::valid(class).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
     let mut change = SchemaChange::default();
     let mut after = ClassSchema::clone(&current.schema);
-    plan_fields(&current, object_of(body.get("fields")), &mut change, &mut after)?;
+    plan_fields(&current, fields_of(body)?, &mut change, &mut after)?;
     field_rules::check_geo_points(&after)?;
-    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
-        let permissions = clp_rules::validate(ctx, permissions, &after.fields)?;
-        change.permissions = Some(permissions.clone());
+    match body.get("classLevelPermissions") {
+        None => {}
+        // Takes back what was set: what a class without permissions has.
+        Some(Value::Null | Value::Bool(false)) => change.permissions = Clp::api_json(None).as_object().cloned(),
+        Some(permissions) => {
+            let permissions = clp_rules::validate(ctx, permissions, &after.fields)?;
+            change.permissions = Some(permissions.clone());
+        }
     }
     if let Some(indexes) = index_change(ctx, body.get("indexes"), &after)? {
         change.create_indexes = indexes.create_indexes;
         change.drop_indexes = indexes.drop_indexes;
         change.indexes_after = indexes.indexes_after;
     }
+    let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
     let changed = ctx.services.classes.change(&name, change).await?;
+    audit::note(ctx, event, class);
     let mut shown = changed.schema.to_api_json();
     if ctx.config().users.protected_fields.contains_key(class) {
         // The answer to a change, unlike a get, shows what the server's option adds.
@@ -151,6 +193,22 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
 
 fn object_of(value: Option<&Value>) -> Option<&Object> {
     value.and_then(Value::as_object)
+}
+
+/// The fields of a request.
+///
+/// # Errors
+/// 105 for a list or a text: its places are no field names.
+fn fields_of(body: &Object) -> Result<Option<&Object>> {
+    let named_by_place = match body.get("fields") {
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::String(text)) => !text.is_empty(),
+        _ => false,
+    };
+    if named_by_place {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, "invalid field name: 0"));
+    }
+    Ok(object_of(body.get("fields")))
 }
 
 fn is_delete(definition: &Value) -> bool {
@@ -214,6 +272,9 @@ fn plan_fields(
 
 /// What an `indexes` object asks for; `None` when it asks for nothing.
 fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Result<Option<SchemaChange>> {
+    if matches!(indexes, Some(Value::Array(_) | Value::String(_))) {
+        return Err(Error::invalid_query("Field 0 does not exist, cannot add index."));
+    }
     let Some(submitted) = object_of(indexes) else { return Ok(None) };
     let mut after = schema.indexes.clone();
     if after.is_empty() {
@@ -270,6 +331,7 @@ pub async fn delete(ctx: &Ctx, class: &str) -> Result<Value> {
             ));
         }
         ctx.services.classes.delete(&name).await?;
+        audit::note(ctx, "class_deleted", class);
     }
     Ok(json!({}))
 }
@@ -286,6 +348,7 @@ pub async fn purge(ctx: &Ctx, class: &str) -> Result<Value> {
     let Some(name) = ClassName::valid(class) else { return Ok(json!({})) };
     if let Some(snapshot) = ctx.services.classes.admit(&name).await? {
         ctx.services.storage.purge_class(&snapshot.schema).await?;
+        audit::note(ctx, "class_purged", class);
         if name.is_role() || name.is_session() || name.is_user() {
             ctx.services.principals.roles_changed().await;
         }

@@ -10,7 +10,7 @@ use crate::operations::account_mail;
 use crate::operations::transaction::Effect;
 use crate::operations::write::triggers::has;
 use crate::operations::write::{Draft, Saved, is_truthy};
-use crate::operations::{Ctx, sessions};
+use crate::operations::{Ctx, audit, sessions};
 use crate::types::names::random_alphanumeric;
 use crate::types::query::{Constraint, Filter, Operand, RegexConstraint};
 use crate::types::time::Millis;
@@ -215,7 +215,7 @@ async fn log_in(
     }
     load::strip_secrets(&mut answer);
     let id = load::object_id(&answer).to_owned();
-    if ctx.auth.principal.is_none() {
+    if ctx.auth.principal.is_none() && !ctx.info.by_program {
         let providers = draft.special.user.auth_provider.as_deref().unwrap_or("password");
         let created_with = sessions::created_with("login", providers);
         if let Some(token) = sessions::create_for(ctx, &id, Some(created_with)).await? {
@@ -422,6 +422,9 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
         }
         give_session(ctx, saved, &id, created_with).await?;
     }
+    if draft.special.user.clear_sessions {
+        audit::note(ctx, "password_changed", &id);
+    }
     if std::mem::take(&mut draft.special.user.clear_sessions)
         && ctx.config().users.revoke_session_on_password_reset
     {
@@ -438,6 +441,9 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
 }
 
 async fn give_session(ctx: &Ctx, saved: &mut Saved, id: &str, created_with: Option<Value>) -> Result<()> {
+    if ctx.info.by_program {
+        return Ok(());
+    }
     if let Some(token) = sessions::create_for(ctx, id, created_with).await? {
         saved.body.insert("sessionToken".to_owned(), token.into());
     }

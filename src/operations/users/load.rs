@@ -10,7 +10,7 @@ use crate::operations::context::{Auth, Credentials, Principal};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::StorageError;
 use crate::types::query::{Filter, FindSpec};
-use crate::types::{ClassName, FieldName, FieldType, Object, ObjectId};
+use crate::types::{ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId};
 
 /// Internal columns that login and password rules look at.
 const INTERNAL: [&str; 9] = [
@@ -49,12 +49,7 @@ pub async fn snapshot(ctx: &Ctx) -> Result<Option<Arc<ClassSnapshot>>> {
 pub async fn find(ctx: &Ctx, filter: Filter, limit: u64) -> Result<Vec<Object>> {
     let Some(class) = snapshot(ctx).await? else { return Ok(Vec::new()) };
     let mut spec = FindSpec::new(filter).limit(limit);
-    let stored = class.schema.fields.iter().filter(|(name, field)| {
-        !matches!(field.ty, FieldType::Relation(_) | FieldType::Acl) && name.as_str() != "password"
-    });
-    let mut columns: Vec<FieldName> = stored.map(|(name, _)| name.clone()).collect();
-    columns.extend(INTERNAL.map(FieldName::known));
-    spec.columns = Some(columns);
+    spec.columns = Some(all_columns(&class.schema));
     let found = on_session!(ctx, |session| session.find(&class.schema, &spec));
     match found {
         Ok(rows) => Ok(rows.iter().map(|row| row.to_object()).collect()),
@@ -62,6 +57,16 @@ pub async fn find(ctx: &Ctx, filter: Filter, limit: u64) -> Result<Vec<Object>> 
         Err(StorageError::StaleSchema(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Every column of users, internal ones included.
+pub fn all_columns(schema: &ClassSchema) -> Vec<FieldName> {
+    let stored = schema.fields.iter().filter(|(name, field)| {
+        !matches!(field.ty, FieldType::Relation(_) | FieldType::Acl)
+            && name.as_str() != "password"
+            && !INTERNAL.contains(&name.as_str())
+    });
+    stored.map(|(name, _)| name.clone()).chain(INTERNAL.map(FieldName::known)).collect()
 }
 
 /// One user with every column.

@@ -7,7 +7,7 @@ use super::load;
 use crate::config::AccountLockout;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::Ctx;
+use crate::operations::{Ctx, audit};
 use crate::storage::{Returning, Target};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::time::Millis;
@@ -24,6 +24,7 @@ pub async fn note_attempt(ctx: &Ctx, user: &Object, correct: bool) -> Result<()>
     // Read again: while the password was compared others may have guessed.
     let state = state(ctx, &id).await?;
     if is_locked(lockout, &state) {
+        audit::note(ctx, "login_while_locked", id.as_str());
         return Err(locked(lockout));
     }
     if correct {
@@ -40,6 +41,7 @@ pub async fn note_attempt(ctx: &Ctx, user: &Object, correct: bool) -> Result<()>
     if count < f64::from(lockout.threshold) {
         return Ok(());
     }
+    audit::note(ctx, "account_locked", id.as_str());
     let until = Millis(Millis::now().0 + (lockout.duration_min * 60_000.0) as i64);
     let until = json!({ "__type": "Date", "iso": until.to_iso() });
     update(ctx, &id, Update::default().set(FieldName::known("_account_lockout_expires_at"), until)).await?;

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::write::is_truthy;
 use crate::operations::write::triggers::has;
-use crate::operations::{Auth, Credentials, Ctx, read, sessions};
+use crate::operations::{Auth, Credentials, Ctx, audit, read, sessions};
 use crate::storage::{Returning, Target};
 use crate::types::query::{Constraint, Filter, Operand};
 use crate::types::time::Millis;
@@ -50,12 +50,16 @@ pub(super) async fn authenticate(ctx: &Ctx, body: &Object, query: &Object) -> Re
     };
     let Some(user) = find_user(ctx, username.as_deref(), email.as_deref()).await? else {
         password::match_nobody(secret).await?;
+        audit::note(ctx, "login_failed", "an unknown user");
         return Err(invalid());
     };
     let correct = match load::text(&user, "_hashed_password").filter(|hash| !hash.is_empty()) {
         Some(hash) => password::matches(secret, hash.to_owned()).await?,
         None => password::match_nobody(secret).await?,
     };
+    if !correct {
+        audit::note(ctx, "login_failed", load::object_id(&user));
+    }
     lockout::note_attempt(ctx, &user, correct).await?;
     if !correct || (!ctx.auth.is_master() && auth_data::is_locked_out(&user)) {
         return Err(invalid());
@@ -275,6 +279,7 @@ pub async fn log_in_as(ctx: &Ctx, body: &Object, query: &Object) -> Result<Objec
     let missing = || Error::parse(ErrorCode::OBJECT_NOT_FOUND, "user not found");
     let id = id.as_str().filter(|id| !id.contains('\0')).ok_or_else(missing)?;
     let mut user = load::by_id(ctx, id).await?.ok_or_else(missing)?;
+    audit::note(ctx, "login_as", id);
     load::strip_secrets(&mut user);
     let created_with = sessions::created_with("login", "masterkey");
     if let Some(token) = sessions::create_for(ctx, id, Some(created_with)).await? {

@@ -12,7 +12,7 @@ use crate::operations::permissions::query::own_sessions;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::transaction::{self, Effect, Extent};
-use crate::operations::{ClassSnapshot, Ctx};
+use crate::operations::{ClassSnapshot, Ctx, audit};
 use crate::storage::{Changed, Target};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, Object, ObjectId, Operation};
@@ -158,16 +158,19 @@ async fn follow_up(
 ) {
     let name = class.name();
     if name.is_role() {
+        audit::note(ctx, "role_deleted", id.as_str());
         ctx.after_commit(Effect::RolesChanged(ctx.auth.user_id().map(str::to_owned).into_iter().collect()))
             .await;
     }
     if name.is_user() {
+        audit::note(ctx, "user_deleted", id.as_str());
         ctx.after_commit(Effect::UserChanged(id.as_str().to_owned())).await;
     }
     if name.is_session()
         && let Some(row) = changed.before.as_ref().and_then(|rows| rows.first())
         && let Some(token) = row.text("sessionToken")
     {
+        audit::note(ctx, "session_revoked", row.text("user").unwrap_or(id.as_str()));
         ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
     }
     if ctx.services.events.publishes(name) {

@@ -168,7 +168,7 @@ pub fn path_of(key: &str) -> Result<FieldPath> {
     let invalid = || Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}."));
     let root = FieldName::internal(root).ok_or_else(invalid)?;
     let rest: Vec<String> = segments.map(str::to_owned).collect();
-    if rest.iter().any(String::is_empty) {
+    if rest.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
         return Err(invalid());
     }
     Ok(FieldPath { root, rest })

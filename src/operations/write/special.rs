@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::permissions::Protection;
 use crate::operations::transaction::Effect;
 use crate::operations::users::hooks::{self, UserMemory};
-use crate::operations::{ClassSnapshot, Ctx, installations, sessions};
+use crate::operations::{ClassSnapshot, Ctx, audit, installations, sessions};
 use crate::storage::StorageError;
 use crate::types::ClassName;
 use crate::types::query::{Filter, Operand};
@@ -100,6 +100,8 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
         "_User" => hooks::after_store(ctx, draft, saved).await,
         "_Session" => sessions::after_store(ctx, draft).await,
         "_Role" => {
+            let event = if draft.is_create() { "role_created" } else { "role_changed" };
+            audit::note(ctx, event, draft.object_id().unwrap_or_default());
             ctx.after_commit(Effect::RolesChanged(concerned_by_role(ctx, draft))).await;
             Ok(())
         }

@@ -89,6 +89,18 @@ impl Filter {
         }
     }
 
+    /// The id that every matching row must have, whatever else is asked of it.
+    pub fn pinned_id(&self) -> Option<&str> {
+        match self {
+            Self::And(parts) => parts.iter().find_map(Self::pinned_id),
+            Self::Field { path, constraints } if path.is("objectId") => constraints.iter().find_map(|constraint| match constraint {
+                Constraint::Eq(Operand::Text(id)) => Some(id.as_str()),
+                _ => None,
+            }),
+            _ => None,
+        }
+    }
+
     /// The id, when the filter is exactly `{"objectId": "<id>"}`: such a query counts as a `get`.
     pub fn exact_id(&self) -> Option<&str> {
         match self {

@@ -363,6 +363,7 @@ fn order_path(name: &str) -> Result<FieldPath> {
     if root == "authData" && rest.len() == 2 && rest[1] == "id" {
         return Err(error(format!("Cannot sort by {name}")));
     }
-    let root = FieldName::valid(root).ok_or_else(|| error(format!("Invalid field name: {name}.")))?;
+    let invalid = || error(format!("Invalid field name: {name}."));
+    let root = FieldName::valid(root).filter(|_| !name.contains('\0')).ok_or_else(invalid)?;
     Ok(FieldPath { root, rest })
 }
