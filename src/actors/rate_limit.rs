@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use async_trait::async_trait;
+use percent_encoding::percent_decode_str;
 
 use super::ask;
 use super::buckets::{Buckets, Count, Window};
@@ -138,6 +139,9 @@ impl RateLimiter {
 impl RateLimits for RateLimiter {
     async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>> {
         let mut headers = None;
+        // The parts of a path are decoded before they are used: an escaped letter is the same route.
+        let plain = percent_decode_str(request.path).decode_utf8_lossy();
+        let request = &Limited { path: &plain, ..*request };
         let rules = self.rules();
         for rule in rules.iter().filter(|rule| rule.applies(request)) {
             let count = match self.count(rule, request).await {

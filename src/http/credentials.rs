@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::app::{App, AppRegistry};
 use crate::config::{IpRules, Secret};
 use crate::error::{Error, Result};
-use crate::operations::Credentials;
+use crate::operations::{Credentials, audit};
 use crate::types::Object;
 
 static CLOUD_CONTEXT: HeaderName = HeaderName::from_static("x-parse-cloud-context");
@@ -30,6 +30,8 @@ pub struct Claims {
     dot_net_key: Option<String>,
     rest_api_key: Option<String>,
     pub context: Object,
+    /// A key in a header and no installation: some program's, whose sign-ups need no session.
+    pub by_program: bool,
     /// `_ContentType` of the body form.
     pub content_type: Option<String>,
 }
@@ -160,6 +162,7 @@ impl Claims {
             if rules.contains(ip) {
                 return Ok(Some(credentials));
             }
+            audit::note_stranger("key_refused", &ip.to_string(), option);
             tracing::error!(
                 %ip,
                 "Request using {credentials:?} key rejected as the request IP address '{ip}' is not set in Parse Server option '{option}'."
@@ -224,6 +227,13 @@ fn latin1(bytes: &[u8]) -> String {
     }
 }
 
+/// A header that is a list, its lines joined: a proxy may have added a line of its own below the
+/// client's, and what comes last is what the proxy says.
+pub fn header_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<String> {
+    let lines: Vec<String> = headers.get_all(name).map(|line| latin1(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| lines.join(", "))
+}
+
 fn matches(claimed: Option<&String>, key: Option<&Secret<String>>) -> bool {
     matches!((claimed, key), (Some(claimed), Some(key)) if !key.expose().is_empty() && key.matches(claimed))
 }
@@ -265,7 +275,7 @@ pub fn is_truthy(value: &Value) -> bool {
 /// 400 of a request whose session could not be looked up: the code is absent, as parse-server has it.
 pub fn unknown_session_error(error: Error) -> Error {
     match error {
-        Error::Parse { .. } | Error::Denied { .. } => error,
+        Error::Parse { .. } | Error::Denied { .. } | Error::Http { .. } => error,
         other => {
             tracing::error!(error = %other, "error getting auth for sessionToken");
             Error::http(400, "Unknown error")

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use super::body::{self, Body};
-use super::credentials::{Claims, header_text, unknown_session_error};
+use super::credentials::{Claims, header_list, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
 use super::{files, multipart, pages, query_string, respond, routes};
 use crate::actors::live_query::connection;
@@ -118,7 +118,7 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     async fn run(&self, payload: web::Payload) -> Result<HttpResponse> {
         let permit = self.front.admission.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Error::http(503, "The server is overloaded."))?;
+        let permit = permit.map_err(|_| Error::overloaded())?;
         let headers = self.http.headers();
         let registry = &*self.front.registry;
         let mut claims = Claims::from_headers(headers, registry);
@@ -128,6 +128,7 @@ impl Exchange<'_> {
         let mut privileged = None;
         if let Some(app) = early {
             privileged = claims.privileged(app, self.client_address(app)).await?;
+            claims.by_program = privileged.is_some() && named.is_some() && claims.installation_id.is_none();
         }
         if self.below == "/health" || self.below.starts_with("/health/") {
             return self.health(early, privileged);
@@ -237,7 +238,7 @@ impl Exchange<'_> {
         let trust = &app.config().http.trust_proxy;
         // Of a peer that is not trusted the header says nothing.
         let trusted = trust.trusts_peer(peer);
-        let forwarded = trusted.then(|| header_text(self.http.headers(), header::X_FORWARDED_FOR)).flatten();
+        let forwarded = trusted.then(|| header_list(self.http.headers(), header::X_FORWARDED_FOR)).flatten();
         trust.client_address(peer, forwarded.as_deref())
     }
 
@@ -312,6 +313,7 @@ impl Exchange<'_> {
         let info = RequestInfo {
             ip,
             installation_id: claims.installation_id,
+            by_program: claims.by_program,
             headers: self.headers_for_cloud_code(app),
             context: claims.context,
             base_url: self.base_url(app).await?,
@@ -368,7 +370,7 @@ impl Exchange<'_> {
         let headers = self.http.headers();
         let trusted = http.trust_proxy.trusts_peer(peer);
         let forwarded = |name: header::HeaderName| {
-            let list = trusted.then(|| header_text(headers, name)).flatten()?;
+            let list = trusted.then(|| header_list(headers, name)).flatten()?;
             list.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
         };
         let scheme = forwarded(header::X_FORWARDED_PROTO).unwrap_or_else(|| "http".to_owned());

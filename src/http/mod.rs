@@ -18,3 +18,4 @@ mod routers;
 mod routes;
 
 pub use front::{Front, serve};
+pub use routes::table;

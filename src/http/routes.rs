@@ -11,7 +11,7 @@ use super::routers::{
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::{Credentials, Ctx};
+use crate::operations::{Credentials, Ctx, audit};
 
 pub type Handler = fn(Ctx, RestRequest) -> LocalBoxFuture<'static, Result<RestResponse>>;
 
@@ -134,6 +134,12 @@ static ROUTES: &[Route] = routes! {
     Delete "/push_audiences/:objectId" ["_Audience"] master => classes::delete;
 };
 
+/// Method, pattern and whether it wants the master key, of every route: for tests that must know of a
+/// new one.
+pub fn table() -> impl Iterator<Item = (Method, &'static str, bool)> {
+    ROUTES.iter().map(|route| (route.method, route.pattern, route.master))
+}
+
 /// The route of a request and the parts of its path. Letters of a pattern count in any case, one slash
 /// at the end is overlooked.
 pub fn find(config: &AppConfig, method: Method, path: &str) -> Option<Result<(&'static Route, PathParams)>> {
@@ -217,7 +223,14 @@ pub async fn dispatch(route: &'static Route, ctx: Ctx, request: RestRequest) -> 
     if route.master {
         ctx.require_master()?;
     }
-    (route.handler)(ctx, request).await
+    if !ctx.auth.is_read_only() {
+        return (route.handler)(ctx, request).await;
+    }
+    let answer = (route.handler)(ctx.clone(), request).await;
+    if answer.as_ref().is_err_and(|error| error.is(ErrorCode::OPERATION_FORBIDDEN)) {
+        audit::note(&ctx, "read_only_key_refused", route.pattern);
+    }
+    answer
 }
 
 #[cfg(test)]
