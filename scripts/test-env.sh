@@ -107,7 +107,9 @@ start_postgres() {
   launch postgres "${as[@]}" "$bin/postgres" -D "$data/pg" -h 127.0.0.1 -p "$port" -k "" \
     -c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=128MB \
     -c max_wal_size=2GB -c wal_level=minimal -c max_wal_senders=0 -c jit=off -c log_min_messages=log \
-    -c log_checkpoints=off -c autovacuum_naptime=5min
+    -c log_checkpoints=off -c autovacuum_naptime=5min \
+    -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_utility=off \
+    -c pg_stat_statements.max=50000
 }
 
 start() {

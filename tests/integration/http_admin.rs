@@ -22,6 +22,26 @@ async fn global_config() {
     assert_eq!(left["params"].get("a"), None);
     assert_eq!(left["params"]["secret"], "x");
     assert_eq!(client.put("/config", json!({"params": {}})).await.status, 403);
+    for nothing in [json!({}), json!({"params": {}}), json!({"params": 5})] {
+        assert_eq!(master.put("/config", nothing).await.error().1, 107);
+    }
+}
+
+/// A class that was deleted and made again is there for every worker, at once.
+#[actix_web::test]
+async fn a_class_comes_back() {
+    let server = TestServer::start().await;
+    let (client, master) = (server.anonymous(), server.master());
+    for round in 0..4 {
+        client.post("/classes/Phoenix", json!({"round": round})).await.ok();
+        let every_worker = (0..8).map(|_| client.find("Phoenix", json!({})));
+        for found in futures_util::future::join_all(every_worker).await {
+            assert_eq!(found.ok()["results"].as_array().unwrap().len(), 1, "round {round}");
+        }
+        master.delete("/purge/Phoenix").await.ok();
+        master.delete("/schemas/Phoenix").await.ok();
+        assert_eq!(client.find("Phoenix", json!({})).await.ok()["results"], json!([]));
+    }
 }
 
 #[actix_web::test]
@@ -58,6 +78,10 @@ async fn hooks() {
     let moved = master.put("/hooks/functions/f", json!({"url": "https://other.example/f"})).await.ok();
     assert_eq!(moved["url"], "https://other.example/f");
     assert_eq!(master.put("/hooks/functions/f", json!({"__op": "Delete"})).await.ok(), json!({}));
+    assert_eq!(
+        master.put("/hooks/functions/f", json!({"__op": "Delete"})).await.error(),
+        (404, 101, "Object not found.")
+    );
     assert_eq!(master.get("/hooks/functions").await.ok(), json!([]));
     assert_eq!(server.anonymous().get("/hooks/functions").await.status, 403);
 }

@@ -223,3 +223,31 @@ async fn two_applications_in_one_process() {
     let right = [("X-Parse-Application-Id", "second"), ("X-Parse-Master-Key", "other")];
     assert_eq!(server.client(&right).get("/serverInfo").await.status, 200);
 }
+
+/// More writes than there are connections, while none comes free: refused in time and in plain words;
+/// those that hold a connection go on.
+#[actix_web::test]
+async fn an_exhausted_pool_refuses() {
+    let server = TestServer::with(json!({"databaseOptions": {"max": 3}})).await;
+    server.anonymous().post("/classes/Thing", json!({"n": 0})).await.ok();
+    let blocker = server.database().connect().await;
+    blocker.batch_execute(r#"BEGIN; LOCK TABLE "Thing" IN ACCESS EXCLUSIVE MODE"#).await.unwrap();
+    let client = server.anonymous();
+    let writes = (0..20).map(|n| client.post("/classes/Thing", json!({ "n": n })));
+    let writes = futures_util::future::join_all(writes);
+    // The connections' holders wait for this; everybody else has been refused by then.
+    let unblock = async {
+        tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+        blocker.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (answers, ()) = futures_util::future::join(writes, unblock).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 201).collect();
+    assert!(!refused.is_empty() && refused.len() < answers.len(), "{} refused", refused.len());
+    for answer in refused {
+        assert_eq!((answer.status, &answer.body), (503, &json!({"error": "The server is overloaded."})));
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    let stored = client.find("Thing", json!({"count": 1, "limit": 0})).await.ok();
+    let written = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(stored["count"], written + 1);
+}

@@ -24,6 +24,7 @@ mod query_properties;
 mod query_related;
 mod query_support;
 mod security;
+mod statements;
 mod storage_conformance;
 mod storage_postgres;
 mod users_auth_data;

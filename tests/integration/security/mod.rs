@@ -1,7 +1,17 @@
-//! One file for each way in which such servers were broken before, with the attack written out.
+//! One file for each way in which such servers were broken before, with the attack written out, and
+//! with a proof that what is meant to work does.
 
+mod audit;
+mod batch;
 mod enumeration;
 mod files;
+mod injection;
+mod internal_classes;
+mod key_scopes;
+mod leakage;
 mod mass_assignment;
+mod oracles;
+mod prototype;
 mod races;
 mod sessions;
+mod tokens;
