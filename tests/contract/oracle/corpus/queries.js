@@ -282,7 +282,7 @@ const aggregates = {
     aggregate('group count', [{ $group: { _id: null, n: { $sum: 1 } } }]),
     aggregate('group by city', [{ $group: { _id: '$city', total: { $sum: '$amount' }, n: { $sum: 1 } } }, { $sort: { total: -1 } }], { ordered: false }),
     aggregate('group avg min max', [{ $group: { _id: '$kind', avg: { $avg: '$amount' }, min: { $min: '$amount' }, max: { $max: '$amount' } } }]),
-    aggregate('group compound', [{ $group: { _id: { city: '$city', kind: '$kind' }, n: { $sum: 1 } } }]),
+    aggregate('group compound', [{ $group: { _id: { city: '$city', kind: '$kind' }, n: { $sum: 1 }, label: { $min: '$label' } } }]),
     aggregate('group by year', [{ $group: { _id: { year: { $year: '$when' } }, n: { $sum: 1 } } }]),
     aggregate('group by month and day', [{ $match: { when: { $exists: true } } }, { $group: { _id: { m: { $month: '$when' }, d: { $dayOfMonth: '$when' } }, n: { $sum: 1 } } }]),
     aggregate('group by date parts', [{ $match: { label: 's2' } }, { $group: { _id: { h: { $hour: '$when' }, i: { $minute: '$when' }, s: { $second: '$when' }, w: { $dayOfWeek: '$when' }, y: { $dayOfYear: '$when' }, iso: { $isoDayOfWeek: '$when' }, isoy: { $isoWeekYear: '$when' }, wk: { $week: '$when' } }, n: { $sum: 1 } } }]),
