@@ -62,22 +62,49 @@ async fn requests_cost_a_fixed_number_of_statements() {
         for n in 0..3 {
             work.run(100 + n).await;
         }
-        let (calls, texts) = counter.during(async {
-            for n in 0..TIMES {
-                work.run(n).await;
-            }
-        })
-        .await;
+        let (calls, texts) = counter
+            .during(async {
+                for n in 0..TIMES {
+                    work.run(n).await;
+                }
+            })
+            .await;
         let fits = if exact { calls == most * TIMES } else { calls <= most * TIMES };
         assert!(fits, "{name}: {calls} statements for {TIMES} requests, wanted {most} each\n{texts}");
     };
     let (path0, path1) = (path(0), path(1));
-    measured("get", 1, true, &work(|_| { let (c, p) = (client.clone(), path0.clone()); async move { c.get(&p).await.ok(); } })).await;
-    measured("get, logged in", 1, true, &work(|_| { let (c, p) = (session.clone(), path0.clone()); async move { c.get(&p).await.ok(); } })).await;
+    measured(
+        "get",
+        1,
+        true,
+        &work(|_| {
+            let (c, p) = (client.clone(), path0.clone());
+            async move {
+                c.get(&p).await.ok();
+            }
+        }),
+    )
+    .await;
+    measured(
+        "get, logged in",
+        1,
+        true,
+        &work(|_| {
+            let (c, p) = (session.clone(), path0.clone());
+            async move {
+                c.get(&p).await.ok();
+            }
+        }),
+    )
+    .await;
     let finds = [
         ("find", json!({"where": {"n": {"$gt": 3}}, "order": "n"}), 1),
         ("find of one", json!({"where": {"n": 3}, "limit": 1}), 1),
-        ("find by $inQuery", json!({"where": {"city": {"$inQuery": {"className": "City", "where": {"name": "x"}}}}}), 1),
+        (
+            "find by $inQuery",
+            json!({"where": {"city": {"$inQuery": {"className": "City", "where": {"name": "x"}}}}}),
+            1,
+        ),
         ("count", json!({"count": 1, "limit": 0, "where": {"n": {"$gt": 3}}}), 1),
         ("include", json!({"include": "city"}), 2),
         ("include two classes", json!({"include": "city,owner"}), 3),
@@ -85,38 +112,123 @@ async fn requests_cost_a_fixed_number_of_statements() {
     ];
     for (name, params, statements) in finds {
         for who in [client.clone(), session.clone()] {
-            measured(name, statements, true, &work(|_| {
-                let (who, params) = (who.clone(), params.clone());
-                async move { who.find("House", params).await.ok(); }
-            }))
+            measured(
+                name,
+                statements,
+                true,
+                &work(|_| {
+                    let (who, params) = (who.clone(), params.clone());
+                    async move {
+                        who.find("House", params).await.ok();
+                    }
+                }),
+            )
             .await;
         }
     }
-    measured("create", 1, true, &work(|n| { let c = session.clone(); async move { c.post("/classes/House", json!({ "n": n })).await.ok(); } })).await;
-    measured("update", 1, true, &work(|n| { let (c, p) = (session.clone(), path1.clone()); async move { c.put(&p, json!({ "n": n })).await.ok(); } })).await;
-    measured("Increment", 1, true, &work(|_| { let (c, p) = (session.clone(), path1.clone());
-        async move { c.put(&p, json!({"n": {"__op": "Increment", "amount": 1}})).await.ok(); } })).await;
+    measured(
+        "create",
+        1,
+        true,
+        &work(|n| {
+            let c = session.clone();
+            async move {
+                c.post("/classes/House", json!({ "n": n })).await.ok();
+            }
+        }),
+    )
+    .await;
+    measured(
+        "update",
+        1,
+        true,
+        &work(|n| {
+            let (c, p) = (session.clone(), path1.clone());
+            async move {
+                c.put(&p, json!({ "n": n })).await.ok();
+            }
+        }),
+    )
+    .await;
+    measured(
+        "Increment",
+        1,
+        true,
+        &work(|_| {
+            let (c, p) = (session.clone(), path1.clone());
+            async move {
+                c.put(&p, json!({"n": {"__op": "Increment", "amount": 1}})).await.ok();
+            }
+        }),
+    )
+    .await;
     let gone = ids[10..20].to_vec();
-    measured("delete", 1, true, &work(|n| {
-        let (c, p) = (session.clone(), format!("/classes/House/{}", gone[if n >= 100 { n - 95 } else { n } as usize]));
-        async move { c.delete(&p).await.ok(); }
-    })).await;
+    measured(
+        "delete",
+        1,
+        true,
+        &work(|n| {
+            let (c, p) = (
+                session.clone(),
+                format!("/classes/House/{}", gone[if n >= 100 { n - 95 } else { n } as usize]),
+            );
+            async move {
+                c.delete(&p).await.ok();
+            }
+        }),
+    )
+    .await;
     for size in [5, 40] {
-        measured("batch of creates", 1, true, &work(|n| {
-            let item = json!({"method": "POST", "path": "/parse/classes/House", "body": {"n": n}});
-            let (c, batch) = (session.clone(), json!({"requests": vec![item; size]}));
-            async move { c.post("/batch", batch).await.ok(); }
-        })).await;
+        measured(
+            "batch of creates",
+            1,
+            true,
+            &work(|n| {
+                let item = json!({"method": "POST", "path": "/parse/classes/House", "body": {"n": n}});
+                let (c, batch) = (session.clone(), json!({"requests": vec![item; size]}));
+                async move {
+                    c.post("/batch", batch).await.ok();
+                }
+            }),
+        )
+        .await;
     }
-    measured("who am I", 1, true, &work(|_| { let c = session.clone(); async move { c.get("/users/me").await.ok(); } })).await;
-    measured("login", 3, false, &work(|_| {
-        let c = client.clone();
-        async move { c.post("/login", json!({"username": "ann", "password": "secret"})).await.ok(); }
-    })).await;
-    measured("failed login", 1, true, &work(|_| {
-        let c = client.clone();
-        async move { c.post("/login", json!({"username": "ann", "password": "wrong"})).await; }
-    })).await;
+    measured(
+        "who am I",
+        1,
+        true,
+        &work(|_| {
+            let c = session.clone();
+            async move {
+                c.get("/users/me").await.ok();
+            }
+        }),
+    )
+    .await;
+    measured(
+        "login",
+        3,
+        false,
+        &work(|_| {
+            let c = client.clone();
+            async move {
+                c.post("/login", json!({"username": "ann", "password": "secret"})).await.ok();
+            }
+        }),
+    )
+    .await;
+    measured(
+        "failed login",
+        1,
+        true,
+        &work(|_| {
+            let c = client.clone();
+            async move {
+                c.post("/login", json!({"username": "ann", "password": "wrong"})).await;
+            }
+        }),
+    )
+    .await;
 }
 
 trait AsyncWork {
@@ -153,40 +265,44 @@ async fn tokens_of_nobody_cost_next_to_nothing() {
     session.get("/users/me").await.ok();
     session.post("/logout", json!({})).await.ok();
     let started = std::time::Instant::now();
-    let (calls, texts) = counter.during(async {
-        for _ in 0..300 {
-            assert_eq!(session.get("/classes/House").await.error().1, 209);
-        }
-    })
-    .await;
+    let (calls, texts) = counter
+        .during(async {
+            for _ in 0..300 {
+                assert_eq!(session.get("/classes/House").await.error().1, 209);
+            }
+        })
+        .await;
     // One look-up a second, and one at each end.
     let seconds = started.elapsed().as_secs() as i64;
     assert!(calls <= seconds + 2, "{calls} statements in {seconds} s\n{texts}");
     // Many at the same time are one look-up.
     let crowd = server.session("r:00000000000000000000000000000001");
-    let (calls, texts) = counter.during(async {
-        futures_util::future::join_all((0..100).map(|_| crowd.get("/classes/House"))).await;
-    })
-    .await;
+    let (calls, texts) = counter
+        .during(async {
+            futures_util::future::join_all((0..100).map(|_| crowd.get("/classes/House"))).await;
+        })
+        .await;
     assert!(calls <= 2 + started.elapsed().as_secs() as i64, "{calls}\n{texts}");
     // Each made-up one is looked up once by its index, and no request goes further than that.
-    let (calls, texts) = counter.during(async {
-        for n in 0..100 {
-            let made_up = server.session(&format!("r:{n:032x}f"));
-            for _ in 0..3 {
-                assert_eq!(made_up.get("/classes/House").await.error().1, 209);
+    let (calls, texts) = counter
+        .during(async {
+            for n in 0..100 {
+                let made_up = server.session(&format!("r:{n:032x}f"));
+                for _ in 0..3 {
+                    assert_eq!(made_up.get("/classes/House").await.error().1, 209);
+                }
             }
-        }
-    })
-    .await;
+        })
+        .await;
     assert!(calls <= 100 + started.elapsed().as_secs() as i64, "{calls}\n{texts}");
     // Texts that cannot be tokens are not looked up at all.
     let huge = server.session(&"r".repeat(2000));
-    let (calls, texts) = counter.during(async {
-        for _ in 0..20 {
-            assert_eq!(huge.get("/classes/House").await.error().1, 209);
-        }
-    })
-    .await;
+    let (calls, texts) = counter
+        .during(async {
+            for _ in 0..20 {
+                assert_eq!(huge.get("/classes/House").await.error().1, 209);
+            }
+        })
+        .await;
     assert_eq!(calls, 0, "{texts}");
 }

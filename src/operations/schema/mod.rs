@@ -169,7 +169,9 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     match body.get("classLevelPermissions") {
         None => {}
         // Takes back what was set: what a class without permissions has.
-        Some(Value::Null | Value::Bool(false)) => change.permissions = Clp::api_json(None).as_object().cloned(),
+        Some(Value::Null | Value::Bool(false)) => {
+            change.permissions = Clp::api_json(None).as_object().cloned()
+        }
         Some(permissions) => {
             let permissions = clp_rules::validate(ctx, permissions, &after.fields)?;
             change.permissions = Some(permissions.clone());

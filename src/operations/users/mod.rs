@@ -16,8 +16,8 @@ mod providers;
 mod verification;
 
 pub use challenge::challenge;
-pub(in crate::operations) use load::{find, mark_as_user};
 pub use load::{all_columns, strip_secrets, with_rights_of};
+pub(in crate::operations) use load::{find, mark_as_user};
 pub use login::{log_in, log_in_as, verify_password};
 pub use me::{log_out, me, session_of_caller, upgrade_session};
 pub use providers::{any_shows_by_code, show_by_code};

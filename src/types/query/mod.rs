@@ -93,10 +93,12 @@ impl Filter {
     pub fn pinned_id(&self) -> Option<&str> {
         match self {
             Self::And(parts) => parts.iter().find_map(Self::pinned_id),
-            Self::Field { path, constraints } if path.is("objectId") => constraints.iter().find_map(|constraint| match constraint {
-                Constraint::Eq(Operand::Text(id)) => Some(id.as_str()),
-                _ => None,
-            }),
+            Self::Field { path, constraints } if path.is("objectId") => {
+                constraints.iter().find_map(|constraint| match constraint {
+                    Constraint::Eq(Operand::Text(id)) => Some(id.as_str()),
+                    _ => None,
+                })
+            }
             _ => None,
         }
     }

@@ -29,9 +29,16 @@ async fn the_log_tells_events_and_no_secrets() {
     let created = client.post("/users", body).await.ok();
     let id = created["objectId"].as_str().unwrap().to_owned();
     let mut secrets = vec![
-        "passwordofann".to_owned(), "wrongpassword".to_owned(), "freshpassword".to_owned(), "typedbymistake".to_owned(),
-        created["sessionToken"].as_str().unwrap().to_owned(), READ_ONLY.to_owned(),
-        "refused-maintenance-key".to_owned(), format!("\"{MASTER_KEY}\""), SECRET.to_owned(), "$2b$".to_owned(),
+        "passwordofann".to_owned(),
+        "wrongpassword".to_owned(),
+        "freshpassword".to_owned(),
+        "typedbymistake".to_owned(),
+        created["sessionToken"].as_str().unwrap().to_owned(),
+        READ_ONLY.to_owned(),
+        "refused-maintenance-key".to_owned(),
+        format!("\"{MASTER_KEY}\""),
+        SECRET.to_owned(),
+        "$2b$".to_owned(),
     ];
     let session = server.session(created["sessionToken"].as_str().unwrap());
     secrets.push(token_of(&server, "_email_verify_token").await.unwrap());
@@ -72,12 +79,15 @@ async fn the_log_tells_events_and_no_secrets() {
     // Keys that are refused.
     let read_only = server.client(&[("X-Parse-Application-Id", APP_ID), ("X-Parse-Master-Key", READ_ONLY)]);
     assert_eq!(read_only.post("/classes/Made", json!({})).await.error().1, 119);
-    let maintenance = [("X-Parse-Application-Id", APP_ID), ("X-Parse-Maintenance-Key", "refused-maintenance-key")];
+    let maintenance =
+        [("X-Parse-Application-Id", APP_ID), ("X-Parse-Maintenance-Key", "refused-maintenance-key")];
     assert_eq!(server.client(&maintenance).get("/classes/Made").await.status, 403);
     // The same secrets where requests go wrong.
-    let text = format!(r#"{{"username": "nameofann", "password": "passwordofann" "sessionToken": "{token}"}}"#);
+    let text =
+        format!(r#"{{"username": "nameofann", "password": "passwordofann" "sessionToken": "{token}"}}"#);
     client.send(Method::POST, "/login", Some(text.into())).await;
-    let sdk = json!({"_ApplicationId": APP_ID, "_SessionToken": impersonated["sessionToken"], "_MasterKey": 5});
+    let sdk =
+        json!({"_ApplicationId": APP_ID, "_SessionToken": impersonated["sessionToken"], "_MasterKey": 5});
     server.client(&[]).post("/users/me", sdk).await;
     let token = impersonated["sessionToken"].as_str().unwrap();
     server.session(token).get("/users/me?sessionToken=x").await;

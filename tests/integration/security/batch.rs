@@ -41,8 +41,14 @@ async fn guesses_in_a_batch_are_counted() {
 #[actix_web::test]
 async fn every_spelling_is_counted() {
     for path in [
-        "/functions/x", "/functions/x/", "/FUNCTIONS/x", "//functions/x", "/functions/%78", "/function%73/x",
-        "/functions/x?a=1", "/functions/x?_method=GET",
+        "/functions/x",
+        "/functions/x/",
+        "/FUNCTIONS/x",
+        "//functions/x",
+        "/functions/%78",
+        "/function%73/x",
+        "/functions/x?a=1",
+        "/functions/x?_method=GET",
     ] {
         let server = TestServer::with(limit("/functions/x", 1, json!({}))).await;
         let client = server.anonymous();
@@ -52,8 +58,14 @@ async fn every_spelling_is_counted() {
         assert!(matches!(again.status, 404 | 429), "{path} {}", again.text);
     }
     for path in [
-        "/parse/functions/x", "/parse/functions/x/", "/parse/FUNCTIONS/x", "/parse//functions/x",
-        "/parse/./functions/x", "/parse/a/../functions/x", "/parse/functions/%78", "/parse/functions/x?a=1",
+        "/parse/functions/x",
+        "/parse/functions/x/",
+        "/parse/FUNCTIONS/x",
+        "/parse//functions/x",
+        "/parse/./functions/x",
+        "/parse/a/../functions/x",
+        "/parse/functions/%78",
+        "/parse/functions/x?a=1",
     ] {
         let server = TestServer::with(limit("/functions/x", 1, json!({}))).await;
         let client = server.anonymous();
@@ -87,9 +99,15 @@ async fn a_batch_holds_no_batch() {
     let server = TestServer::start().await;
     let inner = batch(vec![json!({"method": "POST", "path": "/parse/classes/A", "body": {}})]);
     for (method, path) in [
-        ("POST", "/parse/batch"), ("post", "/parse/batch"), ("POST", "/parse/batch/"), ("POST", "/parse/BATCH"),
-        ("POST", "/parse//batch"), ("POST", "/parse/x/../batch"), ("POST", "/parse/./batch"),
-        ("POST", "/parse/%62atch"), ("POST", "/parse/batch?x=1"),
+        ("POST", "/parse/batch"),
+        ("post", "/parse/batch"),
+        ("POST", "/parse/batch/"),
+        ("POST", "/parse/BATCH"),
+        ("POST", "/parse//batch"),
+        ("POST", "/parse/x/../batch"),
+        ("POST", "/parse/./batch"),
+        ("POST", "/parse/%62atch"),
+        ("POST", "/parse/batch?x=1"),
     ] {
         let item = json!({"method": method, "path": path, "body": inner});
         let answer = server.anonymous().post("/batch", batch(vec![item])).await;
@@ -105,7 +123,10 @@ async fn a_batch_holds_no_batch() {
 
 #[actix_web::test]
 async fn items_have_the_rights_of_the_batch() {
-    let server = TestServer::with(json!({"readOnlyMasterKey": "reads", "routeAllowList": ["batch", "classes/Open(/.*)?", "users"]})).await;
+    let server = TestServer::with(
+        json!({"readOnlyMasterKey": "reads", "routeAllowList": ["batch", "classes/Open(/.*)?", "users"]}),
+    )
+    .await;
     let (_, token) = sign_up(&server.anonymous(), "ann").await;
     // What an item says of itself changes nothing.
     let claims = json!({"_MasterKey": "master", "_SessionToken": token, "_ApplicationId": APP_ID, "_method": "DELETE"});
@@ -131,7 +152,13 @@ async fn items_have_the_rights_of_the_batch() {
     assert_eq!(answer.body[1]["error"]["code"], 206, "{}", answer.text);
     assert_eq!(answer.body[2]["error"]["code"], 206, "{}", answer.text);
     // Routes that are not on the list are on none in a batch.
-    for path in ["/parse/users/me", "/parse/classes/Closed", "/parse/classes/Open/../Closed", "/parse/login", "/parse/%75sers/me"] {
+    for path in [
+        "/parse/users/me",
+        "/parse/classes/Closed",
+        "/parse/classes/Open/../Closed",
+        "/parse/login",
+        "/parse/%75sers/me",
+    ] {
         let item = json!({"method": "GET", "path": path, "body": {}});
         let answer = server.session(&token).post("/batch", batch(vec![item])).await;
         assert!(answer.status == 400 && [107, 119].contains(&answer.error().1), "{path} {}", answer.text);
@@ -139,7 +166,9 @@ async fn items_have_the_rights_of_the_batch() {
     let open = json!({"method": "POST", "path": "/parse/classes/Open", "body": {"n": 1}});
     let answer = server.session(&token).post("/batch", batch(vec![open])).await;
     assert!(answer.body[0]["success"]["objectId"].is_string(), "{}", answer.text);
-    for path in ["/classes/Closed", "/classes/Open/../Closed", "/classes/%4Fpen%2F..%2FClosed", "/classes/Open%3Fx"] {
+    for path in
+        ["/classes/Closed", "/classes/Open/../Closed", "/classes/%4Fpen%2F..%2FClosed", "/classes/Open%3Fx"]
+    {
         let answer = server.anonymous().send(Method::GET, path, None).await;
         assert!(answer.status >= 400 || answer.body["results"] == json!([]), "{path} {}", answer.text);
     }

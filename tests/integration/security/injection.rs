@@ -30,8 +30,22 @@ const HOSTILE: [&str; 16] = [
 pub fn is_clean(answer: &Answer) -> bool {
     let text = answer.text.to_lowercase();
     let leaks = [
-        "syntax error", "postgres", "relation \\\"", "column \\\"", "sqlstate", "diesel", "select ", "insert into",
-        "pg_", "src/", ".rs:", "panicked", "tokio", "duplicate key", "constraint", "backtrace",
+        "syntax error",
+        "postgres",
+        "relation \\\"",
+        "column \\\"",
+        "sqlstate",
+        "diesel",
+        "select ",
+        "insert into",
+        "pg_",
+        "src/",
+        ".rs:",
+        "panicked",
+        "tokio",
+        "duplicate key",
+        "constraint",
+        "backtrace",
     ];
     answer.status != 500 && leaks.iter().all(|leak| !text.contains(leak))
 }
@@ -45,7 +59,8 @@ fn assert_clean(answer: &Answer, attack: &str) {
     }
     // What the client itself said may come back to it.
     let escaped = json!(attack).to_string().to_lowercase();
-    let text = answer.text.to_lowercase().replace(escaped.trim_matches('"'), "").replace(&attack.to_lowercase(), "");
+    let text =
+        answer.text.to_lowercase().replace(escaped.trim_matches('"'), "").replace(&attack.to_lowercase(), "");
     let rest = Answer { status: answer.status, body: Value::Null, text, headers: answer.headers.clone() };
     assert!(is_clean(&rest), "{attack}: {}", answer.text);
 }
@@ -55,7 +70,8 @@ async fn names_are_never_sql() {
     let server = TestServer::start().await;
     let (_, token) = sign_up(&server.anonymous(), "ann").await;
     let row = json!({"a": 1, "o": {"k": 1}, "list": [1], "text": "x", "owner": null});
-    let id = server.anonymous().post("/classes/Target", row).await.ok()["objectId"].as_str().unwrap().to_owned();
+    let id =
+        server.anonymous().post("/classes/Target", row).await.ok()["objectId"].as_str().unwrap().to_owned();
     let path = format!("/classes/Target/{id}");
     for client in [server.session(&token), server.master()] {
         for name in HOSTILE {
@@ -113,7 +129,8 @@ async fn names_are_never_sql() {
     server.session(&token).put(&path, value).await.ok();
     let found = server.anonymous().find("Target", json!({"where": {"text": HOSTILE[0]}})).await.ok();
     assert_eq!(found["results"][0]["o"]["quote'\""], HOSTILE[1]);
-    let nested = server.anonymous().find("Target", json!({"where": {"o.quote": {"$exists": false}}})).await.ok();
+    let nested =
+        server.anonymous().find("Target", json!({"where": {"o.quote": {"$exists": false}}})).await.ok();
     assert!(!nested["results"].as_array().unwrap().is_empty());
 }
 
@@ -142,7 +159,8 @@ async fn names_in_pipelines_are_never_sql() {
             json!([{"$lookup": {"from": name, "localField": name, "foreignField": name, "as": name}}]),
             json!([{name: {}}]),
         ] {
-            let text: String = url::form_urlencoded::byte_serialize(pipeline.to_string().as_bytes()).collect();
+            let text: String =
+                url::form_urlencoded::byte_serialize(pipeline.to_string().as_bytes()).collect();
             let answer = master.get(&format!("/aggregate/Target?pipeline={text}")).await;
             assert_ne!(answer.status, 500, "{pipeline} {}", answer.text);
         }
@@ -163,16 +181,23 @@ async fn names_in_schemas_are_never_sql() {
         for answer in [
             master.post("/schemas", json!({"className": name})).await,
             master.put("/schemas/Target", json!({"fields": {name: {"type": "String"}}})).await,
-            master.put("/schemas/Target", json!({"fields": {"p": {"type": "Pointer", "targetClass": name}}})).await,
+            master
+                .put("/schemas/Target", json!({"fields": {"p": {"type": "Pointer", "targetClass": name}}}))
+                .await,
             master.put("/schemas/Target", json!({"indexes": {name: {"a": 1}}})).await,
             master.put("/schemas/Target", json!({"indexes": {"i": {name: 1}}})).await,
             master.put("/schemas/Target", json!({"classLevelPermissions": {"find": {name: true}}})).await,
-            master.put("/schemas/Target", json!({"classLevelPermissions": {"protectedFields": {"*": [name]}}})).await,
+            master
+                .put("/schemas/Target", json!({"classLevelPermissions": {"protectedFields": {"*": [name]}}}))
+                .await,
             master.put("/config", json!({"params": {name: 1}})).await,
             master.post("/hooks/functions", json!({"functionName": name, "url": name})).await,
             master.post("/roles", json!({"name": name, "ACL": {name: {"read": true}}})).await,
             server.anonymous().post("/functions/x", json!({name: 1})).await,
-            server.anonymous().post("/users", json!({"username": name, "password": name, "authData": {name: {"id": "x"}}})).await,
+            server
+                .anonymous()
+                .post("/users", json!({"username": name, "password": name, "authData": {name: {"id": "x"}}}))
+                .await,
         ] {
             assert_ne!(answer.status, 500, "{name} {}", answer.text);
         }

@@ -7,8 +7,16 @@ use crate::users_sign_up::sign_up;
 
 /// Closed for clients altogether.
 const CLOSED: [&str; 10] = [
-    "_JobStatus", "_PushStatus", "_Hooks", "_GlobalConfig", "_GraphQLConfig", "_JobSchedule", "_Audience",
-    "_Idempotency", "_Join:users:_Role", "_Join:roles:_Role",
+    "_JobStatus",
+    "_PushStatus",
+    "_Hooks",
+    "_GlobalConfig",
+    "_GraphQLConfig",
+    "_JobSchedule",
+    "_Audience",
+    "_Idempotency",
+    "_Join:users:_Role",
+    "_Join:roles:_Role",
 ];
 
 fn pointer(class: &str, id: &str) -> Value {
@@ -24,7 +32,11 @@ async fn closed_classes_have_no_side_door() {
     let role = server.master().post("/roles", role).await.ok()["objectId"].as_str().unwrap().to_owned();
     server.master().post("/classes/_JobStatus", json!({"jobName": "hush"})).await.ok();
     server.master().post("/push_audiences", json!({"name": "hush", "query": "{}"})).await.ok();
-    server.master().put("/config", json!({"params": {"hush": 1}, "masterKeyOnly": {"hush": true}})).await.ok();
+    server
+        .master()
+        .put("/config", json!({"params": {"hush": 1}, "masterKeyOnly": {"hush": true}}))
+        .await
+        .ok();
     let hook = json!({"functionName": "hush", "url": "http://127.0.0.1:9/"});
     server.master().post("/hooks/functions", hook).await.ok();
     server.anonymous().post("/classes/Post", json!({"title": "x"})).await.ok();
@@ -44,7 +56,11 @@ async fn closed_classes_have_no_side_door() {
                 ] {
                     // A class name that the router does not know is no way in either.
                     let code = answer.error().1;
-                    assert!(answer.status >= 400 && [101, 103, 107, 119].contains(&code), "{path} {}", answer.text);
+                    assert!(
+                        answer.status >= 400 && [101, 103, 107, 119].contains(&code),
+                        "{path} {}",
+                        answer.text
+                    );
                 }
             }
             for operation in ["$inQuery", "$notInQuery"] {
@@ -83,7 +99,8 @@ async fn closed_classes_have_no_side_door() {
             let shown = server.anonymous().find("Link", json!({"include": "link"})).await;
             assert!(!shown.text.contains("hush") && !shown.text.contains(&ann), "{}", shown.text);
             // A pointer redirects nowhere, a relation to a class that is closed.
-            let by_pointer = server.anonymous().find("Link", json!({"redirectClassNameForKey": "link"})).await;
+            let by_pointer =
+                server.anonymous().find("Link", json!({"redirectClassNameForKey": "link"})).await;
             assert_eq!(by_pointer.ok()["results"][0]["className"], "Link");
             let redirected = json!({"redirectClassNameForKey": "links"});
             assert_eq!(server.anonymous().find("Link", redirected).await.error().1, 119, "{class}");
@@ -104,7 +121,8 @@ async fn closed_classes_have_no_side_door() {
 async fn nobody_makes_himself_a_member() {
     let server = TestServer::with(json!({"allowCustomObjectId": true})).await;
     let (ann, token) = sign_up(&server.anonymous(), "ann").await;
-    let role = server.master().post("/roles", json!({"name": "admins", "ACL": {"*": {"read": true}}})).await.ok();
+    let role =
+        server.master().post("/roles", json!({"name": "admins", "ACL": {"*": {"read": true}}})).await.ok();
     let role = role["objectId"].as_str().unwrap();
     let secret = json!({"ACL": {"role:admins": {"read": true}}, "word": "hush"});
     server.master().post("/classes/Secret", secret).await.ok();
@@ -114,7 +132,9 @@ async fn nobody_makes_himself_a_member() {
         session.put(&format!("/roles/{role}"), json!({"users": member})).await,
         session.put(&format!("/classes/_Role/{role}"), json!({"users": member})).await,
         session.post("/classes/_Join:users:_Role", json!({"owningId": role, "relatedId": ann})).await,
-        session.post("/roles", json!({"name": "admins", "ACL": {"*": {"read": true}}, "users": member})).await,
+        session
+            .post("/roles", json!({"name": "admins", "ACL": {"*": {"read": true}}, "users": member}))
+            .await,
         session.post("/roles", json!({"objectId": role, "name": "x", "ACL": {}, "users": member})).await,
         session.delete(&format!("/roles/{role}")).await,
     ];
@@ -138,7 +158,10 @@ async fn an_id_is_no_role() {
     for id in ["role:admins", "role:", "role:x"] {
         let body = json!({"username": format!("u{id}"), "password": "secret", "objectId": id});
         for path in ["/users", "/classes/_User"] {
-            assert_eq!(server.anonymous().post(path, body.clone()).await.error(), (400, 119, "Permission denied"));
+            assert_eq!(
+                server.anonymous().post(path, body.clone()).await.error(),
+                (400, 119, "Permission denied")
+            );
         }
         let batch = json!({"requests": [{"method": "POST", "path": "/parse/users", "body": body}]});
         let answer = server.anonymous().post("/batch", batch).await;
@@ -183,7 +206,11 @@ async fn sessions_of_others_are_reached_by_no_way() {
     let (bob, bobs) = sign_up(&server.anonymous(), "bob").await;
     let row = server.session(&bobs).get("/sessions/me").await.ok()["objectId"].as_str().unwrap().to_owned();
     let to_session = pointer("_Session", &row);
-    server.anonymous().post("/classes/Link", json!({"session": to_session, "word": bobs, "list": [to_session]})).await.ok();
+    server
+        .anonymous()
+        .post("/classes/Link", json!({"session": to_session, "word": bobs, "list": [to_session]}))
+        .await
+        .ok();
     let relation = json!({"sessions": {"__op": "AddRelation", "objects": [to_session]}});
     let relation = server.anonymous().post("/classes/Bag", relation).await;
     let without_list = json!({"include": "session,session.user"});
@@ -217,7 +244,8 @@ async fn sessions_of_others_are_reached_by_no_way() {
         }
         if relation.status == 201 {
             let bag = relation.body["objectId"].as_str().unwrap();
-            let related = json!({"where": {"$relatedTo": {"object": pointer("Bag", bag), "key": "sessions"}}});
+            let related =
+                json!({"where": {"$relatedTo": {"object": pointer("Bag", bag), "key": "sessions"}}});
             let found = client.find("_Session", related).await;
             assert!(found.status != 200 || found.body["results"] == json!([]), "{}", found.text);
         }
@@ -236,8 +264,14 @@ async fn a_pipeline_of_the_master_does_not_show_hashes() {
         ("_User", json!([{"$match": {}}])),
         ("_User", json!([{"$project": {"_hashed_password": 1, "password": 1, "h": "$_hashed_password"}}])),
         ("_User", json!([{"$group": {"_id": "$_hashed_password"}}])),
-        ("Post", json!([{"$lookup": {"from": "_User", "localField": "author", "foreignField": "objectId", "as": "u"}}])),
-        ("Post", json!([{"$lookup": {"from": "_Session", "localField": "author", "foreignField": "user", "as": "u"}}])),
+        (
+            "Post",
+            json!([{"$lookup": {"from": "_User", "localField": "author", "foreignField": "objectId", "as": "u"}}]),
+        ),
+        (
+            "Post",
+            json!([{"$lookup": {"from": "_Session", "localField": "author", "foreignField": "user", "as": "u"}}]),
+        ),
         ("_User", json!([{"$match": {"_hashed_password": {"$regex": "^."}}}, {"$out": "Copy"}])),
         ("_User", json!([{"$merge": {"into": "Copy"}}])),
     ];

@@ -38,11 +38,16 @@ fn routes() -> Vec<(Method, &'static str, Kind, Value)> {
         (Delete, "/classes/:className", Writes, json!({"where": {"n": 1}})),
         (Put, "/classes/:className/:objectId", Writes, json!({"n": 2})),
         (Delete, "/classes/:className/:objectId", Writes, none()),
-        (Post, "/batch", Reads, json!({"requests": [
-            {"method": "POST", "path": "/parse/classes/Thing", "body": {"n": 2}},
-            {"method": "DELETE", "path": "/parse/schemas/Empty", "body": {}},
-            {"method": "PUT", "path": "/parse/config", "body": {"params": {"a": 2}}},
-        ]})),
+        (
+            Post,
+            "/batch",
+            Reads,
+            json!({"requests": [
+                {"method": "POST", "path": "/parse/classes/Thing", "body": {"n": 2}},
+                {"method": "DELETE", "path": "/parse/schemas/Empty", "body": {}},
+                {"method": "PUT", "path": "/parse/config", "body": {"params": {"a": 2}}},
+            ]}),
+        ),
         (Post, "/functions/:functionName", Public, none()),
         (Post, "/jobs/:jobName", Writes, none()),
         (Post, "/jobs", Writes, json!({"jobName": "anything"})),
@@ -121,7 +126,10 @@ fn every_route_is_classified() {
     let known: Vec<_> = routes().iter().map(|(method, pattern, ..)| (*method, *pattern)).collect();
     let there: Vec<_> = parsimony::http::table().map(|(method, pattern, _)| (method, pattern)).collect();
     for route in &there {
-        assert!(known.contains(route), "{route:?} is new: say here what the read-only master key may do there");
+        assert!(
+            known.contains(route),
+            "{route:?} is new: say here what the read-only master key may do there"
+        );
     }
     for route in &known {
         assert!(there.contains(route), "{route:?} is gone");
@@ -188,7 +196,8 @@ async fn contents(database: &tokio_postgres::Client) -> String {
     let mut all = String::new();
     for row in database.query(tables, &[]).await.unwrap() {
         let table: String = row.get(0);
-        let sql = format!("SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '-') FROM {table} t");
+        let sql =
+            format!("SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '-') FROM {table} t");
         let hash: String = database.query_one(&sql, &[]).await.unwrap().get(0);
         all.push_str(&format!("{table} {hash}\n"));
     }
@@ -218,13 +227,12 @@ async fn the_read_only_key_writes_by_no_route() {
         }
         // By its own method, and as the JavaScript SDK sends it.
         let mut wrapped = body.clone();
-        let more = json!({"_method": http(method).as_str(), "_ApplicationId": APP_ID, "_MasterKey": READ_ONLY});
+        let more =
+            json!({"_method": http(method).as_str(), "_ApplicationId": APP_ID, "_MasterKey": READ_ONLY});
         wrapped.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let plain = if method == Method::Get { None } else { Some(body.to_string().into()) };
-        let answers = [
-            by_header.send(http(method), &path, plain).await,
-            server.client(&[]).post(&path, wrapped).await,
-        ];
+        let answers =
+            [by_header.send(http(method), &path, plain).await, server.client(&[]).post(&path, wrapped).await];
         for answer in answers {
             match kind {
                 // Refused earlier, since no such job is there to be scheduled.
@@ -247,7 +255,8 @@ async fn the_read_only_key_writes_by_no_route() {
         assert_eq!(contents(&database).await, before, "{method:?} {path} changed something");
     }
     for (method, path) in [(HttpMethod::POST, "/files/a.txt"), (HttpMethod::DELETE, "/files/a.txt")] {
-        let answer = by_header.send_with(method, path, Some("text".into()), &[("Content-Type", "text/plain")]).await;
+        let answer =
+            by_header.send_with(method, path, Some("text".into()), &[("Content-Type", "text/plain")]).await;
         assert_eq!(answer.status, 403, "{path} {}", answer.text);
     }
     let transaction = json!({"transaction": true, "requests": [
@@ -299,7 +308,11 @@ async fn the_maintenance_key_is_no_master_key() {
         if wants_master {
             let path = path_of(method, pattern, &stock);
             let answer = maintenance.send(http(method), &path, Some("{}".into())).await;
-            assert_eq!((answer.status, &answer.body), (403, &json!({"error": "Permission denied"})), "{path}");
+            assert_eq!(
+                (answer.status, &answer.body),
+                (403, &json!({"error": "Permission denied"})),
+                "{path}"
+            );
         }
     }
     let answer = maintenance.post("/loginAs", json!({"userId": stock.user})).await;

@@ -48,13 +48,23 @@ async fn the_database_does_not_speak_to_clients() {
         assert!(is_clean(&answer), "{}", answer.text);
     }
     let conditions = [
-        json!({"n": "text"}), json!({"n": {"$gt": "text"}}), json!({"when": {"$gt": 5}}), json!({"when": "x"}),
-        json!({"text": {"$regex": "("}}), json!({"text": {"$regex": "a{1000000}"}}), json!({"text": {"$regex": "\\"}}),
-        json!({"list": {"$all": [{"$regex": "("}]}}), json!({"o": {"$gt": 1}}), json!({"place": {"$gt": 1}}),
-        json!({"text": {"$text": {"$search": {"$term": "a & | ! b:*"}}}}), json!({"text": "z\u{0}"}),
-        json!({"n": {"$in": ["a", null, {}]}}), json!({"text": {"$in": [long]}}),
+        json!({"n": "text"}),
+        json!({"n": {"$gt": "text"}}),
+        json!({"when": {"$gt": 5}}),
+        json!({"when": "x"}),
+        json!({"text": {"$regex": "("}}),
+        json!({"text": {"$regex": "a{1000000}"}}),
+        json!({"text": {"$regex": "\\"}}),
+        json!({"list": {"$all": [{"$regex": "("}]}}),
+        json!({"o": {"$gt": 1}}),
+        json!({"place": {"$gt": 1}}),
+        json!({"text": {"$text": {"$search": {"$term": "a & | ! b:*"}}}}),
+        json!({"text": "z\u{0}"}),
+        json!({"n": {"$in": ["a", null, {}]}}),
+        json!({"text": {"$in": [long]}}),
         json!({"place": {"$nearSphere": {"__type": "GeoPoint", "latitude": "a", "longitude": 1}}}),
-        json!({"place": {"$geoWithin": {"$polygon": [[1, 2]]}}}), json!({"unknown": {"$gt": {}}}),
+        json!({"place": {"$geoWithin": {"$polygon": [[1, 2]]}}}),
+        json!({"unknown": {"$gt": {}}}),
     ];
     for condition in conditions {
         let answer = client.find("Thing", json!({ "where": condition })).await;
@@ -68,10 +78,17 @@ async fn faults_are_not_described() {
     let server = TestServer::start().await;
     server.anonymous().post("/classes/Thing", json!({"n": 1})).await.ok();
     let database = server.database().connect().await;
-    database.batch_execute(r#"ALTER TABLE "Thing" ADD CONSTRAINT hidden_rule CHECK ("n" < 100)"#).await.unwrap();
+    database
+        .batch_execute(r#"ALTER TABLE "Thing" ADD CONSTRAINT hidden_rule CHECK ("n" < 100)"#)
+        .await
+        .unwrap();
     let answer = server.anonymous().post("/classes/Thing", json!({"n": 1000})).await;
     assert_eq!((answer.status, &answer.body["code"]), (500, &json!(1)));
-    assert!(!answer.text.contains("hidden_rule") && !answer.text.to_lowercase().contains("constraint"), "{}", answer.text);
+    assert!(
+        !answer.text.contains("hidden_rule") && !answer.text.to_lowercase().contains("constraint"),
+        "{}",
+        answer.text
+    );
     let item = json!({"requests": [{"method": "POST", "path": "/parse/classes/Thing", "body": {"n": 1000}}]});
     let answer = server.anonymous().post("/batch", item).await;
     assert_eq!(answer.body[0]["error"]["code"], 1);
@@ -85,7 +102,10 @@ async fn faults_are_not_described() {
 #[actix_web::test]
 async fn refusals_are_not_explained() {
     for sanitize in [true, false] {
-        let server = TestServer::with(json!({"enableSanitizedErrorResponse": sanitize, "allowClientClassCreation": false})).await;
+        let server = TestServer::with(
+            json!({"enableSanitizedErrorResponse": sanitize, "allowClientClassCreation": false}),
+        )
+        .await;
         let closed = json!({"className": "Closed", "classLevelPermissions": {}});
         server.master().post("/schemas", closed).await.ok();
         let (_, token) = sign_up(&server.anonymous(), "ann").await;

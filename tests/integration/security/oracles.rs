@@ -62,20 +62,28 @@ fn conditions(user: &str) -> Vec<(&'static str, Value, Value)> {
         (json!({"secret": {"$in": ["gold"]}}), json!({"secret": {"$in": ["tin"]}})),
         (json!({"secret": {"$nin": ["tin"]}}), json!({"secret": {"$nin": ["gold", "lead"]}})),
         (json!({"secret": {"$exists": true}}), json!({"secret": {"$exists": false}})),
-        (json!({"secret": {"$text": {"$search": {"$term": "gold"}}}}),
-         json!({"secret": {"$text": {"$search": {"$term": "tin"}}}})),
+        (
+            json!({"secret": {"$text": {"$search": {"$term": "gold"}}}}),
+            json!({"secret": {"$text": {"$search": {"$term": "tin"}}}}),
+        ),
         (json!({"notes.code": 7}), json!({"notes.code": 8})),
         (json!({"notes": {"code": 7}}), json!({"notes": {"code": 8}})),
         (json!({"tags": "red"}), json!({"tags": "blue"})),
         (json!({"tags": {"$all": ["red"]}}), json!({"tags": {"$all": ["blue"]}})),
         (json!({"owner": owner}), json!({"owner": nobody})),
-        (json!({"owner": {"$inQuery": {"className": "_User", "where": {"objectId": user}}}}),
-         json!({"owner": {"$inQuery": {"className": "_User", "where": {"objectId": "nobodyhere"}}}})),
+        (
+            json!({"owner": {"$inQuery": {"className": "_User", "where": {"objectId": user}}}}),
+            json!({"owner": {"$inQuery": {"className": "_User", "where": {"objectId": "nobodyhere"}}}}),
+        ),
         (json!({"members": owner}), json!({"members": nobody})),
-        (json!({"place": {"$nearSphere": place(10), "$maxDistance": 0.01}}),
-         json!({"place": {"$nearSphere": place(50), "$maxDistance": 0.01}})),
-        (json!({"secret": {"$select": {"query": {"className": "Door", "where": {}}, "key": "word"}}}),
-         json!({"secret": {"$select": {"query": {"className": "Door", "where": {"word": "x"}}, "key": "word"}}})),
+        (
+            json!({"place": {"$nearSphere": place(10), "$maxDistance": 0.01}}),
+            json!({"place": {"$nearSphere": place(50), "$maxDistance": 0.01}}),
+        ),
+        (
+            json!({"secret": {"$select": {"query": {"className": "Door", "where": {}}, "key": "word"}}}),
+            json!({"secret": {"$select": {"query": {"className": "Door", "where": {"word": "x"}}, "key": "word"}}}),
+        ),
     ];
     for (right, wrong) in pairs {
         // However deep, however asked.
@@ -86,7 +94,8 @@ fn conditions(user: &str) -> Vec<(&'static str, Value, Value)> {
         ];
         let is_near = right.get("place").is_some();
         // Every wrapping for some, the plain form for all: enough to find a hole, and quick.
-        let full = right.get("secret").is_some_and(|secret| secret.is_string()) || right.get("notes.code").is_some();
+        let full =
+            right.get("secret").is_some_and(|secret| secret.is_string()) || right.get("notes.code").is_some();
         for wrap in &wraps[..if full { wraps.len() } else { 1 }] {
             let ask = |w: &Value, more: Value| {
                 let mut params = json!({"where": wrap(w.clone())});
@@ -99,20 +108,15 @@ fn conditions(user: &str) -> Vec<(&'static str, Value, Value)> {
                 ask(&right, json!({"count": 1, "limit": 0})),
                 ask(&wrong, json!({"count": 1, "limit": 0})),
             ));
-            let inside = |w: &Value, op: &str| {
-                json!({"where": {"vault": {op: {"className": "Vault", "where": wrap(w.clone())}}}})
-            };
+            let inside = |w: &Value, op: &str| json!({"where": {"vault": {op: {"className": "Vault", "where": wrap(w.clone())}}}});
             if !is_near {
                 all.push(("Door", inside(&right, "$inQuery"), inside(&wrong, "$inQuery")));
                 all.push(("Door", inside(&right, "$notInQuery"), inside(&wrong, "$notInQuery")));
-                let list = |w: &Value| {
-                    json!({"where": {"list": {"$inQuery": {"className": "Vault", "where": wrap(w.clone())}}}})
-                };
+                let list = |w: &Value| json!({"where": {"list": {"$inQuery": {"className": "Vault", "where": wrap(w.clone())}}}});
                 all.push(("Door", list(&right), list(&wrong)));
             }
-            let redirected = |w: &Value| {
-                json!({"redirectClassNameForKey": "vaults", "where": wrap(w.clone())})
-            };
+            let redirected =
+                |w: &Value| json!({"redirectClassNameForKey": "vaults", "where": wrap(w.clone())});
             all.push(("Street", redirected(&right), redirected(&wrong)));
         }
     }
@@ -179,9 +183,7 @@ async fn orders_and_selections_tell_nothing() {
         assert_eq!(session.find("Street", redirected).await.error().1, 119, "{order}");
     }
     // A sub-query's key: the words of `Door` that are secrets, and those that are none.
-    let select = |op: &str, key: &str| {
-        json!({"where": {"word": {op: {"query": {"className": "Vault", "where": {}}, "key": key}}}})
-    };
+    let select = |op: &str, key: &str| json!({"where": {"word": {op: {"query": {"className": "Vault", "where": {}}, "key": key}}}});
     for (op, key) in [("$select", "secret"), ("$dontSelect", "secret")] {
         let mine = session.find("Door", select(op, key)).await;
         let all = house.server.master().find("Door", select(op, key)).await.ok();
@@ -198,9 +200,8 @@ async fn orders_and_selections_tell_nothing() {
         {"query": {"className": "Vault", "where": {}}, "key": "notes.code"}}}});
     assert_eq!(session.find("Door", code).await.ok()["results"], json!([]));
     // A relation that is hidden.
-    let related = |key: &str| {
-        json!({"where": {"$relatedTo": {"object": pointer("Vault", &house.vault), "key": key}}})
-    };
+    let related =
+        |key: &str| json!({"where": {"$relatedTo": {"object": pointer("Vault", &house.vault), "key": key}}});
     assert_eq!(session.find("_User", related("members")).await.error().1, 119);
     assert_eq!(house.server.anonymous().find("_User", related("members")).await.error().1, 119);
     let members = house.server.master().find("_User", related("members")).await.ok();
@@ -224,7 +225,9 @@ async fn no_answer_shows_them() {
             client.get(&format!("{path}?keys=secret,notes,owner,place,tags")).await,
             client.get(&format!("{path}?include=owner&excludeKeys=name")).await,
             client.find("Vault", json!({})).await,
-            client.find("Vault", json!({"keys": "secret,owner.username,notes.code", "include": "owner"})).await,
+            client
+                .find("Vault", json!({"keys": "secret,owner.username,notes.code", "include": "owner"}))
+                .await,
             client.find("Vault", json!({"includeAll": true})).await,
             client.find("Door", json!({"include": "vault,list,vault.owner"})).await,
             client.find("Door", json!({"includeAll": true})).await,
@@ -265,7 +268,8 @@ async fn neither_does_any_route_of_an_account() {
     let body = json!({"username": "ann", "password": "secret", "email": "ann@example.org", "score": 4711});
     let created = server.anonymous().post("/users", body).await;
     assert!(!created.text.contains("4711"), "{}", created.text);
-    let (id, token) = (created.body["objectId"].as_str().unwrap(), created.body["sessionToken"].as_str().unwrap());
+    let (id, token) =
+        (created.body["objectId"].as_str().unwrap(), created.body["sessionToken"].as_str().unwrap());
     let session = server.session(token);
     let login = json!({"username": "ann", "password": "secret"});
     let me = pointer("_User", id);
@@ -303,7 +307,10 @@ async fn neither_does_any_route_of_an_account() {
     ] {
         assert_eq!(session.find("_User", params.clone()).await.error().1, 119, "{params}");
     }
-    assert_eq!(session.find("_Session", json!({"where": {"createdWith.action": "signup"}})).await.error().1, 119);
+    assert_eq!(
+        session.find("_Session", json!({"where": {"createdWith.action": "signup"}})).await.error().1,
+        119
+    );
     assert_eq!(session.find("_Session", json!({"where": {"user": me}})).await.status, 200);
     assert_eq!(server.master().get(&format!("/users/{id}")).await.ok()["score"], 4711);
 }
@@ -316,8 +323,15 @@ async fn hashes_and_tokens_are_not_asked_for() {
     sign_up(&server.anonymous(), "bob").await;
     for client in [server.anonymous(), server.session(&token)] {
         for column in [
-            "_hashed_password", "_perishable_token", "_email_verify_token", "_failed_login_count",
-            "_password_history", "_session_token", "_auth_data_anonymous", "_tombstone", "_id",
+            "_hashed_password",
+            "_perishable_token",
+            "_email_verify_token",
+            "_failed_login_count",
+            "_password_history",
+            "_session_token",
+            "_auth_data_anonymous",
+            "_tombstone",
+            "_id",
         ] {
             for params in [
                 json!({"where": {column: {"$exists": true}}}),

@@ -36,7 +36,8 @@ async fn keywords_are_refused_however_deep() {
             ] {
                 assert_eq!(answer.error().1, 105, "{data} {}", answer.text);
             }
-            let batch = json!({"requests": [{"method": "PUT", "path": format!("/parse{path}"), "body": data}]});
+            let batch =
+                json!({"requests": [{"method": "PUT", "path": format!("/parse{path}"), "body": data}]});
             assert_eq!(session.post("/batch", batch).await.body[0]["error"]["code"], 105, "{data}");
         }
         let user = json!({"username": "new", "password": "secret", key: {"admin": true}});
@@ -72,9 +73,15 @@ async fn queries_and_names_are_not_confused_by_them() {
                 assert!(!answer.text.contains("admin"), "{}", answer.text);
             }
             for path in [
-                format!("/classes/{key}"), format!("/classes/{key}/{key}"), format!("/schemas/{key}"),
-                format!("/functions/{key}"), format!("/users/{key}"), format!("/hooks/functions/{key}"),
-                format!("/{key}"), format!("/classes/Thing?{key}[admin]=1"), format!("/users?where[{key}]=1"),
+                format!("/classes/{key}"),
+                format!("/classes/{key}/{key}"),
+                format!("/schemas/{key}"),
+                format!("/functions/{key}"),
+                format!("/users/{key}"),
+                format!("/hooks/functions/{key}"),
+                format!("/{key}"),
+                format!("/classes/Thing?{key}[admin]=1"),
+                format!("/users?where[{key}]=1"),
             ] {
                 let answer = client.get(&path).await;
                 assert!(answer.status < 500, "{path} {}", answer.text);
@@ -82,7 +89,8 @@ async fn queries_and_names_are_not_confused_by_them() {
                 assert!(answer.status < 500, "{path} {}", answer.text);
             }
             let headers = [("X-Parse-Cloud-Context", format!(r#"{{"{key}": {{"admin": true}}}}"#))];
-            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let answer = client.send_with(reqwest::Method::GET, "/classes/Thing", None, &headers).await;
             assert!(answer.status < 500, "{}", answer.text);
             for credentials in [

@@ -78,17 +78,23 @@ async fn one_of_many_spellings_wins() {
     let server = TestServer::start().await;
     let client = server.anonymous();
     let body = |n: usize, key: &str| {
-        let text: String =
-            "anna".chars().enumerate().map(|(i, c)| if n >> i & 1 == 1 { c.to_ascii_uppercase() } else { c }).collect();
+        let text: String = "anna"
+            .chars()
+            .enumerate()
+            .map(|(i, c)| if n >> i & 1 == 1 { c.to_ascii_uppercase() } else { c })
+            .collect();
         match key {
             "username" => json!({"username": text, "password": "secret"}),
-            _ => json!({"username": format!("user{n}"), "password": "secret", "email": format!("{text}@example.org")}),
+            _ => {
+                json!({"username": format!("user{n}"), "password": "secret", "email": format!("{text}@example.org")})
+            }
         }
     };
     let database = server.database().connect().await;
     for (key, code, tries) in [("username", 202, 16), ("email", 203, 8)] {
         crate::support::wait::until_some("the index is there", async || {
-            let sql = format!("SELECT 1 FROM pg_indexes WHERE indexname = 'parsimony_User_spelling_unique_{key}'");
+            let sql =
+                format!("SELECT 1 FROM pg_indexes WHERE indexname = 'parsimony_User_spelling_unique_{key}'");
             (!database.query(&sql, &[]).await.unwrap().is_empty()).then_some(())
         })
         .await;

@@ -42,8 +42,16 @@ pub async fn reset(client: &Client, token: &str, password: &str) -> (u16, String
 
 fn odd_values() -> Vec<Value> {
     vec![
-        json!({"$ne": "x"}), json!({"$regex": "^"}), json!({"$exists": true}), json!({"$in": ["a"]}),
-        json!(["x"]), json!([]), json!({}), json!(5), json!(true), json!({"__op": "Delete"}),
+        json!({"$ne": "x"}),
+        json!({"$regex": "^"}),
+        json!({"$exists": true}),
+        json!({"$in": ["a"]}),
+        json!(["x"]),
+        json!([]),
+        json!({}),
+        json!(5),
+        json!(true),
+        json!({"__op": "Delete"}),
     ]
 }
 
@@ -68,8 +76,15 @@ async fn reset_and_verification_tokens_are_texts() {
         assert!(answer.status < 500, "{value} {}", answer.text);
     }
     for query in [
-        "token[$ne]=x", "token[$regex]=^", "token[]=x", "token=", "token=%00", "token[%24exists]=true",
-        "token=x&token[$ne]=y", "username=ann", "",
+        "token[$ne]=x",
+        "token[$regex]=^",
+        "token[]=x",
+        "token=",
+        "token=%00",
+        "token[%24exists]=true",
+        "token=x&token[$ne]=y",
+        "username=ann",
+        "",
     ] {
         for page in ["verify_email", "request_password_reset"] {
             let answer = client.get(&format!("/apps/{APP_ID}/{page}?{query}")).await;
@@ -145,7 +160,9 @@ async fn credentials_are_texts() {
         let answer = client.post("/installations", object).await;
         assert!(answer.status < 500, "{value} {}", answer.text);
     }
-    for query in ["username[$ne]=x&password=secret", "username=ann&password[$ne]=x", "username[]=ann&password=secret"] {
+    for query in
+        ["username[$ne]=x&password=secret", "username=ann&password[$ne]=x", "username[]=ann&password=secret"]
+    {
         for path in ["/login", "/verifyPassword"] {
             let answer = client.get(&format!("{path}?{query}")).await;
             assert!((400..500).contains(&answer.status), "{path}?{query} {}", answer.text);
