@@ -234,6 +234,11 @@ async fn save(
     }
     // For clients whose uploads carry no metadata.
     if text("x-parse-file-private").is_some_and(|said| said.eq_ignore_ascii_case("true")) {
+        if !ctx.services.files.keeps_private() {
+            // Better not kept at all than kept for everybody to see.
+            let text = "Private files are not configured.";
+            return Err(Error::parse(ErrorCode::OPERATION_FORBIDDEN, text));
+        }
         upload.metadata.insert("private".to_owned(), true.into());
     }
     let (sanitize, rate) = (ctx.config().http.sanitize_errors, ctx.info.rate);

@@ -75,6 +75,11 @@ impl Files {
         self.private.as_ref().filter(|_| private::is_private(file))
     }
 
+    /// Whether there can be private files.
+    pub fn keeps_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     /// Whether a new file is to be private: all are, or its metadata says so.
     fn becomes_private(&self, metadata: &Map<String, Value>) -> bool {
         let said = metadata.get("private").is_some_and(|said| *said == true || *said == "true");

@@ -135,10 +135,11 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let preserve = ctx.config().files.preserve_file_name;
     let mut stored =
         name::stored(&file.name, file.content_type.as_deref(), preserve, file.directory.as_deref());
+    stored.name = files.store().key_of(stored.name).await.map_err(save_failure(&file.name))?;
+    // Last of all, so that nothing takes the mark away again.
     if files.becomes_private(&file.metadata) {
         stored.name = private::marked(&stored.name);
     }
-    stored.name = files.store().key_of(stored.name).await.map_err(save_failure(&file.name))?;
     let url = addresses::of(ctx, &stored.name).await?;
     let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;
     file.url = Some(url);

@@ -246,6 +246,10 @@ async fn odd_requests_are_refused() {
         let answer = client.send_with(Method::POST, "/files/a.txt", Some("x".into()), &headers).await;
         assert_eq!(answer.error().1, 105, "{text}");
     }
+    // Nothing that was meant to be private becomes public.
+    let headers = [("Content-Type", "text/plain"), ("X-Parse-File-Private", "true")];
+    let answer = client.send_with(Method::POST, "/files/a.txt", Some("x".into()), &headers).await;
+    assert_eq!(answer.error(), (400, 119, "Private files are not configured."));
     for directory in ["d", "..", "/etc", "metadata"] {
         let headers = [("X-Parse-Upload-Mode", "stream"), ("X-Parse-File-Directory", directory)];
         let answer = client.send_with(Method::POST, "/files/a.txt", Some("x".into()), &headers).await;
