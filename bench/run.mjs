@@ -68,7 +68,10 @@ async function measure(cluster, database, server, scenario, context, count, conc
   };
 }
 
-const medians = list => Object.fromEntries(Object.keys(list[0]).map(key => [key, median(list.map(each => each[key]))]));
+const medians = list => Object.fromEntries(Object.keys(list[0]).map(key => {
+  const values = list.map(each => each[key]);
+  return [key, values[0] !== null && typeof values[0] === 'object' ? medians(values) : median(values)];
+}));
 
 async function statementsOf(cluster, database, server, scenario, context, print) {
   // Heavy scenarios have few requests.

@@ -239,6 +239,9 @@ async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Ser
             Ok(notice) => notice,
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "live query events of other servers were missed");
+                if let Some(hub) = hub.upgrade() {
+                    hub.may_have_missed();
+                }
                 continue;
             }
             Err(RecvError::Closed) => return,
@@ -261,6 +264,7 @@ async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Ser
             }
             // The listening connection is there (again).
             Notice::Lost => {
+                hub.may_have_missed();
                 let _ = bus.listening_since.set(Instant::now());
                 bus.queue(INTEREST, &json!({ "node": bus.node, "ask": true }));
             }

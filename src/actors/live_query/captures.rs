@@ -119,6 +119,9 @@ async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<
             Ok(notice) => notice,
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "changes in SQL were missed");
+                if let Some(hub) = hub.upgrade() {
+                    hub.may_have_missed();
+                }
                 continue;
             }
             Err(RecvError::Closed) => return,
@@ -130,6 +133,7 @@ async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<
                     hub.deliver(event);
                 }
             }
+            Notice::Lost => hub.may_have_missed(),
             // A class that was dropped and made again has no trigger.
             Notice::Schema { class: Some(class) } => captures.forget(&class),
             _ => {}

@@ -88,6 +88,7 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
     {
         let mut subscriptions = shared.subscriptions.borrow_mut();
         if message.opened.matcher.asks() && !may_ask(&subscriptions, &message.opened) {
+            shared.subtract(1);
             return Err(Error::parse(
                 ErrorCode::REQUEST_LIMIT_EXCEEDED,
                 format!(
@@ -96,7 +97,9 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
                 ),
             ));
         }
-        subscriptions.insert(message.opened, message.audience, message.subscriber);
+        if subscriptions.insert(message.opened, message.audience, message.subscriber) {
+            shared.subtract(1);
+        }
     }
     let Some(resume) = message.resume else { return Ok(None) };
     let last = shared.numbers.last();
@@ -117,7 +120,7 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
 /// From the ring of this process, or from the log.
 async fn missed(shared: &Shared, after: &str) -> Option<Vec<(EventId, Arc<ObjectEvent>)>> {
     let after = EventId::parse(after)?;
-    if shared.numbers.is_ours(&after)
+    if shared.numbers.knows(&after)
         && let Some(kept) = shared.ring.borrow().since(after.number)
     {
         let kept = kept.into_iter().map(|kept| (shared.numbers.id(kept.number), kept.event));
@@ -151,6 +154,7 @@ impl Handler<Unsubscribe> for LiveClassActor {
             Some(request_id) => usize::from(subscriptions.remove(&(message.connection, request_id))),
             None => subscriptions.remove_connection(message.connection),
         };
+        self.shared.subtract(ended);
         if subscriptions.is_empty() {
             self.order.clear();
         }

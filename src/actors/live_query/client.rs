@@ -193,8 +193,15 @@ impl Client {
             watch: opened.watch.clone().map(Arc::new),
         };
         let message = class::Subscribe { opened, audience, subscriber, resume, continuous: false };
-        let resumed = self.hub.subscribe(message).await.map_err(|error| self.refusal(&error, &request_id))?;
-        self.subscriptions.insert(place, held);
+        // Held before it is open: should the connection break now, both end together.
+        self.subscriptions.insert(place.clone(), held);
+        let resumed = match self.hub.subscribe(message).await {
+            Ok(resumed) => resumed,
+            Err(error) => {
+                self.subscriptions.remove(&place);
+                return Err(self.refusal(&error, &request_id));
+            }
+        };
         triggers::observe(&services, "subscribe", &observed, &self.hub.counters, None);
         Ok(addressee.subscribed(&request_id, resumed.as_ref()))
     }
@@ -213,7 +220,7 @@ impl Client {
         let Some(held) = self.subscriptions.remove(&request_id.to_string()) else { return false };
         let request_id = Some(request_id.to_string().into());
         let message = class::Unsubscribe { connection: self.id, request_id };
-        self.hub.unsubscribe(&held.class, message, false).await;
+        self.hub.unsubscribe(&held.class, message).await;
         true
     }
 
@@ -276,22 +283,28 @@ impl Client {
         .to_string())
     }
 
-    /// Ends everything the client holds.
-    pub async fn disconnect(&mut self) {
+    /// The connection came to its end.
+    pub fn disconnected(&self) {
+        if let Ok(services) = self.hub.services() {
+            triggers::observe(services, "ws_disconnect", &self.trigger_client(), &self.hub.counters, None);
+        }
+    }
+}
+
+/// Ends everything the client holds, also where its connection broke while a request was worked on.
+impl Drop for Client {
+    fn drop(&mut self) {
+        LiveQueryWorker::forget(self.id);
         // One message for each class, however many subscriptions there are.
         let mut classes: HashMap<ClassName, bool> = HashMap::new();
         for (_, held) in self.subscriptions.drain() {
             *classes.entry(held.class).or_default() |= held.with_ids;
         }
         for (class, may_return) in classes {
-            let message = class::Unsubscribe { connection: self.id, request_id: None };
-            self.hub.unsubscribe(&class, message, may_return).await;
+            self.hub.leave(&class, self.id, may_return);
         }
         if self.connected.is_some() {
             self.hub.counters.clients.fetch_sub(1, Ordering::Relaxed);
-        }
-        if let Ok(services) = self.hub.services() {
-            triggers::observe(services, "ws_disconnect", &self.trigger_client(), &self.hub.counters, None);
         }
     }
 }

@@ -128,9 +128,9 @@ impl Actor for LiveQueryConnection {
     }
 
     fn stopped(&mut self, _: &mut Ctx) {
-        if let Some(mut client) = self.client.borrow_mut().take() {
-            LiveQueryWorker::forget(client.id);
-            actix::spawn(async move { client.disconnect().await });
+        // Otherwise it ends with the request that is worked on.
+        if let Some(client) = self.client.borrow_mut().take() {
+            client.disconnected();
         }
     }
 }

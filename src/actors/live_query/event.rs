@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::Addr;
 use serde_json::Value;
@@ -35,9 +36,19 @@ pub struct Shared {
     pub class: ClassName,
     pub services: Arc<Services>,
     pub counters: Arc<Counters>,
+    /// The hub's count of this class's subscriptions.
+    pub counted: Arc<AtomicUsize>,
     pub numbers: Arc<Counter>,
     pub subscriptions: Rc<RefCell<Subscriptions>>,
     pub ring: Rc<RefCell<Ring>>,
+}
+
+impl Shared {
+    /// So many subscriptions ended.
+    pub fn subtract(&self, ended: usize) {
+        self.counted.fetch_sub(ended, Ordering::Relaxed);
+        self.counters.subscriptions.fetch_sub(ended as u64, Ordering::Relaxed);
+    }
 }
 
 pub struct Work {

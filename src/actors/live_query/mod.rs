@@ -38,6 +38,7 @@ use self::captures::Captures;
 use self::class::{Happened, LiveClassActor, Resumed, Subscribe, Unsubscribe};
 use self::event::Shared;
 use self::ring::Counter;
+use self::worker::ConnectionId;
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::Services;
@@ -53,10 +54,13 @@ pub struct Counters {
 
 /// A class is listened to this long after its last subscriber that may come back has gone.
 const RESUMABLE_FOR: Duration = Duration::from_secs(120);
+/// More than this are looked through for idle ones.
+const MANY_CLASSES: usize = 256;
 
 struct LiveClass {
     owner: Addr<LiveClassActor>,
-    subscribers: AtomicUsize,
+    /// Counted up before the owner knows of a subscription, down by the owner.
+    subscribers: Arc<AtomicUsize>,
     /// Milliseconds since the hub began, up to which somebody may come back.
     awaited_until: AtomicU64,
 }
@@ -84,6 +88,8 @@ pub struct LiveQueryHub {
     numbers: Arc<Counter>,
     captures: Arc<Captures>,
     began: Instant,
+    /// When all classes were last looked through, milliseconds since then.
+    swept: AtomicU64,
 }
 
 impl LiveQueryHub {
@@ -99,6 +105,7 @@ impl LiveQueryHub {
             counters: Arc::default(),
             numbers: Arc::default(),
             began: Instant::now(),
+            swept: AtomicU64::new(0),
         })
     }
 
@@ -142,18 +149,21 @@ impl LiveQueryHub {
             return Ok(live.clone());
         }
         let (name, counters, numbers) = (class.clone(), self.counters.clone(), self.numbers.clone());
+        let subscribers: Arc<AtomicUsize> = Arc::default();
+        let counted = subscribers.clone();
         let owner = LiveClassActor::start_in_arbiter(&self.arbiter.handle(), move |_| {
             LiveClassActor::new(Shared {
                 class: name,
                 services,
                 counters,
+                counted,
                 numbers,
                 subscriptions: Rc::default(),
                 ring: Rc::default(),
             })
         });
         let live =
-            Arc::new(LiveClass { owner, subscribers: AtomicUsize::new(0), awaited_until: AtomicU64::new(0) });
+            Arc::new(LiveClass { owner, subscribers, awaited_until: AtomicU64::new(0) });
         classes.insert(class.clone(), live.clone());
         Ok(live)
     }
@@ -170,33 +180,59 @@ impl LiveQueryHub {
         }
         live.subscribers.fetch_add(1, Ordering::Relaxed);
         self.counters.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let opened = super::ask(&live.owner, message).await;
-        if opened.is_err() {
-            self.subtract(&live, 1);
-        }
-        opened
+        super::ask(&live.owner, message).await
     }
 
-    /// `may_return`: the client may come back and ask for what it missed.
-    pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe, may_return: bool) {
+    /// Ends one subscription.
+    pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe) {
+        let Some(live) = self.class(class) else { return };
+        // The owner counts.
+        let _ = super::ask(&live.owner, message).await;
+        if !live.is_listened_to(self.began) {
+            drop(live);
+            self.let_go(class);
+        }
+    }
+
+    /// A connection is gone: its subscriptions to the class end. Waits for nothing, so that it can be
+    /// called wherever the connection comes to its end. `may_return`: the client may come back and ask
+    /// for what it missed.
+    pub fn leave(&self, class: &ClassName, connection: ConnectionId, may_return: bool) {
         let Some(live) = self.class(class) else { return };
         if may_return {
             let until = millis_since(self.began).saturating_add(RESUMABLE_FOR.as_millis() as u64);
             live.awaited_until.fetch_max(until, Ordering::Relaxed);
         }
-        if let Ok(ended) = super::ask(&live.owner, message).await {
-            self.subtract(&live, ended);
+        if live.owner.try_send(Unsubscribe { connection, request_id: None }).is_err() {
+            tracing::debug!(class = %class, "subscriptions end with their class");
         }
     }
 
-    fn subtract(&self, live: &LiveClass, ended: usize) {
-        live.subscribers.fetch_sub(ended, Ordering::Relaxed);
-        self.counters.subscriptions.fetch_sub(ended as u64, Ordering::Relaxed);
+    /// Clients choose the names of classes: owners that have nothing to do are let go.
+    fn let_go(&self, class: &ClassName) {
+        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        // Whoever is about to subscribe holds the class, too.
+        let is_idle =
+            |live: &Arc<LiveClass>| Arc::strong_count(live) == 1 && !live.is_listened_to(self.began);
+        if classes.get(class).is_some_and(is_idle) {
+            classes.remove(class);
+        }
+        let now = millis_since(self.began);
+        if classes.len() > MANY_CLASSES && now > self.swept.load(Ordering::Relaxed) + 10_000 {
+            self.swept.store(now, Ordering::Relaxed);
+            classes.retain(|_, live| !is_idle(live));
+        }
+    }
+
+    /// Events of other servers may have been missed: whoever comes back with an older id is told so.
+    pub fn may_have_missed(&self) {
+        self.numbers.mark_gap();
     }
 
     /// Whether anybody connected to this server listens to the class, or did and may come back.
     pub fn has_subscribers(&self, class: &ClassName) -> bool {
-        self.class(class).is_some_and(|live| live.is_listened_to(self.began))
+        let classes = self.classes.read().unwrap_or_else(PoisonError::into_inner);
+        classes.get(class).is_some_and(|live| live.is_listened_to(self.began))
     }
 
     /// Classes somebody here listens to.

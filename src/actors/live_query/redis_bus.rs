@@ -172,6 +172,9 @@ async fn listen_once(
         tracing::info!("Redis is back: live query events of other servers are heard again");
     }
     bus.listening.send_replace(true);
+    if let Some(hub) = hub.upgrade() {
+        hub.may_have_missed();
+    }
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let channel = message.get_channel_name().to_owned();

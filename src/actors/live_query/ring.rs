@@ -51,11 +51,13 @@ impl std::fmt::Display for EventId {
 pub struct Counter {
     node: String,
     last: AtomicU64,
+    /// Something may be missing at or before this number.
+    gap: AtomicU64,
 }
 
 impl Default for Counter {
     fn default() -> Self {
-        Self { node: random_alphanumeric(12), last: AtomicU64::new(0) }
+        Self { node: random_alphanumeric(12), last: AtomicU64::new(0), gap: AtomicU64::new(0) }
     }
 }
 
@@ -78,8 +80,14 @@ impl Counter {
         }
     }
 
-    pub fn is_ours(&self, id: &EventId) -> bool {
-        id.node == self.node
+    /// Events before now may not all have been heard.
+    pub fn mark_gap(&self) {
+        self.gap.fetch_max(self.last(), Ordering::Relaxed);
+    }
+
+    /// Whether the rings of this process have all that came after.
+    pub fn knows(&self, id: &EventId) -> bool {
+        id.node == self.node && id.number >= self.gap.load(Ordering::Relaxed)
     }
 }
 
@@ -178,6 +186,16 @@ mod tests {
         for text in ["", "a", "a-1", "a-1-2-3", "a-b-1", "a-1-"] {
             assert_eq!(EventId::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn ids_from_before_a_gap_are_not_known() {
+        let numbers = Counter::default();
+        let old = numbers.id(numbers.next());
+        assert!(numbers.knows(&old) && !numbers.knows(&Counter::default().id(1)));
+        numbers.next();
+        numbers.mark_gap();
+        assert!(!numbers.knows(&old) && numbers.knows(&numbers.id(numbers.next())));
     }
 
     #[test]

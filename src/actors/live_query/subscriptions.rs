@@ -79,15 +79,15 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Opens a subscription, or replaces the one in its place.
-    pub fn insert(&mut self, opened: Opened, audience: Audience, subscriber: Subscriber) {
+    /// Opens a subscription; answers whether it replaced the one in its place.
+    pub fn insert(&mut self, opened: Opened, audience: Audience, subscriber: Subscriber) -> bool {
         let place: Place = (subscriber.connection, subscriber.request_id.clone());
-        self.remove(&place);
+        let replaced = self.remove(&place);
         let id = match self.by_query.get(&opened.identity) {
             Some(id) => *id,
             None => self.add_entry(opened),
         };
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(&id) else { return replaced };
         let key = Rc::new(GroupKey {
             worker: subscriber.worker,
             keys: subscriber.keys,
@@ -113,6 +113,7 @@ impl Subscriptions {
         };
         self.by_connection.entry(place.0).or_default().insert(place.1.clone());
         self.places.insert(place, Spot { entry: id, audience, key, at });
+        replaced
     }
 
     fn add_entry(&mut self, opened: Opened) -> EntryId {
@@ -322,8 +323,13 @@ mod tests {
                     let mut audience =
                         Audience::new(false, (room > 1).then_some("token"), Some(&room.to_string()));
                     audience.users = (room > 2).then(|| format!("u{room}")).into_iter().collect();
-                    subscriptions.insert(opened(room), audience, subscriber(&worker, connection, request));
-                    model.insert((connection, request.to_string()), room);
+                    let replaced = subscriptions.insert(
+                        opened(room),
+                        audience,
+                        subscriber(&worker, connection, request),
+                    );
+                    let known = model.insert((connection, request.to_string()), room).is_some();
+                    assert_eq!(replaced, known);
                 }
             }
             assert_eq!(subscriptions.len(), model.len());

@@ -145,8 +145,9 @@ impl LiveQueryWorker {
         CONNECTIONS.with_borrow_mut(|connections| connections.insert(id, outlet));
     }
 
+    /// Also while the thread ends.
     pub fn forget(id: ConnectionId) {
-        CONNECTIONS.with_borrow_mut(|connections| connections.remove(&id));
+        let _ = CONNECTIONS.try_with(|connections| connections.borrow_mut().remove(&id));
     }
 }
 
