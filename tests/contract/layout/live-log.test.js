@@ -55,6 +55,7 @@ test('changes in SQL are events; the server\'s own are told once', async () => {
       return remote.frames.some(frame => frame.object);
     }, { what: 'the other server to hear', every: 100 });
     await client.events(1, probes);
+    await remote.until(frame => frame.object?.n === probes, 'the last of them');
     const [from, there] = [client, remote].map(each => each.frames.length);
 
     await sql('UPDATE "Live_Sql" SET n = 50 WHERE "objectId" = $1', [objectId]);
