@@ -162,8 +162,7 @@ impl LiveQueryHub {
                 ring: Rc::default(),
             })
         });
-        let live =
-            Arc::new(LiveClass { owner, subscribers, awaited_until: AtomicU64::new(0) });
+        let live = Arc::new(LiveClass { owner, subscribers, awaited_until: AtomicU64::new(0) });
         classes.insert(class.clone(), live.clone());
         Ok(live)
     }
