@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::ddl::{self, Change};
-use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
+use super::error::{is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::{
     Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles,
@@ -22,28 +22,24 @@ use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
 
-/// Runs `$work`, one autocommitted statement, with an executor `$db` on a connection that other writes
-/// may share. What was sent happens whether or not the caller stays, so no task is needed.
+/// Runs `$work`, one autocommitted statement, with an executor `$db` on a pooled connection. What was
+/// sent happens whether or not the caller stays, so no task is needed.
 macro_rules! write_one {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = &*$self.core;
-        let turn = core.lanes.writer().await?;
+        let conn = core.lanes.get().await?;
         let outcome = {
-            let $db = core.executor(&turn);
+            let $db = core.executor(&conn);
             $work
         };
         match outcome {
             Err(error) if is_stale_plan(&error) => {
                 // Its prepared statements are the problem: the connection goes with them.
-                turn.retire();
-                drop(turn);
-                let turn = core.lanes.writer().await?;
-                let $db = core.executor(&turn);
+                conn.set_dirty(true);
+                drop(conn);
+                let conn = core.lanes.get().await?;
+                let $db = core.executor(&conn);
                 $work
-            }
-            Err(error) if is_connection_lost(&error) => {
-                turn.retire();
-                Err(error)
             }
             outcome => outcome,
         }
@@ -88,7 +84,7 @@ impl Core {
         }
     }
 
-    /// Whether the statement may be one of those that share a connection: quick unless it waits.
+    /// Whether the statement touches one object, so that it is whole or not at all without a task.
     fn is_one_object(&self, target: &Target) -> bool {
         self.prepared_statements && reads::is_by_id(&target.filter)
     }

@@ -44,7 +44,6 @@ pub mod text;
 mod transaction;
 mod update;
 mod value;
-mod writers;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -21,7 +21,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connector;
 use super::error::boxed;
-use super::writers::{WriteTurn, Writers};
 use crate::storage::{StorageError, StorageResult};
 
 /// A read on the pipelined lane that takes longer is rerun on the pool and its connection retired.
@@ -38,10 +37,6 @@ pub struct PgConn {
 impl PgConn {
     pub fn set_dirty(&self, dirty: bool) {
         self.dirty.store(dirty, Ordering::Relaxed);
-    }
-
-    pub fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Relaxed)
     }
 }
 
@@ -125,7 +120,7 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, conn: &mut PgConn) -> bool {
-        conn.is_dirty() || conn.conn.is_broken()
+        conn.dirty.load(Ordering::Relaxed) || conn.conn.is_broken()
     }
 }
 
@@ -137,16 +132,8 @@ struct Slot {
     pool_size: u32,
     /// Transactions hold at most half of the pool, so that what runs beside them finds a connection.
     transactions: Arc<Semaphore>,
-    transactions_max: usize,
-    writers: Arc<Writers>,
     shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
     turn: AtomicUsize,
-}
-
-impl Slot {
-    fn has_transactions(&self) -> bool {
-        self.transactions.available_permits() < self.transactions_max
-    }
 }
 
 /// A connection of the pipelined lane.
@@ -211,14 +198,11 @@ impl Lanes {
                     _ => 2,
                 };
                 let pool_size = share - shared;
-                let transactions_max = (pool_size / 2).max(1);
                 Slot {
                     home: Arc::default(),
                     pool: OnceLock::new(),
                     pool_size: u32::try_from(pool_size).unwrap_or(1),
-                    transactions: Arc::new(Semaphore::new(transactions_max)),
-                    transactions_max,
-                    writers: Arc::default(),
+                    transactions: Arc::new(Semaphore::new((pool_size / 2).max(1))),
                     shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
                     turn: AtomicUsize::new(0),
                 }
@@ -270,28 +254,7 @@ impl Lanes {
     /// # Errors
     /// `Exhausted` when none is free within the deadline, `Unavailable` when none can be opened.
     pub async fn get(&self) -> StorageResult<Pooled> {
-        let slot = self.slot();
-        let _waiting = slot.writers.make_way();
-        self.get_from(slot).await
-    }
-
-    /// A connection for one autocommitted statement: one that others write on as well where that is
-    /// safe (see [`Writers`]), else one for the caller alone.
-    ///
-    /// # Errors
-    /// As [`Lanes::get`].
-    pub async fn writer(&self) -> StorageResult<WriteTurn> {
-        let slot = self.slot();
-        let shares = !self.slots.iter().any(Slot::has_transactions);
-        let spare = || {
-            let state = self.pool(slot).state();
-            state.idle_connections > 0 || state.connections < slot.pool_size
-        };
-        if shares && let Some(turn) = slot.writers.join(spare) {
-            return Ok(turn);
-        }
-        let conn = self.get_from(slot).await?;
-        Ok(slot.writers.lend(conn, shares))
+        self.get_from(self.slot()).await
     }
 
     async fn get_from(&self, slot: &Slot) -> StorageResult<Pooled> {
@@ -323,7 +286,6 @@ impl Lanes {
     /// As [`Lanes::get`].
     pub async fn get_for_transaction(&self) -> StorageResult<(Pooled, OwnedSemaphorePermit)> {
         let slot = self.slot();
-        let _waiting = slot.writers.make_way();
         let waiting = tokio::time::timeout(self.acquire_timeout, slot.transactions.clone().acquire_owned());
         match waiting.await {
             Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
