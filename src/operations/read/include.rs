@@ -18,7 +18,7 @@ use crate::operations::permissions::special::{Verb, check_class_exists, enforce}
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::query::{Constraint, Filter, FindHints, FindSpec, Operand};
 use crate::types::row::{CellRef, ColumnKind};
-use crate::types::{ClassName, FieldName, FieldType, Object, Operation, RowSet};
+use crate::types::{ClassName, FieldName, FieldType, Object, ObjectId, Operation, RowSet};
 
 /// Rows whose pointers at the children of `tree` are to be replaced, and the view that will show them.
 struct Site<'a> {
@@ -316,15 +316,23 @@ impl Loaded {
 
 async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: &Request) -> Result<Target> {
     let mut params = Object::new();
-    params.insert("where".to_owned(), json!({ "objectId": { "$in": slot.ids } }));
-    params.insert("limit".to_owned(), json!(slot.ids.len()));
+    // As parse-server has it, one object is got, several are found.
+    let single = match slot.ids.as_slice() {
+        [id] => ObjectId::new(id),
+        _ => None,
+    };
+    if single.is_none() {
+        params.insert("where".to_owned(), json!({ "objectId": { "$in": slot.ids } }));
+        params.insert("limit".to_owned(), json!(slot.ids.len()));
+    }
     for (key, value) in projection(slot, request).to_params() {
         params.insert(key.to_owned(), value.into());
     }
     if !slot.tree.is_empty() {
         params.insert("include".to_owned(), slot.tree.paths().join(",").into());
     }
-    let answer = Box::pin(triggers::find_with_triggers(ctx, class, &params, Mode::Find)).await?;
+    let mode = single.as_ref().map_or(Mode::Find, Mode::Get);
+    let answer = Box::pin(triggers::find_with_triggers(ctx, class, &params, mode)).await?;
     let mut objects = HashMap::new();
     for value in answer.into_values() {
         if let Value::Object(mut object) = value

@@ -6,7 +6,7 @@ use super::{Answer, Mode, Results, find_plainly};
 use crate::cloud::{Payload, TriggerAnswer, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::operations::{Ctx, users};
-use crate::types::{ClassName, Object};
+use crate::types::{ClassName, Object, ObjectId};
 
 /// Whether reads of this class run application code.
 pub fn needed(ctx: &Ctx, class: &ClassName) -> bool {
@@ -14,6 +14,27 @@ pub fn needed(ctx: &Ctx, class: &ClassName) -> bool {
     registrations.has_trigger(TriggerKind::BeforeFind, class)
         || registrations.has_trigger(TriggerKind::AfterFind, class)
         || (class.is_user() && users::any_shows_by_code(ctx))
+}
+
+/// Whether finds of this class have triggers.
+pub fn has_find_trigger(ctx: &Ctx, class: &ClassName) -> bool {
+    let triggers = ctx.services.cloud.registrations().triggers_of(class);
+    triggers.contains(TriggerKind::BeforeFind) || triggers.contains(TriggerKind::AfterFind)
+}
+
+/// One object as its triggers show it to the caller, if they do.
+///
+/// # Errors
+/// As a get, and what the triggers threw.
+pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Option<Object>> {
+    let answer = find_with_triggers(ctx, class, &Object::new(), Mode::Get(id)).await?;
+    Ok(answer.into_values().into_iter().next().and_then(|found| match found {
+        Value::Object(mut object) => {
+            object.shift_remove("className");
+            Some(object)
+        }
+        _ => None,
+    }))
 }
 
 /// What adapters of the application make of the `authData` of users.
@@ -41,6 +62,11 @@ pub(super) async fn find_with_triggers(
     let registrations = ctx.services.cloud.registrations();
     let is_count = params.get("count").is_some_and(crate::operations::write::is_truthy);
     let mut query = query_json(params, mode);
+    // As the routes of parse-server fill it in: triggers see the limit, and counting as a flag.
+    query.shift_remove("count");
+    if !is_count && !mode.is_get() {
+        query.entry("limit").or_insert_with(|| ctx.config().query.default_limit.into());
+    }
     let mut context = ctx.info.context.clone();
     let mut short_circuit = None;
     if registrations.has_trigger(TriggerKind::BeforeFind, class) {

@@ -10,6 +10,7 @@ use crate::operations::context::asks_for_transaction;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::query::own_sessions;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
+use crate::operations::read;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::transaction::{self, Effect, Extent};
 use crate::operations::{ClassSnapshot, Ctx, audit};
@@ -113,6 +114,13 @@ async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Res
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     let mut object = rows.first().ok_or_else(missing)?.to_object();
     object.retain(|key, _| !key.starts_with('_'));
+    super::triggers::show_relations(class, &mut object);
+    let may_get = clp::check(&ctx.auth, class, Operation::Get, Action::Read).is_ok();
+    if may_get && read::triggers::has_find_trigger(ctx, class.name()) {
+        // The look before a delete is a get like any other: its triggers may hide the object.
+        let seen = Box::pin(read::triggers::get_with_triggers(ctx, class.name(), id)).await?;
+        object = seen.ok_or_else(missing)?;
+    }
     Ok(object)
 }
 

@@ -16,7 +16,7 @@ use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transaction::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::query::{Filter, FindSpec};
-use crate::types::{ClassName, Object, ObjectId, Operation};
+use crate::types::{ClassName, FieldType, Object, ObjectId, Operation};
 
 pub fn has(ctx: &Ctx, kind: TriggerKind, class: &ClassName) -> bool {
     ctx.services.cloud.registrations().has_trigger(kind, class)
@@ -54,12 +54,25 @@ pub async fn load_original(ctx: &Ctx, draft: &mut Draft, class: Option<&ClassSna
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     let Some(row) = rows.first() else { return Ok(()) };
     let mut object = row.to_object();
+    show_relations(class, &mut object);
     if !ctx.config().users.protected_fields_trigger_exempt {
         Protection::of(ctx, class, Some(&id)).strip(&draft.class, &mut object);
     }
     object.retain(|key, _| !key.starts_with('_'));
     draft.original = Some(object);
     Ok(())
+}
+
+/// Relations have no column, but triggers see them as every reader does.
+pub fn show_relations(class: &ClassSnapshot, object: &mut Object) {
+    for (name, field) in &class.schema.fields {
+        if let FieldType::Relation(target) = &field.ty {
+            object.insert(
+                name.as_str().to_owned(),
+                json!({"__type": "Relation", "className": target.as_str()}),
+            );
+        }
+    }
 }
 
 /// Runs beforeSave and takes over what it made of the data.
@@ -92,10 +105,11 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
             draft.changed_by_server.insert(key.clone());
         }
     }
-    // A field the trigger took back: the client is told what stays stored.
+    // A field the trigger took back: the client is told what stays stored, if anything does.
     for key in draft.data.keys().filter(|key| !data.contains_key(*key) && *key != "objectId") {
-        let stored = draft.original.as_ref().and_then(|original| original.get(key)).cloned();
-        draft.extra_response.insert(key.clone(), stored.unwrap_or_else(|| json!({"__op": "Delete"})));
+        if let Some(stored) = draft.original.as_ref().and_then(|original| original.get(key)) {
+            draft.extra_response.insert(key.clone(), stored.clone());
+        }
     }
     draft.data = data;
     Ok(())
@@ -126,7 +140,7 @@ async fn check_may_save(ctx: &Ctx, draft: &Draft, class: Option<&Arc<ClassSnapsh
 /// # Errors
 /// What a trigger threw that is part of the transaction.
 pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
-    let Written { draft, saved, outcome, .. } = written;
+    let Written { draft, saved, outcome, snapshot } = written;
     for (key, value) in &draft.extra_response {
         saved.body.insert(key.clone(), value.clone());
     }
@@ -136,7 +150,9 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     let mut call = TriggerCall::new(TriggerKind::AfterSave, draft.class.as_str());
     call.object_id = draft.object_id().map(str::to_owned);
     call.original = draft.original.clone().map(|original| Value::Object(original).into());
-    call.object = Some(Payload::Value(Value::Object(object_for_trigger(draft, saved, outcome))));
+    let mut object = object_for_trigger(draft, saved, outcome);
+    show_relations(snapshot, &mut object);
+    call.object = Some(Payload::Value(Value::Object(object)));
     call.data = Some(Value::Object(draft.data.clone()).into());
     call.response = Some(Value::Object(saved.body.clone()).into());
     call.caller = ctx.caller();

@@ -171,10 +171,8 @@ function createTriggers({ Parse, codec, registry, log, options }) {
   }
 
   function savedAnswer(request, result) {
-    if (result && typeof result === 'object') {
-      return result._toFullJSON
-        ? { object: result.toJSON() }
-        : { object: result, replacesResponse: true };
+    if (result && typeof result === 'object' && !Array.isArray(result) && result !== request.object) {
+      return { object: result._toFullJSON ? result.toJSON() : result, replacesResponse: true };
     }
     return { object: request.object.toJSON() };
   }
@@ -227,7 +225,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
   }
 
   async function runAfterFind(entry, call) {
-    const request = { ...baseRequest(call), isGet: call.isGet };
+    const request = { ...baseRequest(call), object: null, isGet: call.isGet };
     request.query = new Parse.Query(call.className);
     if (call.query && call.query.where) {
       request.query.withJSON(call.query);
