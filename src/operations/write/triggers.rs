@@ -105,10 +105,15 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
             draft.changed_by_server.insert(key.clone());
         }
     }
-    // A field the trigger took back: the client is told what stays stored, if anything does.
+    // A field the trigger took back: the client is told what stays stored; of a new object that is
+    // nothing, and of an update only what was there.
     for key in draft.data.keys().filter(|key| !data.contains_key(*key) && *key != "objectId") {
-        if let Some(stored) = draft.original.as_ref().and_then(|original| original.get(key)) {
-            draft.extra_response.insert(key.clone(), stored.clone());
+        let stays = match &draft.original {
+            Some(original) => original.get(key).cloned(),
+            None => Some(json!({"__op": "Delete"})),
+        };
+        if let Some(stays) = stays.filter(|_| !key.contains('.')) {
+            draft.extra_response.insert(key.clone(), stays);
         }
     }
     draft.data = data;
