@@ -100,7 +100,9 @@ fn answer(http: &HttpRequest, response: PageResponse) -> Result<HttpResponse> {
             }
             builder.insert_header((header::LOCATION, location)).finish()
         }
-        PageResponse::Json(value) => HttpResponse::Ok().json(value),
+        PageResponse::Json(value) => {
+            HttpResponse::Ok().content_type("application/json; charset=utf-8").body(value.to_string())
+        }
         PageResponse::File(path) => {
             let file = actix_files::NamedFile::open(path).map_err(Error::internal)?;
             file.into_response(http)

@@ -8,6 +8,7 @@ pub mod locale;
 
 use std::path::PathBuf;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use self::content::Source;
@@ -35,12 +36,12 @@ pub enum PageResponse {
     Html {
         status: u16,
         text: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<(String, Vec<u8>)>,
     },
     /// 303.
     Redirect {
         location: String,
-        headers: Vec<(String, String)>,
+        headers: Vec<(String, Vec<u8>)>,
     },
     /// A JSON string, for scripts.
     Json(Value),
@@ -174,6 +175,7 @@ async fn reset_password(ctx: &Ctx, request: &PageRequest) -> Result<PageResponse
         Err(message) => {
             let mut params = Object::new();
             params.insert("token".to_owned(), token.into());
+            params.insert("appId".to_owned(), ctx.config().app_id.as_str().into());
             params.insert("error".to_owned(), message.into());
             go_to(ctx, request, PASSWORD_RESET, params, Some(false)).await
         }
@@ -200,7 +202,8 @@ async fn custom_route(ctx: &Ctx, request: &PageRequest, path: &str) -> Result<Op
     let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Json(argument)]).await?;
     let Some(file) = answer.get("file").and_then(Value::as_str) else { return Ok(Some(not_found())) };
     let params = answer.get("query").and_then(Value::as_object).cloned().unwrap_or_default();
-    show(ctx, request, file, None, params, false).await.map(Some)
+    let redirect = ctx.config().pages.force_redirect;
+    show(ctx, request, file, Some(file), params, redirect).await.map(Some)
 }
 
 async fn go_to(
@@ -243,7 +246,7 @@ async fn show(
         params.insert("locale".to_owned(), locale.as_str().into());
     }
     let custom = id.and_then(|id| config.custom_urls.get(id));
-    if let Some(url) = custom.filter(|url| url.contains("://")) {
+    if let Some(url) = custom.filter(|url| !["/", "./", "../"].iter().any(|start| url.starts_with(start))) {
         return redirect_to(ctx, url, &params);
     }
     let source = Source::new(config.pages_path.as_deref());
@@ -268,6 +271,7 @@ async fn render(
     let Some(template) = source.read(path).await else { return Ok(not_found()) };
     let config = &ctx.config().pages;
     let mut values = params.clone();
+    values.insert("pagesEndpoint".to_owned(), config.pages_endpoint.as_str().into());
     values.extend(placeholders(ctx, &params).await?);
     if config.enable_localization
         && let Some(file) = &config.localization_json_path
@@ -298,15 +302,28 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// `x-parse-page-param-<name>` for programs that read the page.
-fn param_headers(ctx: &Ctx, params: &Object) -> Vec<(String, String)> {
-    let encode = ctx.config().pages.encode_page_param_headers;
+/// What JavaScript's `encodeURIComponent` encodes.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// `x-parse-page-param-<name>` for programs that read the page. Text that no header can carry is always
+/// encoded.
+fn param_headers(ctx: &Ctx, params: &Object) -> Vec<(String, Vec<u8>)> {
+    let always = ctx.config().pages.encode_page_param_headers;
     let header = |(name, value): (&String, &Value)| {
-        let value = text_of(value);
-        let value = if encode {
-            percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC).to_string()
-        } else {
-            value.chars().filter(|c| !c.is_control()).collect()
+        let text: String = text_of(value).chars().filter(|c| always || !c.is_ascii_control()).collect();
+        let latin: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let value = match latin {
+            Some(bytes) if !always => bytes,
+            _ => utf8_percent_encode(&text, COMPONENT).to_string().into_bytes(),
         };
         (format!("x-parse-page-param-{}", name.to_lowercase()), value)
     };
@@ -337,7 +354,10 @@ async fn static_file(ctx: &Ctx, request: &PageRequest) -> Result<PageResponse> {
     if !path.ends_with(".html") {
         return Ok(source.file(&path).await.unwrap_or_else(not_found));
     }
-    let mut params = default_params(ctx).await?.unwrap_or_default();
+    let names_app = text(&request.query, "appId").is_some_and(|id| id == ctx.config().app_id);
+    let defaults = if names_app { default_params(ctx).await? } else { None };
+    let mut params = defaults.unwrap_or_default();
+    // What a redirect to this page brought along.
     for key in ["token", "username", "error"] {
         if let Some(value) = text(&request.query, key) {
             params.insert(key.to_owned(), value.into());

@@ -198,12 +198,20 @@ impl ClassSchema {
         }
     }
 
-    /// What the schema API answers: fields with `ACL`, CLP with defaults, `indexes` if any.
+    /// What the schema API answers: fields with `ACL`, CLP with defaults, `indexes` if any. The class's
+    /// default columns come first, since the dashboard shows columns in this order.
     pub fn to_api_json(&self) -> Value {
         let mut fields = Map::new();
+        for (name, _) in default_columns(&self.name) {
+            match self.fields.get(&name) {
+                Some(field) => fields.insert(name.as_str().to_owned(), field.to_json()),
+                None if name.as_str() == "ACL" => fields.insert("ACL".into(), json!({ "type": "ACL" })),
+                None => None,
+            };
+        }
         for (name, field) in &self.fields {
             if !name.is_internal() {
-                fields.insert(name.as_str().to_owned(), field.to_json());
+                fields.entry(name.as_str()).or_insert_with(|| field.to_json());
             }
         }
         fields.entry("ACL").or_insert_with(|| json!({ "type": "ACL" }));

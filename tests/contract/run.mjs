@@ -1,6 +1,6 @@
 // Runs the contract suites: one PostgreSQL for all, one shared server for the SDK suite.
 //
-//   node tests/contract/run.mjs [--target parsimony|oracle] [sdk|cloud|oracle|layout|file …]
+//   node tests/contract/run.mjs [--target parsimony|oracle] [sdk|cloud|oracle|layout|pages|dashboard|file …]
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -22,7 +22,8 @@ function files(name) {
     .map(file => path.join(full, file)).sort();
 }
 
-const wanted = (args.length > 0 ? args : ['sdk', 'cloud', 'oracle', 'layout', 'live']).flatMap(files);
+const suites = ['dashboard', 'pages', 'sdk', 'cloud', 'oracle', 'layout', 'live'];
+const wanted = (args.length > 0 ? args : suites).flatMap(files);
 const postgres = await startPostgres();
 const server = wanted.some(file => file.includes(`${path.sep}sdk${path.sep}`)) ? await startServer(postgres, target) : null;
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
