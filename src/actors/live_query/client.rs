@@ -49,6 +49,9 @@ impl Client {
     /// `resume`: `resumeAfter` of the URL, with which a client asks for event ids.
     pub fn new(hub: Arc<LiveQueryHub>, worker: Addr<LiveQueryWorker>, resume: Option<String>) -> Self {
         static IDS: AtomicU64 = AtomicU64::new(1);
+        if let Ok(services) = hub.services() {
+            triggers::observe(services, "ws_connect", &triggers::Client::default(), &hub.counters, None);
+        }
         Self {
             hub,
             id: IDS.fetch_add(1, Ordering::Relaxed),
@@ -57,6 +60,10 @@ impl Client {
             connected: None,
             subscriptions: HashMap::new(),
         }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connected.is_some()
     }
 
     /// The frame that answers a request.
@@ -193,7 +200,7 @@ impl Client {
             watch: opened.watch.clone().map(Arc::new),
         };
         let message = class::Subscribe { opened, audience, subscriber, resume, continuous: false };
-        // Held before it is open: should the connection break now, both end together.
+        // Known before it is made: whoever goes away in between leaves nothing behind.
         self.subscriptions.insert(place.clone(), held);
         let resumed = match self.hub.subscribe(message).await {
             Ok(resumed) => resumed,
@@ -282,12 +289,17 @@ impl Client {
         })
         .to_string())
     }
+}
 
     /// The connection came to its end.
     pub fn disconnected(&self) {
-        if let Ok(services) = self.hub.services() {
-            triggers::observe(services, "ws_disconnect", &self.trigger_client(), &self.hub.counters, None);
-        }
+        let Ok(services) = self.hub.services() else { return };
+        let (event, error) = if self.is_connected() {
+            ("ws_disconnect", None)
+        } else {
+            ("ws_disconnect_error", Some("Unable to find client undefined".to_owned()))
+        };
+        triggers::observe(services, event, &self.trigger_client(), &self.hub.counters, error);
     }
 }
 
@@ -325,7 +337,7 @@ fn take_over(request: &mut Subscribe, query: &Map<String, Value>) {
             Some(Value::Array(list)) => {
                 *slot = Some(list.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect());
             }
-            _ => {}
+            _ => *slot = None,
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler};
+use actix_http::ws::Item;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 
 use super::LiveQueryHub;
 use super::client::Client;
-use super::protocol::{self, Request};
-use super::worker::{Batch, Letters, LiveQueryWorker, Outlet};
+use super::protocol::{self, Refusal, Request};
+use super::worker::{Batch, ConnectionId, Letters, LiveQueryWorker, Outlet};
 
 /// A client that has this much waiting for it is not reading: it is dropped.
 const MAX_UNREAD: usize = 4 * 1024 * 1024;
@@ -21,6 +22,8 @@ const MAX_UNREAD: usize = 4 * 1024 * 1024;
 const MARK_EVERY: usize = 64 * 1024;
 /// Largest message a client may send.
 const MAX_FRAME: usize = 1024 * 1024;
+/// Heartbeats after which a socket on which nobody has connected is closed.
+const CONNECT_WITHIN: u32 = 6;
 /// Close code for clients that do not read (private range).
 const SLOW_READER: u16 = 4008;
 
@@ -34,13 +37,16 @@ pub fn accept(
     hub: Arc<LiveQueryHub>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
-    let resume = resume_after(request.query_string());
+    let client = Client::new(hub, LiveQueryWorker::here(), resume_after(request.query_string()));
     let connection = LiveQueryConnection {
-        client: Rc::new(RefCell::new(Some(Client::new(hub, LiveQueryWorker::here(), resume)))),
+        id: client.id,
+        client: Rc::new(RefCell::new(Some(client))),
         heartbeat,
+        opened: Instant::now(),
         heard: Instant::now(),
         unread: 0,
         unmarked: 0,
+        fragments: None,
     };
     ws::WsResponseBuilder::new(connection, request, stream).frame_size(MAX_FRAME).start()
 }
@@ -52,23 +58,23 @@ fn resume_after(query: &str) -> Option<String> {
 }
 
 pub struct LiveQueryConnection {
+    id: ConnectionId,
     /// Out while a request is worked on; the actor waits for it then.
     client: Rc<RefCell<Option<Client>>>,
     heartbeat: Duration,
+    opened: Instant,
     heard: Instant,
     /// Bytes sent and not known to be read.
     unread: usize,
     /// Of those, sent since the last mark.
     unmarked: usize,
+    /// Of a text message that comes in several frames.
+    fragments: Option<Vec<u8>>,
 }
 
 type Ctx = ws::WebsocketContext<LiveQueryConnection>;
 
 impl LiveQueryConnection {
-    fn id(&self) -> u64 {
-        self.client.borrow().as_ref().map_or(0, |client| client.id)
-    }
-
     fn send(&mut self, frame: String, ctx: &mut Ctx) {
         self.unread += frame.len();
         self.unmarked += frame.len();
@@ -89,12 +95,52 @@ impl LiveQueryConnection {
             description: Some("The client does not read what it is sent".to_owned()),
         };
         tracing::warn!(
-            connection = self.id(),
+            connection = self.id,
             unread_bytes = self.unread,
             "dropping a slow live query client"
         );
         ctx.close(Some(reason));
         ctx.stop();
+    }
+
+    fn take(&mut self, request: Option<Result<Request, Refusal>>, ctx: &mut Ctx) {
+        match request {
+            Some(Ok(request)) => self.work(request, ctx),
+            Some(Err(refusal)) => self.send(refusal.to_frame(), ctx),
+            // Not JSON: dropped without an answer.
+            None => {}
+        }
+    }
+
+    /// A message that comes in fragments.
+    fn join(&mut self, part: Item, ctx: &mut Ctx) {
+        let (bytes, is_last) = match part {
+            Item::FirstText(bytes) => {
+                self.fragments = Some(Vec::new());
+                (bytes, false)
+            }
+            Item::FirstBinary(bytes) => {
+                self.fragments = None;
+                (bytes, false)
+            }
+            Item::Continue(bytes) => (bytes, false),
+            Item::Last(bytes) => (bytes, true),
+        };
+        if let Some(fragments) = &mut self.fragments {
+            if fragments.len() + bytes.len() > MAX_FRAME {
+                ctx.close(Some(ws::CloseCode::Size.into()));
+                ctx.stop();
+                return;
+            }
+            fragments.extend_from_slice(&bytes);
+        }
+        if is_last {
+            let request = match self.fragments.take() {
+                Some(text) => std::str::from_utf8(&text).ok().and_then(protocol::parse),
+                None => Some(protocol::without_op()),
+            };
+            self.take(request, ctx);
+        }
     }
 
     fn work(&mut self, request: Request, ctx: &mut Ctx) {
@@ -116,10 +162,16 @@ impl Actor for LiveQueryConnection {
 
     fn started(&mut self, ctx: &mut Ctx) {
         let outlet = Outlet::new(MAX_UNREAD);
-        LiveQueryWorker::register(self.id(), outlet.clone());
+        LiveQueryWorker::register(self.id, outlet.clone());
         ctx.add_stream(Letters(outlet));
         ctx.run_interval(self.heartbeat, |connection, ctx| {
             if connection.heard.elapsed() > connection.heartbeat * 2 {
+                ctx.stop();
+                return;
+            }
+            let is_strange = connection.client.borrow().as_ref().is_some_and(|client| !client.is_connected());
+            if is_strange && connection.opened.elapsed() > connection.heartbeat * CONNECT_WITHIN {
+                ctx.close(Some(ws::CloseCode::Policy.into()));
                 ctx.stop();
                 return;
             }
@@ -139,12 +191,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
     fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Ctx) {
         self.heard = Instant::now();
         match message {
-            Ok(ws::Message::Text(text)) => match protocol::parse(&text) {
-                Some(Ok(request)) => self.work(request, ctx),
-                Some(Err(refusal)) => self.send(refusal.to_frame(), ctx),
-                // Not JSON: dropped without an answer.
-                None => {}
-            },
+            Ok(ws::Message::Text(text)) => self.take(protocol::parse(&text), ctx),
             Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
             Ok(ws::Message::Pong(payload)) => {
                 let read: usize =
@@ -155,7 +202,9 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
                 ctx.close(reason);
                 ctx.stop();
             }
-            Ok(ws::Message::Binary(_) | ws::Message::Continuation(_) | ws::Message::Nop) => {}
+            Ok(ws::Message::Binary(_)) => self.take(Some(protocol::without_op()), ctx),
+            Ok(ws::Message::Continuation(part)) => self.join(part, ctx),
+            Ok(ws::Message::Nop) => {}
             Err(error) => {
                 tracing::debug!(%error, "a live query frame could not be read");
                 ctx.stop();

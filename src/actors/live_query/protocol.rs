@@ -1,6 +1,8 @@
 //! Frames of the LiveQuery protocol: what clients may say, checked with the texts of parse-server's
 //! validator, and what the server answers.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::class::Resumed;
@@ -89,128 +91,146 @@ fn wrong_type<T>(value: &Value, expected: &str) -> Checked<T> {
     invalid(format!("Invalid type: {} (expected {expected})", type_name(value)))
 }
 
-fn require(object: &Map<String, Value>, keys: &[&str]) -> Checked<()> {
-    match keys.iter().find(|key| !object.contains_key(**key)) {
-        Some(key) => invalid(format!("Missing required property: {key}")),
-        None => Ok(()),
+/// What a message's key may hold. `Op` was looked at before.
+#[derive(Clone, Copy)]
+enum Kind {
+    Op,
+    Number,
+    Text,
+    Object,
+    Texts,
+    Query,
+}
+
+/// An object as the validator walks through it: required keys first, then each key as it was sent.
+fn check_object(object: &Map<String, Value>, required: &[&str], known: &[(&str, Kind)]) -> Checked<()> {
+    if let Some(key) = required.iter().find(|key| !object.contains_key(**key)) {
+        return invalid(format!("Missing required property: {key}"));
+    }
+    for (key, value) in object {
+        match known.iter().find(|(name, _)| name == key) {
+            Some((_, kind)) => check_value(value, *kind)?,
+            None => return invalid("Additional properties not allowed"),
+        }
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value, kind: Kind) -> Checked<()> {
+    match (kind, value) {
+        (Kind::Op, _)
+        | (Kind::Number, Value::Number(_))
+        | (Kind::Text, Value::String(_))
+        | (Kind::Object, Value::Object(_)) => Ok(()),
+        (Kind::Texts, Value::Array(elements)) => check_texts(elements),
+        (Kind::Query, Value::Object(query)) => {
+            const KNOWN: [(&str, Kind); 4] = [
+                ("className", Kind::Text),
+                ("where", Kind::Object),
+                ("keys", Kind::Texts),
+                ("watch", Kind::Texts),
+            ];
+            check_object(query, &["where", "className"], &KNOWN)
+        }
+        (Kind::Number, _) => wrong_type(value, "number"),
+        (Kind::Text, _) => wrong_type(value, "string"),
+        (Kind::Object | Kind::Query, _) => wrong_type(value, "object"),
+        (Kind::Texts, _) => wrong_type(value, "array"),
     }
 }
 
-fn only(object: &Map<String, Value>, keys: &[&str]) -> Checked<()> {
-    if object.keys().all(|key| keys.contains(&key.as_str())) {
-        return Ok(());
-    }
-    invalid("Additional properties not allowed")
-}
-
-fn text(object: &Map<String, Value>, key: &str) -> Checked<Option<String>> {
-    match object.get(key) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => wrong_type(other, "string"),
-    }
-}
-
-fn number(object: &Map<String, Value>, key: &str) -> Checked<Value> {
-    match object.get(key) {
-        Some(value @ Value::Number(_)) => Ok(value.clone()),
-        Some(other) => wrong_type(other, "number"),
-        None => invalid(format!("Missing required property: {key}")),
-    }
-}
-
-fn unique_texts(object: &Map<String, Value>, key: &str) -> Checked<Option<Vec<String>>> {
-    let Some(value) = object.get(key) else { return Ok(None) };
-    let Value::Array(elements) = value else { return wrong_type(value, "array") };
+fn check_texts(elements: &[Value]) -> Checked<()> {
     if elements.is_empty() {
         return invalid("Array is too short (0), minimum 1");
     }
-    let mut texts: Vec<String> = Vec::with_capacity(elements.len());
+    let mut seen: HashMap<String, usize> = HashMap::with_capacity(elements.len());
     for (index, element) in elements.iter().enumerate() {
-        let Value::String(text) = element else { return wrong_type(element, "string") };
-        if let Some(first) = texts.iter().position(|known| known == text) {
+        if let Some(first) = seen.insert(element.to_string(), index) {
             return invalid(format!("Array items are not unique (indices {first} and {index})"));
         }
-        texts.push(text.clone());
     }
-    Ok(Some(texts))
+    elements.iter().try_for_each(|element| check_value(element, Kind::Text))
 }
 
 /// Reads one text frame. `None`: not JSON, which is dropped without an answer.
 pub fn parse(frame: &str) -> Option<Checked<Request>> {
+    if frame.is_empty() {
+        return Some(without_op());
+    }
     let message: Value = serde_json::from_str(frame).ok()?;
-    Some(check(&message))
+    Some(check(message))
 }
 
-fn check(message: &Value) -> Checked<Request> {
-    let Value::Object(object) = message else { return wrong_type(message, "object") };
-    require(object, &["op"])?;
-    let Some(Value::String(op)) = object.get("op") else {
-        return wrong_type(&object["op"], "string");
+/// What parse-server answers to frames in which it sees no JSON text at all: empty and binary ones.
+pub fn without_op() -> Checked<Request> {
+    invalid("Missing required property: op")
+}
+
+fn check(message: Value) -> Checked<Request> {
+    let Value::Object(object) = message else { return wrong_type(&message, "object") };
+    let op = match object.get("op") {
+        None => return without_op(),
+        Some(Value::String(op)) => op.clone(),
+        Some(other) => return wrong_type(other, "string"),
     };
     match op.as_str() {
         "connect" => connect(object),
-        "subscribe" => subscribe(object).map(Request::Subscribe),
-        "update" => subscribe(object).map(Request::Update),
+        "subscribe" => subscribe(&object).map(Request::Subscribe),
+        "update" => subscribe(&object).map(Request::Update),
         "unsubscribe" | "query" => {
-            only(object, &["op", "requestId"])?;
-            let request_id = number(object, "requestId")?;
+            check_object(&object, &["op", "requestId"], &[("op", Kind::Op), ("requestId", Kind::Number)])?;
+            let request_id = object["requestId"].clone();
             Ok(if op == "query" {
                 Request::Query { request_id }
             } else {
                 Request::Unsubscribe { request_id }
             })
         }
-        other => invalid(format!("No enum match for: \"{other}\"")),
+        other => invalid(format!("No enum match for: {}", Value::from(other))),
     }
 }
 
-fn connect(object: &Map<String, Value>) -> Checked<Request> {
-    const TEXTS: [&str; 9] = [
-        "applicationId",
-        "javascriptKey",
-        "masterKey",
-        "clientKey",
-        "windowsKey",
-        "restAPIKey",
-        "sessionToken",
-        "installationId",
+fn connect(object: Map<String, Value>) -> Checked<Request> {
+    const KNOWN: [(&str, Kind); 10] = [
+        ("op", Kind::Op),
+        ("applicationId", Kind::Text),
+        ("javascriptKey", Kind::Text),
+        ("masterKey", Kind::Text),
+        ("clientKey", Kind::Text),
+        ("windowsKey", Kind::Text),
+        ("restAPIKey", Kind::Text),
+        ("sessionToken", Kind::Text),
+        ("installationId", Kind::Text),
         // Our own addition, which other servers refuse: the last event a client saw.
-        "resumeAfter",
+        ("resumeAfter", Kind::Text),
     ];
-    for key in TEXTS {
-        text(object, key)?;
-    }
-    require(object, &["applicationId"])?;
-    if object.keys().any(|key| key != "op" && !TEXTS.contains(&key.as_str())) {
-        return invalid("Additional properties not allowed");
-    }
-    Ok(Request::Connect(object.clone()))
+    check_object(&object, &["op", "applicationId"], &KNOWN)?;
+    Ok(Request::Connect(object))
 }
 
 fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
-    require(object, &["requestId", "query"])?;
-    // `resumeAfter` is our own addition, which other servers refuse.
-    only(object, &["op", "requestId", "query", "sessionToken", "resumeAfter"])?;
-    let request_id = number(object, "requestId")?;
-    let Some(Value::Object(query)) = object.get("query") else {
-        return wrong_type(&object["query"], "object");
-    };
-    require(query, &["where", "className"])?;
-    only(query, &["className", "where", "keys", "watch"])?;
-    let class = text(query, "className")?.unwrap_or_default();
-    let condition = match query.get("where") {
-        Some(Value::Object(condition)) => condition.clone(),
-        other => return wrong_type(other.unwrap_or(&Value::Null), "object"),
+    const KNOWN: [(&str, Kind); 5] = [
+        ("op", Kind::Op),
+        ("requestId", Kind::Number),
+        ("query", Kind::Query),
+        ("sessionToken", Kind::Text),
+        // Our own addition too.
+        ("resumeAfter", Kind::Text),
+    ];
+    check_object(object, &["op", "requestId", "query"], &KNOWN)?;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let Some(Value::Object(query)) = object.get("query") else { return wrong_type(&Value::Null, "object") };
+    let texts = |key: &str| -> Option<Vec<String>> {
+        Some(query.get(key)?.as_array()?.iter().filter_map(|element| text(Some(element))).collect())
     };
     Ok(Subscribe {
-        request_id,
-        class,
-        condition,
-        keys: unique_texts(query, "keys")?,
-        watch: unique_texts(query, "watch")?,
-        session_token: text(object, "sessionToken")?,
-        resume_after: text(object, "resumeAfter")?,
+        request_id: object["requestId"].clone(),
+        class: text(query.get("className")).unwrap_or_default(),
+        condition: query.get("where").and_then(Value::as_object).cloned().unwrap_or_default(),
+        keys: texts("keys"),
+        watch: texts("watch"),
+        session_token: text(object.get("sessionToken")),
+        resume_after: text(object.get("resumeAfter")),
         query: query.clone(),
     })
 }
@@ -324,6 +344,17 @@ mod tests {
             refusal(r#"{"op":"subscribe","requestId":1,"query":{"className":"A","where":{},"keys":[]}}"#),
             (1, "Array is too short (0), minimum 1".into())
         );
+        // In the order in which the keys were sent, unless a required one is missing.
+        assert_eq!(
+            refusal(r#"{"op":"subscribe","x":1,"requestId":"1","query":1}"#),
+            (1, "Additional properties not allowed".into())
+        );
+        assert_eq!(
+            refusal(r#"{"op":"subscribe","requestId":1,"query":{"className":"A","where":{},"watch":[1,1]}}"#),
+            (1, "Array items are not unique (indices 0 and 1)".into())
+        );
+        assert_eq!(refusal("[]"), (1, "Invalid type: array (expected object)".into()));
+        assert_eq!(refusal(""), (1, "Missing required property: op".into()));
         assert_eq!(parse("not json"), None);
     }
 

@@ -17,7 +17,7 @@ use super::LiveQueryHub;
 use super::bus::Bus;
 use crate::error::{Error, Result};
 use crate::operations::Services;
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::services::{FileUrls, ObjectEvent, ObjectEventKind};
 use crate::types::names::random_alphanumeric;
 use crate::types::{ClassName, Object};
 
@@ -28,6 +28,8 @@ const LISTENING: Duration = Duration::from_millis(500);
 pub struct RedisBus {
     node: String,
     app_id: String,
+    base_url: String,
+    file_urls: Arc<dyn FileUrls>,
     outgoing: mpsc::UnboundedSender<(String, String)>,
     /// Whether messages of others are heard.
     listening: watch::Sender<bool>,
@@ -50,6 +52,8 @@ impl RedisBus {
         let bus = Arc::new(Self {
             node: random_alphanumeric(12),
             app_id,
+            base_url: services.config.http.server_url.clone(),
+            file_urls: services.file_urls.clone(),
             outgoing,
             listening: watch::Sender::new(listen_url.is_none()),
         });
@@ -60,6 +64,21 @@ impl RedisBus {
             actix::spawn(listen(client(url)?, bus.clone(), hub, services.clone()));
         }
         Ok(bus)
+    }
+
+    /// A file without its URL, inside an Object or Array field, ends parse-server's process.
+    fn complete_files(&self, value: &mut Value) {
+        match value {
+            Value::Array(elements) => elements.iter_mut().for_each(|element| self.complete_files(element)),
+            Value::Object(object) => {
+                if object.get("__type").is_some_and(|tag| tag == "File") && !object.contains_key("url") {
+                    let name = object.get("name").and_then(Value::as_str).unwrap_or_default();
+                    object.insert("url".to_owned(), self.file_urls.url(&self.base_url, name).into());
+                }
+                object.values_mut().for_each(|value| self.complete_files(value));
+            }
+            _ => {}
+        }
     }
 
     fn channel(&self, name: &str) -> String {
@@ -79,7 +98,9 @@ impl Bus for RedisBus {
             let mut object = object.clone();
             object.insert("__type".to_owned(), "Object".into());
             object.insert("className".to_owned(), event.class.as_str().into());
-            Value::Object(object)
+            let mut object = Value::Object(object);
+            self.complete_files(&mut object);
+            object
         };
         let mut message = Map::new();
         message.insert("currentParseObject".to_owned(), full(&event.object));

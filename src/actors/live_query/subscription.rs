@@ -124,6 +124,7 @@ pub async fn open(
     let info = RequestInfo { installation_id, ..RequestInfo::default() };
     let ctx = Ctx::new(services.clone(), rights.auth.clone(), info);
     let class = ClassName::parse(&request.class)?;
+    check_shape(&request.condition)?;
     let mut condition = request.condition.clone();
     if class.is_session() && !ctx.auth.is_master() {
         let user = ctx.auth.user_id().ok_or_else(Error::invalid_session_token)?;
@@ -162,6 +163,30 @@ pub async fn open(
         looks_at,
         condition,
     })
+}
+
+/// What parse-server's live queries say of conditions that are none, in their own words.
+fn check_shape(condition: &Map<String, Value>) -> Result<()> {
+    let refused = |text: String| Err(Error::parse(ErrorCode::INVALID_QUERY, text));
+    for op in ["$or", "$and", "$nor"] {
+        match condition.get(op) {
+            None => {}
+            Some(Value::Array(parts)) => {
+                parts.iter().filter_map(Value::as_object).try_for_each(check_shape)?;
+            }
+            Some(_) => return refused(format!("{op} must be an array")),
+        }
+    }
+    for constraint in condition.values() {
+        match constraint.get("$regex") {
+            None | Some(Value::String(_)) => {}
+            Some(Value::Object(regex)) if regex.contains_key("source") && regex.contains_key("flags") => {}
+            Some(_) => {
+                return refused("Invalid regular expression: $regex must be a string or RegExp".to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn looked_at(class: &ClassName, filter: &Filter) -> Vec<String> {

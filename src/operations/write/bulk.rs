@@ -151,7 +151,7 @@ fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: Obje
     let objects = |rows: Option<&RowSet>| -> Vec<Arc<Object>> {
         rows.into_iter()
             .flat_map(RowSet::iter)
-            .map(|row| Arc::new(super::effects::full_object(class, &row.to_object())))
+            .map(|row| Arc::new(super::effects::full_object(ctx, class, &row.to_object())))
             .collect()
     };
     let before = objects(changed.before.as_ref());

@@ -187,7 +187,7 @@ async fn follow_up(
         ctx.emit(ObjectEvent {
             class: name.clone(),
             kind: ObjectEventKind::Deleted,
-            object: Arc::new(super::effects::full_object(class, &deleted)),
+            object: Arc::new(super::effects::full_object(ctx, class, &deleted)),
             original: None,
             stamp: changed.stamp,
             permissions: super::effects::permissions_of(class),

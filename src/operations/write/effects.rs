@@ -18,8 +18,8 @@ pub fn emit(ctx: &Ctx, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
     let event = ObjectEvent {
         class: class.name().clone(),
         kind: ObjectEventKind::Saved,
-        object: Arc::new(full_object(class, after)),
-        original: outcome.before.as_deref().map(|before| Arc::new(full_object(class, before))),
+        object: Arc::new(full_object(ctx, class, after)),
+        original: outcome.before.as_deref().map(|before| Arc::new(full_object(ctx, class, before))),
         stamp: outcome.stamp,
         permissions: permissions_of(class),
     };
@@ -32,7 +32,7 @@ pub fn permissions_of(class: &ClassSnapshot) -> Option<Arc<Object>> {
 }
 
 /// A stored row as events carry it: what a find with the master key shows, its relations too.
-pub fn full_object(class: &ClassSnapshot, row: &Object) -> Object {
+pub fn full_object(ctx: &Ctx, class: &ClassSnapshot, row: &Object) -> Object {
     let mut object = row.clone();
     object.insert("className".to_owned(), class.name().as_str().into());
     let is_op = |value: &Value| value.get("__op").is_some();
@@ -43,9 +43,18 @@ pub fn full_object(class: &ClassSnapshot, row: &Object) -> Object {
         }
     }
     for (name, field) in &class.schema.fields {
-        if let FieldType::Relation(target) = &field.ty {
-            let relation = json!({ "__type": "Relation", "className": target.as_str() });
-            object.insert(name.as_str().to_owned(), relation);
+        match &field.ty {
+            FieldType::Relation(target) => {
+                let relation = json!({ "__type": "Relation", "className": target.as_str() });
+                object.insert(name.as_str().to_owned(), relation);
+            }
+            FieldType::File => {
+                let Some(Value::Object(file)) = object.get_mut(name.as_str()) else { continue };
+                let Some(stored) = file.get("name").and_then(Value::as_str) else { continue };
+                let url = ctx.services.file_urls.url(&ctx.info.base_url, stored);
+                file.insert("url".to_owned(), url.into());
+            }
+            _ => {}
         }
     }
     object

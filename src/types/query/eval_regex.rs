@@ -46,6 +46,12 @@ impl Regexes {
         }
     }
 
+    /// A pattern that can match nothing, because it is none.
+    pub(super) fn broken(&self) -> Option<&str> {
+        let broken = self.0.iter().find(|(_, compiled)| matches!(compiled, Compiled::Never));
+        broken.map(|((pattern, _), _)| pattern.as_str())
+    }
+
     pub(super) fn is_match(&self, regex: &RegexConstraint, text: &str) -> bool {
         match self.0.get(&(regex.pattern.clone(), regex.options.clone())) {
             Some(Compiled::Linear(compiled)) => compiled.is_match(text),

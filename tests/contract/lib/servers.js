@@ -27,12 +27,12 @@ function command(kind, file) {
  * Starts one server of `kind` ('parsimony' or 'oracle') with a named configuration on a fresh database, or on
  * `databaseURI`, with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
  */
-export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script } = {}) {
+export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted } = {}) {
   const database = databaseURI ? null : await createDatabase(postgres, `${kind}_${name}`);
   const uri = databaseURI ?? database.uri;
   if (kind === 'oracle' && database) await provideGeometry(uri);
   const home = fs.mkdtempSync(path.join(os.tmpdir(), `contract-${kind}-`));
-  const port = await freePort();
+  const port = wanted ?? await freePort();
   const origin = `http://127.0.0.1:${port}`;
   const config = {
     ...configurations[name], ...overrides, port, host: '127.0.0.1', databaseURI: uri, serverURL: `${origin}/parse`,
@@ -79,6 +79,11 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
     config,
     databaseURI: uri,
     log,
+    /** Ends it at once, as a crash would. */
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
     async stop({ keepDatabase = false } = {}) {
       if (exit === null) {
         child.kill('SIGTERM');

@@ -54,6 +54,7 @@ for (const [from, to] of [['oracle', 'parsimony'], ['parsimony', 'oracle']]) {
       const body = {
         room: 'a', n: 1, at: { __type: 'Date', iso: '2024-02-03T04:05:06.789Z' }, list: [1, { a: null }], o: { k: 'v' },
         place: { __type: 'GeoPoint', latitude: 1, longitude: 2 },
+        nested: { file: { __type: 'File', name: 'b.txt', url: 'http://127.0.0.1/b.txt' } },
         other: { __type: 'Pointer', className: 'Live_other', objectId: 'abc' },
         file: { __type: 'File', name: 'a.txt', url: 'http://127.0.0.1/a.txt' },
       };

@@ -1,6 +1,7 @@
 //! Live queries on the running server, on one node and on several.
 
 mod doors;
+mod faults;
 mod order;
 mod table;
 

@@ -9,6 +9,7 @@ mod injection;
 mod internal_classes;
 mod key_scopes;
 mod leakage;
+mod live_query;
 mod mass_assignment;
 mod oracles;
 mod prototype;

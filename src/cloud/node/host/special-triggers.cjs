@@ -123,9 +123,12 @@ function createSpecialTriggers({ Parse, codec, registry, triggers }) {
       return {};
     }
     request.query = new Parse.Query(call.className);
-    request.query.withJSON(call.query || {});
+    // The SDK reads lists as REST sends them; the protocol has arrays.
+    const list = value => (Array.isArray(value) ? value.join(',') : value);
+    const { keys, watch, ...query } = call.query || {};
+    request.query.withJSON({ ...query, ...(keys && { keys: list(keys) }), ...(watch && { watch: list(watch) }) });
     await triggers.run(entry, request, call.caller.roles, SCRIPT_FAILED);
-    return { query: { ...call.query, ...request.query.toJSON() } };
+    return { query: { ...query, ...request.query.toJSON() } };
   }
 
   async function runEvent(entry, call) {
