@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::redis_bus::RedisBus;
 use super::{LiveQueryHub, parts};
@@ -75,7 +75,8 @@ struct NotifyBus {
     /// Number of an announcement → who has yet to confirm it.
     unconfirmed: Mutex<HashMap<u64, Unconfirmed>>,
     numbers: AtomicU64,
-    listening_since: OnceLock<Instant>,
+    /// When this server last began to listen, and asked.
+    asked: Mutex<Instant>,
     outgoing: mpsc::UnboundedSender<(&'static str, String)>,
 }
 
@@ -98,18 +99,27 @@ impl NotifyBus {
             announced: tokio::sync::Mutex::default(),
             unconfirmed: Mutex::default(),
             numbers: AtomicU64::new(1),
-            listening_since: OnceLock::new(),
+            asked: Mutex::new(Instant::now()),
             outgoing,
         });
         actix::spawn(send(queue, services.clone()));
-        actix::spawn(listen(Arc::downgrade(&bus), hub.clone(), services));
+        let notices = services.storage.notices();
+        actix::spawn(listen(Arc::downgrade(&bus), hub.clone(), services, notices));
         actix::spawn(repeat_interest(Arc::downgrade(&bus), hub));
+        // The connection may have been there before anybody here could hear that it is.
+        bus.ask();
         bus
     }
 
     fn queue(&self, channel: &'static str, payload: &Value) {
         // Only fails while the server goes down.
         let _ = self.outgoing.send((channel, payload.to_string()));
+    }
+
+    /// What do the others listen to?
+    fn ask(&self) {
+        *lock(&self.asked) = Instant::now();
+        self.queue(INTEREST, &json!({ "node": self.node, "ask": true }));
     }
 
     fn note_interest(&self, class: ClassName) {
@@ -163,7 +173,7 @@ impl NotifyBus {
 #[async_trait(?Send)]
 impl Bus for NotifyBus {
     fn is_wanted(&self, class: &ClassName) -> bool {
-        if self.listening_since.get().is_none_or(|at| at.elapsed() < SETTLING) {
+        if lock(&self.asked).elapsed() < SETTLING {
             return true;
         }
         let wanted = self.wanted.read().unwrap_or_else(PoisonError::into_inner);
@@ -230,9 +240,13 @@ async fn send(mut queue: mpsc::UnboundedReceiver<(&'static str, String)>, servic
     }
 }
 
-async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Services>) {
+async fn listen(
+    bus: Weak<NotifyBus>,
+    hub: Weak<LiveQueryHub>,
+    services: Arc<Services>,
+    mut notices: broadcast::Receiver<Notice>,
+) {
     use tokio::sync::broadcast::error::RecvError;
-    let mut notices = services.storage.notices();
     let mut parts = parts::Parts::default();
     loop {
         let notice = match notices.recv().await {
@@ -265,8 +279,7 @@ async fn listen(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>, services: Arc<Ser
             // The listening connection is there (again).
             Notice::Lost => {
                 hub.may_have_missed();
-                let _ = bus.listening_since.set(Instant::now());
-                bus.queue(INTEREST, &json!({ "node": bus.node, "ask": true }));
+                bus.ask();
             }
             _ => {}
         }

@@ -289,7 +289,6 @@ impl Client {
         })
         .to_string())
     }
-}
 
     /// The connection came to its end.
     pub fn disconnected(&self) {

@@ -94,11 +94,7 @@ impl LiveQueryConnection {
             code: ws::CloseCode::Other(SLOW_READER),
             description: Some("The client does not read what it is sent".to_owned()),
         };
-        tracing::warn!(
-            connection = self.id,
-            unread_bytes = self.unread,
-            "dropping a slow live query client"
-        );
+        tracing::warn!(connection = self.id, unread_bytes = self.unread, "dropping a slow live query client");
         ctx.close(Some(reason));
         ctx.stop();
     }

@@ -153,10 +153,17 @@ pub async fn open(
     // Rights in sub-queries are looked at again when one is asked: equal queries share what is kept.
     let unresolved = filter.clone();
     authorize_filter(&ctx, &snapshot, &protection, &mut filter).await?;
+    let matcher = Matcher::new(unresolved);
+    if let Some(pattern) = matcher.broken_pattern() {
+        return Err(Error::parse(
+            ErrorCode::INVALID_QUERY,
+            format!("Invalid regular expression: /{pattern}/"),
+        ));
+    }
     Ok(Opened {
         identity: canonical(&condition),
         class,
-        matcher: Matcher::new(unresolved),
+        matcher,
         op,
         keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
         watch: request.watch.clone(),

@@ -33,6 +33,11 @@ impl Matcher {
         &self.filter
     }
 
+    /// The first pattern that is no regular expression.
+    pub fn broken_pattern(&self) -> Option<&str> {
+        self.regexes.broken()
+    }
+
     pub(super) fn regexes(&self) -> &Regexes {
         &self.regexes
     }

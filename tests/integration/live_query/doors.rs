@@ -79,7 +79,7 @@ async fn single_writes_batches_and_transactions() {
     let mut bad = good.to_vec();
     bad.push(("PUT", "/classes/LiveDoor/nowhere", json!({ "n": 1 })));
     let refused = master.post("/batch", batch(true, &bad)).await;
-    assert_eq!(refused.status, 400, "{}", refused.text);
+    assert!(refused.status >= 400, "{}", refused.text);
     assert!(fence(&master, "LiveDoor", &mut live).await.is_empty(), "rolled back");
     master.post("/batch", batch(true, &good)).await.ok();
     let heard = fence(&master, "LiveDoor", &mut live).await;

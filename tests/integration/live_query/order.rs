@@ -46,6 +46,9 @@ async fn race(nodes: &Nodes) {
             let frame = live.hear().await;
             if frame["object"]["objectId"] == fence {
                 fences += 1;
+            } else if frame["op"] == "create" {
+                // Still under way when the subscription was opened.
+                assert_eq!(frame["object"]["n"], 0);
             } else if frame["requestId"] == *all {
                 assert_eq!(frame["op"], "update");
                 assert!(frame["object"]["n"].as_i64() >= last["n"].as_i64(), "back from {last} to {frame}");
