@@ -294,7 +294,7 @@ mod tests {
             request_id: request.to_string().into(),
             installation_id: None,
             keys: None,
-            watch: (request % 3 == 0).then(|| Arc::new(vec!["a".to_owned()])),
+            watch: request.is_multiple_of(3).then(|| Arc::new(vec!["a".to_owned()])),
             with_ids: false,
         }
     }

@@ -5,6 +5,7 @@
 //! the server has a piece, or has taken one.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -70,8 +71,8 @@ impl Pipes {
         loop {
             table.last = table.last.wrapping_add(1).max(1);
             let id = table.last;
-            if !table.open.contains_key(&id) {
-                table.open.insert(id, end);
+            if let Entry::Vacant(free) = table.open.entry(id) {
+                free.insert(end);
                 return Pipe { pipes: self.clone(), id };
             }
         }
