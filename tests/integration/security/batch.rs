@@ -184,7 +184,7 @@ async fn limits_on_queries_hold_in_items_too() {
     let item = json!({"method": "GET", "path": "/parse/classes/A", "body": {"where": deep}});
     let answer = server.anonymous().post("/batch", batch(vec![item])).await;
     assert_eq!(answer.body[0]["error"]["code"], 102, "{}", answer.text);
-    let include = vec!["a"; 12].join(".");
+    let include = ["a"; 12].join(".");
     let item = json!({"method": "GET", "path": "/parse/classes/A", "body": {"include": include}});
     let answer = server.anonymous().post("/batch", batch(vec![item])).await;
     assert_eq!(answer.body[0]["error"]["code"], 102, "{}", answer.text);
