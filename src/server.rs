@@ -34,7 +34,7 @@ use crate::cloud::CallbackId;
 use crate::config::AppConfig;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
-use crate::operations::{self, Services};
+use crate::operations::{self, Services, security_check};
 use crate::storage::{Notice, StorageAdapter};
 
 /// Requests under way on one worker; more are refused (503).
@@ -268,6 +268,12 @@ impl Running {
         let config = self.app.config().clone();
         self.app.set_state(AppState::Ok);
         self.jobs = JobScheduler::start(&self.app.services);
+        if config.security.enable_check && config.security.enable_check_log {
+            match security_check::summary(&config) {
+                (report, true) => tracing::info!("{report}"),
+                (report, false) => tracing::warn!("{report}"),
+            }
+        }
         tracing::info!(
             "[{}] Parsimony serves {} on {}",
             std::process::id(),

@@ -44,13 +44,24 @@ pub fn run(config: &AppConfig) -> Value {
     json!({ "version": "1.0.0", "state": state(all_passed), "groups": groups })
 }
 
-/// The report as log lines: failed checks only.
-pub fn warnings(config: &AppConfig) -> Vec<String> {
-    let checks = database(config).into_iter().chain(configuration(config));
-    checks
-        .filter(|check| !check.passed)
-        .map(|check| format!("Security check: {}. {} {}", check.title, check.warning, check.solution))
-        .collect()
+/// The report as text for the log at start (`security.enableCheckLog`), and whether every check passed.
+pub fn summary(config: &AppConfig) -> (String, bool) {
+    let groups = [("Database", database(config)), ("Parse Server Configuration", configuration(config))];
+    let checks = || groups.iter().flat_map(|(_, checks)| checks);
+    let (all, weak) = (checks().count(), checks().filter(|check| !check.passed).count());
+    let mut text = format!("Security check: {weak} weak security setting(s) found, {all} check(s) executed");
+    for (name, checks) in &groups {
+        text.push_str("\n- ");
+        text.push_str(name);
+        for check in checks {
+            let icon = if check.passed { '\u{2705}' } else { '\u{274c}' };
+            text.push_str(&format!("\n   {icon} {}", check.title));
+            if !check.passed {
+                text.push_str(&format!("\n      Warning: {} {}", check.warning, check.solution));
+            }
+        }
+    }
+    (text, weak == 0)
 }
 
 fn state(passed: bool) -> &'static str {
@@ -208,9 +219,9 @@ mod tests {
         let config = AppConfig::for_tests(json!({"allowClientClassCreation": true}));
         let report = run(&config);
         assert_eq!(report["state"], "fail");
-        let warnings = warnings(&config).join("\n");
-        assert!(
-            warnings.contains("Client class creation disabled") && warnings.contains("Secure master key")
-        );
+        let (text, passed) = summary(&config);
+        assert!(!passed);
+        assert!(text.contains("\u{274c} Client class creation disabled\n      Warning: Any client"));
+        assert!(text.contains("\u{274c} Secure master key") && text.contains("14 check(s) executed"));
     }
 }
