@@ -33,8 +33,9 @@ pub enum Effect {
 /// One transaction. What is inside runs statement after statement.
 pub struct OpenTransaction {
     pub id: TransactionId,
-    /// `Some(depth)` when it spans a write at this depth of Cloud Code and all that its triggers do.
-    spans: Option<u16>,
+    extent: Extent,
+    /// How deep in Cloud Code it was opened.
+    depth: u16,
     /// `None` once it ended.
     inner: Mutex<Option<Box<dyn Transaction>>>,
     closed: AtomicBool,
@@ -50,11 +51,17 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    fn enter(self: &Arc<Self>, inner: Box<dyn Transaction>, spans: Option<u16>) -> Arc<OpenTransaction> {
+    fn enter(
+        self: &Arc<Self>,
+        inner: Box<dyn Transaction>,
+        extent: Extent,
+        depth: u16,
+    ) -> Arc<OpenTransaction> {
         let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         let open = Arc::new(OpenTransaction {
             id: TransactionId(id),
-            spans,
+            extent,
+            depth,
             inner: Mutex::new(Some(inner)),
             closed: AtomicBool::new(false),
             effects: StdMutex::default(),
@@ -95,13 +102,13 @@ impl OpenTransaction {
 
     /// Whether it spans a write, rather than being a batch's.
     pub fn is_spanning(&self) -> bool {
-        self.spans.is_some()
+        self.extent == Extent::Triggers
     }
 
-    /// Whether every Cloud Code call at this depth joins: all that happens below the triggers of the
-    /// write it was opened for.
+    /// Whether every Cloud Code call at this depth joins: all that happens below a trigger that asked
+    /// for it. What such a trigger causes outside would wait for the locks of this transaction.
     pub fn is_joined_at(&self, depth: u16) -> bool {
-        self.spans.is_some_and(|own| depth > own)
+        depth > self.depth
     }
 
     pub fn defer(&self, effect: Effect) {
@@ -138,8 +145,7 @@ pub enum Extent {
 /// Dropped half-way, the connection is closed, and the database rolls back.
 pub async fn within<T>(ctx: &Ctx, extent: Extent, work: impl AsyncFnOnce(&Ctx) -> Result<T>) -> Result<T> {
     let begun = ctx.services.storage.begin().await?;
-    let spans = (extent == Extent::Triggers).then_some(ctx.depth);
-    let open = ctx.services.transactions.enter(begun, spans);
+    let open = ctx.services.transactions.enter(begun, extent, ctx.depth);
     let inside = Ctx { transaction: Some(open.clone()), ..ctx.clone() };
     let outcome = work(&inside).await;
     let transaction = open.close().await?;

@@ -72,6 +72,9 @@ fn by_message(message: &str) -> StorageError {
         // A value too long for the index on its column, such as a username of some thousand characters.
         let message = "A value is too long for an indexed field";
         StorageError::Refused(Error::parse(ErrorCode::OBJECT_TOO_LARGE, message))
+    } else if is(&["invalid regular expression"]) {
+        // What the translation lets pass and PostgreSQL's own parser does not, such as `a**`.
+        StorageError::Refused(Error::invalid_query("Invalid regular expression"))
     } else {
         StorageError::Other(boxed(message))
     }
@@ -137,5 +140,7 @@ mod tests {
         assert!(matches!(by_message("canceling statement due to statement timeout"), StorageError::Timeout));
         assert!(matches!(by_message("canceling statement due to lock timeout"), StorageError::Conflict(_)));
         assert!(matches!(by_message("function f() does not exist"), StorageError::Other(_)));
+        let pattern = by_message("invalid regular expression: quantifier operand invalid");
+        assert!(matches!(pattern, StorageError::Refused(error) if error.is(ErrorCode::INVALID_QUERY)));
     }
 }
