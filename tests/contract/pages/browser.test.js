@@ -1,6 +1,7 @@
 // What people do with the links in their mails, in Chromium; the mails come through a real SMTP server. And what a
 // browser does with uploaded files.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,12 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const mailbox = await openMailbox();
 const postgres = await startPostgres();
 const smtp = { host: mailbox.host, port: mailbox.port, tls: 'none', from: 'Contract <noreply@example.com>' };
+// An operator's own site.
+const elsewhere = http.createServer((_, response) => {
+  response.setHeader('Content-Type', 'text/html');
+  response.end('<h1>elsewhere</h1>');
+});
+await new Promise(listening => elsewhere.listen(0, '127.0.0.1', listening));
 const [server, localised, browser] = await Promise.all([
   startServer(postgres, 'parsimony', 'base', {
     overrides: {
@@ -35,7 +42,7 @@ const [server, localised, browser] = await Promise.all([
       },
       pages: {
         pagesPath: path.join(here, 'site'), enableLocalization: true, localizationJsonPath: path.join(here, 'site/texts.json'),
-        placeholders: { support: 'help@example.com' }, customUrls: { passwordResetLinkInvalid: 'http://127.0.0.1:9/elsewhere' },
+        placeholders: { support: 'help@example.com' }, customUrls: { passwordResetLinkInvalid: `http://127.0.0.1:${elsewhere.address().port}/elsewhere` },
       },
     },
   }),
@@ -46,6 +53,8 @@ after(async () => {
   await Promise.all([server.stop(), localised.stop()]);
   await postgres.stop();
   mailbox.stop();
+  elsewhere.closeAllConnections();
+  elsewhere.close();
 });
 
 const page = await browser.newPage();
@@ -172,7 +181,6 @@ test('pages in the language of the reader, mails from templates', async () => {
   assert.match(text, /greeting=Grüezi/);
   assert.match(text, /support=help@example\.com/);
   // The address of an operator's own page gets what the page would have shown.
-  await page.route('http://127.0.0.1:9/**', route => route.fulfill({ contentType: 'text/html', body: '<h1>elsewhere</h1>' }));
   await page.goto(`${localised.url}/apps/contractApp/request_password_reset?token=wrong&locale=de`);
   assert.equal(await title(), 'elsewhere');
   assert.equal(new URL(page.url()).searchParams.get('locale'), 'de');
