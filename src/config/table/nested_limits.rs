@@ -240,8 +240,9 @@ pub static LIVE_QUERY: Group = Group {
             "PARSE_SERVER_LIVEQUERY_REGEX_TIMEOUT",
             Number,
             "100",
-            "Milliseconds one regular expression of a subscription may take; 0 for no limit",
-        ),
+            "Milliseconds one regular expression of a subscription may take (here steps are limited)",
+        )
+        .accepted(),
         opt(
             "sqlChanges",
             "PARSIMONY_LIVE_QUERY_SQL_CHANGES",
