@@ -89,6 +89,23 @@ INSERT INTO "Written" ("objectId", "createdAt", "updatedAt", name, score) VALUES
     check: rows(10),
   },
   {
+    // Nearly all of it is bcrypt at cost 10.
+    name: 'login', title: 'login with a password', group: 'plain', count: 80, concurrency: 4,
+    request: () => post('/parse/login', { username: 'runner', password: 'secret password' }),
+    check: expect(200, body => !body.sessionToken && 'no session'),
+  },
+  {
+    name: 'session-hot', title: 'current user, session known', group: 'plain', count: 3000, needsToken: true,
+    request: (i, run) => get('/parse/users/me', { ...app, 'X-Parse-Session-Token': run.token }),
+    check: expect(200, body => body.username !== 'runner' && 'not the user'),
+  },
+  {
+    // Every token is another one: each has to be looked up and refused.
+    name: 'session-unknown', title: 'current user, made-up tokens', group: 'plain', count: 3000,
+    request: i => get('/parse/users/me', { ...app, 'X-Parse-Session-Token': `r:${String(i).padStart(8, '0')}${process.hrtime.bigint().toString(16).padStart(24, '0').slice(-24)}` }),
+    check: expect(400, body => body.code !== 209 && 'not refused'),
+  },
+  {
     name: 'in-query', title: '`$inQuery`, 20 rows', group: 'plain', count: 800,
     request: i => get(seek('GameScore', {
       where: { player: { $inQuery: { className: 'Player', where: { name: `player ${spread(i, PLAYERS)}` } } } }, limit: 20,
