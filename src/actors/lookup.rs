@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::session::SessionCell;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::Principal;
+use crate::operations::{ClassSnapshot, Principal};
 use crate::operations::services::ClassDirectory;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
 use crate::types::query::Filter;
@@ -187,15 +187,30 @@ impl Lookup {
     }
 
     async fn find(&self, token: &str) -> Result<Option<(Object, Object)>, Failure> {
-        let sessions = self.classes.admit(&ClassName::known("_Session")).await?;
-        let users = self.classes.admit(&ClassName::known("_User")).await?;
-        let (Some(sessions), Some(users)) = (sessions, users) else { return Ok(None) };
+        let (Some(sessions), Some(users)) = (self.class("_Session").await?, self.class("_User").await?) else {
+            return Ok(None);
+        };
         match self.storage.session_with_user(&sessions.schema, &users.schema, token).await {
             Ok(found) => Ok(found),
-            // The tables are made with the first session and user.
-            Err(StorageError::StaleSchema(_)) => Ok(None),
+            // Another server took a field away: nobody must lose his session by that.
+            Err(StorageError::StaleSchema(_)) => {
+                let sessions = self.classes.reload(sessions.name()).await?;
+                let users = self.classes.reload(users.name()).await?;
+                let (Some(sessions), Some(users)) = (sessions, users) else { return Ok(None) };
+                Ok(self.storage.session_with_user(&sessions.schema, &users.schema, token).await?)
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A parse-server beside us may have made the first session of all a moment ago: while the class is
+    /// unknown storage is asked for it, which no other miss may put off.
+    async fn class(&self, name: &'static str) -> Result<Option<Arc<ClassSnapshot>>, Failure> {
+        let name = ClassName::known(name);
+        Ok(match self.classes.admit(&name).await? {
+            Some(class) => Some(class),
+            None => self.classes.reload(&name).await?,
+        })
     }
 
     /// Roles with their prefix, from the cache while they are fresh.

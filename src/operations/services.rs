@@ -113,6 +113,13 @@ pub trait PrincipalDirectory: Send + Sync {
     /// 209 `Invalid session token`, 209 `Session token is expired.`
     async fn authenticate(&self, token: &str) -> Result<Arc<Principal>>;
 
+    /// For those who are told of something once and cannot ask again: a token that was refused a moment
+    /// ago may be somebody's now.
+    ///
+    /// # Errors
+    /// As `authenticate`.
+    async fn authenticate_for_event(&self, token: &str) -> Result<Arc<Principal>>;
+
     /// Roles of a user, `role:` prefixed, transitive, cached.
     async fn roles_of(&self, user_id: &str) -> Result<Vec<String>>;
 

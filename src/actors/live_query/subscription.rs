@@ -25,7 +25,8 @@ pub struct Audience {
     pub master: bool,
     /// Session tokens, subscription before client; no duplicates.
     pub tokens: Vec<String>,
-    /// Whose sessions these are; filled in when a subscription is opened. None: nobody's, or master.
+    /// Whose sessions these are; filled in when a subscription is opened. None: nobody's, master, or
+    /// not known yet; then every event looks.
     pub users: Vec<String>,
 }
 
@@ -47,12 +48,13 @@ impl Audience {
     pub async fn resolve(&self, services: &Services) -> Rights {
         let mut principals = Vec::new();
         for token in &self.tokens {
-            if let Ok(principal) = services.principals.authenticate(token).await {
+            if let Ok(principal) = services.principals.authenticate_for_event(token).await {
                 principals.push(principal);
             }
         }
         let credentials = if self.master { Credentials::Master } else { Credentials::Client };
         Rights {
+            complete: principals.len() == self.tokens.len(),
             auth: Auth { credentials, principal: principals.first().cloned() },
             second: principals.get(1).cloned(),
         }
@@ -64,11 +66,17 @@ impl Audience {
 pub struct Rights {
     pub auth: Auth,
     second: Option<Arc<Principal>>,
+    /// Every session was somebody's.
+    complete: bool,
 }
 
 impl Rights {
-    /// The users whose rights count.
+    /// The users whose rights alone count from now on. None: nobody's, or not known yet: a session may be
+    /// another server's, still on its way into what we see of the database.
     pub fn users(&self) -> Vec<String> {
+        if !self.complete {
+            return Vec::new();
+        }
         let principals = self.auth.principal.iter().chain(&self.second);
         principals.map(|principal| principal.user_id.as_str().to_owned()).collect()
     }

@@ -131,3 +131,47 @@ async fn what_was_read_before_an_invalidation_does_not_count() {
     assert!(!cell.publish(before, loaded));
     assert!(cell.fresh(&world.registry.lookup).is_none());
 }
+
+#[actix_web::test]
+async fn the_first_session_of_all_counts_at_once() {
+    let storage = MemoryAdapter::new();
+    let classes = ClassRegistry::start(storage.clone(), Default::default()).await.expect("classes");
+    let registry =
+        PrincipalRegistry::start(storage.clone(), classes, Arc::new(AppConfig::for_tests(json!({}))));
+    let world = World { storage, registry };
+    world.registry.authenticate("r:0").await.expect_err("unknown");
+    // Another server makes the classes, and nobody tells.
+    for class in ["_User", "_Session"] {
+        world.storage.create_class(&schema(class)).await.expect("class");
+    }
+    world.add_user("u").await;
+    world.add_session("u", "r:1").await;
+    world.registry.authenticate("r:1").await.expect("principal");
+}
+
+#[actix_web::test]
+async fn events_look_for_unknown_tokens_again_but_not_without_end() {
+    let world = World::with(json!({})).await;
+    world.add_user("u").await;
+    world.registry.authenticate("r:1").await.expect_err("unknown");
+    world.add_session("u", "r:1").await;
+    world.registry.authenticate("r:1").await.expect_err("refused without a look");
+    world.registry.authenticate_for_event("r:1").await.expect("principal");
+
+    for n in 0..=SECOND_LOOKS {
+        world.registry.authenticate(&format!("r:late{n}")).await.expect_err("unknown");
+        world.add_session("u", &format!("r:late{n}")).await;
+    }
+    let mut found = 1;
+    for n in 0..=SECOND_LOOKS {
+        found += u32::from(world.registry.authenticate_for_event(&format!("r:late{n}")).await.is_ok());
+    }
+    // Unless a second went by.
+    assert!(found >= SECOND_LOOKS, "{found}");
+    let mut table = world.registry.lock();
+    let token: Arc<str> = "r:none".into();
+    table.second_looks = Some((Instant::now(), SECOND_LOOKS));
+    table.remember_unknown(token.clone());
+    table.allow_second_look(&token);
+    assert!(table.unknown.contains_key(&token));
+}
