@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::session::SessionCell;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::{ClassSnapshot, Principal};
 use crate::operations::services::ClassDirectory;
+use crate::operations::{ClassSnapshot, Principal};
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
 use crate::types::query::Filter;
 use crate::types::time::Millis;
@@ -187,7 +187,8 @@ impl Lookup {
     }
 
     async fn find(&self, token: &str) -> Result<Option<(Object, Object)>, Failure> {
-        let (Some(sessions), Some(users)) = (self.class("_Session").await?, self.class("_User").await?) else {
+        let (Some(sessions), Some(users)) = (self.class("_Session").await?, self.class("_User").await?)
+        else {
             return Ok(None);
         };
         match self.storage.session_with_user(&sessions.schema, &users.schema, token).await {
