@@ -239,11 +239,11 @@ impl TriggerCall {
 #[serde(rename_all = "camelCase", default)]
 pub struct TriggerAnswer {
     /// beforeSave: the fields and ops to write, replacing `data` as a whole (`objectId` included when
-    /// known). afterSave: the object after the handler, or what it returned. Live query: the object to
+    /// known). afterSave: the object after the handler, or the SDK object it returned. Live query: the object to
     /// send. `@Config`: the params.
     pub object: Option<Map<String, Value>>,
-    /// afterSave: `object` is a plain object that replaces the response as it is.
-    pub replaces_response: bool,
+    /// afterSave: a plain object or an array that replaces the response as it is.
+    pub replacement: Option<Value>,
     /// afterEvent: the previous object to send.
     pub original: Option<Map<String, Value>>,
     /// beforeFind, beforeSubscribe: the query after the handler, in the form of the call.

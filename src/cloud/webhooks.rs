@@ -298,9 +298,8 @@ fn trigger_answer(kind: TriggerKind, success: Option<Value>) -> TriggerAnswer {
             }
             answer.object = Some(object);
         }
-        (TriggerKind::AfterSave, Some(Value::Object(object))) => {
-            answer.object = Some(object);
-            answer.replaces_response = true;
+        (TriggerKind::AfterSave, result @ Some(Value::Object(_) | Value::Array(_))) => {
+            answer.replacement = result;
         }
         (TriggerKind::AfterFind, Some(objects @ Value::Array(_))) => {
             answer.objects = serde_json::value::to_raw_value(&objects).ok();

@@ -143,7 +143,7 @@ async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usi
     let saved = write::create_many(ctx, &class, bodies).await;
     let answers = saved
         .into_iter()
-        .map(|saved| serde_json::to_vec(&saved?.body).map(Bytes::from).map_err(Error::internal));
+        .map(|saved| serde_json::to_vec(&saved?.into_value()).map(Bytes::from).map_err(Error::internal));
     places.into_iter().zip(answers).collect()
 }
 

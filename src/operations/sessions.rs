@@ -118,7 +118,7 @@ async fn create_by_client(ctx: &Ctx, draft: &Draft, user: &str) -> Result<Saved>
     let id = stored.body.get("objectId").cloned();
     let id = id.ok_or_else(|| Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, "Error creating session."))?;
     row.insert("objectId".to_owned(), id);
-    Ok(Saved { status: 201, location: stored.location, body: row })
+    Ok(Saved { status: 201, location: stored.location, body: row, replacement: None })
 }
 
 fn check_update(ctx: &Ctx, draft: &Draft, user: Option<&str>) -> Result<()> {

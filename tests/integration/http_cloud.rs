@@ -40,6 +40,20 @@ Parse.Cloud.job('work', async request => {
   await new Parse.Object('Worked').save({ by: request.params.by }, { useMasterKey: true });
   return 'all done';
 });
+Parse.Cloud.afterSave('Answered', request => {
+  switch (request.object.get('kind')) {
+    case 'array': return [1, { a: 1 }];
+    case 'objects': return [request.object];
+    case 'date': return new Date(0);
+    case 'empty': return {};
+    case 'text': return 'ignored';
+    case 'other': return new Parse.Object('Other', { a: 1, p: Parse.Object.createWithoutData('x') });
+    default: return undefined;
+  }
+});
+Parse.Cloud.beforeSave('Listed', request => { request.object.addUnique('marks', 'm'); });
+Parse.Cloud.afterSave('Listed', request => { request.object.set('shown', request.object.get('tags')); });
+Parse.Cloud.afterSave('_Role', request => { request.object.set('heard', request.object.getName()); });
 Parse.Cloud.beforeSave(Parse.Config, request => { if (request.params === 1) throw 'no'; });
 "#;
 
@@ -113,6 +127,63 @@ async fn triggers_run_in_batches_too() {
     assert_eq!(answers[0]["success"]["seen"], true);
     assert_eq!(answers[1]["error"], json!({"code": 141, "error": "negative"}));
     assert_eq!(answers[2]["success"]["seen"], true);
+}
+
+#[actix_web::test]
+async fn what_after_save_returns_is_the_answer() {
+    let (server, _folder) = start().await;
+    let client = server.anonymous();
+    let save = async |kind: &str| client.post("/classes/Answered", json!({ "kind": kind })).await.ok();
+    assert_eq!(save("array").await, json!([1, {"a": 1}]));
+    assert_eq!(save("objects").await[0]["kind"], "objects");
+    assert_eq!(save("date").await, "1970-01-01T00:00:00.000Z");
+    assert_eq!(save("empty").await, json!({}));
+    assert!(save("text").await["createdAt"].is_string());
+    assert_eq!(save("other").await, json!({"a": 1}), "of an SDK object, what the client can use");
+    let id = save("plain").await["objectId"].as_str().unwrap().to_owned();
+    let path = format!("/classes/Answered/{id}");
+    assert_eq!(client.put(&path, json!({"kind": "array"})).await.ok(), json!([1, {"a": 1}]));
+    let item = json!({"method": "POST", "path": "/parse/classes/Answered", "body": {"kind": "array"}});
+    let batch = client.post("/batch", json!({ "requests": [item] })).await.ok();
+    assert_eq!(batch, json!([{"success": [1, {"a": 1}]}]));
+}
+
+#[actix_web::test]
+async fn answers_hold_what_the_client_cannot_know() {
+    let (server, _folder) = start().await;
+    let client = server.anonymous();
+    let target = json!({"__type": "Pointer", "className": "Other", "objectId": "abcdefghij"});
+    let add = json!({"__op": "AddRelation", "objects": [target]});
+    let data = json!({"tags": ["x", "y"], "o": {"k": 1}, "n": 1.0, "friends": add, "p": target});
+    let mut created = client.post("/classes/Listed", data).await.ok();
+    let id = created["objectId"].take().as_str().unwrap().to_owned();
+    assert!(created.as_object_mut().unwrap().remove("createdAt").is_some());
+    let friends = json!({"__type": "Relation", "className": "Other"});
+    let marks = json!(["m"]);
+    assert_eq!(
+        created,
+        json!({"objectId": null, "friends": friends, "marks": marks, "shown": ["x", "y"]})
+    );
+    let update = async |data: Value| {
+        let mut answer = client.put(&format!("/classes/Listed/{id}"), data).await.ok();
+        let answer = answer.as_object_mut().unwrap();
+        assert!(answer.shift_remove("updatedAt").is_some());
+        assert_eq!(answer.shift_remove("shown"), Some(json!(["x", "y"])), "the trigger sees the whole list");
+        Value::Object(answer.clone())
+    };
+    // An SDK needs the outcome of its own operators; of the trigger's, only news.
+    let unchanged = json!({"tags": {"__op": "AddUnique", "objects": ["x"]}});
+    assert_eq!(update(unchanged).await, json!({"tags": ["x", "y"]}));
+    assert_eq!(update(json!({"o.k": 2})).await, json!({"o": {"k": 2}}));
+    assert_eq!(update(json!({"n": 1, "p": target})).await, json!({}));
+    let more = json!({"pals": {"__op": "AddRelation", "objects": [target]}});
+    assert_eq!(update(more).await, json!({"pals": friends}));
+
+    let role = json!({"name": "r", "ACL": {}, "users": {"__op": "AddRelation", "objects": [
+        {"__type": "Pointer", "className": "_User", "objectId": "abcdefghij"}]}});
+    let role = server.master().post("/roles", role).await.ok();
+    assert_eq!(role["heard"], "r");
+    assert_eq!(role["users"], json!({"__type": "Relation", "className": "_User"}));
 }
 
 #[actix_web::test]

@@ -12,6 +12,9 @@ const master = { useMasterKey: true };
 const inside = { transaction: true };
 const entry = (what, extra) => new Parse.Object('Entry', { what, ...extra }).save(null, master);
 const after = [];
+let commit;
+const committed = new Promise(resolve => { commit = resolve; });
+Parse.Cloud.define('commit', () => commit());
 
 // One transaction: the order, what both triggers save, and what those saves cause.
 Parse.Cloud.beforeSave('Order', async ({ object }) => {
@@ -19,7 +22,7 @@ Parse.Cloud.beforeSave('Order', async ({ object }) => {
   if (object.get('fails') === 'before') throw 'before fails';
   if (object.get('fails') === 'exit') process.exit(3);
   if (object.get('fails') === 'late') {
-    setTimeout(() => entry('late').catch(error => after.push(`refused: ${error.message}`)), 50);
+    committed.then(() => entry('late')).catch(error => after.push(`refused: ${error.message}`));
   }
 }, inside);
 Parse.Cloud.afterSave('Order', async ({ object }) => {
@@ -127,6 +130,7 @@ async fn what_did_not_ask_for_it_runs_after_the_commit() {
     assert_eq!(after_saves(&master).await, json!(["half", "half 1"]));
     // A save that nobody waited for comes too late.
     master.post("/classes/Order", json!({"fails": "late"})).await.ok();
+    master.post("/functions/commit", json!({})).await.ok();
     let told = wait::until_some("the late save", async || {
         let told = after_saves(&master).await;
         let told = told.as_array().unwrap().iter().filter_map(Value::as_str);

@@ -42,7 +42,7 @@ pub async fn update(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> 
     let class = written_class(&ctx, &request)?;
     let body = std::mem::take(&mut request.body);
     let changed = write::update(&ctx, &class, request.param("objectId"), body).await?;
-    Ok(RestResponse::value(changed))
+    Ok(RestResponse::value(changed.into_value()))
 }
 
 pub async fn delete(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
@@ -82,8 +82,9 @@ fn condition(request: &mut RestRequest) -> Result<Value> {
 
 /// What a write answers, with the address of what it created.
 pub fn answer(ctx: &Ctx, saved: Saved) -> RestResponse {
-    let location = saved.location.map(|path| format!("{}{path}", ctx.info.base_url));
-    RestResponse::value(saved.body).with_status(saved.status).with_location(location)
+    let location = saved.location.as_ref().map(|path| format!("{}{path}", ctx.info.base_url));
+    let status = saved.status;
+    RestResponse::value(saved.into_value()).with_status(status).with_location(location)
 }
 
 /// # Errors

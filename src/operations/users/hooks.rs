@@ -225,7 +225,7 @@ async fn log_in(
     if validated {
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
     }
-    Ok(Saved { status: 200, location: Some(format!("/users/{id}")), body: answer })
+    Ok(Saved { status: 200, location: Some(format!("/users/{id}")), body: answer, replacement: None })
 }
 
 /// A trigger may have put ids of its own into `authData`.

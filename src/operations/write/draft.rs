@@ -85,4 +85,13 @@ pub struct Saved {
     /// Path below the base URL, `/classes/GameScore/Ed1nuqPvcm`, for created objects.
     pub location: Option<String>,
     pub body: Object,
+    /// What an afterSave returned instead, where that is no object: an array, a date.
+    pub replacement: Option<Value>,
+}
+
+impl Saved {
+    /// The answer as JSON.
+    pub fn into_value(self) -> Value {
+        self.replacement.unwrap_or(Value::Object(self.body))
+    }
 }

@@ -44,14 +44,11 @@ pub async fn create(ctx: &Ctx, class: &ClassName, body: Object) -> Result<Saved>
 ///
 /// # Errors
 /// 101 when there is no such object, or none that the caller may write; else as [`create`].
-pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object) -> Result<Object> {
+pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object) -> Result<Saved> {
     enforce(ctx, class, Verb::Update)?;
     let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
     let draft = Draft::update(class.clone(), id, body);
-    match save(ctx, draft).await {
-        Ok(saved) => Ok(saved.body),
-        Err(error) => Err(special::map_missing_object(ctx, class, error)),
-    }
+    save(ctx, draft).await.map_err(|error| special::map_missing_object(ctx, class, error))
 }
 
 /// Runs the whole pipeline on a draft; special classes may turn a create into an update or a login.

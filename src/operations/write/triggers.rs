@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Written;
 use super::draft::{Draft, Saved};
 use super::store::{Outcome, writable};
+use super::{Written, respond};
 use crate::cloud::{Payload, Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
@@ -101,7 +101,7 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
         data.shift_remove("objectId");
     }
     for (key, value) in &data {
-        if draft.data.get(key) != Some(value) {
+        if !draft.data.get(key).is_some_and(|sent| respond::same(sent, value)) {
             draft.changed_by_server.insert(key.clone());
         }
     }
@@ -159,7 +159,9 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     show_relations(snapshot, &mut object);
     call.object = Some(Payload::Value(Value::Object(object)));
     call.data = Some(Value::Object(draft.data.clone()).into());
-    call.response = Some(Value::Object(saved.body.clone()).into());
+    let mut response = saved.body.clone();
+    respond::tell_results(draft, outcome, &mut response);
+    call.response = Some(Value::Object(response).into());
     call.caller = ctx.caller();
     call.context.clone_from(&draft.context);
     let spanning = ctx.transaction.as_ref().filter(|open| open.is_spanning());
@@ -179,11 +181,11 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
         }
         Ok(answer) => answer,
     };
-    let Some(object) = answer.object else { return Ok(()) };
-    if answer.replaces_response {
-        saved.body = object;
-    } else {
-        tell_changes(draft, object, saved, outcome);
+    match (answer.replacement, answer.object) {
+        (Some(Value::Object(object)), _) => saved.body = object,
+        (Some(other), _) => saved.replacement = Some(other),
+        (None, Some(object)) => saved.body = respond::of_object(draft, outcome, object),
+        (None, None) => {}
     }
     Ok(())
 }
@@ -200,23 +202,6 @@ fn object_for_trigger(draft: &Draft, saved: &Saved, outcome: &Outcome) -> Object
         }
     }
     object
-}
-
-fn tell_changes(draft: &Draft, object: Object, saved: &mut Saved, outcome: &Outcome) {
-    const ALWAYS_KNOWN: [&str; 5] = ["objectId", "createdAt", "updatedAt", "className", "__type"];
-    for (key, value) in object {
-        let known = |source: Option<&Object>| source.and_then(|object| object.get(&key)) == Some(&value);
-        let is_pointer = value.get("__type").is_some_and(|tag| tag == "Pointer" || tag == "Relation");
-        let client_knows = ALWAYS_KNOWN.contains(&key.as_str())
-            || value.is_null()
-            || is_pointer
-            || known(Some(&draft.data))
-            || known(draft.original.as_ref())
-            || (known(outcome.after.as_deref()) && !saved.body.contains_key(&key));
-        if !client_knows {
-            saved.body.insert(key, value);
-        }
-    }
 }
 
 /// The id of a `get`-like call, for triggers on deletes.

@@ -80,15 +80,14 @@ async fn after_save_sees_the_saved_object() {
     assert_eq!(answer.context.unwrap()["seen"], json!(["g2", 5, false, false, null]));
     let object = answer.object.unwrap();
     assert_eq!(object["extra"], "yes");
-    assert!(!answer.replaces_response);
+    assert!(answer.replacement.is_none());
 
     let mut call =
         save(TriggerKind::AfterSave, Some(stored()), json!({"score": {"__op": "Increment", "amount": 6}}));
     call.response = Some(json!({"score": 7, "updatedAt": "2024-01-02T00:00:00.000Z"}).into());
     let answer = app.trigger(call).await.unwrap();
     assert_eq!(answer.context.unwrap()["seen"], json!(["g1", 7, false, true, 1]));
-    assert!(answer.replaces_response);
-    assert_eq!(Value::from(answer.object.unwrap()), json!({"replaced": true}));
+    assert_eq!(answer.replacement, Some(json!({"replaced": true})));
 }
 
 #[actix_web::test]

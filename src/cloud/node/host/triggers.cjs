@@ -124,7 +124,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
   function readOnlyAttributes({ constructor }, call) {
     const names = constructor.readOnlyAttributes ? [...constructor.readOnlyAttributes()] : [];
     // The SDK refuses a name for a role that has an id already.
-    if (call.className === '_Role' && call.response && !call.objectId && call.data.name) {
+    if (call.className === '_Role' && call.response && !call.original && call.data.name) {
       names.push('name');
     }
     return names;
@@ -171,8 +171,8 @@ function createTriggers({ Parse, codec, registry, log, options }) {
   }
 
   function savedAnswer(request, result) {
-    if (result && typeof result === 'object' && !Array.isArray(result) && result !== request.object) {
-      return { object: result._toFullJSON ? result.toJSON() : result, replacesResponse: true };
+    if (result && typeof result === 'object') {
+      return result._toFullJSON ? { object: result.toJSON() } : { replacement: result };
     }
     return { object: request.object.toJSON() };
   }
