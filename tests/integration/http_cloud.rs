@@ -160,10 +160,7 @@ async fn answers_hold_what_the_client_cannot_know() {
     assert!(created.as_object_mut().unwrap().remove("createdAt").is_some());
     let friends = json!({"__type": "Relation", "className": "Other"});
     let marks = json!(["m"]);
-    assert_eq!(
-        created,
-        json!({"objectId": null, "friends": friends, "marks": marks, "shown": ["x", "y"]})
-    );
+    assert_eq!(created, json!({"objectId": null, "friends": friends, "marks": marks, "shown": ["x", "y"]}));
     let update = async |data: Value| {
         let mut answer = client.put(&format!("/classes/Listed/{id}"), data).await.ok();
         let answer = answer.as_object_mut().unwrap();

@@ -67,9 +67,10 @@ fn leave_news(draft: &Draft, original: Option<&Object>, body: &mut Object) {
     };
     let is_awaited = |field: &str| {
         !draft.changed_by_server.contains(field)
-            && draft.data.iter().any(|(key, value)| {
-                key.split('.').next() == Some(field) && is_computed(value)
-            })
+            && draft
+                .data
+                .iter()
+                .any(|(key, value)| key.split('.').next() == Some(field) && is_computed(value))
     };
     body.retain(|key, value| {
         let known = |source: Option<&Object>| {
@@ -96,9 +97,7 @@ fn tell_changes(draft: &Draft, body: &mut Object) {
 pub fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || Number::as_f64(a) == Number::as_f64(b),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
