@@ -39,6 +39,8 @@ pub struct OpenTransaction {
     /// `None` once it ended.
     inner: Mutex<Option<Box<dyn Transaction>>>,
     closed: AtomicBool,
+    /// Cloud Code takes part, which may go on after an error.
+    guarded: AtomicBool,
     effects: StdMutex<Vec<Effect>>,
     known: Arc<Transactions>,
 }
@@ -64,6 +66,7 @@ impl Transactions {
             depth,
             inner: Mutex::new(Some(inner)),
             closed: AtomicBool::new(false),
+            guarded: AtomicBool::new(extent == Extent::Triggers),
             effects: StdMutex::default(),
             known: self.clone(),
         });
@@ -81,10 +84,12 @@ impl Transactions {
     /// 141 when it has ended: the code did not wait for its own call.
     pub fn join(&self, id: TransactionId) -> Result<Arc<OpenTransaction>> {
         let open = self.table().get(&id.0).and_then(Weak::upgrade);
-        open.filter(|open| !open.closed.load(Ordering::Acquire)).ok_or_else(|| {
+        let open = open.filter(|open| !open.closed.load(Ordering::Acquire)).ok_or_else(|| {
             let text = "The transaction of this trigger has ended. Triggers with a transaction have to await what they save.";
             Error::parse(ErrorCode::SCRIPT_FAILED, text)
-        })
+        })?;
+        open.guarded.store(true, Ordering::Relaxed);
+        Ok(open)
     }
 }
 
@@ -97,7 +102,11 @@ impl Drop for OpenTransaction {
 impl OpenTransaction {
     /// Waits for the connection; held for one statement.
     pub async fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Transaction>>> {
-        self.inner.lock().await
+        let inner = self.inner.lock().await;
+        if let Some(transaction) = inner.as_ref().filter(|_| self.guarded.load(Ordering::Relaxed)) {
+            transaction.guard();
+        }
+        inner
     }
 
     /// Whether it spans a write, rather than being a batch's.

@@ -442,6 +442,9 @@ impl Transaction for MemoryAdapter {
         StorageAdapter::add_fields(self, class, fields).await
     }
 
+    /// Refused statements never change anything here.
+    fn guard(&self) {}
+
     fn as_session(&self) -> &dyn Session {
         self
     }

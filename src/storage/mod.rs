@@ -221,6 +221,9 @@ pub trait Transaction: Session {
         class: &ClassName,
         fields: &[(FieldName, Field)],
     ) -> StorageResult<ClassSchema>;
+    /// From now on, a statement that is refused changes nothing and leaves the transaction open; without
+    /// it, it may end the transaction.
+    fn guard(&self);
     /// For callers that hold the transaction behind an `Arc` or a lock.
     fn as_session(&self) -> &dyn Session;
 }

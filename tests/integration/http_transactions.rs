@@ -41,6 +41,17 @@ Parse.Cloud.afterSave('Half', async ({ object }) => {
   throw 'too late';
 });
 
+// Refused writes that the code goes on after, one by one and side by side.
+Parse.Cloud.beforeSave('Careful', async ({ object }) => {
+  const unique = name => new Parse.Object('Unique', { name }).save(null, master).then(() => 'saved', error => error.code);
+  const codes = [await unique('a'), await unique('a')];
+  codes.push(...await Promise.all([unique('b'), unique('a'), unique('b'), unique('c')]));
+  codes.push(await new Parse.Query('Unique').matches('name', '(').find(master).then(() => 'found', error => error.code));
+  await entry('still here');
+  object.set('codes', codes);
+  if (object.get('fails')) throw 'no';
+}, inside);
+
 Parse.Cloud.beforeDelete('Account', async ({ object }) => {
   await entry('removed');
   if (object.get('kept')) throw 'stays';
@@ -138,6 +149,33 @@ async fn what_did_not_ask_for_it_runs_after_the_commit() {
     })
     .await;
     assert!(told.contains("The transaction of this trigger has ended"), "{told}");
+}
+
+#[actix_web::test]
+async fn refused_writes_leave_the_transaction_open() {
+    let (server, _folder) = start(json!({})).await;
+    let master = server.master();
+    master.post("/classes/Unique", json!({"name": "x"})).await.ok();
+    let index = r#"CREATE UNIQUE INDEX ON "Unique" (name)"#;
+    server.database().connect().await.batch_execute(index).await.unwrap();
+    let refused = master.post("/classes/Careful", json!({"fails": true})).await;
+    assert_eq!(refused.error(), (400, 141, "no"));
+    assert_eq!((count(&master, "Unique").await, count(&master, "Entry").await), (1, 0));
+
+    let saved = master.post("/classes/Careful", json!({})).await.ok();
+    let codes = saved["codes"].as_array().unwrap();
+    assert_eq!(codes[..2], [json!("saved"), json!(137)]);
+    let of = |wanted: Value| codes[2..6].iter().filter(|code| **code == wanted).count();
+    assert_eq!((of(json!("saved")), of(json!(137))), (2, 2), "{codes:?}");
+    assert!(codes[6].is_number(), "{codes:?}");
+    assert_eq!((count(&master, "Unique").await, entries(&master).await), (4, vec!["still here".to_owned()]));
+
+    // In a batch's transaction, too.
+    let item = json!({"method": "POST", "path": "/parse/classes/Careful", "body": {}});
+    let batch = json!({"requests": [item, item], "transaction": true});
+    let answers = master.post("/batch", batch).await.ok();
+    assert_eq!(answers[1]["success"]["codes"][0], 137, "{answers}");
+    assert_eq!(count(&master, "Careful").await, 3);
 }
 
 #[actix_web::test]

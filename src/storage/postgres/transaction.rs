@@ -5,6 +5,7 @@
 //! without an end, the connection is closed, and PostgreSQL rolls back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -24,13 +25,40 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName, Object, ObjectId, R
 
 pub struct PgTransaction {
     state: Arc<Mutex<State>>,
+    guarded: Arc<AtomicBool>,
     core: Arc<Core>,
 }
 
 struct State {
     /// `None` once it ended.
     conn: Option<Pooled>,
+    /// Statements are set off by a savepoint.
+    guarded: Arc<AtomicBool>,
+    /// The savepoint exists.
+    marked: AtomicBool,
     _permit: OwnedSemaphorePermit,
+}
+
+impl State {
+    /// Moves the one savepoint to where the transaction is now, in one round trip.
+    async fn mark(&self, conn: &Pooled) -> StorageResult<()> {
+        if !self.guarded.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.marked.swap(true, Ordering::Relaxed) {
+            command(conn, "RELEASE SAVEPOINT statement; SAVEPOINT statement").await
+        } else {
+            command(conn, "SAVEPOINT statement").await
+        }
+    }
+
+    async fn go_back(&self, conn: &Pooled) {
+        if self.guarded.load(Ordering::Relaxed)
+            && let Err(error) = command(conn, "ROLLBACK TO SAVEPOINT statement").await
+        {
+            tracing::warn!(%error, "a transaction cannot go on after a refused statement");
+        }
+    }
 }
 
 fn ended() -> StorageError {
@@ -44,8 +72,13 @@ macro_rules! within {
         super::spawned(async move {
             let state = state.lock().await;
             let conn = state.conn.as_ref().ok_or_else(ended)?;
+            state.mark(conn).await?;
             let $db = Executor { in_transaction: true, ..core.executor(conn) };
-            $work
+            let outcome: StorageResult<_> = async { $work }.await;
+            if outcome.is_err() {
+                state.go_back(conn).await;
+            }
+            outcome
         })
         .await
     }};
@@ -59,8 +92,9 @@ impl PgTransaction {
     pub async fn begin(core: Arc<Core>, conn: Pooled, permit: OwnedSemaphorePermit) -> StorageResult<Self> {
         conn.set_dirty(true);
         command(&conn, &core.begin).await?;
-        let state = State { conn: Some(conn), _permit: permit };
-        Ok(Self { state: Arc::new(Mutex::new(state)), core })
+        let guarded = Arc::new(AtomicBool::new(false));
+        let state = State { conn: Some(conn), guarded: guarded.clone(), marked: false.into(), _permit: permit };
+        Ok(Self { state: Arc::new(Mutex::new(state)), guarded, core })
     }
 
     async fn end(&self, how: &'static str) -> StorageResult<()> {
@@ -103,6 +137,10 @@ impl Transaction for PgTransaction {
             let stored = ddl::run_inside(db.conn, &Change::AddFields(&class, &fields)).await?;
             stored.ok_or_else(ended)
         })
+    }
+
+    fn guard(&self) {
+        self.guarded.store(true, Ordering::Relaxed);
     }
 
     fn as_session(&self) -> &dyn Session {
