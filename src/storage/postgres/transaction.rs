@@ -93,7 +93,8 @@ impl PgTransaction {
         conn.set_dirty(true);
         command(&conn, &core.begin).await?;
         let guarded = Arc::new(AtomicBool::new(false));
-        let state = State { conn: Some(conn), guarded: guarded.clone(), marked: false.into(), _permit: permit };
+        let state =
+            State { conn: Some(conn), guarded: guarded.clone(), marked: false.into(), _permit: permit };
         Ok(Self { state: Arc::new(Mutex::new(state)), guarded, core })
     }
 
