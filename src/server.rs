@@ -25,6 +25,7 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::actors::jobs::JobScheduler;
+use crate::actors::live_query::socket;
 use crate::actors::principals::PrincipalRegistry;
 use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
@@ -164,6 +165,8 @@ impl Server {
         let front = web::Data::new(Front::new(registry, capacity));
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
         let (data, lanes) = (front.clone(), workers.clone());
+        let takes_sockets =
+            front.registry.iter().any(|app| app.live_queries.is_some() && app.config().live_query_server.enabled);
         let mut http = HttpServer::new(move || {
             // Once on each worker thread.
             lanes.join();
@@ -171,6 +174,11 @@ impl Server {
                 adapter.register_thread();
             }
             ActixApp::new().app_data(data.clone()).default_service(web::to(http::serve))
+        })
+        .on_connect(move |connection, data| {
+            if takes_sockets {
+                socket::note(connection, data);
+            }
         })
         .workers(threads)
         .disable_signals()

@@ -19,7 +19,7 @@ use super::body::{self, Body};
 use super::credentials::{Claims, header_list, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
 use super::{files, multipart, pages, query_string, respond, routes};
-use crate::actors::live_query::connection;
+use crate::actors::live_query::{connection, socket};
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::services::{Limited, RateHeaders};
@@ -56,6 +56,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     if is_upgrade(&http) {
         return upgrade(&http, payload, &front);
     }
+    socket::let_go(&http);
     let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
         return respond::cannot_route(http.method().as_str(), http.path());
     };

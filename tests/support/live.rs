@@ -35,7 +35,12 @@ impl Live {
 
     /// Says `connect` with these keys besides the application's id.
     pub async fn connect(server: &TestServer, keys: Value) -> Self {
-        let mut live = Self::open(server.address).await;
+        Self::connect_to(server.address, keys).await
+    }
+
+    /// The same at another address than the server's own.
+    pub async fn connect_to(address: SocketAddr, keys: Value) -> Self {
+        let mut live = Self::open(address).await;
         let mut frame = json!({ "op": "connect", "applicationId": APP_ID });
         frame.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         live.say(frame).await;

@@ -2,22 +2,30 @@
 //! have deprecated: everything about the protocol is in [`super::client`].
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler};
-use actix_http::ws::Item;
+use actix_http::ws::{Codec, Item};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
+use futures_util::Stream;
 
 use super::LiveQueryHub;
 use super::client::Client;
 use super::protocol::{self, Refusal, Request};
+use super::socket;
 use super::worker::{Batch, ConnectionId, Letters, LiveQueryWorker, Outlet};
 
 /// A client that has this much waiting for it is not reading: it is dropped.
 const MAX_UNREAD: usize = 4 * 1024 * 1024;
+/// Frames are made for so many bytes at a time; what waits for its turn is shared with others.
+const ROOM: usize = 32 * 1024;
+/// A peer that took no bytes for so many heartbeats is gone.
+const TAKES_BYTES_WITHIN: u32 = 3;
 /// A ping goes out behind every so many bytes; its pong tells that they were read.
 const MARK_EVERY: usize = 64 * 1024;
 /// Largest message a client may send.
@@ -37,10 +45,14 @@ pub fn accept(
     hub: Arc<LiveQueryHub>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
+    let mut response = ws::handshake(request)?;
+    socket::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
     let client = Client::new(hub, LiveQueryWorker::here(), resume_after(request.query_string()));
+    let outlet = Outlet::new(MAX_UNREAD);
     let connection = LiveQueryConnection {
         id: client.id,
         client: Rc::new(RefCell::new(Some(client))),
+        outlet: outlet.clone(),
         heartbeat,
         opened: Instant::now(),
         heard: Instant::now(),
@@ -48,7 +60,29 @@ pub fn accept(
         unmarked: 0,
         fragments: None,
     };
-    ws::WsResponseBuilder::new(connection, request, stream).frame_size(MAX_FRAME).start()
+    let frames = ws::WebsocketContext::with_codec(connection, stream, Codec::new().max_size(MAX_FRAME));
+    Ok(response.streaming(Paced { frames: Box::pin(frames), outlet }))
+}
+
+/// The body of the answer. It is polled when its connection can send, and the actor only then: that is when
+/// there is room.
+struct Paced<S> {
+    frames: Pin<Box<S>>,
+    outlet: Rc<Outlet>,
+}
+
+impl<S: Stream> Stream for Paced<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.outlet.make_room(ROOM);
+        let polled = self.frames.as_mut().poll_next(cx);
+        if polled.is_pending() && self.outlet.wants_room() {
+            // What was taken came to nothing.
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
 }
 
 /// `resumeAfter` of the URL: a place where servers that do not know it take no offence.
@@ -61,6 +95,7 @@ pub struct LiveQueryConnection {
     id: ConnectionId,
     /// Out while a request is worked on; the actor waits for it then.
     client: Rc<RefCell<Option<Client>>>,
+    outlet: Rc<Outlet>,
     heartbeat: Duration,
     opened: Instant,
     heard: Instant,
@@ -157,9 +192,8 @@ impl Actor for LiveQueryConnection {
     type Context = Ctx;
 
     fn started(&mut self, ctx: &mut Ctx) {
-        let outlet = Outlet::new(MAX_UNREAD);
-        LiveQueryWorker::register(self.id, outlet.clone());
-        ctx.add_stream(Letters(outlet));
+        LiveQueryWorker::register(self.id, self.outlet.clone());
+        ctx.add_stream(Letters(self.outlet.clone()));
         ctx.run_interval(self.heartbeat, |connection, ctx| {
             if connection.heard.elapsed() > connection.heartbeat * 2 {
                 ctx.stop();

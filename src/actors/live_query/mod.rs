@@ -20,6 +20,7 @@ pub mod protocol;
 pub mod redis_bus;
 pub mod render;
 pub mod ring;
+pub mod socket;
 pub mod subscription;
 pub mod subscriptions;
 pub mod triggers;

@@ -3,7 +3,7 @@
 //! outlets, from which they take everything that came together.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,16 +68,20 @@ impl Message for Deliver {
 
 /// Where a connection finds what it is to send.
 pub struct Outlet {
-    letters: RefCell<Vec<Letter>>,
+    letters: RefCell<VecDeque<Letter>>,
+    /// Of what waits.
     bytes: Cell<usize>,
     /// More than this waiting: the connection is not keeping up, and what waits is thrown away.
     limit: usize,
+    overflowed: Cell<bool>,
+    /// Bytes the connection has room for at the moment: frames are made when they can be sent.
+    room: Cell<usize>,
     waker: RefCell<Option<Waker>>,
 }
 
 pub type Letter = (Arc<Parcel>, Arc<str>);
 
-/// Everything that waited.
+/// What the connection is to send now.
 pub enum Batch {
     Letters(Vec<Letter>),
     /// There was more than the limit.
@@ -86,21 +90,68 @@ pub enum Batch {
 
 impl Outlet {
     pub fn new(limit: usize) -> Rc<Self> {
-        Rc::new(Self { letters: RefCell::default(), bytes: Cell::new(0), limit, waker: RefCell::new(None) })
+        Rc::new(Self {
+            letters: RefCell::default(),
+            bytes: Cell::new(0),
+            limit,
+            overflowed: Cell::new(false),
+            room: Cell::new(0),
+            waker: RefCell::new(None),
+        })
     }
 
-    fn push(&self, parcel: &Arc<Parcel>, request_id: &Arc<str>) {
-        let bytes = self.bytes.get() + parcel.size() + 64;
+    /// The connection can send so many bytes; a letter that is begun is sent as a whole.
+    pub fn make_room(&self, bytes: usize) {
+        self.room.set(bytes);
+    }
+
+    /// Whether something waits for room alone.
+    pub fn wants_room(&self) -> bool {
+        self.room.get() == 0 && !self.letters.borrow().is_empty()
+    }
+
+    /// Answers whether this letter was one too many.
+    fn push(&self, parcel: &Arc<Parcel>, request_id: &Arc<str>) -> bool {
+        if self.overflowed.get() {
+            return false;
+        }
+        let bytes = self.bytes.get() + weight(parcel);
         self.bytes.set(bytes);
         if bytes > self.limit {
-            *self.letters.borrow_mut() = Vec::new();
+            *self.letters.borrow_mut() = VecDeque::new();
+            self.overflowed.set(true);
         } else {
-            self.letters.borrow_mut().push((parcel.clone(), request_id.clone()));
+            self.letters.borrow_mut().push_back((parcel.clone(), request_id.clone()));
         }
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
+        self.overflowed.get()
     }
+
+    fn take(&self) -> Vec<Letter> {
+        let mut waiting = self.letters.borrow_mut();
+        let (mut room, mut taken) = (self.room.get(), Vec::new());
+        while room > 0
+            && let Some(letter) = waiting.pop_front()
+        {
+            let weight = weight(&letter.0);
+            room = room.saturating_sub(weight);
+            self.bytes.set(self.bytes.get().saturating_sub(weight));
+            taken.push(letter);
+        }
+        if waiting.is_empty() {
+            // Nothing of a burst is kept.
+            *waiting = VecDeque::new();
+        }
+        self.room.set(room);
+        taken
+    }
+}
+
+/// Roughly the bytes that a frame takes.
+fn weight(parcel: &Parcel) -> usize {
+    parcel.size() + 64
 }
 
 /// The connection's end of its outlet; never ends.
@@ -110,13 +161,17 @@ impl Stream for Letters {
     type Item = Batch;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Batch>> {
-        let bytes = self.0.bytes.take();
-        if bytes == 0 {
+        if self.0.overflowed.get() {
+            self.0.bytes.set(0);
+            self.0.overflowed.set(false);
+            return Poll::Ready(Some(Batch::Overflow));
+        }
+        let letters = self.0.take();
+        if letters.is_empty() {
             *self.0.waker.borrow_mut() = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let letters = self.0.letters.take();
-        Poll::Ready(Some(if bytes > self.0.limit { Batch::Overflow } else { Batch::Letters(letters) }))
+        Poll::Ready(Some(Batch::Letters(letters)))
     }
 }
 
@@ -167,8 +222,11 @@ impl Handler<Deliver> for LiveQueryWorker {
             for dispatch in &dispatches {
                 for target in dispatch.targets.iter() {
                     // Otherwise it is going away.
-                    if let Some(outlet) = connections.get(&target.connection) {
-                        outlet.push(&dispatch.parcel, &target.request_id);
+                    if let Some(outlet) = connections.get(&target.connection)
+                        && outlet.push(&dispatch.parcel, &target.request_id)
+                    {
+                        let connection = target.connection;
+                        tracing::warn!(connection, "a live query client does not read: it will be dropped");
                     }
                 }
             }
@@ -183,19 +241,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outlet_gives_all_at_once_and_is_bounded() {
+    fn an_outlet_gives_what_there_is_room_for_and_is_bounded() {
         let parcel = Arc::new(Parcel::Error { code: 1, message: "m".repeat(100) });
         let outlet = Outlet::new(1000);
         let mut letters = Letters(outlet.clone());
+        outlet.make_room(10_000);
         assert!(letters.next().now_or_never().is_none());
         for _ in 0..5 {
             outlet.push(&parcel, &"1".into());
         }
         assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Letters(all))) if all.len() == 5));
-        for _ in 0..100 {
+        assert_eq!(outlet.bytes.get(), 0);
+        for _ in 0..5 {
             outlet.push(&parcel, &"1".into());
         }
-        assert!(outlet.letters.borrow().is_empty());
+        // What is begun is sent as a whole.
+        outlet.make_room(165);
+        assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Letters(all))) if all.len() == 2));
+        assert!(letters.next().now_or_never().is_none());
+        assert!(outlet.wants_room());
+        outlet.make_room(1);
+        assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Letters(all))) if all.len() == 1));
+        let overflows = (0..100).filter(|_| outlet.push(&parcel, &"1".into())).count();
+        assert_eq!(overflows, 1, "told once");
+        assert!(outlet.letters.borrow().is_empty() && outlet.letters.borrow().capacity() == 0);
         assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Overflow))));
         assert!(letters.next().now_or_never().is_none());
     }

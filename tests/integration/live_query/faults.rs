@@ -1,11 +1,13 @@
 //! What goes away comes back, and subscribers do not notice more than they must.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Nodes, id_of, live_options, through};
@@ -101,8 +103,6 @@ async fn who_never_reads_is_dropped() {
 #[actix_web::test]
 async fn nothing_is_left_of_those_who_went() {
     let server = TestServer::with(live_options(json!({}))).await;
-    let master = server.master();
-    let postgres = server.database().connect().await;
     for round in 0..100 {
         let mut live = Live::anonymous(&server).await;
         for n in 0..10 {
@@ -117,21 +117,85 @@ async fn nothing_is_left_of_those_who_went() {
             live.say(json!({ "op": "subscribe", "requestId": 99, "query": query })).await;
         }
     }
-    let id = id_of(&master.post("/classes/LiveCycle", json!({ "n": 0 })).await.ok());
-    // A class that nobody listens to is written without a look at the row before.
+    forgotten(&server, "LiveCycle").await;
+}
+
+/// Until nobody listens to the class: then it is written without a look at the row before.
+async fn forgotten(server: &TestServer, class: &str) {
+    let (master, postgres) = (server.master(), server.database().connect().await);
+    let id = id_of(&master.post(&format!("/classes/{class}"), json!({ "n": 0 })).await.ok());
+    let last = format!(
+        "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE \
+         'UPDATE \"{class}\"%' ORDER BY query_start DESC LIMIT 1"
+    );
     crate::support::wait::until_some("everybody to be forgotten", async || {
-        master.put(&format!("/classes/LiveCycle/{id}"), json!({ "n": 1 })).await.ok();
-        let row = postgres
-            .query_one(
-                "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE \
-                 'UPDATE \"LiveCycle\"%' ORDER BY query_start DESC LIMIT 1",
-                &[],
-            )
-            .await
-            .unwrap();
+        master.put(&format!("/classes/{class}/{id}"), json!({ "n": 1 })).await.ok();
+        let row = postgres.query_one(&last, &[]).await.unwrap();
         (!row.get::<_, &str>(0).contains("FOR UPDATE")).then_some(())
     })
     .await;
+}
+
+#[actix_web::test]
+async fn who_takes_no_bytes_is_cut_off() {
+    let hurry = json!({ "liveQueryServerOptions": { "websocketTimeout": 500 } });
+    let server = TestServer::with(live_options(hurry)).await;
+    let master = server.master();
+    // Nobody polls it any more: neither frames nor pings are taken from the socket.
+    let mut lazy = Live::anonymous(&server).await;
+    for _ in 0..40 {
+        lazy.subscribe("LiveDeaf", json!({})).await;
+    }
+    let text = "x".repeat(100_000);
+    for _ in 0..8 {
+        master.post("/classes/LiveDeaf", json!({ "text": text })).await.ok();
+    }
+    forgotten(&server, "LiveDeaf").await;
+    drop(lazy);
+}
+
+/// Forwards both ways until it is told to stop, and then keeps both connections as they are.
+async fn proxy(to: SocketAddr) -> (SocketAddr, tokio::sync::watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    actix_web::rt::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut stopped = stopped.clone();
+            actix_web::rt::spawn(async move {
+                let mut far = TcpStream::connect(to).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                    _ = stopped.wait_for(|stopped| *stopped) => {}
+                }
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    (address, stop)
+}
+
+#[actix_web::test]
+async fn half_open_sockets_are_closed_by_the_heartbeat() {
+    let hurry = json!({ "liveQueryServerOptions": { "websocketTimeout": 500 } });
+    let server = TestServer::with(live_options(hurry)).await;
+    let (address, stop) = proxy(server.address).await;
+    let mut through = Live::connect_to(address, json!({})).await;
+    let mut direct = Live::anonymous(&server).await;
+    through.subscribe("LiveHalf", json!({})).await;
+    direct.subscribe("LiveWhole", json!({})).await;
+    let answering = actix_web::rt::spawn(async move {
+        let message = direct.next().await;
+        (direct, message)
+    });
+    let id = id_of(&server.master().post("/classes/LiveHalf", json!({})).await.ok());
+    through.hear_until(&id).await;
+    stop.send_replace(true);
+    forgotten(&server, "LiveHalf").await;
+    // Whoever answers pings stays.
+    server.master().post("/classes/LiveWhole", json!({})).await.ok();
+    let (_, message) = answering.await.unwrap();
+    assert!(matches!(message, Some(Message::Text(_))), "{message:?}");
 }
 
 /// JSON that looks like frames, more or less.
