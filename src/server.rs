@@ -165,8 +165,10 @@ impl Server {
         let front = web::Data::new(Front::new(registry, capacity));
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
         let (data, lanes) = (front.clone(), workers.clone());
-        let takes_sockets =
-            front.registry.iter().any(|app| app.live_queries.is_some() && app.config().live_query_server.enabled);
+        let takes_sockets = front
+            .registry
+            .iter()
+            .any(|app| app.live_queries.is_some() && app.config().live_query_server.enabled);
         let mut http = HttpServer::new(move || {
             // Once on each worker thread.
             lanes.join();
