@@ -108,7 +108,11 @@ impl Pool {
             }
             if !self.started.load(Ordering::Relaxed) {
                 self.dispatch().hosts.clear();
-                self.state.send_replace(CloudState::Failed(error.to_string()));
+                let reason = match &error {
+                    LaunchError::Failed(reason) => reason.clone(),
+                    other => other.to_string(),
+                };
+                self.state.send_replace(CloudState::Failed(reason));
             }
             return Err(error);
         }

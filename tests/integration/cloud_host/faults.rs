@@ -95,6 +95,19 @@ async fn a_host_that_stalls_is_replaced() {
 }
 
 #[actix_web::test]
+async fn a_host_that_loads_slowly_is_left_alone() {
+    let slow = "
+        const end = Date.now() + 1500;
+        while (Date.now() < end);
+        Parse.Cloud.define('ok', () => 'loaded');
+        Parse.Cloud.define('loop', () => { for (;;) {} });
+    ";
+    let app = App::new(slow).with(|options| options.stall_timeout = Duration::from_millis(300)).start().await;
+    assert_eq!(app.call("ok", json!({})).await.unwrap(), "loaded");
+    assert_eq!(seen(&app.call("loop", json!({})).await.unwrap_err()), (141, LOST.into()));
+}
+
+#[actix_web::test]
 async fn a_host_that_takes_too_much_memory_is_replaced() {
     let app = start().await;
     is_replaced(&app, "allocate").await;

@@ -62,8 +62,55 @@ async fn typescript_loads_where_node_runs_it() {
         .await;
     match loaded {
         Ok(app) => assert_eq!(app.call("a", json!({})).await.unwrap(), 1),
-        Err(error) => assert!(error.to_string().contains("is TypeScript"), "{error}"),
+        Err(error) => {
+            assert!(error.to_string().contains("is TypeScript"), "{error}");
+            assert!(error.to_string().contains("NODE_OPTIONS=\"--import tsx\""), "{error}");
+        }
     }
+}
+
+/// What `tsx` and its kind do, for one line of TypeScript.
+const STRIPPER: &str = "
+    const fs = require('fs');
+    require('module')._extensions['.ts'] = (module, file) =>
+        module._compile(fs.readFileSync(file, 'utf8').replace(': number', '').replace(' as any', ''), file);
+";
+
+#[actix_web::test]
+async fn typescript_loads_with_what_is_preloaded() {
+    let app = |text: &str| {
+        let app = App::empty().file("cloud/main.ts", text).file("strip.cjs", STRIPPER);
+        app.with(|options| {
+            options.cloud = Some("cloud/main.ts".into());
+            options.env.push(("NODE_OPTIONS".into(), "--require ./strip.cjs".into()));
+        })
+    };
+    let good = "const n: number = 2; (globalThis as any).Parse.Cloud.define('a', () => n);";
+    assert_eq!(app(good).start().await.call("a", json!({})).await.unwrap(), 2);
+    let error = app("interface What {}; let n: What;").try_start().await.err().unwrap();
+    let node_runs_it = !error.to_string().contains("is TypeScript");
+    assert!(node_runs_it || error.to_string().contains("(Unexpected"), "{error}");
+}
+
+#[actix_web::test]
+async fn modules_may_await_at_their_top_level() {
+    let text = "
+        import { setTimeout as sleep } from 'node:timers/promises';
+        import { twice } from './lib/twice.js';
+        import Parse from 'parse/node';
+        await sleep(20);
+        const { default: named } = await import('./lib/named.cjs');
+        Parse.Cloud.define('a', () => [twice(2), named, Parse === globalThis.Parse, import.meta.url.endsWith('main.js')]);
+    ";
+    let package = r#"{"type": "module"}"#;
+    let app = App::empty()
+        .file("cloud/package.json", package)
+        .file("cloud/main.js", text)
+        .file("cloud/lib/twice.js", "export const twice = n => n * 2;")
+        .file("cloud/lib/named.cjs", "module.exports = 'common';")
+        .with(|options| options.cloud = Some("cloud/main.js".into()));
+    let app = app.start().await;
+    assert_eq!(app.call("a", json!({})).await.unwrap(), json!([4, "common", true, true]));
 }
 
 #[actix_web::test]

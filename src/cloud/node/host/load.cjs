@@ -71,13 +71,42 @@ function resolveFile(name, directory) {
   throw new Error(`Cannot find module '${name}' (looked in ${directory})`);
 }
 
+// Whether something that was preloaded may run TypeScript: hooks of `import` cannot be asked.
+function hasPreloads() {
+  const given = `${process.env.NODE_OPTIONS || ''} ${process.execArgv.join(' ')}`;
+  return Boolean(Module._extensions['.ts']) || /(^|\s)(-r|--require|--import|--loader|--experimental-loader)\b/.test(given);
+}
+
+function refuseTypeScript(file, cause) {
+  const reason = cause ? ` (${String(cause.message).split('\n')[0]})` : '';
+  const error = new Error(
+    `${file} is TypeScript, which Node.js ${process.version} does not run by itself${reason}: use Node.js 22.18 or later, ` +
+      'or install tsx beside it and start the server with NODE_OPTIONS="--import tsx", or compile it with tsc'
+  );
+  // Where in the host it was noticed helps nobody.
+  error.stack = error.message;
+  throw error;
+}
+
 async function loadModule(name, directory) {
   const file = resolveFile(name, directory);
-  if (TYPESCRIPT.test(file) && !process.features.typescript) {
-    throw new Error(
-      `${file} is TypeScript, which Node.js ${process.version} does not run by itself (22.18 and later do)`
-    );
+  if (!TYPESCRIPT.test(file) || process.features.typescript) {
+    return loadFile(file);
   }
+  if (!hasPreloads()) {
+    refuseTypeScript(file);
+  }
+  try {
+    return await loadFile(file);
+  } catch (error) {
+    if (error.code === 'ERR_UNKNOWN_FILE_EXTENSION' || error instanceof SyntaxError) {
+      refuseTypeScript(file, error);
+    }
+    throw error;
+  }
+}
+
+function loadFile(file) {
   if (isModule(file)) {
     return import(pathToFileURL(file).href);
   }

@@ -64,11 +64,12 @@ async function start(init) {
   }
   link = new Link(wire, init.journal);
   const { startWatchdog } = require('./watchdog.cjs');
-  startWatchdog(socketPath, Number(hostId), init);
+  const watchStalls = startWatchdog(socketPath, Number(hostId), init);
   const { createApplication } = require('./application.cjs');
   application = createApplication(link, init, live);
   // Calls may come in before this ends, caused by what the application does while it loads.
   await application.load();
+  watchStalls();
   wire.send(KIND.READY, 0, JSON.stringify(application.summary()));
 }
 

@@ -5,11 +5,17 @@
 const net = require('node:net');
 const { Worker, isMainThread, workerData } = require('node:worker_threads');
 
-// Starts the thread. `stallMs` of 0 leaves the loop unwatched.
+// What the thread is shown: how often the loop came round, and whether the application is loaded.
+const BEATS = 0;
+const LOADED = 1;
+
+// Starts the thread. `stallMs` of 0 leaves the loop unwatched. The loop may stand still while the
+// application loads, for which the server has a deadline of its own; the function returned says that
+// this is over.
 function startWatchdog(socketPath, hostId, { stallMs, memoryLimitMb }) {
-  const beats = new Int32Array(new SharedArrayBuffer(4));
+  const beats = new Int32Array(new SharedArrayBuffer(8));
   const periodMs = stallMs > 0 ? Math.max(20, Math.min(500, Math.floor(stallMs / 8))) : 500;
-  setInterval(() => Atomics.add(beats, 0, 1), periodMs).unref();
+  setInterval(() => Atomics.add(beats, BEATS, 1), periodMs).unref();
   const worker = new Worker(__filename, {
     workerData: { beats, periodMs, stallMs, memoryLimitMb, socketPath, hostId, parent: process.ppid },
     // Nothing the application preloads belongs into this thread.
@@ -17,6 +23,7 @@ function startWatchdog(socketPath, hostId, { stallMs, memoryLimitMb }) {
     execArgv: [],
   });
   worker.unref();
+  return () => Atomics.store(beats, LOADED, 1);
 }
 
 function kill() {
@@ -37,15 +44,15 @@ function report(reason) {
 function watch() {
   const { beats, periodMs, stallMs, memoryLimitMb, parent } = workerData;
   const inspector = require('node:inspector');
-  let last = Atomics.load(beats, 0);
+  let last = Atomics.load(beats, BEATS);
   let silentMs = 0;
   const timer = setInterval(() => {
     if (process.ppid !== parent) {
       kill();
     }
-    const now = Atomics.load(beats, 0);
+    const now = Atomics.load(beats, BEATS);
     // Only time in which this thread ran counts: a suspended machine is not a stalled loop.
-    silentMs = now === last ? silentMs + periodMs : 0;
+    silentMs = now === last && Atomics.load(beats, LOADED) === 1 ? silentMs + periodMs : 0;
     last = now;
     // Someone at a breakpoint stops the loop on purpose.
     if (stallMs > 0 && silentMs >= stallMs && !inspector.url()) {
