@@ -261,6 +261,21 @@ fn options_without_effect_warn_or_stop() {
 }
 
 #[test]
+fn a_message_bus_of_ones_own_stops_the_start() {
+    for group in ["liveQuery", "liveQueryServerOptions"] {
+        let mut options = json!({"appId": "a", "masterKey": "m"});
+        options[group] = json!({"pubSubAdapter": "./bus.js", "wssAdapter": "./sockets.js"});
+        let error = AppConfig::from_json(options.clone()).unwrap_err();
+        assert_eq!(error.option, format!("{group}.pubSubAdapter"));
+        assert!(error.to_string().contains("Remove "), "{error}");
+        options["allowIncomplete"] = json!(true);
+        let (_, lines) = AppConfig::from_json(options).unwrap();
+        let line = format!("Accepted, not effective yet: {group}.pubSubAdapter, {group}.wssAdapter");
+        assert!(lines.contains(&line), "{lines:?}");
+    }
+}
+
+#[test]
 fn changing_defaults_warn_until_set() {
     let about = |lines: &[String], path: &str| {
         lines.iter().any(|line| line.starts_with("DeprecationWarning: ") && line.contains(path))

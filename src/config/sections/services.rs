@@ -109,9 +109,24 @@ impl PushConfig {
     }
 }
 
+/// Whoever else is on such a bus would hear nothing, and nobody would be told.
+fn refuse_own_bus(reader: Reader<'_>, group: &Reader<'_>) -> Result<(), ConfigError> {
+    let is_set = group.raw("pubSubAdapter").is_some_and(|adapter| !adapter.is_null());
+    if !is_set || reader.bool("allowIncomplete")? {
+        return Ok(());
+    }
+    let path = group.path("pubSubAdapter");
+    let remedy = format!(
+        "Remove {path}: servers of one database hear of each other without it, and of npm parse-server through \
+         redisURL. --allowIncomplete starts without it."
+    );
+    Err(group.fail("pubSubAdapter", "A message bus of one's own is not supported").with_remedy(remedy))
+}
+
 impl LiveQueryConfig {
     pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
         let group = reader.group("liveQuery")?;
+        refuse_own_bus(reader, &group)?;
         if group.raw("regexTimeout").is_some_and(|timeout| !timeout.is_number()) {
             return Err(group.fail("regexTimeout", "liveQuery.regexTimeout must be a number"));
         }
@@ -140,6 +155,7 @@ impl LiveQueryConfig {
 impl LiveQueryServerConfig {
     pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
         let group = reader.group("liveQueryServerOptions")?;
+        refuse_own_bus(reader, &group)?;
         let only = reader.bool("liveQueryOnly")?;
         // The default of `port` is for a server that runs alone, so only what was set counts here.
         let port = match group.raw("port") {
