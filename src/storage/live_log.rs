@@ -53,6 +53,12 @@ pub trait LiveLog: Send + Sync {
 
     async fn entries(&self, class: &Arc<ClassSchema>, entries: Entries) -> StorageResult<Vec<LogEntry>>;
 
+    /// Number of the newest entry.
+    async fn newest(&self) -> StorageResult<i64>;
+
+    /// Number and class of what others than our servers changed after this entry, in order, so many at most.
+    async fn others_after(&self, id: i64, most: usize) -> StorageResult<Vec<(i64, String)>>;
+
     /// Whether everything since that instant has been written down and is still there.
     async fn covers(&self, class: &ClassName, micros: i64, retention: Duration) -> StorageResult<bool>;
 

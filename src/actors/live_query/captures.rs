@@ -5,7 +5,7 @@
 //! A class is captured from its first subscription on. Each server hears of a change in SQL from the
 //! database and tells its own subscribers; nothing of it goes over the bus.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,8 @@ const CLEAN_EVERY: Duration = Duration::from_secs(60);
 const LONGEST_TRANSACTION_US: i64 = 10_000_000;
 /// More than this is not replayed: a find is cheaper.
 const MOST_MISSED: usize = 5_000;
+/// Told entries that are remembered, so that none is told twice.
+const MOST_HEARD: usize = 10_000;
 /// Without a log entries only live until every server has read them.
 const UNTIL_READ: Duration = Duration::from_secs(300);
 
@@ -114,14 +116,25 @@ async fn clean(hub: Weak<LiveQueryHub>, retention: Duration, services: Arc<Servi
 async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<Services>) {
     use tokio::sync::broadcast::error::RecvError;
     let mut notices = services.storage.notices();
+    let mut heard = Heard::default();
+    // Whether something may have been missed: also at the start, to learn where the log stands.
+    let mut behind = true;
     loop {
-        let notice = match notices.recv().await {
+        if behind && let Some(hub) = hub.upgrade() {
+            behind = !catch_up(&hub, &services, &mut heard).await;
+        }
+        let next = if behind {
+            match tokio::time::timeout(RETRY, notices.recv()).await {
+                Ok(next) => next,
+                Err(_) => continue,
+            }
+        } else {
+            notices.recv().await
+        };
+        let notice = match next {
             Ok(notice) => notice,
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(missed, "changes in SQL were missed");
-                if let Some(hub) = hub.upgrade() {
-                    hub.may_have_missed();
-                }
+            Err(RecvError::Lagged(_)) => {
+                behind = true;
                 continue;
             }
             Err(RecvError::Closed) => return,
@@ -129,11 +142,12 @@ async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<
         let Some(hub) = hub.upgrade() else { return };
         match notice {
             Notice::Other { channel, payload } if channel == SQL_CHANGES => {
-                if let Some(event) = read(&hub, &services, &payload).await {
-                    hub.deliver(event);
+                if let Some((class, id)) = read_reference(&payload) {
+                    behind |= !tell(&hub, &services, &mut heard, &class, id).await;
                 }
             }
-            Notice::Lost => hub.may_have_missed(),
+            // The listening connection is there (again).
+            Notice::Lost => behind = true,
             // A class that was dropped and made again has no trigger.
             Notice::Schema { class: Some(class) } => captures.forget(&class),
             _ => {}
@@ -141,15 +155,84 @@ async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<
     }
 }
 
-async fn read(hub: &LiveQueryHub, services: &Services, payload: &str) -> Option<ObjectEvent> {
-    let payload: Value = serde_json::from_str(payload).ok()?;
-    let class = ClassName::valid(payload.get("class")?.as_str()?)?;
-    let id = payload.get("id")?.as_i64()?;
-    if !hub.config().live_query.publishes(&class) || !hub.has_subscribers(&class) {
-        return None;
+/// Which entries of the log were told, or concerned nobody here. Numbers are given out before their
+/// transactions are committed, so the newest does not say it all.
+#[derive(Default)]
+struct Heard {
+    /// Whatever is not newer is past.
+    floor: Option<i64>,
+    ids: BTreeSet<i64>,
+}
+
+impl Heard {
+    fn knows(&self, id: i64) -> bool {
+        self.floor.is_some_and(|floor| id <= floor) || self.ids.contains(&id)
     }
-    let entries = entries(services, &class, Entries::One(id)).await?;
-    event(&class, entries.into_iter().next()?)
+
+    fn note(&mut self, id: i64) {
+        self.ids.insert(id);
+        if self.ids.len() > MOST_HEARD
+            && let Some(oldest) = self.ids.pop_first()
+        {
+            self.floor = self.floor.max(Some(oldest));
+        }
+    }
+}
+
+/// Tells what nobody has notified this server of; false when that has to be tried again.
+async fn catch_up(hub: &LiveQueryHub, services: &Services, heard: &mut Heard) -> bool {
+    let Some(log) = services.storage.live_log() else { return true };
+    let Some(floor) = heard.floor else {
+        heard.floor = log.newest().await.ok();
+        return heard.floor.is_some();
+    };
+    let entries = match log.others_after(floor, MOST_HEARD + MOST_MISSED).await {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::debug!(%error, "changes in SQL cannot be caught up with yet");
+            return false;
+        }
+    };
+    let missed: Vec<_> = entries.into_iter().filter(|(id, _)| !heard.knows(*id)).collect();
+    if missed.len() > MOST_MISSED {
+        tracing::warn!("too many changes in SQL were missed: they are not told");
+        missed.iter().for_each(|(id, _)| heard.note(*id));
+        hub.may_have_missed();
+        return true;
+    }
+    for (id, class) in missed {
+        let Some(class) = ClassName::valid(&class) else { continue };
+        if !tell(hub, services, heard, &class, id).await {
+            return false;
+        }
+    }
+    true
+}
+
+fn read_reference(payload: &str) -> Option<(ClassName, i64)> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    Some((ClassName::valid(payload.get("class")?.as_str()?)?, payload.get("id")?.as_i64()?))
+}
+
+/// False when the entry could not be read.
+async fn tell(
+    hub: &LiveQueryHub,
+    services: &Services,
+    heard: &mut Heard,
+    class: &ClassName,
+    id: i64,
+) -> bool {
+    if heard.ids.contains(&id) {
+        return true;
+    }
+    if hub.config().live_query.publishes(class) && hub.has_subscribers(class) {
+        let Some(entries) = entries(services, class, Entries::One(id)).await else { return false };
+        if let Some(event) = entries.into_iter().next().and_then(|entry| event(class, entry)) {
+            hub.deliver(event);
+        }
+    }
+    heard.note(id);
+    true
 }
 
 async fn entries(services: &Services, class: &ClassName, which: Entries) -> Option<Vec<LogEntry>> {

@@ -28,6 +28,11 @@ fn is_true(rows: &[PgRow]) -> bool {
     rows.first().and_then(|row| sql::with_bytes(row, 0, |bytes| bytes == [1])).unwrap_or(false)
 }
 
+fn bigint(row: &PgRow, column: usize) -> i64 {
+    let read = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default();
+    sql::with_bytes(row, column, read).unwrap_or_default()
+}
+
 /// As text, for intervals and instants; nothing of a client's is in it.
 fn seconds(duration: Duration) -> String {
     format!("{} seconds", duration.as_secs())
@@ -91,14 +96,25 @@ impl LiveLog for PostgresAdapter {
         let state = |object: Object| object.contains_key("objectId").then_some(object);
         let pairs = before.iter().zip(after.iter()).zip(&rows);
         let read = pairs.map(|((before, after), row)| LogEntry {
-            micros: sql::with_bytes(row, 0, |bytes| {
-                bytes.try_into().map(i64::from_be_bytes).unwrap_or_default()
-            })
-            .unwrap_or_default(),
+            micros: bigint(row, 0),
             before: state(before.to_object()),
             after: state(after.to_object()),
         });
         Ok(read.collect())
+    }
+
+    async fn newest(&self) -> StorageResult<i64> {
+        let rows = self.log_rows(Sql::new("SELECT coalesce(max(id), 0) FROM parsimony.live_log")).await?;
+        Ok(rows.first().map(|row| bigint(row, 0)).unwrap_or_default())
+    }
+
+    async fn others_after(&self, id: i64, most: usize) -> StorageResult<Vec<(i64, String)>> {
+        let mut sql = Sql::new("SELECT id, class FROM parsimony.live_log WHERE NOT own AND id > ");
+        sql.push_text(id.to_string()).push_sql("::text::bigint ORDER BY id LIMIT ");
+        sql.push_text(most.to_string()).push_sql("::text::bigint");
+        let rows = self.log_rows(sql).await?;
+        let text = |row| sql::with_bytes(row, 1, |bytes| String::from_utf8_lossy(bytes).into_owned());
+        Ok(rows.iter().filter_map(|row| Some((bigint(row, 0), text(row)?))).collect())
     }
 
     async fn covers(&self, class: &ClassName, micros: i64, retention: Duration) -> StorageResult<bool> {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { connect } from '../lib/live-frames.js';
-import { createDatabase, query, startPostgres, waitFor } from '../lib/postgres.js';
+import { createDatabase, pg, query, startPostgres, waitFor } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 
 let postgres;
@@ -86,6 +86,48 @@ test('changes in SQL are events; the server\'s own are told once', async () => {
   } finally {
     await server.stop();
     await other.stop();
+  }
+});
+
+test('what was changed while nobody listened to the database is told afterwards, once', async () => {
+  const server = await start({ sqlChanges: true });
+  const admin = new pg.Client({ connectionString: database.uri });
+  await admin.connect();
+  const listening = async () => (await admin.query(
+    `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`)).rows;
+  const door = open => query(postgres.uri, `ALTER DATABASE "${database.name}" ALLOW_CONNECTIONS ${open}`);
+  try {
+    const { objectId } = await rest(server, 'POST', 'Live_Gap', { n: 0, room: 'a' });
+    const client = await connect(server);
+    await client.subscribe(1, 'Live_Gap', { room: 'a' });
+    await admin.query('UPDATE "Live_Gap" SET n = 1 WHERE "objectId" = $1', [objectId]);
+    await client.events(1, 1);
+    for (const round of [1, 2]) {
+      const told = round * 4 - 3;
+      await door(false);
+      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`);
+      await waitFor(async () => (await listening()).length === 0, { what: 'the connection to end' });
+      for (const n of [10, 11]) await admin.query('UPDATE "Live_Gap" SET n = $2 WHERE "objectId" = $1', [objectId, round * 100 + n]);
+      // The server's own writes do not wait for that.
+      await rest(server, 'PUT', `Live_Gap/${objectId}`, { n: round * 100 + 12 });
+      await client.until(frame => frame.object?.n === round * 100 + 12, 'the own write');
+      assert.equal(client.frames.filter(frame => frame.object).length, told + 1, 'nobody listens');
+      await door(true);
+      await waitFor(async () => (await listening()).length === 1, { what: 'the connection to be back', timeout: 15000 });
+      await admin.query('UPDATE "Live_Gap" SET n = $2 WHERE "objectId" = $1', [objectId, round * 100 + 13]);
+      await client.until(frame => frame.object?.n === round * 100 + 13, 'the next change');
+      const all = await client.events(1, told + 4);
+      // What came late is told as the step from its own state to the newest one.
+      assert.deepEqual(all.slice(told).map(([op]) => op), Array(4).fill('update'));
+      const before = client.frames.filter(frame => frame.object).slice(told).map(frame => frame.original.n).sort((a, b) => a - b);
+      assert.deepEqual(before, [told === 1 ? 1 : 113, round * 100 + 10, round * 100 + 11, round * 100 + 12]);
+      assert.equal(all.at(-1)[1], round * 100 + 13);
+    }
+    await client.close();
+  } finally {
+    await door(true);
+    await admin.end();
+    await server.stop();
   }
 });
 
