@@ -267,6 +267,9 @@ impl Running {
         if let Some(hub) = &live.hub {
             hub.attach(services.clone()).await.map_err(StartError::new)?;
         }
+        let indexes = storage::startup_indexes(&config);
+        let built = services.storage.ensure_small_indexes(&indexes, &services.auth.names()).await;
+        built.map_err(|error| storage::unusable(&error))?;
         let app = App::new(services, live.hub);
         server_api.bind(&app);
         app.set_state(AppState::Starting);

@@ -43,10 +43,12 @@ pub async fn read(headers: &HeaderMap, payload: Payload, limit: u64) -> Result<B
     check_encoding(headers, content_type)?;
     // Invalid UTF-8 becomes U+FFFD, which is what Node makes of it.
     let text = String::from_utf8_lossy(&bytes);
+    // Some .NET clients put a byte order mark before their JSON.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if form {
-        return Ok(Body::Object(query_string::parse_flat(&text)));
+        return Ok(Body::Object(query_string::parse_flat(text)));
     }
-    parse_json(&text).map(Body::Object)
+    parse_json(text).map(Body::Object)
 }
 
 /// All bytes of the body, refused as soon as they are too many.

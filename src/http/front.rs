@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_list, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
-use super::{files, multipart, pages, query_string, respond, routes};
+use super::{files, multipart, pages, query_string, respond, routes, validator};
 use crate::actors::live_query::{connection, socket};
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
@@ -74,7 +74,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         // tenth of a read. What goes wrong is logged in one made for it.
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
         match exchange.run(payload).instrument(span).await {
-            Ok(response) => response,
+            Ok(response) => validator::tagged(&http, response),
             Err(error) => {
                 span_of(&http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
             }
@@ -131,7 +131,8 @@ impl Exchange<'_> {
             privileged = claims.privileged(app, self.client_address(app)).await?;
             claims.by_program = privileged.is_some() && named.is_some() && claims.installation_id.is_none();
         }
-        if self.below == "/health" || self.below.starts_with("/health/") {
+        let first = self.below.get(1..).and_then(|path| path.split('/').next()).unwrap_or_default();
+        if first.eq_ignore_ascii_case("health") {
             return self.health(early, privileged);
         }
         if early.is_some_and(|app| app.config().live_query_server.only) {

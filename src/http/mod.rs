@@ -16,6 +16,7 @@ mod request;
 mod respond;
 mod routers;
 mod routes;
+mod validator;
 
 pub use front::{Front, serve};
 pub use routes::table;

@@ -83,6 +83,16 @@ async fn form(http: &HttpRequest, mut payload: web::Payload) -> Result<Object> {
     Ok(query_string::parse_flat(&text))
 }
 
+/// What a client that follows no redirects shows, as Express words it: HTML where that is asked for.
+fn pointer_to(http: &HttpRequest, location: &str) -> (&'static str, String) {
+    let accepted = http.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        let location = location.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+        return ("text/html; charset=utf-8", format!("<p>Found. Redirecting to {location}</p>"));
+    }
+    ("text/plain; charset=utf-8", format!("Found. Redirecting to {location}"))
+}
+
 fn answer(http: &HttpRequest, response: PageResponse) -> Result<HttpResponse> {
     Ok(match response {
         PageResponse::Html { status, text, headers } => {
@@ -98,7 +108,8 @@ fn answer(http: &HttpRequest, response: PageResponse) -> Result<HttpResponse> {
             for (name, value) in headers {
                 builder.insert_header((name, value));
             }
-            builder.insert_header((header::LOCATION, location)).finish()
+            let (kind, text) = pointer_to(http, &location);
+            builder.insert_header((header::LOCATION, location)).content_type(kind).body(text)
         }
         PageResponse::Json(value) => {
             HttpResponse::Ok().content_type("application/json; charset=utf-8").body(value.to_string())

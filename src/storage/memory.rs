@@ -459,6 +459,14 @@ impl StorageAdapter for MemoryAdapter {
         Ok(())
     }
 
+    async fn ensure_small_indexes(
+        &self,
+        _options: &StartupIndexes,
+        _providers: &[String],
+    ) -> StorageResult<()> {
+        Ok(())
+    }
+
     async fn ensure_indexes(&self, _options: &StartupIndexes, _providers: &[String]) -> StorageResult<()> {
         Ok(())
     }

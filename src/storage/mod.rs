@@ -235,8 +235,14 @@ pub type IndexMap = Map<String, Value>;
 #[async_trait]
 pub trait StorageAdapter: Session + JobLedger {
     /// Creates what is missing (system tables, SQL functions, our own schema) and nothing else.
-    /// `indexes` are built after the server answers.
     async fn initialize(&self) -> StorageResult<()>;
+
+    /// Those start-up indexes that take no time, before the first request.
+    async fn ensure_small_indexes(
+        &self,
+        options: &StartupIndexes,
+        providers: &[String],
+    ) -> StorageResult<()>;
 
     /// Start-up indexes; unique ones first. `providers` are the auth provider names.
     async fn ensure_indexes(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()>;

@@ -263,6 +263,15 @@ impl StorageAdapter for PostgresAdapter {
         spawned(async move { init::run(&core.control).await }).await
     }
 
+    async fn ensure_small_indexes(
+        &self,
+        options: &StartupIndexes,
+        providers: &[String],
+    ) -> StorageResult<()> {
+        let (core, options, providers) = (self.core.clone(), *options, providers.to_vec());
+        spawned(async move { indexes::ensure_small(&core.control, &options, &providers).await }).await
+    }
+
     async fn ensure_indexes(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()> {
         let (core, options, providers) = (self.core.clone(), *options, providers.to_vec());
         spawned(async move { indexes::ensure(core.control.connector(), &options, &providers).await }).await

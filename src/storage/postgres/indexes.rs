@@ -1,5 +1,6 @@
 //! Indexes: those of start-up (parse-server's names and definitions, and ours), and those of the
-//! schema API. Built `CONCURRENTLY` on a connection of their own, so that writes go on meanwhile.
+//! schema API. Those of small tables are built before the first request, others `CONCURRENTLY` on a
+//! connection of their own, so that writes go on meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,10 @@ use serde_json::Value;
 
 use super::connect::Connector;
 use super::error::is_already_there;
+use super::pool::ControlLane;
 use super::sql::Sql;
 use super::value::{self, ColumnType};
-use super::{ddl, text};
+use super::{command, ddl, text};
 use crate::storage::{IndexMap, StartupIndexes, StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema, FieldName};
 
@@ -97,6 +99,9 @@ fn wanted(options: &StartupIndexes, providers: &[String]) -> Vec<Wanted> {
     fixed.into_iter().flatten().chain(providers).chain(own).collect()
 }
 
+/// Bytes of a table whose indexes are built in moments.
+const SMALL_TABLE: u32 = 4 << 20;
+
 /// Look-ups that parse-server leaves to table scans: by session token, by a user's sessions, by
 /// installation.
 const OWN: &[(&str, &str)] = &[
@@ -170,10 +175,56 @@ async fn index_names(conn: &AsyncPgConnection) -> StorageResult<Vec<String>> {
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
+/// Builds the missing ones of small tables at once, before the first request: the promise that a name
+/// or a request id counts once has to hold from then on. What cannot be done quickly (a table that is
+/// large or busy, rows that break a rule) is left to [`ensure`].
+///
+/// # Errors
+/// When it cannot be found out what is missing.
+pub async fn ensure_small(
+    control: &ControlLane,
+    options: &StartupIndexes,
+    providers: &[String],
+) -> StorageResult<()> {
+    let conn = control.lock().await?;
+    let present = index_names(&conn).await?;
+    let missing: Vec<_> =
+        wanted(options, providers).into_iter().filter(|index| !present.contains(&index.name)).collect();
+    if missing.is_empty() {
+        conn.done();
+        return Ok(());
+    }
+    let mut sql = Sql::new(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'public' AND c.relkind = 'r' AND c.relname::text = ANY(",
+    );
+    sql.push_text_array(missing.iter().map(|index| index.table.to_string()).collect());
+    sql.push_sql(&format!(") AND pg_catalog.pg_relation_size(c.oid) < {SMALL_TABLE}")).uncacheable();
+    let small: Vec<_> = sql.load(&conn).await?.iter().filter_map(|row| text(row, 0)).collect();
+    let mut script = "BEGIN; SET LOCAL lock_timeout = '1s'; ".to_owned();
+    for index in missing.iter().filter(|index| small.iter().any(|name| index.table == name.as_str())) {
+        script.push_str(&statement(index, "IF NOT EXISTS").to_text());
+        script.push_str("; ");
+    }
+    script.push_str("COMMIT");
+    if let Err(error) = command(&conn, &script).await {
+        tracing::debug!(%error, "indexes are built while requests are served: {error}");
+        command(&conn, "ROLLBACK").await?;
+    }
+    conn.done();
+    Ok(())
+}
+
 async fn build(conn: &AsyncPgConnection, index: &Wanted) -> StorageResult<()> {
+    run_concurrently(conn, statement(index, "CONCURRENTLY"), &index.name).await
+}
+
+/// DDL without binds.
+fn statement(index: &Wanted, how: &str) -> Sql {
     let unique = matches!(index.shape, Shape::Unique(_) | Shape::UniqueSpelling(_) | Shape::AuthProvider(_));
     let mut sql = Sql::new(if unique { "CREATE UNIQUE INDEX " } else { "CREATE INDEX " });
-    sql.push_sql("CONCURRENTLY ").push_identifier(&index.name).push_sql(" ON ");
+    sql.push_sql(how).push_sql(" ").push_identifier(&index.name).push_sql(" ON ");
     sql.push_class(&index.table).push_sql(" (").uncacheable();
     match &index.shape {
         Shape::Unique(column) | Shape::Plain(column) => {
@@ -191,7 +242,7 @@ async fn build(conn: &AsyncPgConnection, index: &Wanted) -> StorageResult<()> {
             sql.push_sql(&format!("({id})) WHERE {id} IS NOT NULL"));
         }
     }
-    run_concurrently(conn, sql, &index.name).await
+    sql
 }
 
 /// A string literal for DDL; standard-conforming, so only quotes need doubling. NUL cannot be sent.

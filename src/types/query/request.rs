@@ -210,6 +210,8 @@ pub fn where_object(value: Option<&Value>, ctx: &ParseContext<'_>) -> Result<Map
     match value {
         Value::Null => Ok(Map::new()),
         Value::Object(object) => Ok(object.clone()),
+        // What PHP makes of an empty map.
+        Value::Array(list) if list.is_empty() => Ok(Map::new()),
         _ => Err(Error::invalid_json("where parameter is not valid JSON")),
     }
 }

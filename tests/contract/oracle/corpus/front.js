@@ -79,6 +79,13 @@ const forms = {
     { id: 'class with percent', path: 'classes/%25' },
     { id: 'long objectId', path: `classes/Front/${'x'.repeat(500)}` },
     { id: 'nested query string', path: 'classes/Front?where[a]=1&limit=0' },
+    { id: 'parameter without a name', path: 'classes/Front?limit=0&=5' },
+    { id: 'where that PHP makes of nothing', path: 'classes/Front?limit=0&where=[]' },
+    { id: 'byte order mark', method: 'POST', path: 'classes/Front', raw: '\ufeff{"a":1}', headers: json },
+    { id: 'any tag is known', path: 'classes/Front?limit=0', headers: { 'If-None-Match': '*' } },
+    { id: 'another tag is known', path: 'classes/Front?limit=0', headers: { 'If-None-Match': 'W/"e-other"' } },
+    { id: 'a known tag, but no cache', path: 'classes/Front?limit=0', headers: { 'If-None-Match': '*', 'Cache-Control': 'no-cache' } },
+    { id: 'upper case health', path: 'HEALTH' },
     { id: 'repeated parameter', path: 'classes/Front?limit=0&limit=1', view: 'status' },
   ],
 };
