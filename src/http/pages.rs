@@ -85,9 +85,11 @@ async fn form(http: &HttpRequest, mut payload: web::Payload) -> Result<Object> {
 
 /// What a client that follows no redirects shows, as Express words it: HTML where that is asked for.
 fn pointer_to(http: &HttpRequest, location: &str) -> (&'static str, String) {
-    let accepted = http.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepted =
+        http.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accepted.contains("text/html") {
-        let location = location.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+        let location =
+            location.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
         return ("text/html; charset=utf-8", format!("<p>Found. Redirecting to {location}</p>"));
     }
     ("text/plain; charset=utf-8", format!("Found. Redirecting to {location}"))

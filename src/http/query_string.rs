@@ -36,10 +36,12 @@ pub fn parse_flat(body: &str) -> Object {
 }
 
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    query.split('&').filter(|part| !part.is_empty() && !part.starts_with('=')).take(MAX_PARAMETERS).map(|part| {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        (decode(key), decode(value))
-    })
+    query.split('&').filter(|part| !part.is_empty() && !part.starts_with('=')).take(MAX_PARAMETERS).map(
+        |part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(key), decode(value))
+        },
+    )
 }
 
 fn decode(text: &str) -> String {

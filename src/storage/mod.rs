@@ -238,11 +238,8 @@ pub trait StorageAdapter: Session + JobLedger {
     async fn initialize(&self) -> StorageResult<()>;
 
     /// Those start-up indexes that take no time, before the first request.
-    async fn ensure_small_indexes(
-        &self,
-        options: &StartupIndexes,
-        providers: &[String],
-    ) -> StorageResult<()>;
+    async fn ensure_small_indexes(&self, options: &StartupIndexes, providers: &[String])
+    -> StorageResult<()>;
 
     /// Start-up indexes; unique ones first. `providers` are the auth provider names.
     async fn ensure_indexes(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()>;
