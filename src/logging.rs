@@ -69,6 +69,11 @@ impl tracing::field::Visit for Fields {
     fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
         if field.name() == "message" {
             value.clone_into(&mut self.message);
+        } else if field.name() == "meta"
+            && let Ok(serde_json::Value::Object(meta)) = serde_json::from_str(value)
+        {
+            // What application code gave its logger: fields of the line.
+            self.others.extend(meta);
         } else {
             self.others.insert(field.name().to_owned(), value.into());
         }

@@ -10,6 +10,7 @@
 
 mod call;
 pub mod hub;
+mod mask;
 mod merge;
 mod metrics;
 pub mod node;
@@ -23,6 +24,7 @@ pub use call::{
     FunctionAnswer, FunctionCall, JobCall, LiveQueryPayload, Payload, Scope, TransactionId, TriggerAnswer,
     TriggerCall,
 };
+pub use mask::mask;
 pub use registrations::{
     AdapterInfo, CONFIG_CLASS, CONNECT_CLASS, FILE_CLASS, FunctionInfo, Registrations, TriggerInfo,
     TriggerKind, TriggerSet,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Ctx;
 use super::audit;
+use super::code_log;
 use super::context::{Auth, Credentials};
 use super::users::{find as find_users, mark_as_user};
 use super::write::{self, Draft};
@@ -200,7 +201,7 @@ async fn run_reset_trigger(ctx: &Ctx, user: &Object) -> Result<()> {
     call.caller = ctx.caller();
     call.context.clone_from(&ctx.info.context);
     call.scope = ctx.scope();
-    ctx.services.cloud.run_trigger(call).await.map(|_| ())
+    code_log::run_trigger(ctx, call).await.map(|_| ())
 }
 
 /// A token that is still good when reuse is on, else a new one.

@@ -229,7 +229,7 @@ impl Ctx {
             }
             Effect::Trigger(call) => {
                 let (kind, class) = (call.kind, call.class_name.clone());
-                if let Err(error) = self.services.cloud.run_trigger(*call).await {
+                if let Err(error) = super::code_log::run_trigger(self, *call).await {
                     tracing::warn!(%error, "{} of {class} caught an error", kind.as_str());
                 }
             }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::code_log;
 use super::context::Ctx;
 use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
@@ -51,7 +52,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     let mut params = sent;
     if triggers.contains(TriggerKind::BeforeSave) {
         let call = trigger(ctx, TriggerKind::BeforeSave, &params, &stored, context.clone());
-        let answer = ctx.services.cloud.run_trigger(call).await?;
+        let answer = code_log::run_trigger(ctx, call).await?;
         if let Some(changed) = answer.object {
             params = changed;
         }
@@ -63,7 +64,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     super::audit::note(ctx, "config_changed", CLASS);
     if triggers.contains(TriggerKind::AfterSave) {
         let call = trigger(ctx, TriggerKind::AfterSave, &params, &stored, context);
-        if let Err(error) = ctx.services.cloud.run_trigger(call).await {
+        if let Err(error) = code_log::run_trigger(ctx, call).await {
             tracing::warn!(%error, "afterSave of Parse.Config failed");
         }
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::host::Host;
 use super::pipes::Pipes;
 use super::protocol::{LogLine, RequestFrame, WireError};
-use crate::cloud::{Flowed, InternalRequest, Method, ServerApi};
+use crate::cloud::{Flowed, InternalRequest, Method, ServerApi, mask};
 use crate::error::{Error, ErrorCode, Result};
 
 /// What answers the requests of a host.
@@ -99,7 +99,9 @@ fn describe(error: &Error, sanitize: bool) -> WireError {
 /// A line of `request.log`.
 pub fn log(payload: &[u8]) {
     let Ok(LogLine { level, message, meta }) = serde_json::from_slice(payload) else { return };
+    let message = mask(&message);
     let meta = meta.map(|meta| meta.to_string());
+    let meta = meta.as_deref().map(mask);
     let meta = meta.as_deref();
     match level.as_str() {
         "error" => tracing::error!(target: "parsimony::cloud::log", meta, "{message}"),

@@ -20,7 +20,7 @@ use crate::files::private::{self, Signer};
 use crate::files::rules::{self, Caller, Doors, ExtensionFilter};
 use crate::files::{FileStore, Place, name};
 use crate::operations::services::FileUrls;
-use crate::operations::{Credentials, Ctx};
+use crate::operations::{Credentials, Ctx, code_log};
 
 /// What an application has of files.
 pub struct Files {
@@ -217,7 +217,7 @@ async fn run_trigger(ctx: &Ctx, kind: TriggerKind, file: &FilePayload) -> Result
     call.file = Some(file.clone());
     call.caller = ctx.caller();
     call.scope = ctx.scope();
-    let answer: TriggerAnswer = ctx.services.cloud.run_trigger(call).await?;
+    let answer: TriggerAnswer = code_log::run_trigger(ctx, call).await?;
     Ok(answer.file)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Answer, Mode, Results, find_plainly};
 use crate::cloud::{Payload, TriggerAnswer, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
-use crate::operations::{Ctx, users};
+use crate::operations::{Ctx, code_log, users};
 use crate::types::{ClassName, Object, ObjectId};
 
 /// Whether reads of this class run application code.
@@ -77,7 +77,7 @@ pub(super) async fn find_with_triggers(
         call.caller = ctx.caller();
         call.context.clone_from(&context);
         call.scope = ctx.scope();
-        let answer = ctx.services.cloud.run_trigger(call).await?;
+        let answer = code_log::run_trigger(ctx, call).await?;
         if let Some(changed) = answer.context.clone() {
             context = changed;
         }
@@ -106,7 +106,7 @@ pub(super) async fn find_with_triggers(
     call.caller = ctx.caller();
     call.context = context;
     call.scope = ctx.scope();
-    let changed = ctx.services.cloud.run_trigger(call).await?.objects;
+    let changed = code_log::run_trigger(ctx, call).await?.objects;
     Ok(Answer { results: Results::Raw(changed.unwrap_or(objects)), count, redirected_to, cursor })
 }
 

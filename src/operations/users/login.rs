@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::write::is_truthy;
 use crate::operations::write::triggers::has;
-use crate::operations::{Auth, Credentials, Ctx, audit, read, sessions};
+use crate::operations::{Auth, Credentials, Ctx, audit, code_log, read, sessions};
 use crate::storage::{Returning, Target};
 use crate::types::query::{Constraint, Filter, Operand};
 use crate::types::time::Millis;
@@ -207,7 +207,7 @@ async fn run_login_trigger(ctx: &Ctx, kind: TriggerKind, user: &Object) -> Resul
     }
     call.context.clone_from(&ctx.info.context);
     call.scope = ctx.scope();
-    ctx.services.cloud.run_trigger(call).await?;
+    code_log::run_trigger(ctx, call).await?;
     Ok(())
 }
 

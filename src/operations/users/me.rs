@@ -7,7 +7,7 @@ use crate::cloud::{TriggerCall, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::transaction::Effect;
 use crate::operations::write::triggers::has;
-use crate::operations::{Ctx, read, sessions, write};
+use crate::operations::{Ctx, code_log, read, sessions, write};
 use crate::types::Object;
 
 /// `GET /users/me`: the user as the caller may see it, with the token; "become" is the same with
@@ -86,7 +86,7 @@ pub async fn log_out(ctx: &Ctx) -> Result<()> {
         call.object = Some(Value::Object(session).into());
         call.caller = ctx.caller();
         call.scope = ctx.scope();
-        ctx.services.cloud.run_trigger(call).await?;
+        code_log::run_trigger(ctx, call).await?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::operations::permissions::special::{Verb, check_class_exists, enforce}
 use crate::operations::read;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::transaction::{self, Effect, Extent};
-use crate::operations::{ClassSnapshot, Ctx, audit};
+use crate::operations::{ClassSnapshot, Ctx, audit, code_log};
 use crate::storage::{Changed, Target};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, Object, ObjectId, Operation};
@@ -70,7 +70,7 @@ async fn delete_row(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Optio
         }
         if before_trigger {
             let call = object_call(ctx, TriggerKind::BeforeDelete, class, id, found.clone());
-            context = ctx.services.cloud.run_trigger(call).await?.context;
+            context = code_log::run_trigger(ctx, call).await?.context;
         }
         object = Some(found);
     }
@@ -96,7 +96,7 @@ async fn after_delete(ctx: &Ctx, class: &ClassName, call: Option<TriggerCall>) -
         open.defer(Effect::Trigger(Box::new(call)));
         return Ok(());
     }
-    ctx.services.cloud.run_trigger(call).await.map(|_| ())
+    code_log::run_trigger(ctx, call).await.map(|_| ())
 }
 
 /// Reads the object as the caller may see it for deletion.

@@ -14,7 +14,7 @@ use crate::operations::context::asks_for_transaction;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transaction::Effect;
-use crate::operations::{ClassSnapshot, Ctx};
+use crate::operations::{ClassSnapshot, Ctx, code_log};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, FieldType, Object, ObjectId, Operation};
 
@@ -92,7 +92,7 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     call.caller = ctx.caller();
     call.context.clone_from(&draft.context);
     call.scope = ctx.trigger_scope(TriggerKind::BeforeSave, &draft.class);
-    let answer = ctx.services.cloud.run_trigger(call).await?;
+    let answer = code_log::run_trigger(ctx, call).await?;
     if let Some(context) = answer.context {
         draft.context = context;
     }
@@ -173,7 +173,7 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
         return Ok(());
     }
     call.scope = ctx.trigger_scope(TriggerKind::AfterSave, &draft.class);
-    let answer = match ctx.services.cloud.run_trigger(call).await {
+    let answer = match code_log::run_trigger(ctx, call).await {
         Err(error) if asks => return Err(error),
         Err(error) => {
             tracing::warn!(%error, class = %draft.class, "afterSave caught an error");

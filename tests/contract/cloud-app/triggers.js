@@ -69,3 +69,11 @@ Parse.Cloud.afterSave('Chain', async ({ object }) => {
 });
 
 Parse.Cloud.beforeSave('Endless', () => new Parse.Object('Endless').save());
+
+Parse.Cloud.beforeSave('Logged', request => {
+  if (request.object.get('refuse')) throw 'refused';
+  request.object.set('by', 'code');
+  // Only what a promise brings would count.
+  return { object: { text: 'another' } };
+});
+Parse.Cloud.afterSave('Logged', () => {});

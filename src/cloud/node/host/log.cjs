@@ -9,9 +9,12 @@ const LEVELS = ['error', 'warn', 'info', 'verbose', 'debug', 'silly'];
 function write(link, level, args) {
   let meta;
   const last = args[args.length - 1];
-  if (args.length > 1 && last !== null && typeof last === 'object' && !(last instanceof Error)) {
-    meta = last;
+  if (args.length > 1 && last !== null && typeof last === 'object') {
+    meta = last instanceof Error ? { ...last, stack: last.stack } : last;
     args = args.slice(0, -1);
+    if (last instanceof Error) {
+      args.push(last.message);
+    }
   }
   link.log(level, format(...args), meta);
 }

@@ -77,7 +77,11 @@ function createTriggers({ Parse, codec, registry, log, options }) {
       return undefined;
     }
     try {
-      return await entry.handler(request);
+      const returned = entry.handler(request);
+      // Of an object's beforeSave, as parse-server has it, only what a promise brings counts.
+      const isThenable = returned && typeof returned.then === 'function';
+      const counts = isThenable || entry.type !== 'beforeSave' || entry.className.startsWith('@');
+      return counts ? await returned : undefined;
     } catch (thrown) {
       throw codec.toError(thrown, fallback);
     }
