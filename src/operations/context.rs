@@ -293,7 +293,10 @@ macro_rules! on_session {
     ($ctx:expr, |$session:ident| $call:expr) => {
         match &$ctx.transaction {
             None => {
-                let $session: &dyn $crate::storage::Session = $ctx.services.storage.as_session();
+                // Below a trigger, a transaction may be waiting for this.
+                let storage = &$ctx.services.storage;
+                let $session: &dyn $crate::storage::Session =
+                    if $ctx.depth == 0 { storage.as_session() } else { storage.unshared() };
                 $call.await
             }
             Some(open) => {

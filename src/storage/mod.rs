@@ -324,6 +324,12 @@ pub trait StorageAdapter: Session + JobLedger {
     /// The adapter as a plain session (each call on its own connection).
     fn as_session(&self) -> &dyn Session;
 
+    /// The same, for work that an open transaction may be waiting for: nothing it does queues behind
+    /// statements that may themselves wait for that transaction.
+    fn unshared(&self) -> &dyn Session {
+        self.as_session()
+    }
+
     /// Whether the database answers right now.
     async fn ping(&self) -> StorageResult<()>;
 

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use super::ddl::{self, Change};
 use super::error::{is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
+use super::writers::Writer;
 use super::{
     Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles,
     schema_table, spawned, stored, update,
@@ -22,21 +23,21 @@ use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
 
-/// Runs `$work`, one autocommitted statement, with an executor `$db` on a pooled connection. What was
-/// sent happens whether or not the caller stays, so no task is needed.
+/// Runs `$work`, one autocommitted statement, with an executor `$db`, on a connection that other writes
+/// may share. What was sent happens whether or not the caller stays, so no task is needed.
 macro_rules! write_one {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = &*$self.core;
-        let conn = core.lanes.get().await?;
+        let writer = $self.writer().await?;
         let outcome = {
-            let $db = core.executor(&conn);
+            let $db = core.executor(&writer);
             $work
         };
         match outcome {
             Err(error) if is_stale_plan(&error) => {
                 // Its prepared statements are the problem: the connection goes with them.
-                conn.set_dirty(true);
-                drop(conn);
+                writer.retire();
+                drop(writer);
                 let conn = core.lanes.get().await?;
                 let $db = core.executor(&conn);
                 $work
@@ -71,6 +72,16 @@ macro_rules! write {
         })
         .await
     }};
+}
+
+impl PostgresAdapter {
+    async fn writer(&self) -> StorageResult<Writer> {
+        let lanes = &self.core.lanes;
+        match self.unshared {
+            Some(_) => lanes.writer().await,
+            None => Ok(Writer::alone(lanes.get().await?)),
+        }
+    }
 }
 
 impl Core {
@@ -393,6 +404,10 @@ impl StorageAdapter for PostgresAdapter {
 
     fn as_session(&self) -> &dyn Session {
         self
+    }
+
+    fn unshared(&self) -> &dyn Session {
+        self.unshared.as_deref().unwrap_or(self)
     }
 
     async fn ping(&self) -> StorageResult<()> {

@@ -44,6 +44,7 @@ pub mod text;
 mod transaction;
 mod update;
 mod value;
+mod writers;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -69,6 +70,8 @@ const DEFAULT_MAX: u32 = 10;
 /// One database (and its replicas). Cheap to share; made once per app.
 pub struct PostgresAdapter {
     core: Arc<Core>,
+    /// The same with each write on a connection of its own; this one's writes may share them.
+    unshared: Option<Box<PostgresAdapter>>,
 }
 
 /// What spawned writes keep alive.
@@ -121,19 +124,19 @@ impl PostgresAdapter {
             None => primary.clone(),
         };
         let begin = primary.begin_text().into();
-        Ok(Self {
-            core: Arc::new(Core {
-                replicas: replicas.collect::<StorageResult<_>>()?,
-                next_replica: std::sync::atomic::AtomicUsize::new(0),
-                lanes: lanes(&target, primary.clone()),
-                control: ControlLane::new(primary),
-                notices: Notices::new(listening),
-                shapes: Arc::new(Shapes::default()),
-                pace: pace::Pace::default(),
-                prepared_statements: options.prepared_statements,
-                begin,
-            }),
-        })
+        let core = Arc::new(Core {
+            replicas: replicas.collect::<StorageResult<_>>()?,
+            next_replica: std::sync::atomic::AtomicUsize::new(0),
+            lanes: lanes(&target, primary.clone()),
+            control: ControlLane::new(primary),
+            notices: Notices::new(listening),
+            shapes: Arc::new(Shapes::default()),
+            pace: pace::Pace::default(),
+            prepared_statements: options.prepared_statements,
+            begin,
+        });
+        let unshared = Box::new(Self { core: core.clone(), unshared: None });
+        Ok(Self { core, unshared: Some(unshared) })
     }
 
     /// A pooled connection, for what the server itself keeps in schema `parsimony`.

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connector;
 use super::error::boxed;
+use super::writers::{Writer, Writers};
 use crate::storage::{StorageError, StorageResult};
 
 /// A read on the pipelined lane that takes longer is rerun on the pool and its connection retired.
@@ -134,6 +135,7 @@ struct Slot {
     transactions: Arc<Semaphore>,
     shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
     turn: AtomicUsize,
+    writers: Writers,
 }
 
 /// A connection of the pipelined lane.
@@ -205,6 +207,7 @@ impl Lanes {
                     transactions: Arc::new(Semaphore::new((pool_size / 2).max(1))),
                     shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
                     turn: AtomicUsize::new(0),
+                    writers: Writers::default(),
                 }
             })
             .collect();
@@ -278,6 +281,25 @@ impl Lanes {
                 }
             }
         }
+    }
+
+    /// A connection for one statement that commits by itself; where all are in use, behind other writes.
+    ///
+    /// # Errors
+    /// As [`Lanes::get`].
+    pub async fn writer(&self) -> StorageResult<Writer> {
+        let slot = self.slot();
+        let pool = self.pool(slot);
+        let room = || {
+            let state = pool.state();
+            state.idle_connections > 0 || state.connections < slot.pool_size
+        };
+        if !self.closed.load(Ordering::Relaxed)
+            && let Some(writer) = slot.writers.join(room)
+        {
+            return Ok(writer);
+        }
+        Ok(slot.writers.open(self.get_from(slot).await?))
     }
 
     /// A connection for a transaction, counted against the half of the pool transactions may hold.
