@@ -140,10 +140,11 @@ impl Exchange<'_> {
         }
         if let Some(path) = pages::target(self.apps, self.below) {
             let ip = self.apps.first().map(|app| self.client_address(app).to_string()).unwrap_or_default();
-            return pages::serve(self.http, self.apps, path, ip, payload).await;
+            // What is rare is boxed: this future is moved as a whole for each request.
+            return Box::pin(pages::serve(self.http, self.apps, path, ip, payload)).await;
         }
         if let Some(target) = files::target(self.http.method(), self.below) {
-            return files::serve(self, target?, claims, privileged, payload).await;
+            return Box::pin(files::serve(self, target?, claims, privileged, payload)).await;
         }
         let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
         let (mut body, raw) = match body::read(headers, payload, limit).await? {

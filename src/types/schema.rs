@@ -181,6 +181,14 @@ impl ClassSchema {
         self.fields.get(name)
     }
 
+    /// A column's name: the class's own where it has the field, else checked anew.
+    pub fn column_name(&self, name: &str) -> Option<FieldName> {
+        match self.fields.get_key_value(name) {
+            Some((known, _)) => Some(known.clone()),
+            None => FieldName::internal(name),
+        }
+    }
+
     pub fn field_type(&self, name: &str) -> Option<&FieldType> {
         self.fields.get(name).map(|field| &field.ty)
     }

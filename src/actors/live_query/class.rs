@@ -1,6 +1,7 @@
 //! `LiveClassActor`: owns the subscriptions of one class and turns what happened to an object into
 //! what each subscriber hears (see [`super::event`]). Events of a class are worked off one after
-//! another, in order; the actor lives on an arbiter of its own kind, so no request waits for it.
+//! another, in order. The actor lives on the worker thread of the class's first subscriber and lets
+//! other work of that thread go on in between.
 
 use std::sync::Arc;
 use std::time::Instant;

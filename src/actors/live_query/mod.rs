@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use actix::{Actor, Addr, Arbiter};
+use actix::{Actor, Addr};
 
 use self::bus::Bus;
 use self::captures::Captures;
@@ -82,8 +82,6 @@ pub struct LiveQueryHub {
     config: Arc<AppConfig>,
     services: OnceLock<Arc<Services>>,
     classes: RwLock<HashMap<ClassName, Arc<LiveClass>>>,
-    /// Class owners live here, away from requests.
-    arbiter: Arbiter,
     bus: OnceLock<Arc<dyn Bus>>,
     pub counters: Arc<Counters>,
     numbers: Arc<Counter>,
@@ -101,7 +99,6 @@ impl LiveQueryHub {
             config,
             services: OnceLock::new(),
             classes: RwLock::default(),
-            arbiter: Arbiter::new(),
             bus: OnceLock::new(),
             counters: Arc::default(),
             numbers: Arc::default(),
@@ -152,17 +149,18 @@ impl LiveQueryHub {
         let (name, counters, numbers) = (class.clone(), self.counters.clone(), self.numbers.clone());
         let subscribers: Arc<AtomicUsize> = Arc::default();
         let counted = subscribers.clone();
-        let owner = LiveClassActor::start_in_arbiter(&self.arbiter.handle(), move |_| {
-            LiveClassActor::new(Shared {
-                class: name,
-                services,
-                counters,
-                counted,
-                numbers,
-                subscriptions: Rc::default(),
-                ring: Rc::default(),
-            })
+        // On the thread of its first subscriber: what happens there need not wake another thread, and
+        // classes spread over the threads.
+        let owner = LiveClassActor::new(Shared {
+            class: name,
+            services,
+            counters,
+            counted,
+            numbers,
+            subscriptions: Rc::default(),
+            ring: Rc::default(),
         });
+        let owner = owner.start();
         let live = Arc::new(LiveClass { owner, subscribers, awaited_until: AtomicU64::new(0) });
         classes.insert(class.clone(), live.clone());
         Ok(live)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::operations::permissions::Protection;
-use crate::operations::read::encode::write_json;
+use crate::operations::read::encode::write_entries;
 use crate::operations::services::ObjectEvent;
 use crate::operations::{Auth, ClassSnapshot};
 use crate::types::Object;
@@ -56,13 +56,8 @@ fn write(object: &Object, hidden: &BTreeSet<String>, keys: Option<&BTreeSet<Stri
             && !hidden.contains(key)
             && (ALWAYS.contains(&key) || keys.is_none_or(|keys| keys.contains(key)))
     };
-    let cut: Object = object
-        .iter()
-        .filter(|(key, _)| shown(key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
     let mut out = Vec::with_capacity(256);
-    write_json(&mut out, &Value::Object(cut));
+    write_entries(&mut out, object.iter().filter(|(key, _)| shown(key)));
     Bytes::from(out)
 }
 

@@ -362,24 +362,31 @@ pub fn write_json(out: &mut Vec<u8>, value: &Value) {
             }
             out.push(b']');
         }
-        Value::Object(object) => {
-            out.push(b'{');
-            for (index, (key, value)) in object.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_string(out, key);
-                out.push(b':');
-                write_json(out, value);
-            }
-            out.push(b'}');
-        }
+        Value::Object(object) => write_entries(out, object),
         Value::String(text) => write_string(out, text),
-        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Number(number) => {
+            use std::io::Write as _;
+            // Writing to memory does not fail.
+            let _ = write!(out, "{number}");
+        }
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Null => out.extend_from_slice(b"null"),
     }
+}
+
+/// `{…}` of these entries.
+pub fn write_entries<'v>(out: &mut Vec<u8>, entries: impl IntoIterator<Item = (&'v String, &'v Value)>) {
+    out.push(b'{');
+    for (index, (key, value)) in entries.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, key);
+        out.push(b':');
+        write_json(out, value);
+    }
+    out.push(b'}');
 }
 
 /// A quoted, escaped JSON string.

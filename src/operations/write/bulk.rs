@@ -56,8 +56,9 @@ async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Res
     for body in bodies {
         super::check_client_ids(ctx, body)?;
         let mut draft = Draft::create(class.clone(), body.clone());
-        snapshot = Some(validate::against_schema(ctx, &mut draft, snapshot).await?);
-        let parsed = ops::parse(&draft)?;
+        let validated = validate::against_schema(ctx, &mut draft, snapshot).await?;
+        let parsed = ops::parse(&draft, &validated.schema)?;
+        snapshot = Some(validated);
         if !parsed.relations.is_empty() {
             return Ok(None);
         }
@@ -91,7 +92,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: 
     let placeholder = crate::types::ObjectId::new("-").ok_or_else(Error::object_not_found)?;
     let mut draft = Draft::update(class.clone(), placeholder, body);
     let snapshot = validate::against_schema(ctx, &mut draft, Some(snapshot)).await?;
-    let parsed = ops::parse(&draft)?;
+    let parsed = ops::parse(&draft, &snapshot.schema)?;
     if !parsed.relations.is_empty() {
         return Err(Error::forbidden("Relations cannot be changed by query."));
     }

@@ -65,6 +65,10 @@ pub async fn save(ctx: &Ctx, draft: Draft) -> Result<Saved> {
             }
         };
     }
+    Box::pin(save_in_transaction(ctx, draft)).await
+}
+
+async fn save_in_transaction(ctx: &Ctx, draft: Draft) -> Result<Saved> {
     let asks = asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
     let step = transaction::within(ctx, Extent::Triggers, async |inside: &Ctx| {
         let mut step = Box::pin(write(inside, draft)).await?;
@@ -99,20 +103,35 @@ enum Step {
     Written(Box<Written>),
 }
 
+/// Steps that most writes do without are boxed: a future is as large as the largest of its steps, and is
+/// moved as a whole.
 async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
+    let is_special = draft.class.is_system();
     let snapshot = ctx.services.classes.admit(&draft.class).await?;
     check_class_exists(ctx, &draft.class, snapshot.as_deref())?;
-    triggers::load_original(ctx, &mut draft, snapshot.as_deref()).await?;
-    if let Some(answer) = special::prepare(ctx, &mut draft).await? {
+    draft.context.clone_from(&ctx.info.context);
+    if triggers::want_original(ctx, &draft) {
+        Box::pin(triggers::load_original(ctx, &mut draft, snapshot.as_deref())).await?;
+    }
+    if is_special && let Some(answer) = Box::pin(special::prepare(ctx, &mut draft)).await? {
         return Ok(Step::Answered(answer));
     }
-    triggers::before_save(ctx, &mut draft, snapshot.as_ref()).await?;
-    special::after_before_save(ctx, &mut draft).await?;
+    if triggers::has(ctx, TriggerKind::BeforeSave, &draft.class) {
+        Box::pin(triggers::before_save(ctx, &mut draft, snapshot.as_ref())).await?;
+    }
+    if is_special {
+        Box::pin(special::after_before_save(ctx, &mut draft)).await?;
+    }
     let snapshot = validate::against_schema(ctx, &mut draft, snapshot).await?;
-    special::transform(ctx, &mut draft).await?;
+    special::check_names(ctx, &draft)?;
+    if is_special {
+        Box::pin(special::transform(ctx, &mut draft)).await?;
+    }
     let outcome = store::run(ctx, &mut draft, &snapshot).await?;
     let mut saved = respond::build(ctx, &draft, &outcome);
-    special::after_store(ctx, &mut draft, &mut saved).await?;
+    if is_special {
+        Box::pin(special::after_store(ctx, &mut draft, &mut saved)).await?;
+    }
     effects::emit(ctx, &snapshot, &outcome);
     Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved })))
 }

@@ -8,7 +8,7 @@ use super::Draft;
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::query::FieldPath;
 use crate::types::update::RelationChange;
-use crate::types::{Acl, ClassName, FieldName, FieldType, Object, ObjectId, Op, Update};
+use crate::types::{Acl, ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId, Op, Update};
 
 /// The type a value asks its column to have; `None` says nothing (null, `Delete`).
 ///
@@ -99,8 +99,11 @@ pub struct Parsed {
 
 /// # Errors
 /// 107 for malformed operators, 121 for nested keys with `$` or `.`, 123 for a malformed ACL.
-pub fn parse(draft: &Draft) -> Result<Parsed> {
+pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
     let mut parsed = Parsed::default();
+    if draft.is_create() {
+        parsed.row = Object::with_capacity(draft.data.len() + 2);
+    }
     let mut relations: IndexMap<FieldName, RelationChange> = IndexMap::new();
     for (key, value) in &draft.data {
         check_nested_keys(value)?;
@@ -123,7 +126,10 @@ pub fn parse(draft: &Draft) -> Result<Parsed> {
             }
             continue;
         }
-        let path = path_of(key)?;
+        let path = match class.fields.get_key_value(key.as_str()) {
+            Some((name, _)) => FieldPath::from(name.clone()),
+            None => path_of(key)?,
+        };
         if collect_relations(&path, value, &mut relations)? {
             continue;
         }

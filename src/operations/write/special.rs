@@ -49,16 +49,22 @@ pub async fn after_before_save(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
     if draft.class.is_user() { hooks::after_before_save(ctx, draft).await } else { Ok(()) }
 }
 
-/// After the schema agreed: passwords, names, mail addresses.
-///
 /// # Errors
-/// Those of the class; 105 for internal columns that a client (or a trigger) names.
-pub async fn transform(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+/// 105 for internal columns that a client (or a trigger) names.
+pub fn check_names(ctx: &Ctx, draft: &Draft) -> Result<()> {
     if !ctx.auth.is_maintenance()
         && let Some(key) = draft.data.keys().find(|key| key.starts_with('_'))
     {
         return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}.")));
     }
+    Ok(())
+}
+
+/// After the schema agreed: passwords, names, mail addresses.
+///
+/// # Errors
+/// Those of the class.
+pub async fn transform(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
     match draft.class.as_str() {
         "_User" => hooks::transform(ctx, draft).await,
         "_Session" => sessions::remove_duplicates(ctx, draft).await,

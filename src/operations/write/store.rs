@@ -28,7 +28,7 @@ pub struct Outcome {
 /// # Errors
 /// 101 when there is nothing the caller may update, 137 for duplicates, and what storage refuses.
 pub async fn run(ctx: &Ctx, draft: &mut Draft, class: &Arc<ClassSnapshot>) -> Result<Outcome> {
-    let parsed = ops::parse(draft)?;
+    let parsed = ops::parse(draft, &class.schema)?;
     super::special::check_before_store(ctx, draft)?;
     match draft.id.clone() {
         None => insert(ctx, draft, class, parsed).await,

@@ -38,16 +38,18 @@ pub fn has_after_save(ctx: &Ctx, class: &ClassName) -> bool {
     has(ctx, TriggerKind::AfterSave, class)
 }
 
-/// Reads the object an update is about to change, when a trigger will want to see it.
+/// Whether a trigger will want to see the object that an update is about to change.
+pub fn want_original(ctx: &Ctx, draft: &Draft) -> bool {
+    draft.id.is_some()
+        && (has(ctx, TriggerKind::BeforeSave, &draft.class) || has_after_save(ctx, &draft.class))
+}
+
+/// Reads the object an update is about to change, as triggers see it.
 ///
 /// # Errors
 /// 119 when the class may not be updated at all.
 pub async fn load_original(ctx: &Ctx, draft: &mut Draft, class: Option<&ClassSnapshot>) -> Result<()> {
-    draft.context.clone_from(&ctx.info.context);
     let (Some(id), Some(class)) = (draft.id.clone(), class) else { return Ok(()) };
-    if !has(ctx, TriggerKind::BeforeSave, &draft.class) && !has_after_save(ctx, &draft.class) {
-        return Ok(());
-    }
     clp::check(&ctx.auth, class, Operation::Update, Action::Update)?;
     let mut spec = FindSpec::new(Filter::by_id(&id)).limit(1);
     spec.readers = ctx.auth.acl_ids();
@@ -80,9 +82,6 @@ pub fn show_relations(class: &ClassSnapshot, object: &mut Object) {
 /// # Errors
 /// Whatever the trigger threw; 101 or 119 when the caller may not write at all.
 pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassSnapshot>>) -> Result<()> {
-    if !has(ctx, TriggerKind::BeforeSave, &draft.class) {
-        return Ok(());
-    }
     super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
     check_may_save(ctx, draft, class).await?;
     let mut call = TriggerCall::new(TriggerKind::BeforeSave, draft.class.as_str());
@@ -145,13 +144,17 @@ async fn check_may_save(ctx: &Ctx, draft: &Draft, class: Option<&Arc<ClassSnapsh
 /// # Errors
 /// What a trigger threw that is part of the transaction.
 pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
+    for (key, value) in &written.draft.extra_response {
+        written.saved.body.insert(key.clone(), value.clone());
+    }
+    if has_after_save(ctx, &written.draft.class) {
+        return Box::pin(run_after_save(ctx, written)).await;
+    }
+    Ok(())
+}
+
+async fn run_after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     let Written { draft, saved, outcome, snapshot } = written;
-    for (key, value) in &draft.extra_response {
-        saved.body.insert(key.clone(), value.clone());
-    }
-    if !has_after_save(ctx, &draft.class) {
-        return Ok(());
-    }
     let mut call = TriggerCall::new(TriggerKind::AfterSave, draft.class.as_str());
     call.object_id = draft.object_id().map(str::to_owned);
     call.original = draft.original.clone().map(|original| Value::Object(original).into());

@@ -78,6 +78,13 @@ fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Res
         if key == "ACL" {
             continue;
         }
+        if let (Some(ty), Some((name, field))) =
+            (&ty, snapshot.and_then(|class| class.schema.fields.get_key_value(root)))
+            && !name.is_internal()
+        {
+            check_dotted_type(&draft.class, key, name, &field.ty, ty)?;
+            continue;
+        }
         let bare = if ctx.auth.is_maintenance() { root.strip_prefix('_').unwrap_or(root) } else { root };
         let invalid = || Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {root}."));
         let name = match FieldName::valid(bare) {
@@ -187,11 +194,9 @@ async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Resu
 /// Required fields and, for new objects, id, times, default values and the class's default ACL.
 fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
     if !draft.is_create() {
-        let names: Vec<String> = draft.data.keys().cloned().collect();
-        for name in names {
-            let required = class.schema.field(&name).is_some_and(|field| field.required);
-            if required && is_unset(draft.data.get(&name)) {
-                return Err(required_error(&name));
+        for (name, value) in &draft.data {
+            if is_unset(Some(value)) && class.schema.field(name).is_some_and(|field| field.required) {
+                return Err(required_error(name));
             }
         }
         draft.data.insert("updatedAt".to_owned(), draft.now.to_iso().into());
@@ -203,7 +208,8 @@ fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
         let id = ObjectId::generate(ctx.config().schema.object_id_size);
         draft.data.insert("objectId".to_owned(), id.as_str().into());
     }
-    for (name, field) in &class.schema.fields {
+    let wanting = |field: &Field| field.required || field.default_value.is_some();
+    for (name, field) in class.schema.fields.iter().filter(|(_, field)| wanting(field)) {
         let value = draft.data.get(name.as_str());
         if !is_unset(value) {
             continue;

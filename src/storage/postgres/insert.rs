@@ -38,7 +38,7 @@ pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sq
 }
 
 fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnType)> {
-    match (FieldName::internal(name), value::column_type(schema, name)) {
+    match (schema.column_name(name), value::column_type(schema, name)) {
         (Some(column), Some(ty)) => Ok((column, ty)),
         _ => Err(StorageError::StaleSchema(boxed(format!(
             "column \"{name}\" of class {} is not known",
