@@ -152,8 +152,9 @@ pub async fn after_event(
         None => None,
         Some(original) => Some(answer.original.unwrap_or_else(|| original.clone())),
     };
+    // A handler may put an object of another class in its place.
     let named = |mut object: Object| {
-        object.insert("className".to_owned(), after.class.as_str().into());
+        object.entry("className").or_insert_with(|| after.class.as_str().into());
         object
     };
     Ok(Some((named(object), original.map(named))))

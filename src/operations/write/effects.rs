@@ -54,6 +54,14 @@ pub fn full_object(ctx: &Ctx, class: &ClassSnapshot, row: &Object) -> Object {
                 let url = ctx.services.file_urls.url(&ctx.info.base_url, stored);
                 file.insert("url".to_owned(), url.into());
             }
+            FieldType::Polygon => {
+                let polygon = object.get_mut(name.as_str()).and_then(|value| value.get_mut("coordinates"));
+                let Some(Value::Array(ring)) = polygon else { continue };
+                // As it is stored, however it was sent.
+                if ring.first() != ring.last() {
+                    ring.extend(ring.first().cloned());
+                }
+            }
             _ => {}
         }
     }

@@ -37,6 +37,7 @@ Parse.Cloud.afterLiveQueryEvent('Live_t', request => {
   });
   if (object.get('n') === 13) request.sendEvent = false;
   if (object.get('n') === 14) { object.set('added', 'yes'); if (original) original.set('added', 'before'); }
+  if (object.get('n') === 17) { request.object = new Parse.Object('Live_swapped'); request.object.set('n', 18); }
   if (object.get('n') === 15) throw 'boom';
   if (object.get('n') === 16) throw new Parse.Error(4244, 'not now');
 });
@@ -99,6 +100,8 @@ async function run(server) {
   told.push(...await live.hear(1));
   for (const n of [15, 16]) await write({ n }, id);
   told.push(...await live.hear(2));
+  await write({ n: 17 }, id);
+  told.push(...await live.hear(1));
   await rest(server, 'DELETE', `/classes/Live_t/${id}`);
   told.push(...await live.hear(1));
   live.say({ op: 'unsubscribe', requestId: 3 });
