@@ -14,7 +14,7 @@ use super::asking::Asker;
 use super::decide::{Decision, Event, Situation, decide};
 use super::render::{Mask, Renderer};
 use super::ring::{Counter, EventId, Ring};
-use super::subscription::{Audience, Opened, Rights};
+use super::subscription::{Audience, Opened, Rights, snapshot};
 use super::subscriptions::{Audiences, Group, GroupKey, Place, Subscriptions};
 use super::worker::{Deliver, Dispatch, LiveQueryWorker, Parcel, Target};
 use super::{Counters, triggers};
@@ -25,7 +25,7 @@ use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::{Auth, ClassSnapshot, Credentials, Services};
 use crate::types::query::eval::json_equals;
 use crate::types::query::eval_ask::{Answers, Verdict};
-use crate::types::{Acl, ClassName, ClassSchema, Object};
+use crate::types::{Acl, ClassName, Object};
 
 /// How many candidates are matched, or audiences told, before other work of the arbiter gets a turn.
 const CHUNK: usize = 512;
@@ -103,7 +103,7 @@ impl Work {
         let ids = self.candidates().await;
         let mut outbox = Outbox::new();
         if !ids.is_empty() {
-            let class = self.snapshot().await?;
+            let class = snapshot(&self.shared.services, &self.shared.class).await?;
             let hits = ids.into_iter().map(|(id, opened, original, current)| {
                 let audiences = {
                     let readers = self.readers(&class, &opened);
@@ -132,19 +132,11 @@ impl Work {
         if (original, current) == (Match::No, Match::No) {
             return Ok(());
         }
-        let class = self.snapshot().await?;
+        let class = snapshot(&self.shared.services, &self.shared.class).await?;
         let mut outbox = Outbox::new();
         self.tell(&class, vec![Hit { opened, original, current, audiences }], &mut outbox).await;
         send(outbox, || id.clone());
         Ok(())
-    }
-
-    async fn snapshot(&self) -> Result<Arc<ClassSnapshot>> {
-        let name = &self.shared.class;
-        Ok(match self.shared.services.classes.admit(name).await? {
-            Some(snapshot) => snapshot,
-            None => Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(name.clone()), None, 0)),
-        })
     }
 
     async fn candidates(&self) -> Vec<(u64, Rc<Opened>, Match, Match)> {

@@ -142,11 +142,7 @@ pub async fn open(
     if class.is_installation() {
         enforce(&ctx, &class, Verb::Find)?;
     }
-    let snapshot = match ctx.services.classes.admit(&class).await? {
-        Some(snapshot) => snapshot,
-        // Published before its first object: nothing is restricted yet.
-        None => Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(class.clone()), None, 0)),
-    };
+    let snapshot = snapshot(services, &class).await?;
     let condition = Value::Object(condition);
     let mut context = parse_context(&ctx, Some(&snapshot));
     context.schema = None;
@@ -178,6 +174,22 @@ pub async fn open(
         looks_at,
         condition,
     })
+}
+
+/// The class as it is now. One that is unknown here may have been made by another server a moment ago, with
+/// permissions: storage is asked before it is taken for a class that nothing restricts.
+///
+/// # Errors
+/// When storage cannot be read.
+pub async fn snapshot(services: &Services, class: &ClassName) -> Result<Arc<ClassSnapshot>> {
+    let known = match services.classes.admit(class).await? {
+        Some(known) => Some(known),
+        None => services.classes.reload(class).await?,
+    };
+    // Published before its first object: nothing is restricted yet.
+    Ok(known.unwrap_or_else(|| {
+        Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(class.clone()), None, 0))
+    }))
 }
 
 /// What parse-server's live queries say of conditions that are none, in their own words.
