@@ -19,11 +19,14 @@ pub async fn call(
 ) -> Result<FunctionAnswer> {
     check_file_urls(&params, &ctx.config().files.upload.allowed_file_url_domains)?;
     let called = Called::with(ctx, &params);
+    let mut caller = ctx.caller();
+    // Functions are told what the request names, triggers that it is the server's own.
+    caller.installation_id.clone_from(&ctx.info.installation_id);
     let call = FunctionCall {
         name: name.to_owned(),
         params,
         uploads,
-        caller: ctx.caller(),
+        caller,
         context: ctx.info.context.clone(),
         scope: ctx.scope(),
     };

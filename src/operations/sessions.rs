@@ -52,16 +52,18 @@ fn expires_at(ctx: &Ctx) -> Option<Millis> {
     users.expire_inactive_sessions.then(|| Millis(Millis::now().0.saturating_add(length)))
 }
 
-/// Makes a session for the user, with the request's installation, and answers its token; `None` for
-/// calls of Cloud Code.
+/// Whether a sign-up, or a login by `authData`, is made by a program: those get no session. Logins by
+/// name do.
+pub fn is_by_program(ctx: &Ctx) -> bool {
+    ctx.info.by_program || ctx.info.installation_id.as_deref() == Some(CLOUD_INSTALLATION)
+}
+
+/// Makes a session for the user, with the request's installation, and answers its token.
 ///
 /// # Errors
 /// When storage fails.
 pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Result<Option<String>> {
     let installation = ctx.info.installation_id.as_deref();
-    if installation == Some(CLOUD_INSTALLATION) {
-        return Ok(None);
-    }
     let mut row = new_row(ctx, user_id, created_with);
     if let Some(installation) = installation.filter(|id| !id.is_empty()) {
         row.insert("installationId".to_owned(), installation.into());

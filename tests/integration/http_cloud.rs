@@ -22,6 +22,11 @@ Parse.Cloud.define('fails', () => { throw new Parse.Error(4242, 'told so'); });
 Parse.Cloud.define('file', request => ({
   name: request.params.f.filename, text: Buffer.from(request.params.f.data).toString(), plain: request.params.a,
 }));
+Parse.Cloud.define('logIn', async request => {
+  const made = await new Parse.User().signUp({ username: 'made', password: 'by code' });
+  const user = await Parse.User.logIn('made', 'by code');
+  return [made.getSessionToken() === undefined, user.getSessionToken(), request.installationId === undefined];
+});
 Parse.Cloud.define('save', async request => {
   const object = new Parse.Object('Guarded');
   return (await object.save({ by: 'function' }, { useMasterKey: request.params.master === true })).id;
@@ -116,6 +121,18 @@ async fn sdk_calls_have_the_rights_they_name() {
     let id = saved["result"].as_str().unwrap();
     assert_eq!(master.get(&format!("/classes/Guarded/{id}")).await.ok()["by"], "function");
     assert_eq!(server.anonymous().post("/functions/batch", json!({})).await.ok(), json!({"result": 3}));
+}
+
+#[actix_web::test]
+async fn code_logs_users_in() {
+    let (server, _folder) = start().await;
+    let result = server.master().post("/functions/logIn", json!({})).await.ok();
+    let [no_token, token, no_installation] = &result["result"].as_array().unwrap()[..] else {
+        panic!("{result}")
+    };
+    assert_eq!((no_token, no_installation), (&json!(true), &json!(true)));
+    let me = server.session(token.as_str().unwrap()).get("/users/me").await.ok();
+    assert_eq!(me["username"], "made");
 }
 
 #[actix_web::test]

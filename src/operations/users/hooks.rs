@@ -215,7 +215,7 @@ async fn log_in(
     }
     load::strip_secrets(&mut answer);
     let id = load::object_id(&answer).to_owned();
-    if ctx.auth.principal.is_none() && !ctx.info.by_program {
+    if ctx.auth.principal.is_none() && !sessions::is_by_program(ctx) {
         let providers = draft.special.user.auth_provider.as_deref().unwrap_or("password");
         let created_with = sessions::created_with("login", providers);
         if let Some(token) = sessions::create_for(ctx, &id, Some(created_with)).await? {
@@ -441,7 +441,7 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
 }
 
 async fn give_session(ctx: &Ctx, saved: &mut Saved, id: &str, created_with: Option<Value>) -> Result<()> {
-    if ctx.info.by_program {
+    if sessions::is_by_program(ctx) {
         return Ok(());
     }
     if let Some(token) = sessions::create_for(ctx, id, created_with).await? {
