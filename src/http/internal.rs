@@ -15,7 +15,7 @@ use super::routes;
 use crate::app::App;
 use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
 use crate::error::{Error, Result};
-use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
+use crate::operations::{self, Auth, Credentials, Ctx, PROGRAM, RequestInfo};
 use crate::types::Object;
 
 type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
@@ -211,7 +211,8 @@ async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
     };
     let info = RequestInfo {
         ip: "127.0.0.1".to_owned(),
-        installation_id: Some(request.installation_id.clone()),
+        installation_id: (request.installation_id != PROGRAM).then(|| request.installation_id.clone()),
+        by_program: request.installation_id == PROGRAM,
         context: request.context.clone(),
         base_url,
         session_token: request.session_token.clone(),

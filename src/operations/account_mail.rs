@@ -451,7 +451,7 @@ async fn wants_verification(ctx: &Ctx, user: &Object) -> Result<bool> {
                 "object": shown,
                 "master": ctx.auth.is_master(),
                 "ip": ctx.info.ip,
-                "installationId": ctx.info.installation_id,
+                "installationId": ctx.info.acting_installation(),
                 "resendRequest": true,
             });
             let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);

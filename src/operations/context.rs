@@ -116,14 +116,17 @@ fn public_ids() -> Arc<[String]> {
     PUBLIC.get_or_init(|| Arc::from(["*".to_owned()])).clone()
 }
 
+/// The installation of calls that programs make.
+pub const PROGRAM: &str = "cloud";
+
 /// What came along with a request.
 #[derive(Clone, Debug, Default)]
 pub struct RequestInfo {
     /// Client address after `trustProxy`, without port.
     pub ip: String,
     pub installation_id: Option<String>,
-    /// A key in a header and no installation: parse-server takes the caller for a program like its own
-    /// Cloud Code, shows `cloud` to triggers and gives sign-ups no session.
+    /// A call of Cloud Code, or a key in a header, and no installation: parse-server shows `cloud` to
+    /// triggers and gives sign-ups no session.
     pub by_program: bool,
     /// Request headers as Cloud Code sees them: lower-case names.
     pub headers: Map<String, Value>,
@@ -136,6 +139,13 @@ pub struct RequestInfo {
     pub request_id: Option<String>,
     /// What is left of the rate limit that the request fell under.
     pub rate: Option<super::services::RateHeaders>,
+}
+
+impl RequestInfo {
+    /// The installation that the caller acts as; a program's is [`PROGRAM`].
+    pub fn acting_installation(&self) -> Option<&str> {
+        if self.by_program { Some(PROGRAM) } else { self.installation_id.as_deref() }
+    }
 }
 
 /// Everything an operation may look at.
@@ -248,10 +258,7 @@ impl Ctx {
             is_read_only: self.auth.is_read_only(),
             user,
             roles: self.auth.principal.as_ref().map(|principal| Arc::new(principal.roles.clone())),
-            installation_id: match self.info.by_program {
-                true => Some("cloud".to_owned()),
-                false => self.info.installation_id.clone(),
-            },
+            installation_id: self.info.acting_installation().map(str::to_owned),
             ip: Some(self.info.ip.clone()),
             headers: Arc::new(self.info.headers.clone()),
         }

@@ -38,7 +38,7 @@ fn id_of(object: &Object) -> &str {
 /// 135, 136, 132 and 101 (facts on installations).
 pub async fn prepare(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
     let given = |key: &str| draft.data.get(key).is_some_and(is_truthy);
-    let from_header = ctx.info.installation_id.clone().filter(|id| !id.is_empty());
+    let from_header = ctx.info.acting_installation().map(str::to_owned).filter(|id| !id.is_empty());
     if draft.is_create() && !given("deviceToken") && !given("installationId") && from_header.is_none() {
         return Err(refused(
             135,

@@ -36,6 +36,6 @@ pub mod schema;
 pub mod users;
 pub mod write;
 
-pub use context::{Auth, Credentials, Ctx, Principal, RequestInfo};
+pub use context::{Auth, Credentials, Ctx, PROGRAM, Principal, RequestInfo};
 pub use services::Services;
 pub use snapshot::ClassSnapshot;

@@ -5,16 +5,13 @@ use serde_json::{Value, json};
 use super::transaction::Effect;
 use super::write::special::pointer_filter;
 use super::write::{self, Draft, Saved};
-use super::{Auth, Ctx, audit};
+use super::{Auth, Ctx, PROGRAM, audit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::storage::Target;
 use crate::types::query::{Constraint, Filter, FindSpec, Operand};
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object};
-
-/// In-process SDK calls never get sessions.
-const CLOUD_INSTALLATION: &str = "cloud";
 
 pub fn class() -> ClassName {
     ClassName::known("_Session")
@@ -55,20 +52,20 @@ fn expires_at(ctx: &Ctx) -> Option<Millis> {
 /// Whether a sign-up, or a login by `authData`, is made by a program: those get no session. Logins by
 /// name do.
 pub fn is_by_program(ctx: &Ctx) -> bool {
-    ctx.info.by_program || ctx.info.installation_id.as_deref() == Some(CLOUD_INSTALLATION)
+    ctx.info.acting_installation() == Some(PROGRAM)
 }
 
 /// Makes a session for the user, with the request's installation, and answers its token.
 ///
 /// # Errors
 /// When storage fails.
-pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Result<Option<String>> {
+pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Result<String> {
     let installation = ctx.info.installation_id.as_deref();
     let mut row = new_row(ctx, user_id, created_with);
     if let Some(installation) = installation.filter(|id| !id.is_empty()) {
         row.insert("installationId".to_owned(), installation.into());
     }
-    let token = row.get("sessionToken").and_then(Value::as_str).map(str::to_owned);
+    let token = row.get("sessionToken").and_then(Value::as_str).unwrap_or_default().to_owned();
     insert(ctx, row).await?;
     audit::note(ctx, "session_created", user_id);
     Ok(token)

@@ -9,6 +9,7 @@ pub mod include;
 pub mod keyset;
 pub mod plan;
 pub mod request;
+mod subqueries;
 pub mod triggers;
 pub mod view;
 
@@ -116,7 +117,10 @@ pub(super) async fn find_plainly(
 ) -> Result<Answer> {
     let snapshot = ctx.services.classes.admit(class).await?;
     check_class_exists(ctx, class, snapshot.as_deref())?;
-    let request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
+    let mut request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
+    if let Some(changed) = subqueries::through_triggers(ctx, params).await? {
+        request = Request::parse(ctx, &changed, mode, snapshot.as_deref())?;
+    }
     let Some(snapshot) = snapshot else {
         // Sessions are looked at before the class is: nobody's are nobody's to list.
         super::permissions::query::own_sessions(ctx, class, Filter::all())?;

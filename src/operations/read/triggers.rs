@@ -70,17 +70,7 @@ pub(super) async fn find_with_triggers(
     let mut context = ctx.info.context.clone();
     let mut short_circuit = None;
     if registrations.has_trigger(TriggerKind::BeforeFind, class) {
-        let mut call = TriggerCall::new(TriggerKind::BeforeFind, class.as_str());
-        call.query = Some(Value::Object(query.clone()));
-        call.count = is_count;
-        call.is_get = mode.is_get();
-        call.caller = ctx.caller();
-        call.context.clone_from(&context);
-        call.scope = ctx.scope();
-        let answer = code_log::run_trigger(ctx, call).await?;
-        if let Some(changed) = answer.context.clone() {
-            context = changed;
-        }
+        let answer = before_find(ctx, class, &query, is_count, mode.is_get(), &mut context).await?;
         if let Some(changed) = answer.query.clone() {
             query = changed;
         }
@@ -108,6 +98,29 @@ pub(super) async fn find_with_triggers(
     call.scope = ctx.scope();
     let changed = code_log::run_trigger(ctx, call).await?.objects;
     Ok(Answer { results: Results::Raw(changed.unwrap_or(objects)), count, redirected_to, cursor })
+}
+
+/// Asks the class's beforeFind; what it left in its context counts from then on.
+pub(super) async fn before_find(
+    ctx: &Ctx,
+    class: &ClassName,
+    query: &Object,
+    is_count: bool,
+    is_get: bool,
+    context: &mut Object,
+) -> Result<TriggerAnswer> {
+    let mut call = TriggerCall::new(TriggerKind::BeforeFind, class.as_str());
+    call.query = Some(Value::Object(query.clone()));
+    call.count = is_count;
+    call.is_get = is_get;
+    call.caller = ctx.caller();
+    call.context.clone_from(context);
+    call.scope = ctx.scope();
+    let answer = code_log::run_trigger(ctx, call).await?;
+    if let Some(changed) = answer.context.clone() {
+        *context = changed;
+    }
+    Ok(answer)
 }
 
 /// The parameters as one object with `where` decoded, a `get` as the query it is.

@@ -218,9 +218,8 @@ async fn log_in(
     if ctx.auth.principal.is_none() && !sessions::is_by_program(ctx) {
         let providers = draft.special.user.auth_provider.as_deref().unwrap_or("password");
         let created_with = sessions::created_with("login", providers);
-        if let Some(token) = sessions::create_for(ctx, &id, Some(created_with)).await? {
-            answer.insert("sessionToken".to_owned(), token.into());
-        }
+        let token = sessions::create_for(ctx, &id, Some(created_with)).await?;
+        answer.insert("sessionToken".to_owned(), token.into());
     }
     if validated {
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
@@ -444,9 +443,8 @@ async fn give_session(ctx: &Ctx, saved: &mut Saved, id: &str, created_with: Opti
     if sessions::is_by_program(ctx) {
         return Ok(());
     }
-    if let Some(token) = sessions::create_for(ctx, id, created_with).await? {
-        saved.body.insert("sessionToken".to_owned(), token.into());
-    }
+    let token = sessions::create_for(ctx, id, created_with).await?;
+    saved.body.insert("sessionToken".to_owned(), token.into());
     Ok(())
 }
 

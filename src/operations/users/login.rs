@@ -156,10 +156,8 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     }
     let created_with = sessions::created_with("login", "password");
     let token = sessions::create_for(ctx, &id, Some(created_with)).await?;
-    if let Some(token) = &token {
-        user.insert("sessionToken".to_owned(), token.as_str().into());
-    }
-    let mut as_user = load::with_rights_of(ctx, &id, token.as_deref().unwrap_or_default()).await?;
+    user.insert("sessionToken".to_owned(), token.as_str().into());
+    let mut as_user = load::with_rights_of(ctx, &id, &token).await?;
     if has(ctx, TriggerKind::AfterLogin, &load::class()) {
         run_login_trigger(&as_user, TriggerKind::AfterLogin, &user).await?;
     }
@@ -167,9 +165,7 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
         as_user = ctx.clone();
     }
     let mut answer = seen_by(&as_user, &id, user).await?;
-    if let Some(token) = token {
-        answer.insert("sessionToken".to_owned(), token.into());
-    }
+    answer.insert("sessionToken".to_owned(), token.into());
     if let Some(accepted) = accepted {
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
     }
@@ -282,8 +278,7 @@ pub async fn log_in_as(ctx: &Ctx, body: &Object, query: &Object) -> Result<Objec
     audit::note(ctx, "login_as", id);
     load::strip_secrets(&mut user);
     let created_with = sessions::created_with("login", "masterkey");
-    if let Some(token) = sessions::create_for(ctx, id, Some(created_with)).await? {
-        user.insert("sessionToken".to_owned(), token.into());
-    }
+    let token = sessions::create_for(ctx, id, Some(created_with)).await?;
+    user.insert("sessionToken".to_owned(), token.into());
     Ok(user)
 }

@@ -107,11 +107,7 @@ pub async fn upgrade_session(ctx: &Ctx) -> Result<Object> {
     let created_with = json!({ "action": "upgrade" });
     let token = sessions::create_for(ctx, principal.user_id.as_str(), Some(created_with)).await?;
     let failed = || Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, "Failed to load upgraded session.");
-    let session = match token {
-        Some(token) => sessions::by_token(ctx, &token).await?,
-        None => None,
-    };
-    let session = session.ok_or_else(failed)?;
+    let session = sessions::by_token(ctx, &token).await?.ok_or_else(failed)?;
     let id = load::text(&session, "objectId").unwrap_or_default();
     read::get_object(ctx, &sessions::class(), id).await?.ok_or_else(failed)
 }

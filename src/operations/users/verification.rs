@@ -56,8 +56,8 @@ pub fn request(ctx: &Ctx, original: Option<&Object>, object: &Object, created_wi
     if let Some(original) = original {
         request["original"] = shown(original);
     }
-    if let Some(installation) = &ctx.info.installation_id {
-        request["installationId"] = installation.as_str().into();
+    if let Some(installation) = ctx.info.acting_installation() {
+        request["installationId"] = installation.into();
     }
     if let Some(created_with) = created_with {
         request["createdWith"] = created_with.clone();

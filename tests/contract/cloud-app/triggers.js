@@ -77,3 +77,10 @@ Parse.Cloud.beforeSave('Logged', request => {
   return { object: { text: 'another' } };
 });
 Parse.Cloud.afterSave('Logged', () => {});
+
+// Sees sub-queries too.
+Parse.Cloud.beforeFind('AskedWithin', ({ query }) => {
+  const where = query.toJSON().where;
+  if (where.secret) throw new Parse.Error(4712, 'not to be asked');
+  query.equalTo('open', true);
+});

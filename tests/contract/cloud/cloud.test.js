@@ -56,6 +56,15 @@ describe('functions', () => {
     assert.deepEqual(health.fetched, { status: 'ok' });
   });
 
+  test('a login in a function makes a session', async () => {
+    const username = unique('there');
+    await signUp({ username });
+    const { token, me, current } = await Parse.Cloud.run('logInThere', { username, password: 'secret!' });
+    assert.deepEqual([me, current], [username, null]);
+    const seen = await rest('GET', 'sessions/me', { headers: { 'X-Parse-Session-Token': token } });
+    assert.deepEqual([seen.body.createdWith.action, seen.body.installationId], ['login', undefined]);
+  });
+
   test('requests tell who called', async () => {
     const user = await signUp();
     const { body } = await rest('POST', 'functions/who', {
@@ -316,5 +325,22 @@ describe('jobs', () => {
     await fails(Parse.Cloud.startJob('absent', {}), 141, 'Invalid job.');
     const { jobs } = await Parse.Cloud.getJobsData();
     assert.deepEqual(jobs.sort(), ['fails', 'silent', 'works']);
+  });
+});
+
+describe('sub-queries', () => {
+  test('beforeFind of the class that is asked within', async () => {
+    const holder = unique('Holder');
+    for (const open of [true, false]) {
+      const asked = await new Parse.Object('AskedWithin', { open }).save();
+      await new Parse.Object(holder, { asked, open }).save();
+    }
+    const inner = new Parse.Query('AskedWithin');
+    const found = await new Parse.Query(holder).matchesQuery('asked', inner).find();
+    assert.deepEqual(found.map(object => object.get('open')), [true]);
+    const others = await new Parse.Query(holder).doesNotMatchQuery('asked', inner).find();
+    assert.deepEqual(others.map(object => object.get('open')), [false]);
+    assert.equal(await new Parse.Query(holder).matchesQuery('asked', inner).count(), 1);
+    await fails(new Parse.Query(holder).matchesQuery('asked', new Parse.Query('AskedWithin').equalTo('secret', 1)).find(), 4712, 'not to be asked');
   });
 });
