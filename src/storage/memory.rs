@@ -361,7 +361,7 @@ impl Session for MemoryAdapter {
             Some(rows) => ids.iter().filter_map(|id| rows.shift_remove(id)).collect(),
             None => Vec::new(),
         };
-        let returning = Returning { before: returning_before, after: false };
+        let returning = Returning { before: returning_before, ..Returning::default() };
         Ok(Self::changed(class, &gone, &[], returning, version))
     }
 

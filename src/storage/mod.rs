@@ -95,6 +95,9 @@ pub struct Target {
 pub struct Returning {
     pub before: bool,
     pub after: bool,
+    /// Of the row after, at least the fields that the update names; the rest may be left out. Has no
+    /// effect together with `before`.
+    pub written_only: bool,
 }
 
 /// Rows an update or delete touched, in the same order on both sides.

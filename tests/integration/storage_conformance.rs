@@ -56,7 +56,7 @@ fn update(ops: Vec<(&str, Op)>) -> Update {
     Update { ops: ops.into_iter().map(|(at, op)| (path(at), op)).collect() }
 }
 
-const BOTH: Returning = Returning { before: true, after: true };
+const BOTH: Returning = Returning { before: true, after: true, written_only: false };
 
 async fn get(storage: &dyn Session, class: &Arc<ClassSchema>, id: &str) -> Option<Object> {
     let spec = FindSpec::new(Filter::eq("objectId", Operand::Text(id.into())));
@@ -211,7 +211,7 @@ async fn rows_before_and_after(storage: &dyn StorageAdapter, game: &Arc<ClassSch
     }
     let none = storage.update(game, &by_id("nobody"), &ops(), BOTH).await.unwrap();
     assert_eq!((none.count, none.after.unwrap().len()), (0, 0));
-    let after = Returning { before: false, after: true };
+    let after = Returning { after: true, ..Returning::default() };
     let changed = storage.update(game, &by_id("ba"), &Update::default(), after).await.unwrap();
     assert_eq!((changed.count, changed.before.is_none(), changed.after.unwrap().len()), (1, true, 1));
 }

@@ -255,7 +255,7 @@ async fn increments_of_many_clients_add_up_and_stamps_follow_them() {
         let (adapter, schema) = (adapter.clone(), schema.clone());
         tasks.spawn(async move {
             let update = Update { ops: vec![(FieldName::known("score").into(), Op::Increment(1.0))] };
-            let returning = Returning { before: true, after: true };
+            let returning = Returning { before: true, after: true, written_only: false };
             let changed = adapter.update(&schema, &by_id("one"), &update, returning).await.unwrap();
             let score = |set: Option<parsimony::types::RowSet>| {
                 set.unwrap().first().unwrap().to_object().get("score").and_then(Value::as_i64).unwrap_or(0)
@@ -400,7 +400,7 @@ async fn plans_survive_a_column_of_another_type() {
     adapter.create(&schema, &[row("a")]).await.unwrap();
     let find = FindSpec::new(Filter::eq("objectId", Operand::Text("a".into())));
     let touch = |value: Value| Update::default().set(FieldName::known("title"), value);
-    let after = Returning { before: false, after: true };
+    let after = Returning { after: true, ..Returning::default() };
     for round in 0..4 {
         // Often enough that every connection prepares them.
         for _ in 0..8 {

@@ -70,7 +70,7 @@ async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Res
     let mut saved = Vec::with_capacity(drafts.len());
     for (draft, row) in drafts.into_iter().zip(rows) {
         let after = Some(Arc::new(store::public_object(row)));
-        let outcome = store::Outcome { before: None, after, stamp: 0 };
+        let outcome = store::Outcome { before: None, after, publishable: true, stamp: 0 };
         let mut answer = respond::build(ctx, &draft, &outcome);
         super::effects::emit(ctx, &snapshot, &outcome);
         special::finish(ctx, &draft, &snapshot, &mut answer)?;
@@ -99,7 +99,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: 
     let publishes = ctx.services.events.publishes(class);
     let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
-    let returning = Returning { before: publishes, after: publishes };
+    let returning = Returning { before: publishes, after: publishes, written_only: false };
     let changed =
         on_session!(ctx, |session| session.update(&snapshot.schema, &target, &parsed.update, returning))?;
     emit_all(ctx, &snapshot, &changed, ObjectEventKind::Saved);

@@ -20,8 +20,11 @@ use crate::types::{FieldName, Object, ObjectId, Op, Operation};
 pub struct Outcome {
     /// The row before, when somebody wanted it.
     pub before: Option<Arc<Object>>,
-    /// The row after: complete for creates, and for updates when somebody wanted it.
+    /// The row after: complete for creates, and for updates when a trigger or a live query wanted it; else
+    /// at least what operators computed.
     pub after: Option<Arc<Object>>,
+    /// Both sides are what a live query needs. Whether anybody listens may change during the write.
+    pub publishable: bool,
     pub stamp: u64,
 }
 
@@ -46,7 +49,7 @@ async fn insert(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, parsed: Pa
     {
         on_session!(ctx, |session| session.change_relations(&draft.class, &id, &parsed.relations))?;
     }
-    Ok(Outcome { before: None, after: Some(Arc::new(public_object(row))), stamp: 0 })
+    Ok(Outcome { before: None, after: Some(Arc::new(public_object(row))), publishable: true, stamp: 0 })
 }
 
 async fn update(
@@ -67,7 +70,8 @@ async fn update(
     let publishes = ctx.services.events.publishes(&draft.class);
     let computed = draft.data.values().any(ops::is_computed);
     let triggered = super::triggers::has_after_save(ctx, &draft.class);
-    let returning = Returning { before: publishes, after: publishes || computed || triggered };
+    let whole = publishes || triggered;
+    let returning = Returning { before: publishes, after: whole || computed, written_only: !whole };
     let changed =
         on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
     let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
@@ -80,7 +84,12 @@ async fn update(
     let object = |rows: &Option<crate::types::RowSet>| {
         rows.as_ref().and_then(|rows| rows.first()).map(|row| Arc::new(row.to_object()))
     };
-    Ok(Outcome { before: object(&changed.before), after: object(&changed.after), stamp: changed.stamp })
+    Ok(Outcome {
+        before: object(&changed.before),
+        after: object(&changed.after),
+        publishable: publishes,
+        stamp: changed.stamp,
+    })
 }
 
 /// The filter for one object that the caller may change, pointer permissions included.

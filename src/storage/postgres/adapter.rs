@@ -221,7 +221,7 @@ impl Session for PostgresAdapter {
         };
         match outcome {
             Err(error) if is_missing_table(&error) => {
-                Ok(nothing_changed(class, Returning { before: returning_before, after: false }))
+                Ok(nothing_changed(class, Returning { before: returning_before, ..Returning::default() }))
             }
             outcome => outcome,
         }

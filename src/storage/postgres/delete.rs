@@ -29,5 +29,5 @@ pub async fn run(
     sql.push_sql(" RETURNING ").push_sql(STAMP).push_sql(", ");
     target::push_columns(&mut sql, &layout, "t0");
     let rows = db.load(sql).await?;
-    target::changed(&layout, &rows, Returning { before: true, after: false })
+    target::changed(&layout, &rows, Returning { before: true, ..Returning::default() })
 }

@@ -10,6 +10,7 @@ use super::sql::{Bind, Sql};
 use super::value::{self, ColumnType};
 use super::{Executor, target};
 use crate::storage::{Changed, Returning, StorageError, StorageResult, Target};
+use crate::types::row::{Column, ColumnKind};
 use crate::types::update::Op;
 use crate::types::{ClassSchema, FieldName, Layout, Update};
 
@@ -28,14 +29,30 @@ pub async fn run(
     update: &Update,
     returning: Returning,
 ) -> StorageResult<Changed> {
-    let layout = Arc::new(Layout::of(schema));
-    let sql = statement(schema, &layout, target, update, returning)?;
     if !returning.before && !returning.after {
-        let count = db.execute(sql).await?;
+        let nothing = Layout { class: schema.name.clone(), columns: Vec::new() };
+        let count = db.execute(statement(schema, &nothing, target, update, returning)?).await?;
         return Ok(Changed { count, before: None, after: None, stamp: 0 });
     }
-    let rows = db.load(sql).await?;
+    let layout = Arc::new(match returning.written_only && !returning.before {
+        true => written(schema, update),
+        false => Layout::of(schema),
+    });
+    let rows = db.load(statement(schema, &layout, target, update, returning)?).await?;
     target::changed(&layout, &rows, returning)
+}
+
+/// The columns that the update names.
+fn written(schema: &ClassSchema, update: &Update) -> Layout {
+    let mut columns: Vec<Column> = Vec::new();
+    for (path, _) in &update.ops {
+        if let Some((name, field)) = schema.fields.get_key_value(path.root.as_str())
+            && columns.iter().all(|column| column.name != *name)
+        {
+            columns.push(Column::new(name.clone(), ColumnKind::Field(field.ty.clone())));
+        }
+    }
+    Layout { class: schema.name.clone(), columns }
 }
 
 /// The `UPDATE`, with `stamp`, the columns before and the columns after as asked for.
@@ -71,7 +88,7 @@ pub fn statement(
             sql.push_sql(", ");
             target::push_columns(&mut sql, layout, "old");
         }
-        if returning.after {
+        if returning.after && !layout.columns.is_empty() {
             sql.push_sql(", ");
             target::push_columns(&mut sql, layout, written);
         }
