@@ -27,6 +27,7 @@ mod security;
 mod statements;
 mod storage_conformance;
 mod storage_postgres;
+mod storage_writers;
 mod users_auth_data;
 mod users_custom_auth;
 mod users_installations;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::ddl::{self, Change};
-use super::error::{is_missing_table, is_stale_plan};
+use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::writers::Writer;
 use super::{
@@ -42,7 +42,12 @@ macro_rules! write_one {
                 let $db = core.executor(&conn);
                 $work
             }
-            outcome => outcome,
+            outcome => {
+                if outcome.as_ref().is_err_and(is_connection_lost) {
+                    writer.retire();
+                }
+                outcome
+            }
         }
     }};
 }
