@@ -5,6 +5,7 @@
 //!
 //! While Redis is away subscribers stay connected and hear of this server's own writes.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,6 +25,31 @@ use crate::types::{ClassName, Object};
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a subscription waits for the server to listen.
 const LISTENING: Duration = Duration::from_millis(500);
+
+/// Which halves of the bus cannot reach Redis; one outage is told once.
+#[derive(Default)]
+struct Health {
+    broken: AtomicU8,
+}
+
+const PUBLISHING_HALF: u8 = 1;
+const LISTENING_HALF: u8 = 2;
+
+impl Health {
+    fn lost(&self, half: u8, error: &redis::RedisError) {
+        if self.broken.fetch_or(half, Ordering::Relaxed) == 0 {
+            tracing::warn!(%error, "Redis is away: servers do not hear of each other's live query events");
+        }
+    }
+
+    fn back(&self, halves: u8) {
+        if self.broken.load(Ordering::Relaxed) & halves != 0
+            && self.broken.fetch_and(!halves, Ordering::Relaxed) & !halves == 0
+        {
+            tracing::info!("Redis is back: servers hear of each other's live query events again");
+        }
+    }
+}
 
 pub struct RedisBus {
     node: String,
@@ -57,11 +83,15 @@ impl RedisBus {
             outgoing,
             listening: watch::Sender::new(listen_url.is_none()),
         });
+        let health: Arc<Health> = Arc::default();
         if let Some(url) = publish_url {
-            actix::spawn(publish(client(url)?, queue));
+            actix::spawn(publish(client(url)?, queue, health.clone()));
         }
         if let Some(url) = listen_url {
-            actix::spawn(listen(client(url)?, bus.clone(), hub, services.clone()));
+            // Whoever hears it again can be told again, if it is the same one.
+            let halves =
+                if publish_url == Some(url) { LISTENING_HALF | PUBLISHING_HALF } else { LISTENING_HALF };
+            actix::spawn(listen(client(url)?, bus.clone(), hub, services.clone(), (health, halves)));
         }
         Ok(bus)
     }
@@ -136,43 +166,57 @@ impl Bus for RedisBus {
 }
 
 /// One task, one connection: messages leave in order. A message that finds Redis away is lost.
-async fn publish(client: redis::Client, mut queue: mpsc::UnboundedReceiver<(String, String)>) {
+async fn publish(
+    client: redis::Client,
+    mut queue: mpsc::UnboundedReceiver<(String, String)>,
+    health: Arc<Health>,
+) {
     let mut connection: Option<redis::aio::MultiplexedConnection> = None;
-    let mut warned = false;
     while let Some((channel, message)) = queue.recv().await {
-        if connection.is_none() {
-            connection = client.get_multiplexed_async_connection().await.ok();
+        let mut sent = send(&client, &mut connection, &channel, &message).await;
+        if sent.is_err() {
+            // The connection may have broken long before.
+            sent = send(&client, &mut connection, &channel, &message).await;
         }
-        let sent = match &mut connection {
-            Some(connection) => {
-                redis::cmd("PUBLISH").arg(&channel).arg(&message).query_async::<i64>(connection).await.is_ok()
-            }
-            None => false,
-        };
-        if sent {
-            warned = false;
-        } else {
-            connection = None;
-            if !warned {
-                tracing::warn!("Redis is away: live query events do not reach other servers");
-                warned = true;
-            }
+        match sent {
+            Ok(()) => health.back(PUBLISHING_HALF),
+            Err(error) => health.lost(PUBLISHING_HALF, &error),
         }
     }
 }
 
-async fn listen(client: redis::Client, bus: Arc<RedisBus>, hub: Weak<LiveQueryHub>, services: Arc<Services>) {
-    let mut warned = false;
+async fn send(
+    client: &redis::Client,
+    connection: &mut Option<redis::aio::MultiplexedConnection>,
+    channel: &str,
+    message: &str,
+) -> redis::RedisResult<()> {
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => client.get_multiplexed_async_connection().await?,
+    };
+    redis::cmd("PUBLISH").arg(channel).arg(message).query_async::<i64>(&mut open).await?;
+    *connection = Some(open);
+    Ok(())
+}
+
+async fn listen(
+    client: redis::Client,
+    bus: Arc<RedisBus>,
+    hub: Weak<LiveQueryHub>,
+    services: Arc<Services>,
+    (health, halves): (Arc<Health>, u8),
+) {
     while hub.strong_count() > 0 {
-        let ended = listen_once(&client, &bus, &hub, &services, &mut warned).await;
+        let ended = listen_once(&client, &bus, &hub, &services, || health.back(halves)).await;
         bus.listening.send_replace(false);
         match ended {
-            Ok(()) => {}
-            Err(error) if !warned => {
-                tracing::warn!(%error, "Redis is away: live query events of other servers are not heard");
-                warned = true;
+            Ok(()) if hub.strong_count() == 0 => return,
+            Ok(()) => {
+                let gone = redis::RedisError::from((redis::ErrorKind::IoError, "the connection ended"));
+                health.lost(LISTENING_HALF, &gone);
             }
-            Err(_) => {}
+            Err(error) => health.lost(LISTENING_HALF, &error),
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -183,15 +227,13 @@ async fn listen_once(
     bus: &RedisBus,
     hub: &Weak<LiveQueryHub>,
     services: &Arc<Services>,
-    warned: &mut bool,
+    listening: impl Fn(),
 ) -> redis::RedisResult<()> {
     let mut subscription = client.get_async_pubsub().await?;
     for name in ["afterSave", "afterDelete", "clearCache"] {
         subscription.subscribe(bus.channel(name)).await?;
     }
-    if std::mem::take(warned) {
-        tracing::info!("Redis is back: live query events of other servers are heard again");
-    }
+    listening();
     bus.listening.send_replace(true);
     if let Some(hub) = hub.upgrade() {
         hub.may_have_missed();

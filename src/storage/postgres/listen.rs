@@ -134,10 +134,14 @@ fn decode(channel: &str, payload: &str, own_id: &str) -> Option<Notice> {
 
 async fn listen(connector: Arc<Connector>, sender: broadcast::Sender<Notice>, own_id: String) {
     let mut pause = Duration::from_millis(100);
+    let mut lost = false;
     loop {
         match open(&connector).await {
             Ok(mut conn) => {
                 pause = Duration::from_millis(100);
+                if std::mem::take(&mut lost) {
+                    tracing::info!("the listening database connection is back");
+                }
                 // Also the first time: something may have changed since the caller last looked.
                 let _ = sender.send(Notice::Lost);
                 let mut stream = std::pin::pin!(conn.notifications_stream());
@@ -146,6 +150,7 @@ async fn listen(connector: Arc<Connector>, sender: broadcast::Sender<Notice>, ow
                         let _ = sender.send(notice);
                     }
                 }
+                lost = true;
                 tracing::warn!("the listening database connection was lost");
             }
             Err(error) => tracing::debug!(%error, "the listening database connection cannot be opened"),

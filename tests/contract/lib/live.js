@@ -62,9 +62,9 @@ export async function rest(server, method, path, body, headers = { 'X-Parse-Mast
   return JSON.parse(answer.text);
 }
 
-/** A Redis on a free port: `{url, stop}`. */
-export async function startRedis() {
-  const port = await freePort();
+/** A Redis on a free port, or on `wanted`: `{url, port, stop}`. */
+export async function startRedis(wanted) {
+  const port = wanted ?? await freePort();
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
   const abandon = () => child.kill('SIGKILL');
   process.once('exit', abandon);
@@ -75,6 +75,7 @@ export async function startRedis() {
   }).then(() => true), { what: 'Redis' });
   return {
     url: `redis://127.0.0.1:${port}`,
+    port,
     async stop() {
       child.kill('SIGKILL');
       await ended;

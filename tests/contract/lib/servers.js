@@ -78,6 +78,7 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
     url: config.serverURL,
     config,
     databaseURI: uri,
+    pid: child.pid,
     log,
     /** Ends it at once, as a crash would. */
     async kill() {

@@ -6,7 +6,7 @@ import { rest } from '../lib/live.js';
 import { freePort, startPostgres, waitFor } from '../lib/postgres.js';
 import { startServer, target } from '../lib/servers.js';
 
-const SUBSCRIBERS = Number(process.env.CONTRACT_SUBSCRIBERS ?? 25);
+const SUBSCRIBERS = Number(process.env.CONTRACT_SUBSCRIBERS ?? 1000);
 
 test(`${SUBSCRIBERS} subscribers of a server that is killed`, { timeout: 180_000 }, async () => {
   const postgres = await startPostgres();
