@@ -28,7 +28,7 @@ pub struct Client {
     resume: Option<Resume>,
     connected: Option<Connected>,
     /// Request id → its subscription.
-    subscriptions: HashMap<String, Held>,
+    subscriptions: HashMap<Arc<str>, Box<Held>>,
 }
 
 struct Connected {
@@ -39,7 +39,8 @@ struct Connected {
 
 struct Held {
     class: ClassName,
-    condition: Value,
+    /// As JSON.
+    condition: Arc<str>,
     keys: Option<Vec<String>>,
     session_token: Option<String>,
     with_ids: bool,
@@ -148,7 +149,7 @@ impl Client {
             let text = format!("Can not find this client, make sure you connect to server before {verb}");
             return Err(Refusal::new(2, text, true));
         };
-        let place = request_id.to_string();
+        let place: Arc<str> = request_id.to_string().into();
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&place) {
             let text = format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions");
             return Err(Refusal::new(155, text, false).for_request(&request_id));
@@ -182,18 +183,18 @@ impl Client {
             .await
             .map_err(|error| self.refusal(&error, &request_id))?;
         self.drop_subscription(&request_id).await;
-        let held = Held {
+        let held = Box::new(Held {
             class: opened.class.clone(),
-            condition: opened.condition.clone(),
+            condition: opened.identity.clone(),
             keys: request.keys.clone(),
             session_token: request.session_token.clone(),
             with_ids: request.resume_after.is_some() || self.resume.is_some(),
-        };
+        });
         let resume = request.resume_after.map(resume_after).or_else(|| self.resume.clone());
         let subscriber = Subscriber {
             connection: self.id,
             worker: self.worker.clone(),
-            request_id: place.as_str().into(),
+            request_id: place.clone(),
             installation_id: installation_id.as_deref().map(Into::into),
             with_ids: resume.is_some(),
             keys: opened.keys.clone().map(Arc::new),
@@ -224,7 +225,7 @@ impl Client {
     }
 
     async fn drop_subscription(&mut self, request_id: &Value) -> bool {
-        let Some(held) = self.subscriptions.remove(&request_id.to_string()) else { return false };
+        let Some(held) = self.subscriptions.remove(request_id.to_string().as_str()) else { return false };
         let request_id = Some(request_id.to_string().into());
         let message = class::Unsubscribe { connection: self.id, request_id };
         self.hub.unsubscribe(&held.class, message).await;
@@ -252,7 +253,7 @@ impl Client {
     /// The subscription's present results, with its own rights.
     async fn query(&self, request_id: &Value) -> Result<String, Refusal> {
         let (Some(connected), Some(held)) =
-            (&self.connected, self.subscriptions.get(&request_id.to_string()))
+            (&self.connected, self.subscriptions.get(request_id.to_string().as_str()))
         else {
             return Err(Refusal::new(2, "Cannot find this subscription", true).for_request(request_id));
         };
@@ -270,7 +271,7 @@ impl Client {
         };
         let ctx = Ctx::new(services, rights.auth, info);
         let mut params = Object::new();
-        params.insert("where".to_owned(), held.condition.clone());
+        params.insert("where".to_owned(), serde_json::from_str(&held.condition).unwrap_or_else(|_| json!({})));
         if let Some(keys) = &held.keys {
             params.insert("keys".to_owned(), keys.join(",").into());
         }

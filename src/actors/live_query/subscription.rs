@@ -107,15 +107,13 @@ impl Rights {
 pub struct Opened {
     pub class: ClassName,
     pub matcher: Matcher,
-    /// Equal queries have equal text.
-    pub identity: String,
+    /// The condition in REST form, its keys sorted: equal queries have equal text.
+    pub identity: Arc<str>,
     pub op: Operation,
     pub keys: Option<BTreeSet<String>>,
     pub watch: Option<Vec<String>>,
     /// Fields the query looks at: none may be protected, now or when something happens.
     pub looks_at: Vec<String>,
-    /// The condition in REST form, for the `query` message.
-    pub condition: Value,
 }
 
 /// Checks a subscription as a find is checked.
@@ -165,14 +163,13 @@ pub async fn open(
         ));
     }
     Ok(Opened {
-        identity: canonical(&condition),
+        identity: canonical(&condition).into(),
         class,
         matcher,
         op,
         keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
         watch: request.watch.clone(),
         looks_at,
-        condition,
     })
 }
 

@@ -2,7 +2,7 @@
 //! entry, matched once; below it those with the same rights are one audience, checked once; below that
 //! those who are sent the same frames by the same worker are one group, told with one message.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,12 +46,23 @@ pub struct Group {
 /// Subscriptions with the same query.
 struct Entry {
     opened: Rc<Opened>,
-    audiences: HashMap<Rc<Audience>, Vec<Group>>,
+    audiences: Audiences,
+    /// Where more than a few listen.
+    finder: Option<Box<Finder>>,
+}
+
+/// Most queries are one client's, so few entries have one.
+#[derive(Default)]
+struct Finder {
+    at: HashMap<Rc<Audience>, usize>,
     /// User → audiences that only this user's rights (and roles) let read.
     by_user: HashMap<String, HashSet<Rc<Audience>>>,
     /// Master and nobody in particular.
     others: HashSet<Rc<Audience>>,
 }
+
+/// So many audiences are looked through one by one.
+const FEW: usize = 8;
 
 /// Connection and request id.
 pub type Place = (ConnectionId, Arc<str>);
@@ -70,9 +81,12 @@ pub type Audiences = Vec<(Rc<Audience>, Vec<Group>)>;
 pub struct Subscriptions {
     pub index: Index,
     entries: HashMap<EntryId, Entry>,
-    by_query: HashMap<String, EntryId>,
-    places: HashMap<Place, Spot>,
-    by_connection: HashMap<ConnectionId, HashSet<Arc<str>>>,
+    by_query: HashMap<Arc<str>, EntryId>,
+    /// Those of one connection stand together.
+    places: BTreeMap<Place, Spot>,
+    /// What most subscriptions have in common, kept once: without a session, and whole objects.
+    nobody: Rc<Audience>,
+    plain: Vec<Rc<GroupKey>>,
     next: EntryId,
     /// Entries whose query cannot be decided from the object alone.
     asking: usize,
@@ -87,33 +101,48 @@ impl Subscriptions {
             Some(id) => *id,
             None => self.add_entry(opened),
         };
+        let key = self.key_of(&subscriber);
+        let audience = if audience == *self.nobody { self.nobody.clone() } else { Rc::new(audience) };
         let Some(entry) = self.entries.get_mut(&id) else { return replaced };
-        let key = Rc::new(GroupKey {
-            worker: subscriber.worker,
-            keys: subscriber.keys,
-            watch: subscriber.watch,
-            with_ids: subscriber.with_ids,
-        });
         let target = Target {
             connection: subscriber.connection,
             request_id: subscriber.request_id,
             installation_id: subscriber.installation_id,
         };
-        let audience = entry.audience(audience);
-        let groups = entry.audiences.entry(audience.clone()).or_default();
+        let (audience, groups) = entry.audience(audience);
         let (key, at) = match groups.iter_mut().find(|group| group.key == key) {
             Some(group) => {
                 Arc::make_mut(&mut group.targets).push(target);
                 (group.key.clone(), group.targets.len() - 1)
             }
             None => {
+                groups.reserve_exact(1);
                 groups.push(Group { key: key.clone(), targets: Arc::new(vec![target]) });
                 (key, 0)
             }
         };
-        self.by_connection.entry(place.0).or_default().insert(place.1.clone());
         self.places.insert(place, Spot { entry: id, audience, key, at });
         replaced
+    }
+
+    fn key_of(&mut self, subscriber: &Subscriber) -> Rc<GroupKey> {
+        let key = GroupKey {
+            worker: subscriber.worker.clone(),
+            keys: subscriber.keys.clone(),
+            watch: subscriber.watch.clone(),
+            with_ids: subscriber.with_ids,
+        };
+        if let Some(known) = self.plain.iter().find(|known| ***known == key) {
+            return known.clone();
+        }
+        let is_plain = key.keys.is_none() && key.watch.is_none();
+        let key = Rc::new(key);
+        if is_plain {
+            // One or two for each worker that is there.
+            self.plain.retain(|known| known.worker.connected());
+            self.plain.push(key.clone());
+        }
+        key
     }
 
     fn add_entry(&mut self, opened: Opened) -> EntryId {
@@ -122,12 +151,7 @@ impl Subscriptions {
         self.asking += usize::from(opened.matcher.asks());
         self.index.insert(id, opened.matcher.filter());
         self.by_query.insert(opened.identity.clone(), id);
-        let entry = Entry {
-            opened: Rc::new(opened),
-            audiences: HashMap::new(),
-            by_user: HashMap::new(),
-            others: HashSet::new(),
-        };
+        let entry = Entry { opened: Rc::new(opened), audiences: Vec::new(), finder: None };
         self.entries.insert(id, entry);
         id
     }
@@ -135,12 +159,6 @@ impl Subscriptions {
     /// Ends one subscription; answers whether there was one.
     pub fn remove(&mut self, place: &Place) -> bool {
         let Some(spot) = self.places.remove(place) else { return false };
-        if let Some(ids) = self.by_connection.get_mut(&place.0) {
-            ids.remove(&place.1);
-            if ids.is_empty() {
-                self.by_connection.remove(&place.0);
-            }
-        }
         let Some(entry) = self.entries.get_mut(&spot.entry) else { return true };
         if let Some(moved) = entry.take(&spot)
             && let Some(other) = self.places.get_mut(&moved)
@@ -159,8 +177,10 @@ impl Subscriptions {
 
     /// Ends all subscriptions of a connection; answers how many there were.
     pub fn remove_connection(&mut self, connection: ConnectionId) -> usize {
-        let ids = self.by_connection.get(&connection).cloned().unwrap_or_default();
-        ids.into_iter().filter(|id| self.remove(&(connection, id.clone()))).count()
+        let first: Place = (connection, "".into());
+        let theirs = self.places.range(first..).take_while(|(place, _)| place.0 == connection);
+        let theirs: Vec<Place> = theirs.map(|(place, _)| place.clone()).collect();
+        theirs.iter().filter(|place| self.remove(place)).count()
     }
 
     pub fn opened(&self, id: EntryId) -> Option<&Rc<Opened>> {
@@ -171,15 +191,20 @@ impl Subscriptions {
     /// left out.
     pub fn audiences(&self, id: EntryId, readers: Option<&[String]>) -> Audiences {
         let Some(entry) = self.entries.get(&id) else { return Vec::new() };
-        let with_groups = |audience: &Rc<Audience>| {
-            entry.audiences.get(audience).map(|groups| (audience.clone(), groups.clone()))
-        };
-        match readers {
-            None => entry.audiences.keys().filter_map(with_groups).collect(),
-            Some(readers) => {
-                let theirs = readers.iter().filter_map(|user| entry.by_user.get(user)).flatten();
-                let found: HashSet<&Rc<Audience>> = theirs.chain(&entry.others).collect();
-                found.into_iter().filter_map(with_groups).collect()
+        match (readers, &entry.finder) {
+            (None, _) => entry.audiences.clone(),
+            (Some(readers), None) => {
+                let concerned = |audience: &Audience| {
+                    audience.users.is_empty() || audience.users.iter().any(|user| readers.contains(user))
+                };
+                let found = entry.audiences.iter().filter(|(audience, _)| concerned(audience));
+                found.cloned().collect()
+            }
+            (Some(readers), Some(finder)) => {
+                let theirs = readers.iter().filter_map(|user| finder.by_user.get(user)).flatten();
+                let found: HashSet<&Rc<Audience>> = theirs.chain(&finder.others).collect();
+                let found = found.into_iter().filter_map(|audience| finder.at.get(audience));
+                found.filter_map(|at| entry.audiences.get(*at).cloned()).collect()
             }
         }
     }
@@ -188,7 +213,7 @@ impl Subscriptions {
     pub fn only(&self, place: &Place) -> Option<(Rc<Opened>, Audiences)> {
         let spot = self.places.get(place)?;
         let entry = self.entries.get(&spot.entry)?;
-        let groups = entry.audiences.get(&spot.audience)?;
+        let (_, groups) = entry.audiences.get(entry.position(&spot.audience)?)?;
         let target = groups.iter().find(|group| group.key == spot.key)?.targets.get(spot.at)?.clone();
         let group = Group { key: spot.key.clone(), targets: Arc::new(vec![target]) };
         Some((entry.opened.clone(), vec![(spot.audience.clone(), vec![group])]))
@@ -214,23 +239,80 @@ impl Subscriptions {
 }
 
 impl Entry {
-    /// The audience as it is known here, made known if it is new.
-    fn audience(&mut self, audience: Audience) -> Rc<Audience> {
-        if let Some((known, _)) = self.audiences.get_key_value(&audience) {
-            return known.clone();
+    fn position(&self, audience: &Audience) -> Option<usize> {
+        match &self.finder {
+            Some(finder) => finder.at.get(audience).copied(),
+            None => self.audiences.iter().position(|(known, _)| **known == *audience),
         }
-        let audience = Rc::new(audience);
+    }
+
+    /// The audience as it is known here, made known if it is new, with its groups.
+    fn audience(&mut self, audience: Rc<Audience>) -> (Rc<Audience>, &mut Vec<Group>) {
+        let at = self.position(&audience).unwrap_or_else(|| {
+            let at = self.audiences.len();
+            if at == 0 {
+                self.audiences.reserve_exact(1);
+            }
+            self.audiences.push((audience.clone(), Vec::new()));
+            if let Some(finder) = &mut self.finder {
+                finder.add(&audience, at);
+            } else if self.audiences.len() > FEW {
+                let mut finder = Finder::default();
+                self.audiences.iter().enumerate().for_each(|(at, (audience, _))| finder.add(audience, at));
+                self.finder = Some(Box::new(finder));
+            }
+            at
+        });
+        let (audience, groups) = &mut self.audiences[at];
+        (audience.clone(), groups)
+    }
+
+    fn forget_audience(&mut self, at: usize) {
+        let (gone, _) = self.audiences.swap_remove(at);
+        if self.audiences.len() <= FEW / 2 {
+            self.finder = None;
+        }
+        if let Some(finder) = &mut self.finder {
+            finder.remove(&gone);
+            if let Some((moved, _)) = self.audiences.get(at) {
+                finder.at.insert(moved.clone(), at);
+            }
+        }
+    }
+
+    /// Takes a target out; answers the place of the one that took its position.
+    fn take(&mut self, spot: &Spot) -> Option<Place> {
+        let place = self.position(&spot.audience)?;
+        let (_, groups) = self.audiences.get_mut(place)?;
+        let index = groups.iter().position(|group| group.key == spot.key)?;
+        let targets = Arc::make_mut(&mut groups[index].targets);
+        if spot.at < targets.len() {
+            targets.swap_remove(spot.at);
+        }
+        let moved = targets.get(spot.at).map(|target| (target.connection, target.request_id.clone()));
+        if targets.is_empty() {
+            groups.swap_remove(index);
+            if groups.is_empty() {
+                self.forget_audience(place);
+            }
+        }
+        moved
+    }
+}
+
+impl Finder {
+    fn add(&mut self, audience: &Rc<Audience>, at: usize) {
+        self.at.insert(audience.clone(), at);
         if audience.users.is_empty() {
             self.others.insert(audience.clone());
         }
         for user in &audience.users {
             self.by_user.entry(user.clone()).or_default().insert(audience.clone());
         }
-        audience
     }
 
-    fn forget_audience(&mut self, audience: &Rc<Audience>) {
-        self.audiences.remove(audience);
+    fn remove(&mut self, audience: &Rc<Audience>) {
+        self.at.remove(audience);
         self.others.remove(audience);
         for user in &audience.users {
             if let Some(audiences) = self.by_user.get_mut(user) {
@@ -241,30 +323,10 @@ impl Entry {
             }
         }
     }
-
-    /// Takes a target out; answers the place of the one that took its position.
-    fn take(&mut self, spot: &Spot) -> Option<Place> {
-        let groups = self.audiences.get_mut(&spot.audience)?;
-        let index = groups.iter().position(|group| group.key == spot.key)?;
-        let targets = Arc::make_mut(&mut groups[index].targets);
-        if spot.at < targets.len() {
-            targets.swap_remove(spot.at);
-        }
-        let moved = targets.get(spot.at).map(|target| (target.connection, target.request_id.clone()));
-        if targets.is_empty() {
-            groups.swap_remove(index);
-            if groups.is_empty() {
-                self.forget_audience(&spot.audience);
-            }
-        }
-        moved
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;
@@ -278,12 +340,11 @@ mod tests {
         Opened {
             class: ClassName::known("Chat"),
             matcher: Matcher::new(filter),
-            identity: condition.to_string(),
+            identity: condition.to_string().into(),
             op: Operation::Find,
             keys: None,
             watch: None,
             looks_at: vec!["room".to_owned()],
-            condition,
         }
     }
 
@@ -305,11 +366,12 @@ mod tests {
         let worker = LiveQueryWorker::here();
         let mut subscriptions = Subscriptions::default();
         let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        let mut many = 0;
         for step in 0..4000u64 {
             let random = step.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) >> 3;
-            let (connection, request, room) = (random % 7, (random >> 8) % 9, (random >> 16) % 5);
+            let (connection, request, room) = (random % 7, (random >> 8) % 50, (random >> 16) % 5);
             match (random >> 40) & 7 {
-                0 => {
+                0 if step % 16 == 0 => {
                     let count = model.len();
                     model.retain(|(owner, _), _| *owner != connection);
                     assert_eq!(subscriptions.remove_connection(connection), count - model.len());
@@ -320,9 +382,12 @@ mod tests {
                     assert_eq!(subscriptions.remove(&place), known);
                 }
                 _ => {
+                    // In one room nobody is anybody, in another there are more than a few.
+                    let who = if room == 4 { random % 31 } else { room };
+                    let token = who.to_string();
                     let mut audience =
-                        Audience::new(false, (room > 1).then_some("token"), Some(&room.to_string()));
-                    audience.users = (room > 2).then(|| format!("u{room}")).into_iter().collect();
+                        Audience::new(false, (room > 1).then_some("token"), (room > 0).then_some(&*token));
+                    audience.users = (room > 2).then(|| format!("u{who}")).into_iter().collect();
                     let replaced = subscriptions.insert(
                         opened(room),
                         audience,
@@ -333,6 +398,8 @@ mod tests {
                 }
             }
             assert_eq!(subscriptions.len(), model.len());
+            let room = subscriptions.by_query.get(&opened(4).identity);
+            many = many.max(room.map_or(0, |id| subscriptions.audiences(*id, None).len()));
         }
         let mut found: BTreeMap<(u64, String), u64> = BTreeMap::new();
         for (room, id) in (0..5).filter_map(|room| {
@@ -343,10 +410,15 @@ mod tests {
             for target in targets.flat_map(|group| group.targets.to_vec()) {
                 found.insert((target.connection, target.request_id.to_string()), room);
             }
-            let concerned = subscriptions.audiences(id, Some(&["u3".to_owned()])).len();
-            assert_eq!(concerned > 0, room <= 3, "room {room}");
+            let concerned = subscriptions.audiences(id, Some(&["u3".to_owned()]));
+            let all = subscriptions.audiences(id, None);
+            let wanted =
+                |audience: &Audience| audience.users.is_empty() || audience.users.contains(&"u3".to_owned());
+            assert_eq!(concerned.len(), all.iter().filter(|(audience, _)| wanted(audience)).count());
+            assert!(concerned.iter().all(|(audience, _)| wanted(audience)), "room {room}");
         }
         assert_eq!(found, model);
+        assert!(many > FEW, "{many}");
         for place in model.keys() {
             let place: Place = (place.0, place.1.as_str().into());
             let (_, audiences) = subscriptions.only(&place).expect("a subscription");
@@ -357,6 +429,6 @@ mod tests {
             subscriptions.remove_connection(connection);
         }
         assert!(subscriptions.is_empty() && subscriptions.entries.is_empty());
-        assert!(subscriptions.by_query.is_empty() && subscriptions.by_connection.is_empty());
+        assert!(subscriptions.by_query.is_empty());
     }
 }
