@@ -271,7 +271,8 @@ impl Client {
         };
         let ctx = Ctx::new(services, rights.auth, info);
         let mut params = Object::new();
-        params.insert("where".to_owned(), serde_json::from_str(&held.condition).unwrap_or_else(|_| json!({})));
+        params
+            .insert("where".to_owned(), serde_json::from_str(&held.condition).unwrap_or_else(|_| json!({})));
         if let Some(keys) = &held.keys {
             params.insert("keys".to_owned(), keys.join(",").into());
         }
