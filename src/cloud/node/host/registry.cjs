@@ -38,7 +38,9 @@ class Registry {
     }
   }
 
-  trigger(type, className, handler, validator) {
+  trigger(type, parseClass, handler, validator) {
+    // Whatever was given is a name: of a class that nobody has, if it is none.
+    const className = String(parseClass);
     this.put(this.triggers, `${type}.${className}`, className, { type, className, handler, validator });
   }
 
