@@ -242,6 +242,7 @@ pub struct TriggerAnswer {
     /// known). afterSave: the object after the handler, or the SDK object it returned. Live query: the object to
     /// send. `@Config`: the params.
     pub object: Option<Map<String, Value>>,
+    /// beforeSave: an object in place of `data` that the code did not make of `data` step by step.
     /// afterSave: a plain object or an array that replaces the response as it is.
     pub replacement: Option<Value>,
     /// afterEvent: the previous object to send.

@@ -296,7 +296,7 @@ fn trigger_answer(kind: TriggerKind, success: Option<Value>) -> TriggerAnswer {
             for key in ["createdAt", "updatedAt", "className"] {
                 object.shift_remove(key);
             }
-            answer.object = Some(object);
+            answer.replacement = Some(Value::Object(object));
         }
         (TriggerKind::AfterSave, result @ Some(Value::Object(_) | Value::Array(_))) => {
             answer.replacement = result;

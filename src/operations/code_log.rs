@@ -127,7 +127,8 @@ pub async fn run_trigger(ctx: &Ctx, call: TriggerCall) -> Result<TriggerAnswer> 
     match &outcome {
         Ok(answer) => match kind {
             TriggerKind::BeforeSave => {
-                let (input, result) = match &answer.object {
+                let replacement = answer.replacement.as_ref().and_then(Value::as_object);
+                let (input, result) = match replacement.or(answer.object.as_ref()) {
                     Some(object) => {
                         let after = Overlay { under: original.as_ref(), over: object };
                         (shown(&after), shown(&json!({ "object": object })))

@@ -117,7 +117,7 @@ async fn triggers_show_the_merged_object_and_take_another() {
     call.original = Some(json!({"objectId": "g1", "score": 1}).into());
     call.data = Some(json!({"score": {"__op": "Increment", "amount": 2}}).into());
     let answer = client().run_trigger(&server.url, call).await.unwrap();
-    assert_eq!(Value::from(answer.object.unwrap()), json!({"score": 9}));
+    assert_eq!(answer.replacement, Some(json!({"score": 9})));
     let requests = server.requests.lock().unwrap();
     let body = &requests[0].1;
     assert_eq!(body["triggerName"], "beforeSave");

@@ -95,7 +95,11 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     if let Some(context) = answer.context {
         draft.context = context;
     }
-    let Some(mut data) = answer.object else { return Ok(()) };
+    let (mut data, is_of_draft) = match (answer.replacement, answer.object) {
+        (Some(Value::Object(data)), _) => (data, false),
+        (_, Some(data)) => (data, true),
+        _ => return Ok(()),
+    };
     if !draft.is_create() {
         data.shift_remove("objectId");
     }
@@ -106,7 +110,8 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     }
     // A field the trigger took back: the client is told what stays stored; of a new object that is
     // nothing, and of an update only what was there.
-    for key in draft.data.keys().filter(|key| !data.contains_key(*key) && *key != "objectId") {
+    let is_taken_back = |key: &str| is_of_draft && !data.contains_key(key) && key != "objectId";
+    for key in draft.data.keys().filter(|key| is_taken_back(key)) {
         let stays = match &draft.original {
             Some(original) => original.get(key).cloned(),
             None => Some(json!({"__op": "Delete"})),

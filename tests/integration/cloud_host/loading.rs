@@ -92,6 +92,34 @@ async fn typescript_loads_with_what_is_preloaded() {
     assert!(node_runs_it || error.to_string().contains("(Unexpected"), "{error}");
 }
 
+/// What npm's parse-server does with the SDK when it is loaded.
+const PEER: &str = "
+    const Parse = require('parse/node');
+    const lost = () => { throw new Error('lost'); };
+    Object.assign(Parse.Cloud, { define: lost, beforeSave: lost, sendEmail: lost, extra: lost });
+    Object.defineProperty(Parse, 'Server', { get: lost, set: lost, configurable: true });
+    global.Parse = Parse;
+    exports.helper = () => 'helps';
+";
+
+#[actix_web::test]
+async fn the_package_parse_server_may_be_loaded_for_its_helpers() {
+    let rest =
+        "Parse.Cloud.define('a', () => [helper(), typeof Parse.Server, Parse.Cloud.extra === undefined]);";
+    for (name, import) in [
+        ("cloud/main.js", "const { helper } = require('parse-server');"),
+        ("cloud/main.mjs", "import peer from 'parse-server'; const { helper } = peer;"),
+        ("cloud/main.js", "const { helper } = require('parse-server/index.js');"),
+    ] {
+        let app = App::empty()
+            .file("cloud/node_modules/parse-server/index.js", PEER)
+            .file(name, &format!("{import} {rest}"))
+            .with(|options| options.cloud = Some(name.into()));
+        let app = app.start().await;
+        assert_eq!(app.call("a", json!({})).await.unwrap(), json!(["helps", "object", true]), "{import}");
+    }
+}
+
 #[actix_web::test]
 async fn modules_may_await_at_their_top_level() {
     let text = "

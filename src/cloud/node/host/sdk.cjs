@@ -75,6 +75,32 @@ function pin(file, own) {
   }
 }
 
+// The package parse-server, which some applications load for its helpers, puts its own `Parse.Cloud` and
+// `Parse.Server` in the place of the host's; what is registered there would never run.
+function keepFromPeer(Parse) {
+  const load = Module._load;
+  Module._load = function (request, ...rest) {
+    if (!/(^|[\\/])parse-server([\\/]|$)/.test(request)) {
+      return load.call(this, request, ...rest);
+    }
+    const own = { ...Parse.Cloud };
+    const server = Object.getOwnPropertyDescriptor(Parse, 'Server');
+    try {
+      return load.call(this, request, ...rest);
+    } finally {
+      for (const name of Object.keys(Parse.Cloud)) {
+        if (!Object.prototype.hasOwnProperty.call(own, name)) {
+          delete Parse.Cloud[name];
+        }
+      }
+      Object.assign(Parse.Cloud, own);
+      if (server) {
+        Object.defineProperty(Parse, 'Server', server);
+      }
+    }
+  };
+}
+
 function startsWithMount(target, serverURL) {
   try {
     const mount = new URL(serverURL).pathname.replace(/\/$/, '');
@@ -169,6 +195,7 @@ function load(link, init) {
     get: () => Parse,
     set: () => {},
   });
+  keepFromPeer(Parse);
   return Parse;
 }
 

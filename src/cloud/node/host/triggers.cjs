@@ -167,7 +167,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
   function saveAnswer(request, result) {
     // A plain object in `result.object` replaces what would be saved (webhook style).
     if (result && typeof result === 'object' && result.object && !(result.object instanceof Parse.Object)) {
-      return { object: result.object };
+      return { replacement: result.object };
     }
     const object = request.object._getSaveJSON();
     object.objectId = request.object.id;
