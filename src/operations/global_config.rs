@@ -7,6 +7,7 @@ use super::context::Ctx;
 use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
+use crate::operations::write::ops::{created_value, update_op};
 use crate::storage::{Returning, StorageError, Target};
 use crate::types::query::{FieldPath, Filter, FindSpec, Operand};
 use crate::types::update::Op;
@@ -99,16 +100,21 @@ async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
     let mut row_flags = Object::new();
     for (name, value) in params {
         let flag = Value::Bool(flags.get(name).is_some_and(|flag| flag == true));
-        let deleted = value.get("__op").and_then(Value::as_str) == Some("Delete");
-        if deleted {
-            update.ops.push((path("params", name), Op::Unset));
-            update.ops.push((path("masterKeyOnly", name), Op::Unset));
-        } else {
+        if value.get("__op").is_none() {
             update.ops.push((path("params", name), Op::Set(value.clone())));
-            update.ops.push((path("masterKeyOnly", name), Op::Set(flag.clone())));
             row_params.insert(name.clone(), value.clone());
-            row_flags.insert(name.clone(), flag);
+        } else {
+            let Some(op) = update_op(value)? else { continue };
+            let removed = matches!(op, Op::Unset);
+            update.ops.push((path("params", name), op));
+            if removed {
+                update.ops.push((path("masterKeyOnly", name), Op::Unset));
+                continue;
+            }
+            row_params.extend(created_value(value)?.map(|value| (name.clone(), value)));
         }
+        update.ops.push((path("masterKeyOnly", name), Op::Set(flag.clone())));
+        row_flags.insert(name.clone(), flag);
     }
     if update.is_empty() {
         return Ok(());

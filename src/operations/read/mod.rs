@@ -178,6 +178,7 @@ pub(super) async fn execute(
     };
     let mut view = View::new(ctx, class, protection, plan.projection);
     if request.limit == Some(0) && !mode.is_get() {
+        super::permissions::query::own_sessions(ctx, class.name(), Filter::all())?;
         let rows = Arc::new(RowSet::new(plan.layout));
         return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor: None });
     }

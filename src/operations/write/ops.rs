@@ -185,7 +185,10 @@ fn objects<'v>(value: &'v Value, message: &'static str) -> Result<&'v Vec<Value>
 }
 
 /// The value a create stores for a field with an operator; `None` stores nothing.
-fn created_value(value: &Value) -> Result<Option<Value>> {
+///
+/// # Errors
+/// 107, 108 for operators that are malformed or unknown.
+pub fn created_value(value: &Value) -> Result<Option<Value>> {
     const MESSAGE: &str = "objects to add must be an array";
     Ok(match operator(value) {
         None => (!value.is_null()).then(|| value.clone()),
@@ -204,7 +207,11 @@ fn created_value(value: &Value) -> Result<Option<Value>> {
     })
 }
 
-fn update_op(value: &Value) -> Result<Option<Op>> {
+/// What an update does with a value; `None` does nothing.
+///
+/// # Errors
+/// 107, 108 for operators that are malformed or unknown.
+pub fn update_op(value: &Value) -> Result<Option<Op>> {
     Ok(Some(match operator(value) {
         None if value.is_null() => Op::Unset,
         None => Op::Set(value.clone()),

@@ -166,6 +166,7 @@ const sessions = {
     { id: 'me with nonsense', path: 'sessions/me', as: 'r:nonsense' },
     { id: 'list', path: 'sessions', as: '{{t}}' },
     { id: 'list without', path: 'sessions' },
+    { id: 'list nothing without', path: 'sessions?limit=0' },
     { id: 'list class', path: 'classes/_Session', as: '{{t}}' },
     { id: 'list of other', path: 'sessions', query: { where: { user: { __type: 'Pointer', className: '_User', objectId: '{{v}}' } } }, as: '{{t}}' },
     { id: 'get own', path: 'sessions/{{s}}', as: '{{t}}' },
