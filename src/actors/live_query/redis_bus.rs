@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use redis::IntoConnectionInfo;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::LiveQueryHub;
 use super::bus::Bus;
+use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::operations::Services;
 use crate::operations::services::{FileUrls, ObjectEvent, ObjectEventKind};
@@ -25,6 +27,24 @@ use crate::types::{ClassName, Object};
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a subscription waits for the server to listen.
 const LISTENING: Duration = Duration::from_millis(500);
+
+/// What the URL does not say may be in `redisOptions`, under the names of the npm client: `username`,
+/// `password`, `database`, `socket.tls`.
+fn client(url: &str, options: Option<&Secret<Map<String, Value>>>) -> Result<redis::Client> {
+    let none = Map::new();
+    let options = options.map_or(&none, Secret::expose);
+    let tls = options.get("socket").and_then(|socket| socket.get("tls")).is_some_and(|tls| tls == true);
+    let secured = url.strip_prefix("redis://").filter(|_| tls).map(|rest| format!("rediss://{rest}"));
+    let mut info = secured.as_deref().unwrap_or(url).into_connection_info().map_err(Error::internal)?;
+    let text = |key: &str| options.get(key).and_then(Value::as_str).map(str::to_owned);
+    let login = &mut info.redis;
+    login.username = login.username.take().or_else(|| text("username"));
+    login.password = login.password.take().or_else(|| text("password"));
+    if login.db == 0 {
+        login.db = options.get("database").and_then(Value::as_i64).unwrap_or_default();
+    }
+    redis::Client::open(info).map_err(Error::internal)
+}
 
 /// Which halves of the bus cannot reach Redis; one outage is told once.
 #[derive(Default)]
@@ -72,7 +92,8 @@ impl RedisBus {
         publish_url: Option<&str>,
         listen_url: Option<&str>,
     ) -> Result<Arc<Self>> {
-        let client = |url: &str| redis::Client::open(url).map_err(Error::internal);
+        let (publishing, hearing) =
+            (&services.config.live_query.redis_options, &services.config.live_query_server.redis_options);
         let (outgoing, queue) = mpsc::unbounded_channel();
         let app_id = services.config.app_id.clone();
         let bus = Arc::new(Self {
@@ -85,13 +106,14 @@ impl RedisBus {
         });
         let health: Arc<Health> = Arc::default();
         if let Some(url) = publish_url {
-            actix::spawn(publish(client(url)?, queue, health.clone()));
+            actix::spawn(publish(client(url, publishing.as_ref())?, queue, health.clone()));
         }
         if let Some(url) = listen_url {
             // Whoever hears it again can be told again, if it is the same one.
             let halves =
                 if publish_url == Some(url) { LISTENING_HALF | PUBLISHING_HALF } else { LISTENING_HALF };
-            actix::spawn(listen(client(url)?, bus.clone(), hub, services.clone(), (health, halves)));
+            let client = client(url, hearing.as_ref())?;
+            actix::spawn(listen(client, bus.clone(), hub, services.clone(), (health, halves)));
         }
         Ok(bus)
     }
@@ -287,6 +309,25 @@ fn read(payload: &str, deleted: bool, own_node: &str) -> Option<ObjectEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_say_what_the_url_does_not() {
+        let login = |url: &str, options: Value| {
+            let options = Secret::new(options.as_object().unwrap().clone());
+            let client = client(url, Some(&options)).unwrap();
+            let info = client.get_connection_info().clone();
+            let tls = matches!(info.addr, redis::ConnectionAddr::TcpTls { .. });
+            (info.redis.username, info.redis.password, info.redis.db, tls)
+        };
+        let all =
+            json!({"username": "u", "password": "p", "database": 3, "socket": {"tls": true}, "name": "x"});
+        let (u, p) = (Some("u".to_owned()), Some("p".to_owned()));
+        assert_eq!(login("redis://h", all.clone()), (u, p, 3, true));
+        let own = (Some("a".to_owned()), Some("b".to_owned()), 2, false);
+        assert_eq!(login("redis://a:b@h/2", json!({"username": "u", "password": "p", "database": 3})), own);
+        assert_eq!(login("redis://h", json!({})), (None, None, 0, false));
+        assert!(client("nonsense", None).is_err());
+    }
 
     #[test]
     fn reads_parse_servers_messages() {

@@ -224,7 +224,7 @@ pub static LIVE_QUERY: Group = Group {
             "PARSE_SERVER_LIVEQUERY_REDIS_OPTIONS",
             Object,
             "",
-            "Settings of the Redis client",
+            "Username, password, database and socket.tls, where the URL does not say them",
         )
         .secret(),
         opt(
@@ -267,8 +267,9 @@ pub static LIVE_QUERY_SERVER: Group = Group {
             "PARSE_LIVE_QUERY_SERVER_CACHE_TIMEOUT",
             Number,
             "",
-            "Milliseconds for which a session is remembered",
-        ),
+            "Milliseconds for which a session is remembered (here cacheTTL counts)",
+        )
+        .accepted(),
         opt(
             "keyPairs",
             "PARSE_LIVE_QUERY_SERVER_KEY_PAIRS",
@@ -287,7 +288,7 @@ pub static LIVE_QUERY_SERVER: Group = Group {
             "PARSE_LIVE_QUERY_SERVER_REDIS_OPTIONS",
             Object,
             "",
-            "Settings of the Redis client",
+            "Username, password, database and socket.tls, where the URL does not say them",
         )
         .secret(),
         opt(

@@ -62,10 +62,10 @@ export async function rest(server, method, path, body, headers = { 'X-Parse-Mast
   return JSON.parse(answer.text);
 }
 
-/** A Redis on a free port, or on `wanted`: `{url, port, stop}`. */
-export async function startRedis(wanted) {
+/** A Redis on a free port, or on `wanted`, with these arguments more: `{url, port, stop}`. */
+export async function startRedis(wanted, ...more) {
   const port = wanted ?? await freePort();
-  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+  const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...more], { stdio: 'ignore' });
   const abandon = () => child.kill('SIGKILL');
   process.once('exit', abandon);
   const ended = new Promise(resolve => child.once('exit', resolve));

@@ -56,6 +56,24 @@ test('Redis goes and comes back: one warning for each server, and one line when 
   }
 });
 
+test('what the URL of Redis does not say is among redisOptions', async () => {
+  const bus = await startRedis(undefined, '--requirepass', 'secret');
+  const redis = { redisURL: bus.url, redisOptions: { password: 'secret', database: 2 } };
+  const overrides = { liveQuery: { classNames: ['Live_.*'], ...redis }, liveQueryServerOptions: redis, startLiveQueryServer: true };
+  const near = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const far = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
+  try {
+    const there = await Socket.connect(far);
+    await there.subscribe(1, { className: 'Live_out' });
+    await heardAgain(near, there);
+    there.close();
+  } finally {
+    await far.stop();
+    await near.stop();
+    await bus.stop();
+  }
+});
+
 test('the listening connection goes and comes back: one warning, and one line when it is over', async () => {
   const overrides = { liveQuery: { classNames: ['Live_.*'] }, startLiveQueryServer: true };
   const near = await startServer(postgres, 'parsimony', 'base', { overrides });
