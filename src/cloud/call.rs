@@ -53,6 +53,9 @@ pub struct Caller {
     pub ip: Option<String>,
     /// Lower-case header names.
     pub headers: Arc<Map<String, Value>>,
+    /// What the engine kept of `requestContextMiddleware` for this request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_context: Option<Arc<Value>>,
 }
 
 /// Where a call stands among others.
@@ -346,6 +349,8 @@ pub enum AdapterArg {
     Decoded(Value),
     /// The adapter's own options, functions in them included.
     Options,
+    /// The request that a function in the form of an Express middleware gets, with response and `next`.
+    Exchange(Value),
     /// A trigger-style request object.
     Request(Box<TriggerCall>),
 }

@@ -250,14 +250,14 @@ fn unknown_keys_are_listed_with_their_paths() {
 fn options_without_effect_warn_or_stop() {
     let lines = warnings(json!({"mountGraphQL": true, "cluster": false, "databaseOptions": {"ssl": true}}));
     assert!(lines.contains(&"Accepted, not effective yet: mountGraphQL, databaseOptions.ssl".to_owned()));
-    let protecting = json!({"appId": "a", "masterKey": "m", "requestContextMiddleware": "x"});
+    let protecting = json!({"appId": "a", "masterKey": "m", "middleware": "x"});
     let error = AppConfig::from_json(protecting.clone()).unwrap_err();
-    assert_eq!(error.option, "requestContextMiddleware");
+    assert_eq!(error.option, "middleware");
     assert!(error.to_string().contains("--allowIncomplete"));
     let mut allowed = protecting;
     allowed["allowIncomplete"] = json!(true);
     let (_, lines) = AppConfig::from_json(allowed).unwrap();
-    assert!(lines.contains(&"Accepted, not effective yet: requestContextMiddleware".to_owned()));
+    assert!(lines.contains(&"Accepted, not effective yet: middleware".to_owned()));
 }
 
 #[test]

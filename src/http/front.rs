@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_list, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
-use super::{files, multipart, pages, query_string, respond, routes, validator};
+use super::{files, middleware, multipart, pages, query_string, respond, routes, validator};
 use crate::actors::live_query::{connection, socket};
 use crate::app::{App, AppRegistry, AppState};
 use crate::error::{Error, ErrorCode, Result};
@@ -171,7 +171,13 @@ impl Exchange<'_> {
             }
         }
         routes::check_allowed(app.config(), privileged, &method, path)?;
-        let ctx = self.context(&app, claims, privileged, ip, &method, path).await?;
+        let mut ctx = self.context(&app, claims, privileged, ip, &method, path).await?;
+        if let Some(function) = app.config().http.request_context_middleware {
+            let ran = Box::pin(middleware::run(self, &mut ctx, function, &method, &body)).await?;
+            if let Some(response) = ran {
+                return Ok(response);
+            }
+        }
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
         let answered = self.route(ctx, &method, path, body, raw, permit).await;
@@ -323,6 +329,7 @@ impl Exchange<'_> {
             session_token: claims.session_token,
             request_id: header_text(self.http.headers(), &REQUEST_ID),
             rate,
+            request_context: None,
         };
         Ok(Ctx::new(services, auth, info))
     }

@@ -9,6 +9,7 @@ mod credentials;
 mod files;
 mod front;
 pub mod internal;
+mod middleware;
 mod multipart;
 pub mod pages;
 mod query_string;

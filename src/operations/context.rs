@@ -139,6 +139,8 @@ pub struct RequestInfo {
     pub request_id: Option<String>,
     /// What is left of the rate limit that the request fell under.
     pub rate: Option<super::services::RateHeaders>,
+    /// What `requestContextMiddleware` left for Cloud Code.
+    pub request_context: Option<Arc<Value>>,
 }
 
 impl RequestInfo {
@@ -261,6 +263,7 @@ impl Ctx {
             installation_id: self.info.acting_installation().map(str::to_owned),
             ip: Some(self.info.ip.clone()),
             headers: Arc::new(self.info.headers.clone()),
+            request_context: self.info.request_context.clone(),
         }
     }
 

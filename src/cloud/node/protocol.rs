@@ -297,6 +297,7 @@ pub enum ArgFrame<'a> {
     Json(&'a Value),
     Decoded(&'a Value),
     Options(bool),
+    Exchange(&'a Value),
     Request(Box<TriggerFrame<'a>>),
 }
 
@@ -306,6 +307,7 @@ impl<'a> From<&'a AdapterArg> for ArgFrame<'a> {
             AdapterArg::Json(value) => Self::Json(value),
             AdapterArg::Decoded(value) => Self::Decoded(value),
             AdapterArg::Options => Self::Options(true),
+            AdapterArg::Exchange(request) => Self::Exchange(request),
             AdapterArg::Request(call) => Self::Request(Box::new(TriggerFrame::from(call.as_ref()))),
         }
     }

@@ -21,6 +21,7 @@ const PROGRAM: &[(&str, &str)] = &[
     ("load.cjs", include_str!("host/load.cjs")),
     ("log.cjs", include_str!("host/log.cjs")),
     ("main.cjs", include_str!("host/main.cjs")),
+    ("middleware.cjs", include_str!("host/middleware.cjs")),
     ("registry.cjs", include_str!("host/registry.cjs")),
     ("sdk.cjs", include_str!("host/sdk.cjs")),
     ("special-triggers.cjs", include_str!("host/special-triggers.cjs")),

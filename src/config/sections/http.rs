@@ -70,10 +70,19 @@ impl HttpConfig {
             trust_proxy: TrustProxy::read(reader)?,
             route_allow_list: route_allow_list(reader)?,
             sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
-            request_context_middleware: reader.callback("requestContextMiddleware"),
+            request_context_middleware: request_context_middleware(reader)?,
             server_close_complete: reader.callback("serverCloseComplete"),
         })
     }
+}
+
+fn request_context_middleware(reader: Reader<'_>) -> Result<Option<CallbackId>, ConfigError> {
+    let function = reader.callback("requestContextMiddleware");
+    if function.is_none() && reader.raw("requestContextMiddleware").is_some_and(|value| !value.is_null()) {
+        let text = "must be a function, in a configuration file that is JavaScript".to_owned();
+        return Err(reader.fail("requestContextMiddleware", text));
+    }
+    Ok(function)
 }
 
 fn default_server_url(port: u16, mount_path: &str) -> String {

@@ -175,8 +175,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "",
         "Function called for each request after the session is known",
     )
-    .callable()
-    .protects(),
+    .callable(),
     opt(
         "directAccess",
         "PARSE_SERVER_DIRECT_ACCESS",

@@ -10,6 +10,7 @@ const { Files } = require('./files.cjs');
 const { createFunctions } = require('./functions.cjs');
 const { loadModule, resolveFile } = require('./load.cjs');
 const { createLogger } = require('./log.cjs');
+const { createMiddleware } = require('./middleware.cjs');
 const { Registry } = require('./registry.cjs');
 const sdk = require('./sdk.cjs');
 const { createSpecialTriggers } = require('./special-triggers.cjs');
@@ -42,7 +43,8 @@ function createApplication(link, init, live) {
   Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log));
   const options = installServer(Parse, link, log, init.config);
 
-  const parts = { Parse, codec, registry, log, options };
+  const middleware = createMiddleware({ Parse, codec, log, options });
+  const parts = { Parse, codec, registry, log, options, configFor: middleware.configFor };
   const functions = createFunctions(parts);
   const triggers = createTriggers(parts);
   const special = createSpecialTriggers({ ...parts, triggers });
@@ -107,6 +109,9 @@ function createApplication(link, init, live) {
       case 'job':
         return functions.runJob(call, link);
       case 'callback':
+        if (call.args.length === 1 && call.args[0].exchange) {
+          return runOutside(() => middleware.run(live.get(call.callback), call.args[0].exchange));
+        }
         return runOutside(() => adapters.callback(call, decodeArg));
       case 'files':
         return JSON.stringify(await files.run(call));

@@ -55,7 +55,7 @@ function callHandler(handler, request, answer) {
   });
 }
 
-function createFunctions({ Parse, codec, registry, log, options }) {
+function createFunctions({ Parse, codec, registry, log, options, configFor }) {
   function attachUploads(params, uploads) {
     for (const name of Object.keys(uploads || {})) {
       params[name] = { ...params[name], data: Buffer.from(uploads[name], 'base64') };
@@ -72,7 +72,7 @@ function createFunctions({ Parse, codec, registry, log, options }) {
     attachUploads(params, call.uploads);
     const request = {
       params,
-      config: options(),
+      config: configFor(caller.requestContext),
       master: caller.master,
       isReadOnly: caller.isReadOnly,
       user: codec.inflateUser(caller.user),

@@ -37,7 +37,7 @@ function copyContext(context) {
   return Object.assign(Object.create(null), context);
 }
 
-function createTriggers({ Parse, codec, registry, log, options }) {
+function createTriggers({ Parse, codec, registry, log, configFor }) {
   // The fields every trigger request has.
   function baseRequest(call) {
     const { caller } = call;
@@ -48,7 +48,7 @@ function createTriggers({ Parse, codec, registry, log, options }) {
       log,
       headers: caller.headers,
       ip: caller.ip,
-      config: options(),
+      config: configFor(caller.requestContext),
     };
     if (WITH_CONTEXT.has(call.type)) {
       request.context = copyContext(call.context);
