@@ -3,6 +3,8 @@
 //!
 //! Tokens are spent by one conditional update: of two clicks at the same time one wins.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Ctx;
@@ -136,6 +138,18 @@ fn send_later(ctx: &Ctx, mail: AccountMail, reset: bool) {
     });
 }
 
+/// Answers that shall not tell whether an address is known take at least this long: longer than the
+/// writes that only a known address causes.
+const EVEN_TIME: Duration = Duration::from_millis(80);
+
+async fn evened<T>(discreet: bool, work: impl Future<Output = Result<T>>) -> Result<T> {
+    if !discreet {
+        return work.await;
+    }
+    let (outcome, ()) = tokio::join!(work, tokio::time::sleep(EVEN_TIME));
+    outcome
+}
+
 // ---- password reset ------------------------------------------------------------------------------
 
 /// `POST /requestPasswordReset` with `email`, or with the `token` of a link that has expired.
@@ -144,6 +158,12 @@ fn send_later(ctx: &Ctx, mail: AccountMail, reset: bool) {
 /// 204, 125 and 162 for what is missing or malformed, 101 for an unknown address when
 /// `resetPasswordSuccessOnInvalidEmail` is off, what beforePasswordResetRequest threw.
 pub async fn request_password_reset(ctx: &Ctx, body: &Object) -> Result<Object> {
+    let policy = ctx.config().users.password_policy.as_ref();
+    let discreet = policy.is_none_or(|policy| policy.reset_password_success_on_invalid_email);
+    evened(discreet, reset_asked(ctx, body, discreet)).await
+}
+
+async fn reset_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object> {
     let setup = setup(ctx).await?;
     let given = |key: &str| body.get(key).filter(|value| write::is_truthy(value));
     let (mut email, token) = (given("email").cloned(), given("token"));
@@ -166,10 +186,8 @@ pub async fn request_password_reset(ctx: &Ctx, body: &Object) -> Result<Object> 
     let Some(Value::String(email)) = email else {
         return Err(Error::parse(ErrorCode::INVALID_EMAIL_ADDRESS, "you must provide a valid email string"));
     };
-    let unknown_is_fine =
-        ctx.config().users.password_policy.as_ref().is_none_or(|p| p.reset_password_success_on_invalid_email);
     let Some(user) = find_user(ctx, addressed_by(&email)).await? else {
-        if unknown_is_fine {
+        if discreet {
             return Ok(Object::new());
         }
         return Err(Error::parse(ErrorCode::OBJECT_NOT_FOUND, "A user with that email does not exist."));
@@ -372,6 +390,11 @@ pub async fn verify_email(ctx: &Ctx, token: &str) -> Result<()> {
 /// # Errors
 /// 204 and 125 for the address; 205 and -1 only when `emailVerifySuccessOnInvalidEmail` is off.
 pub async fn verification_email_request(ctx: &Ctx, body: &Object) -> Result<Object> {
+    let discreet = ctx.config().users.email_verify_success_on_invalid_email;
+    evened(discreet, verification_asked(ctx, body, discreet)).await
+}
+
+async fn verification_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object> {
     setup(ctx).await?;
     let Some(email) = body.get("email").filter(|email| write::is_truthy(email)) else {
         return Err(Error::parse(ErrorCode::EMAIL_MISSING, "you must provide an email"));
@@ -379,7 +402,6 @@ pub async fn verification_email_request(ctx: &Ctx, body: &Object) -> Result<Obje
     let Some(email) = email.as_str() else {
         return Err(Error::parse(ErrorCode::INVALID_EMAIL_ADDRESS, "you must provide a valid email string"));
     };
-    let discreet = ctx.config().users.email_verify_success_on_invalid_email;
     let Some(user) = find_user(ctx, Filter::eq("email", text(email))).await? else {
         if discreet {
             return Ok(Object::new());

@@ -5,10 +5,11 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::database::TestDatabase;
 use crate::support::wait;
+use crate::users_redis::{self, Redis};
 
 /// Killed when dropped.
 struct Program {
@@ -19,11 +20,16 @@ struct Program {
 
 impl Program {
     fn start(database: &TestDatabase, port: u16) -> Self {
+        Self::with(database, port, &json!({}))
+    }
+
+    fn with(database: &TestDatabase, port: u16, more: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = json!({
+        let mut config = json!({
             "appId": "test", "masterKey": "master", "databaseURI": database.uri, "host": "127.0.0.1",
             "port": port, "logsFolder": null, "allowClientClassCreation": true, "verifyServerUrl": false,
         });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let file = folder.path().join("config.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_parsimony"))
@@ -112,4 +118,47 @@ async fn a_port_in_use_is_said() {
     program.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     let expected = format!("Unable to listen on port {port}. The port is already in use.");
     assert!(text.contains(&expected), "{text}");
+}
+
+/// All that was written, once the program has ended.
+fn output_of(mut program: Program) -> String {
+    program.terminate();
+    let mut text = String::new();
+    program.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    program.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
+
+fn call(program: &Program, path: &str) -> String {
+    let mut stream = program.connect().expect("the program serves");
+    let head =
+        format!("POST {path} HTTP/1.0\r\nX-Parse-Application-Id: test\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[actix_web::test]
+async fn the_log_tells_of_weak_settings_and_once_of_a_lost_redis() {
+    let database = TestDatabase::empty().await;
+    let mut redis = Redis::start(users_redis::free_port());
+    let more = json!({
+        "security": {"enableCheck": true, "enableCheckLog": true},
+        "rateLimit": [{"requestPath": "/functions/*path", "requestTimeWindow": 600_000, "requestCount": 3,
+                       "includeInternalRequests": true, "redisUrl": redis.url()}],
+    });
+    let program = Program::with(&database, free_port(), &more);
+    program.until_healthy();
+    assert_eq!(call(&program, "/parse/functions/x"), "400");
+    redis.stop();
+    // This server now counts alone, from the beginning.
+    let answers: Vec<_> = (0..10).map(|_| call(&program, "/parse/functions/x")).collect();
+    assert_eq!(answers[..3], ["400", "400", "400"]);
+    assert!(answers[3..].iter().all(|status| status == "429"), "{answers:?}");
+    let output = output_of(program);
+    assert_eq!(output.matches("Redis is away").count(), 1, "{output}");
+    let report = output.find("Security check: ").expect("a report");
+    assert!(output[report..].contains("weak security setting(s) found"), "{output}");
+    assert!(output[report..].contains("Parse Server Configuration"), "{output}");
 }

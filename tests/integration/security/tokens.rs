@@ -197,3 +197,18 @@ async fn an_installation_is_no_credential() {
     server.client(&device).post("/login", login("ann")).await.ok();
     assert_eq!(server.session(ann).get("/users/me").await.error().1, 209);
 }
+
+/// What only a known address costs must not show in the time of the answer.
+#[actix_web::test]
+async fn answers_about_addresses_take_their_time() {
+    let server = TestServer::with(with_mail(json!({}))).await;
+    sign_up(&server.anonymous(), "ann").await;
+    for path in ["/requestPasswordReset", "/verificationEmailRequest"] {
+        for address in ["ann@example.org", "nobody@example.org"] {
+            let begun = std::time::Instant::now();
+            let answer = server.anonymous().post(path, json!({"email": address})).await.ok();
+            assert_eq!(answer, json!({}));
+            assert!(begun.elapsed().as_millis() >= 80, "{path} {address} {:?}", begun.elapsed());
+        }
+    }
+}
