@@ -131,8 +131,7 @@ fn output_of(mut program: Program) -> String {
 
 fn call(program: &Program, path: &str) -> String {
     let mut stream = program.connect().expect("the program serves");
-    let head =
-        format!("POST {path} HTTP/1.0\r\nX-Parse-Application-Id: test\r\nContent-Length: 0\r\n\r\n");
+    let head = format!("POST {path} HTTP/1.0\r\nX-Parse-Application-Id: test\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
