@@ -74,6 +74,10 @@ fn unknown_operator(op: &Value) -> Error {
     Error::parse(ErrorCode::COMMAND_UNAVAILABLE, format!("The {shown} operator is not supported yet."))
 }
 
+pub fn is_set_on_insert(value: &Value) -> bool {
+    operator(value) == Some("SetOnInsert")
+}
+
 fn operator(value: &Value) -> Option<&str> {
     value.as_object()?.get("__op")?.as_str()
 }

@@ -70,7 +70,8 @@ async fn update(
     let publishes = ctx.services.events.publishes(&draft.class);
     let computed = draft.data.values().any(ops::is_computed);
     let triggered = super::triggers::has_after_save(ctx, &draft.class);
-    let whole = publishes || triggered;
+    // SetOnInsert writes nothing here, and its result is what stands there.
+    let whole = publishes || triggered || draft.data.values().any(ops::is_set_on_insert);
     let returning = Returning { before: publishes, after: whole || computed, written_only: !whole };
     let changed =
         on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
