@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::support::server::{Client, TestServer};
-use crate::support::wait;
 
 fn create(class: &str, body: Value) -> Value {
     json!({"method": "POST", "path": format!("/parse/classes/{class}"), "body": body})
