@@ -94,6 +94,7 @@ impl Core {
         Executor {
             conn,
             shapes: &self.shapes,
+            templates: &self.templates,
             prepared_statements: self.prepared_statements,
             in_transaction: false,
             begin: &self.begin,

@@ -1,9 +1,12 @@
 //! `INSERT`: one statement for all rows of a class, in chunks only where the protocol's limit on
 //! binds asks for it.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use super::error::boxed;
+use super::insert_template::Slot;
 use super::sql::Sql;
 use super::value::{self, ColumnType};
 use super::{Executor, command};
@@ -19,7 +22,7 @@ const MAX_BINDS: usize = 60_000;
 /// 111 for values that do not fit, `StaleSchema` for a column the schema does not have.
 pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sql>> {
     if let [row] = rows {
-        return Ok(vec![single(schema, row)?]);
+        return Ok(vec![single(schema, row)?.0]);
     }
     let mut columns: IndexMap<FieldName, ColumnType> = IndexMap::new();
     for row in rows {
@@ -48,26 +51,39 @@ fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnT
 }
 
 /// The usual create, without a table of the columns of all rows.
-fn single(schema: &ClassSchema, row: &Object) -> StorageResult<Sql> {
+fn single(schema: &ClassSchema, row: &Object) -> StorageResult<(Sql, Vec<Slot>)> {
     let mut fields = Vec::with_capacity(row.len());
-    for (name, value) in row.iter().filter(|(_, value)| !value.is_null()) {
-        let (column, ty) = column(schema, name)?;
-        fields.push((column, ty, value));
+    for (position, (name, value)) in row.iter().filter(|(_, value)| !value.is_null()).enumerate() {
+        let (name, ty) = column(schema, name)?;
+        fields.push((Slot { name, ty, position }, value));
     }
-    fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    fields.sort_unstable_by(|a, b| a.0.name.cmp(&b.0.name));
     let mut sql = Sql::new("INSERT INTO ");
     sql.reserve(200);
     sql.push_class(&schema.name).push_sql(" (");
-    for (index, (name, ..)) in fields.iter().enumerate() {
-        sql.push_sql(if index > 0 { ", " } else { "" }).push_field(name);
+    for (index, (slot, _)) in fields.iter().enumerate() {
+        sql.push_sql(if index > 0 { ", " } else { "" }).push_field(&slot.name);
     }
     sql.push_sql(") VALUES (");
-    for (index, (name, ty, value)) in fields.into_iter().enumerate() {
+    for (index, (slot, value)) in fields.iter().enumerate() {
         sql.push_sql(if index > 0 { ", " } else { "" });
-        value::push(&mut sql, schema, &name, ty, value)?;
+        value::push(&mut sql, schema, &slot.name, slot.ty, value)?;
     }
     sql.push_sql(")");
-    Ok(sql)
+    Ok((sql, fields.into_iter().map(|(slot, _)| slot).collect()))
+}
+
+/// Inserts one row.
+async fn one(db: &Executor<'_>, schema: &Arc<ClassSchema>, row: &Object) -> StorageResult<()> {
+    let sql = match db.templates.statement(schema, row) {
+        Some(sql) => sql?,
+        None => {
+            let (sql, slots) = single(schema, row)?;
+            db.templates.keep(schema, slots, &sql);
+            sql
+        }
+    };
+    db.execute(sql).await.map(drop)
 }
 
 fn statement(
@@ -105,9 +121,11 @@ fn statement(
 ///
 /// # Errors
 /// `Duplicate`, `StaleSchema`, and those of [`statements`].
-pub async fn run(db: &Executor<'_>, schema: &ClassSchema, rows: &[Object]) -> StorageResult<()> {
-    if rows.is_empty() {
-        return Ok(());
+pub async fn run(db: &Executor<'_>, schema: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+    match rows {
+        [] => return Ok(()),
+        [row] => return one(db, schema, row).await,
+        _ => {}
     }
     let statements = statements(schema, rows)?;
     let bracket = statements.len() > 1 && !db.in_transaction;
@@ -179,5 +197,39 @@ mod tests {
         let row = json!({"objectId": "a", "score": 1});
         let many = vec![row.as_object().unwrap().clone(); 40_000];
         assert_eq!(statements(&schema(), &many).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_kept_text_serves_rows_of_the_same_fields() {
+        let schema = Arc::new(schema());
+        let templates = crate::storage::postgres::insert_template::Templates::default();
+        let keep = |row: &Object| {
+            let (sql, slots) = single(&schema, row).unwrap();
+            templates.keep(&schema, slots, &sql);
+            sql
+        };
+        let all = rows(
+            json!([{"tags": [], "objectId": "a", "score": 1}, {"tags": [2], "objectId": "b", "score": 3}]),
+        );
+        assert!(templates.statement(&schema, &all[0]).is_none());
+        keep(&all[0]);
+        let built = templates.statement(&schema, &all[1]).unwrap().unwrap();
+        let spelled = single(&schema, &all[1]).unwrap().0;
+        // Texts, kinds and values of the binds; only one of the two knows its shape beforehand.
+        assert_eq!((built.to_text(), built.shape()), (spelled.to_text(), spelled.shape()));
+        assert_eq!(built.bound(), spelled.bound());
+        let others = rows(json!([
+            {"objectId": "a", "tags": [], "score": 1},
+            {"tags": [], "objectId": "a"},
+            {"tags": [], "objectId": "a", "score": null},
+            {"tags": [], "objectId": "a", "score": 1, "_rperm": ["*"]}
+        ]));
+        for row in &others {
+            assert!(templates.statement(&schema, row).is_none(), "{row:?}");
+        }
+        let wrong = &rows(json!([{"tags": [], "objectId": "a", "score": "x"}]))[0];
+        assert!(matches!(templates.statement(&schema, wrong), Some(Err(StorageError::Refused(_)))));
+        let changed = Arc::new((*schema).clone());
+        assert!(templates.statement(&changed, &all[0]).is_none());
     }
 }

@@ -24,6 +24,7 @@ mod golden_tests;
 mod indexes;
 mod init;
 mod insert;
+mod insert_template;
 mod job_runs;
 pub mod json;
 mod listen;
@@ -82,6 +83,7 @@ struct Core {
     control: ControlLane,
     notices: Notices,
     shapes: Arc<Shapes>,
+    templates: insert_template::Templates,
     pace: pace::Pace,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
@@ -131,6 +133,7 @@ impl PostgresAdapter {
             control: ControlLane::new(primary),
             notices: Notices::new(listening),
             shapes: Arc::new(Shapes::default()),
+            templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
             prepared_statements: options.prepared_statements,
             begin,
@@ -165,6 +168,7 @@ impl PostgresAdapter {
 struct Executor<'a> {
     conn: &'a AsyncPgConnection,
     shapes: &'a Shapes,
+    templates: &'a insert_template::Templates,
     prepared_statements: bool,
     in_transaction: bool,
     begin: &'a str,

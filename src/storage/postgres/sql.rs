@@ -138,6 +138,8 @@ pub struct Sql {
     parts: Vec<Part>,
     binds: Vec<Stored>,
     uncacheable: bool,
+    /// [`Sql::shape`], where it is known beforehand.
+    known_shape: Option<u64>,
 }
 
 /// Binds in the form diesel serialises them from.
@@ -196,6 +198,7 @@ impl Sql {
             return self;
         }
         let start = self.text.len();
+        self.known_shape = None;
         self.text.push_str(text);
         match self.parts.last_mut() {
             Some(Part::Text(range)) if range.end == start => range.end = self.text.len(),
@@ -232,6 +235,7 @@ impl Sql {
     }
 
     pub fn push_bind(&mut self, bind: Bind) -> &mut Self {
+        self.known_shape = None;
         self.parts.push(Part::Bind(self.binds.len()));
         self.binds.push(bind.into());
         self
@@ -250,6 +254,7 @@ impl Sql {
     }
 
     pub fn append(&mut self, other: Sql) -> &mut Self {
+        self.known_shape = None;
         let (text_base, bind_base) = (self.text.len(), self.binds.len());
         self.text.push_str(&other.text);
         self.parts.extend(other.parts.into_iter().map(|part| match part {
@@ -259,6 +264,12 @@ impl Sql {
         self.binds.extend(other.binds);
         self.uncacheable |= other.uncacheable;
         self
+    }
+
+    /// The binds as text, for tests.
+    #[cfg(test)]
+    pub fn bound(&self) -> String {
+        format!("{:?}", self.binds)
     }
 
     /// Keeps the statement out of the prepared-statement cache: a shape that is rare, huge, or that
@@ -288,8 +299,28 @@ impl Sql {
         text
     }
 
+    /// The same text with its binds still to come, in the same order and of the same kinds.
+    pub fn without_binds(&self) -> Self {
+        Self {
+            text: self.text.clone(),
+            parts: self.parts.clone(),
+            binds: Vec::with_capacity(self.binds.len()),
+            uncacheable: false,
+            known_shape: Some(self.shape()),
+        }
+    }
+
+    /// The next bind of a text made by [`Sql::without_binds`].
+    pub fn fill(&mut self, bind: Bind) -> &mut Self {
+        self.binds.push(bind.into());
+        self
+    }
+
     /// Tells statements of different text or kinds of binds apart.
     pub fn shape(&self) -> u64 {
+        if let Some(shape) = self.known_shape {
+            return shape;
+        }
         let mut hasher = DefaultHasher::new();
         self.text.hash(&mut hasher);
         for bind in &self.binds {
