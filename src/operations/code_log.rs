@@ -131,7 +131,7 @@ pub async fn run_trigger(ctx: &Ctx, call: TriggerCall) -> Result<TriggerAnswer> 
                 let (input, result) = match replacement.or(answer.object.as_ref()) {
                     Some(object) => {
                         let after = Overlay { under: original.as_ref(), over: object };
-                        (shown(&after), shown(&json!({ "object": object })))
+                        (shown(&after), shown(&Answered { object }))
                     }
                     None => (input, "undefined".to_owned()),
                 };
@@ -197,6 +197,12 @@ fn input_of(call: &TriggerCall) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What a beforeSave came to.
+#[derive(Serialize)]
+struct Answered<'a> {
+    object: &'a Object,
 }
 
 /// One object with the keys of another on top.
