@@ -29,6 +29,7 @@ const SCHEMAS = {
   Counter: { fields: types('Number', 'count') },
   Found: { fields: plainFields },
   Hooked: { fields: plainFields },
+  Told: { fields: plainFields },
   Written: { fields: plainFields },
   Live: { fields: { ...plainFields, ...types('Number', 'topic') } },
 };
