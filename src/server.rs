@@ -262,6 +262,7 @@ impl Running {
             files,
             jobs: Arc::default(),
             transactions: Arc::default(),
+            seal: operations::seal::Seal::new(&config),
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {

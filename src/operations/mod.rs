@@ -21,6 +21,7 @@ pub mod jobs;
 pub mod mails;
 pub mod schedules;
 pub mod script_log;
+pub mod seal;
 pub mod security_check;
 pub mod services;
 pub mod sessions;

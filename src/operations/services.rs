@@ -28,6 +28,7 @@ pub struct Services {
     pub files: Arc<super::files::Files>,
     pub jobs: Arc<super::jobs::RunningJobs>,
     pub transactions: Arc<super::transaction::Transactions>,
+    pub seal: super::seal::Seal,
 }
 
 /// Where clients find a stored file.
