@@ -3,14 +3,18 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{AuthProvider, AuthRequest, Step, Verdict};
+use super::{AuthProvider, AuthRequest, Step, Verdict, invalid_id};
 use crate::error::Result;
 
 pub struct Anonymous;
 
 #[async_trait(?Send)]
 impl AuthProvider for Anonymous {
-    async fn validate(&self, _: Step, _: &Value, _: &AuthRequest<'_>) -> Result<Verdict> {
-        Ok(Verdict::default())
+    async fn validate(&self, _: Step, data: &Value, _: &AuthRequest<'_>) -> Result<Verdict> {
+        // The id is all the credentials there are.
+        match data.get("id").and_then(Value::as_str) {
+            Some(id) if !id.is_empty() => Ok(Verdict::default()),
+            _ => Err(invalid_id("anonymous")),
+        }
     }
 }

@@ -154,6 +154,11 @@ pub fn unsupported() -> Error {
     Error::parse(ErrorCode::UNSUPPORTED_SERVICE, "This authentication method is unsupported.")
 }
 
+/// 162
+pub fn invalid_id(provider: &str) -> Error {
+    Error::parse(ErrorCode::INVALID_VALUE, format!("Invalid authData id for provider '{provider}'."))
+}
+
 /// The providers an app accepts, by name.
 pub struct AuthProviders {
     built_in: IndexMap<String, Arc<dyn AuthProvider>>,

@@ -1,5 +1,6 @@
-//! Protected fields: which columns a caller may not see, query or sort by
-//! (`DatabaseController.addProtectedFields` and `filterSensitiveData`).
+//! The one list of columns that a caller may not see, query or sort by: protected fields
+//! (`DatabaseController.addProtectedFields` and `filterSensitiveData`), and what answers withhold from every
+//! client. The encoder and every door of a query ask here.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +8,26 @@ use crate::operations::{Auth, ClassSnapshot, Ctx};
 use crate::types::row::{CellRef, RowRef};
 use crate::types::{ClassName, FieldType, Object};
 
+/// Columns of users that answers do not show as they are stored: `authData` is shown masked and to its owner
+/// only, the others to nobody.
+const WITHHELD_OF_USERS: [&str; 3] = ["authData", "password", "sessionToken"];
+
+/// What answers withhold whatever the class's protected fields say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Withheld {
+    /// The server's own keys query everything that the parser lets them name.
+    #[default]
+    Nothing,
+    /// Every `_…` column.
+    Internal,
+    /// These and [`WITHHELD_OF_USERS`].
+    OfUsers,
+}
+
 /// What is hidden from one caller in one class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Protection {
+    withheld: Withheld,
     /// Hidden in every object; `None` when no group applies.
     fields: Option<BTreeSet<String>>,
     /// `userField:<field>` groups: where the field names the caller, only the intersection stays hidden.
@@ -32,8 +50,9 @@ impl Protection {
 
     /// The same from its parts, for live queries.
     pub fn resolve(auth: &Auth, class: &ClassSnapshot, exact_id: Option<&str>, owner_exempt: bool) -> Self {
-        let none = Self::default();
-        let Some(ids) = auth.acl_ids() else { return none };
+        let Some(ids) = auth.acl_ids() else { return Self::default() };
+        let withheld = if class.name().is_user() { Withheld::OfUsers } else { Withheld::Internal };
+        let none = Self { withheld, ..Self::default() };
         if class.protected_fields.is_empty() {
             return none;
         }
@@ -62,22 +81,41 @@ impl Protection {
         if user_id.is_none() {
             by_owner.clear();
         }
-        Self { fields, by_owner, user_id, own_user_visible: owner_exempt && class.name().is_user() }
+        Self { withheld, fields, by_owner, user_id, own_user_visible: owner_exempt && class.name().is_user() }
     }
 
-    /// Nothing is hidden in any object.
+    /// No field is protected in any object.
     pub fn is_empty(&self) -> bool {
         self.fields.as_ref().is_none_or(BTreeSet::is_empty) && self.by_owner.is_empty()
     }
 
-    /// Whether a query may not name this column (root or dotted path).
+    /// Whether answers withhold this column from the caller, in every object.
+    pub fn withholds(&self, column: &str) -> bool {
+        match self.withheld {
+            Withheld::Nothing => false,
+            Withheld::Internal => column.starts_with('_'),
+            Withheld::OfUsers => column.starts_with('_') || WITHHELD_OF_USERS.contains(&column),
+        }
+    }
+
+    /// Whether a query may not name this column (root or dotted path): it is hidden in some object that the
+    /// caller may read.
     pub fn forbids(&self, path: &str) -> bool {
-        let Some(fields) = &self.fields else { return false };
         let root = path.split('.').next().unwrap_or(path);
-        fields.contains(root)
-            || fields.contains(path)
-            // A protected path below the column would be told by sorting or matching its parents.
-            || fields.iter().any(|field| field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+        if self.withholds(root) {
+            return true;
+        }
+        let names = |fields: &BTreeSet<String>| {
+            fields.contains(root)
+                || fields.contains(path)
+                // A protected path below the column would be told by sorting or matching its parents.
+                || fields.iter().any(|field| field.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+        };
+        match &self.fields {
+            // What owners may see is less than this, never more.
+            Some(fields) => names(fields),
+            None => self.by_owner.iter().any(|group| names(&group.hidden)),
+        }
     }
 
     /// Columns that must be read to decide `userField` groups.

@@ -13,10 +13,11 @@ use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::query::{Access, Constraint, Filter, Operand, OrderKey, RelatedTo, SubQuery};
 use crate::types::{ClassName, Operation};
 
-/// Refuses protected fields in the conditions and resolves sub-queries.
+/// Refuses hidden fields in the conditions and resolves sub-queries. What the server itself adds to a
+/// query (rows of the caller, pointer permissions) is added afterwards.
 ///
 /// # Errors
-/// 119 for protected fields and denied classes; those of the classes' own rules.
+/// 119 for hidden fields and denied classes; those of the classes' own rules.
 pub async fn authorize_filter(
     ctx: &Ctx,
     class: &ClassSnapshot,
@@ -88,9 +89,9 @@ fn visit<'a>(
 async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
     if let Some(key) = sub.redirect_class_name_for_key.take()
         && let Some(class) = ctx.services.classes.admit(&sub.class).await?
-        && let Some(target) = class.schema.relation_target(&key)
+        && let Some(target) = redirect_target(ctx, &class, &key)?
     {
-        sub.class = target.clone();
+        sub.class = target;
     }
     enforce(ctx, &sub.class, Verb::Find)?;
     let snapshot = ctx.services.classes.admit(&sub.class).await?;
@@ -112,11 +113,7 @@ async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
     let mut denied = false;
     if let Some(key) = &sub.key {
         // A key the caller may not read selects nothing.
-        let hidden_auth_data =
-            snapshot.name().is_user() && key.root == "authData" && !ctx.auth.is_unrestricted();
-        let may_vary =
-            protection.needed_columns().next().is_some() && hides_in_some_row(&snapshot, &key.root);
-        denied = protection.forbids(&key.to_dotted()) || hidden_auth_data || may_vary;
+        denied = protection.forbids(&key.to_dotted());
     }
     let filter = std::mem::replace(&mut sub.filter, Filter::all());
     sub.filter = match restrict_rows(ctx, &snapshot, filter)? {
@@ -130,8 +127,15 @@ async fn authorize_sub_query(ctx: &Ctx, sub: &mut SubQuery) -> Result<()> {
     Ok(())
 }
 
-fn hides_in_some_row(class: &ClassSnapshot, field: &str) -> bool {
-    class.protected_fields.values().any(|fields| fields.iter().any(|hidden| hidden == field))
+/// The class that the relation `key` of `class` leads to: `redirectClassNameForKey`.
+///
+/// # Errors
+/// 119 when the caller may not know of the relation.
+pub fn redirect_target(ctx: &Ctx, class: &ClassSnapshot, key: &str) -> Result<Option<ClassName>> {
+    if Protection::of(ctx, class, None).forbids(key) {
+        return Err(refused_key(class.name(), key));
+    }
+    Ok(class.schema.relation_target(key).cloned())
 }
 
 /// The rules that decide which rows of a class a read may see besides ACLs: own sessions only, class

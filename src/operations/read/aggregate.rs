@@ -144,7 +144,11 @@ async fn looked_up(ctx: &Ctx, stages: &[Value]) -> Result<Vec<Arc<ClassSchema>>>
 
 async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field: &Value) -> Result<Value> {
     let name = field.as_str().map_or_else(|| field.to_string(), str::to_owned);
-    let path = parse_key(&name, true)?;
+    // No internal column leaves as a value, not even to a master.
+    let path = parse_key(&name, false)?;
+    if path.root.is_internal() {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid key name: {name}")));
+    }
     let mut filter = Filter::all();
     let parsed;
     let condition = match params.get("where") {

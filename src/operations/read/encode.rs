@@ -116,11 +116,27 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
     let mark = out.len();
     separate(out, start);
     out.extend_from_slice(&column.json_key);
+    if !write_shown(out, row, cell, column, view) {
+        out.truncate(mark);
+    }
+}
+
+/// The value of a column as the caller sees it; false when that is nothing. What is withheld of users comes
+/// before includes: an include must not show what the plain value does not.
+fn write_shown(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, column: &Column, view: &View) -> bool {
+    if view.class.name().is_user() {
+        match column.name.as_str() {
+            "authData" => return write_auth_data(out, row, cell, view),
+            // Whatever somebody has stored there: the caller's own token takes this place.
+            "sessionToken" | "password" => return false,
+            _ => {}
+        }
+    }
     let included = match cell {
         CellRef::Text(_) | CellRef::Json(_) if may_include(column) => view.includes.get(column.name.as_str()),
         _ => None,
     };
-    let written = match (cell, included) {
+    match (cell, included) {
         (CellRef::Text(id), Some(field)) => match &column.kind {
             ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id),
             _ => write_cell(out, cell, column, view),
@@ -134,17 +150,29 @@ fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, c
             }
             Err(_) => false,
         },
-        (CellRef::Json(bytes), None) if is_auth_data(view, column) => {
-            let own = view.user_id.as_deref() == Some(row.object_id());
-            (view.unrestricted || own) && write_auth_data(out, bytes, view)
-        }
-        // Whatever somebody has stored there: the caller's own token takes this place.
-        _ if view.class.name().is_user() && column.name == "sessionToken" => false,
         _ => write_cell(out, cell, column, view),
-    };
-    if !written {
-        out.truncate(mark);
     }
+}
+
+/// One value as [`write_row`] writes it, for what leaves in another shape than an object: cursors. `Null` where
+/// it is unset, `None` where the caller does not see it.
+pub fn shown_cell(row: RowRef<'_>, index: usize, view: &View) -> Option<Value> {
+    let column = row.layout().columns.get(index)?;
+    let name = column.name.as_str();
+    let is_hidden = !view.protection.is_empty() && view.protection.hidden_in(row).contains(name);
+    let is_field = matches!(column.kind, ColumnKind::Field(_));
+    if !is_field || is_hidden || (column.name.is_internal() && !internal_visible(view, name)) {
+        return None;
+    }
+    let cell = row.cell(index);
+    if cell == CellRef::Null {
+        return Some(Value::Null);
+    }
+    let mut out = Vec::new();
+    if !write_shown(&mut out, row, cell, column, view) {
+        return None;
+    }
+    serde_json::from_slice(&out).ok()
 }
 
 /// Whether there can be pointers in the column; looking up every text would cost more than writing it.
@@ -155,12 +183,14 @@ fn may_include(column: &Column) -> bool {
     )
 }
 
-fn is_auth_data(view: &View, column: &Column) -> bool {
-    view.class.name().is_user() && column.name == "authData"
-}
-
-/// Unlinked providers and empty objects are left out; the secrets of a provider are for masters.
-fn write_auth_data(out: &mut Vec<u8>, bytes: &[u8], view: &View) -> bool {
+/// For the user himself and for masters. Unlinked providers and empty objects are left out; the secrets of a
+/// provider are for masters.
+fn write_auth_data(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, view: &View) -> bool {
+    let own = view.user_id.as_deref() == Some(row.object_id());
+    let CellRef::Json(bytes) = cell else { return false };
+    if !view.unrestricted && !own {
+        return false;
+    }
     let Ok(Value::Object(mut providers)) = serde_json::from_slice::<Value>(bytes) else { return false };
     providers.retain(|_, data| !data.is_null());
     if providers.is_empty() {

@@ -67,7 +67,7 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
     }];
     while !sites.is_empty() {
         let slots: Vec<Slot<'_>> =
-            sites.iter().enumerate().flat_map(|(index, site)| slots_of(index, site)).collect();
+            sites.iter().enumerate().flat_map(|(index, site)| slots_of(index, site, view)).collect();
         let loaded = load_classes(ctx, &slots, request, &hints).await?;
         let mut next = Vec::new();
         for slot in slots {
@@ -94,12 +94,22 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
     Ok(())
 }
 
-fn slots_of<'a>(index: usize, site: &Site<'a>) -> Vec<Slot<'a>> {
+/// Where objects are to be put. A pointer that the caller does not see is not followed: whether its object
+/// exists, and which rights it wants, would tell of it.
+fn slots_of<'a>(index: usize, site: &Site<'a>, root: &View) -> Vec<Slot<'a>> {
     let mut slots = Vec::new();
+    let Some(protection) = view_at(root, &site.place).map(|view| &view.protection) else { return slots };
     for (segment, tree) in &site.tree.children {
+        if protection.withholds(segment) {
+            continue;
+        }
+        let hides = protection.forbids(segment);
         let Some(column) = site.rows.layout().index_of(segment) else { continue };
         let mut found = Found::default();
         for row in site.indexes.iter().filter_map(|index| site.rows.get(*index)) {
+            if hides && protection.hidden_in(row).contains(segment) {
+                continue;
+            }
             match (row.cell(column), &row.layout().columns[column].kind) {
                 (CellRef::Text(id), ColumnKind::Field(FieldType::Pointer(class))) => {
                     push_id(&mut found.ids, class, id);
@@ -175,6 +185,22 @@ fn flatten<'a>(
         path.push(segment);
         flatten(site, column, nested, below, tree, path, slots);
     }
+}
+
+/// The view that shows the rows of a place.
+fn view_at<'v>(root: &'v View, place: &Place) -> Option<&'v View> {
+    let mut view = root;
+    for (column, nested, class) in place {
+        let mut field = view.includes.get(column)?;
+        for segment in nested {
+            field = field.nested.get(segment)?;
+        }
+        match field.targets.get(class)? {
+            Target::Rows { view: inner, .. } => view = inner,
+            Target::Values(_) => return None,
+        }
+    }
+    Some(view)
 }
 
 /// The place for a slot's objects, positions on the way created.
@@ -332,7 +358,7 @@ async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: 
         params.insert("include".to_owned(), slot.tree.paths().join(",").into());
     }
     let mode = single.as_ref().map_or(Mode::Find, Mode::Get);
-    let answer = Box::pin(triggers::find_with_triggers(ctx, class, &params, mode)).await?;
+    let answer = Box::pin(triggers::find_with_triggers(ctx, class, params, mode)).await?;
     let mut objects = HashMap::new();
     for value in answer.into_values() {
         if let Value::Object(mut object) = value

@@ -20,10 +20,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use aggregate::aggregate;
+use keyset::Cursors;
 pub use request::{Request, parse_context};
 pub use view::{Projection, View};
 
-use super::permissions::query::{authorize_filter, authorize_order, restrict_rows_for};
+use super::permissions::query::{authorize_filter, authorize_order, redirect_target, restrict_rows_for};
 use super::permissions::special::{Verb, check_class_exists, enforce};
 use super::permissions::{Protection, clp};
 use super::{ClassSnapshot, Ctx};
@@ -31,7 +32,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::storage::StorageError;
 use crate::types::query::Filter;
-use crate::types::{ClassName, Object, ObjectId, Operation, RowSet};
+use crate::types::{ClassName, FieldName, Object, ObjectId, Operation, RowSet};
 
 /// `GET /classes/:C`: `{"results":[…]}`, with `count` when asked, or the plan for `explain`.
 ///
@@ -71,6 +72,8 @@ pub async fn get_object(ctx: &Ctx, class: &ClassName, id: &str) -> Result<Option
 #[derive(Clone, Copy)]
 pub(super) enum Mode<'a> {
     Find,
+    /// A find that `redirectClassNameForKey` led to another class: it is led no further.
+    Redirected,
     Get(&'a ObjectId),
 }
 
@@ -103,52 +106,72 @@ pub(super) enum Results {
 
 async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Answer> {
     if triggers::needed(ctx, class) {
-        return triggers::find_with_triggers(ctx, class, params, mode).await;
+        return triggers::find_with_triggers(ctx, class, params.clone(), mode).await;
     }
-    find_plainly(ctx, class, params, mode).await
+    find_plainly(ctx, class, params.clone(), mode).await
 }
 
-/// A find without this class's triggers.
+/// A find without this class's triggers. The parameters are used up on the way: what was asked is read once,
+/// and nothing later can go back to it behind a trigger's back.
 pub(super) async fn find_plainly(
     ctx: &Ctx,
     class: &ClassName,
-    params: &Object,
+    mut params: Object,
     mode: Mode<'_>,
 ) -> Result<Answer> {
     let snapshot = ctx.services.classes.admit(class).await?;
     check_class_exists(ctx, class, snapshot.as_deref())?;
-    let mut request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
-    if let Some(changed) = subqueries::through_triggers(ctx, params).await? {
-        request = Request::parse(ctx, &changed, mode, snapshot.as_deref())?;
+    let Some(key) = take_redirect(&mut params, mode) else {
+        return find_in(ctx, class, snapshot, params, mode).await;
+    };
+    let target = match &snapshot {
+        Some(snapshot) => redirect_target(ctx, snapshot, &key)?.filter(|target| target != class),
+        None => None,
+    };
+    let Some(target) = target else {
+        let exists = snapshot.is_some();
+        let mut answer = find_in(ctx, class, snapshot, params, mode).await?;
+        answer.redirected_to = exists.then(|| class.clone());
+        return Ok(answer);
+    };
+    enforce(ctx, &target, Verb::Find)?;
+    let mut answer = if triggers::needed(ctx, &target) {
+        Box::pin(triggers::find_with_triggers(ctx, &target, params, Mode::Redirected)).await?
+    } else {
+        let redirected = ctx.services.classes.admit(&target).await?;
+        check_class_exists(ctx, &target, redirected.as_deref())?;
+        find_in(ctx, &target, redirected, params, Mode::Redirected).await?
+    };
+    answer.redirected_to = Some(target);
+    Ok(answer)
+}
+
+/// `redirectClassNameForKey`, taken out of the parameters of a find.
+fn take_redirect(params: &mut Object, mode: Mode<'_>) -> Option<FieldName> {
+    if mode.is_get() {
+        return None;
     }
+    let key = params.shift_remove("redirectClassNameForKey")?;
+    let is_first = matches!(mode, Mode::Find) && super::write::is_truthy(&key);
+    key.as_str().filter(|_| is_first).and_then(FieldName::valid)
+}
+
+/// The find in the class whose rows it is about.
+async fn find_in(
+    ctx: &Ctx,
+    class: &ClassName,
+    snapshot: Option<Arc<ClassSnapshot>>,
+    params: Object,
+    mode: Mode<'_>,
+) -> Result<Answer> {
+    let params = subqueries::through_triggers(ctx, params, snapshot.as_deref()).await?;
+    let request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
     let Some(snapshot) = snapshot else {
         // Sessions are looked at before the class is: nobody's are nobody's to list.
         super::permissions::query::own_sessions(ctx, class, Filter::all())?;
         return Ok(Answer::empty(&request));
     };
-    let Some(key) = &request.redirect_class_name_for_key else {
-        return execute(ctx, &snapshot, request, mode).await;
-    };
-    let Some(target) = snapshot.schema.relation_target(key).cloned() else {
-        let mut answer = execute(ctx, &snapshot, request, mode).await?;
-        answer.redirected_to = Some(class.clone());
-        return Ok(answer);
-    };
-    enforce(ctx, &target, Verb::Find)?;
-    let redirected = ctx.services.classes.admit(&target).await?;
-    check_class_exists(ctx, &target, redirected.as_deref())?;
-    let mut answer = match redirected {
-        None => {
-            super::permissions::query::own_sessions(ctx, &target, Filter::all())?;
-            Answer::empty(&request)
-        }
-        Some(redirected) => {
-            let request = Request::parse(ctx, params, mode, Some(&redirected))?;
-            execute(ctx, &redirected, request, mode).await?
-        }
-    };
-    answer.redirected_to = Some(target);
-    Ok(answer)
+    execute(ctx, &snapshot, request, mode).await
 }
 
 /// The authorized find itself.
@@ -169,7 +192,8 @@ pub(super) async fn execute(
     authorize_filter(ctx, class, &protection, &mut request.filter).await?;
     authorize_order(class.name(), &protection, &request.order)?;
     let total = request.filter.clone();
-    request.paging.apply(&mut request.order, &mut request.filter)?;
+    let cursors_of = |order: &[_]| Cursors::of(ctx, class.name(), order);
+    let cursors = request.paging.apply(&mut request.order, &mut request.filter, cursors_of)?;
     let asked = request.filter.clone();
     let plan = plan::build(ctx, class, &protection, &mut request);
     let count = match request.count {
@@ -194,8 +218,7 @@ pub(super) async fn execute(
     }
     let rows = Arc::new(load(ctx, class, &mut spec).await?);
     let last = rows.len().checked_sub(1).and_then(|last| rows.get(last));
-    let cursor =
-        last.filter(|_| request.paging.wants_cursor).and_then(|row| keyset::cursor_of(row, &spec.order));
+    let cursor = last.zip(cursors).and_then(|(row, cursors)| cursors.behind(row, &view, &spec.order));
     if !request.include.is_empty() && !rows.is_empty() {
         include::load(ctx, &rows, &mut view, &request).await?;
     }

@@ -11,7 +11,7 @@ use crate::types::query::parse::{ParseContext, QueryLimits, parse_where};
 use crate::types::query::request::{FindRequest, GetRequest, Projection, check_include_complexity};
 use crate::types::query::{Filter, OrderKey, ReadPreference};
 use crate::types::time::Millis;
-use crate::types::{FieldName, FieldType, Object};
+use crate::types::{FieldType, Object};
 
 pub struct Request {
     pub filter: Filter,
@@ -25,7 +25,6 @@ pub struct Request {
     pub include: IncludeTree,
     /// `$score` is wanted as a field.
     pub with_score: bool,
-    pub redirect_class_name_for_key: Option<FieldName>,
     pub read_preference: ReadPreference,
     pub include_read_preference: ReadPreference,
     pub explain: Option<Value>,
@@ -56,22 +55,21 @@ impl Request {
     /// 102, 105 and 107 as the facts on queries tell.
     pub(super) fn parse(
         ctx: &Ctx,
-        params: &Object,
+        mut params: Object,
         mode: Mode<'_>,
         class: Option<&ClassSnapshot>,
     ) -> Result<Self> {
         let context = parse_context(ctx, class);
         match mode {
             Mode::Get(id) => {
-                let get = GetRequest::parse(params)?;
+                let get = GetRequest::parse(&params)?;
                 let mut find = FindRequest::matching(Object::new());
                 find.projection = get.projection;
                 find.read_preferences = get.read_preferences;
                 Self::assemble(find, Filter::by_id(id), class, &context)
             }
-            Mode::Find => {
+            Mode::Find | Mode::Redirected => {
                 let config = &ctx.config().query;
-                let mut params = params.clone();
                 let paging = Paging::take(&mut params)?;
                 let mut find =
                     FindRequest::parse(&params, Some(config.default_limit), config.max_limit, &context)?;
@@ -105,10 +103,6 @@ impl Request {
             exclude_keys: exclude_keys.unwrap_or_default(),
             include: IncludeTree::of(&include),
             with_score,
-            redirect_class_name_for_key: find
-                .redirect_class_name_for_key
-                .as_deref()
-                .and_then(FieldName::valid),
             read_preference: find.read_preferences.own.unwrap_or_default(),
             include_read_preference: find.read_preferences.for_include(),
             explain: find.explain,

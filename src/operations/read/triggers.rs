@@ -27,7 +27,7 @@ pub fn has_find_trigger(ctx: &Ctx, class: &ClassName) -> bool {
 /// # Errors
 /// As a get, and what the triggers threw.
 pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Option<Object>> {
-    let answer = find_with_triggers(ctx, class, &Object::new(), Mode::Get(id)).await?;
+    let answer = find_with_triggers(ctx, class, Object::new(), Mode::Get(id)).await?;
     Ok(answer.into_values().into_iter().next().and_then(|found| match found {
         Value::Object(mut object) => {
             object.shift_remove("className");
@@ -53,17 +53,17 @@ async fn show_auth_data(ctx: &Ctx, answer: Answer) -> Result<Answer> {
 pub(super) async fn find_with_triggers(
     ctx: &Ctx,
     class: &ClassName,
-    params: &Object,
+    params: Object,
     mode: Mode<'_>,
 ) -> Result<Answer> {
     if params.contains_key("explain") {
         super::plan::check_explain(ctx)?;
     }
     let registrations = ctx.services.cloud.registrations();
-    let is_count = params.get("count").is_some_and(crate::operations::write::is_truthy);
     let mut query = query_json(params, mode);
     // As the routes of parse-server fill it in: triggers see the limit, and counting as a flag.
-    query.shift_remove("count");
+    let count = query.shift_remove("count");
+    let is_count = count.as_ref().is_some_and(crate::operations::write::is_truthy);
     if !is_count && !mode.is_get() {
         query.entry("limit").or_insert_with(|| ctx.config().query.default_limit.into());
     }
@@ -79,8 +79,12 @@ pub(super) async fn find_with_triggers(
     }
     let answer = match short_circuit {
         Some(objects) => reread(ctx, class, objects, &query, mode).await?,
-        None => run_changed(ctx, class, &query, params, mode).await?,
+        None => run_changed(ctx, class, &query, count, mode).await?,
     };
+    // The rows of a redirected find went through the triggers of their own class.
+    if answer.redirected_to.as_ref().is_some_and(|target| target != class) {
+        return Ok(answer);
+    }
     let answer = if class.is_user() { show_auth_data(ctx, answer).await? } else { answer };
     if !registrations.has_trigger(TriggerKind::AfterFind, class) || matches!(answer.results, Results::Plan(_))
     {
@@ -124,8 +128,7 @@ pub(super) async fn before_find(
 }
 
 /// The parameters as one object with `where` decoded, a `get` as the query it is.
-fn query_json(params: &Object, mode: Mode<'_>) -> Object {
-    let mut query = params.clone();
+fn query_json(mut query: Object, mode: Mode<'_>) -> Object {
     let decoded = match query.get("where") {
         Some(Value::String(text)) => serde_json::from_str(text).ok(),
         _ => None,
@@ -157,24 +160,24 @@ async fn run_changed(
     ctx: &Ctx,
     class: &ClassName,
     query: &Object,
-    params: &Object,
+    count: Option<Value>,
     mode: Mode<'_>,
 ) -> Result<Answer> {
     let mut query = query.clone();
     query.shift_remove("className");
-    if let Some(count) = params.get("count") {
-        query.insert("count".to_owned(), count.clone());
+    if let Some(count) = count {
+        query.insert("count".to_owned(), count);
     }
     match mode {
-        Mode::Find => Box::pin(find_plainly(ctx, class, &query, mode)).await,
+        Mode::Find | Mode::Redirected => Box::pin(find_plainly(ctx, class, query, mode)).await,
         Mode::Get(id) => {
             let still_that_object = query.get("where") == Some(&json!({ "objectId": id.as_str() }));
             if still_that_object {
                 query
                     .retain(|key, _| !matches!(key.as_str(), "where" | "limit" | "skip" | "order" | "count"));
-                return Box::pin(find_plainly(ctx, class, &query, mode)).await;
+                return Box::pin(find_plainly(ctx, class, query, mode)).await;
             }
-            Box::pin(find_plainly(ctx, class, &query, Mode::Find)).await
+            Box::pin(find_plainly(ctx, class, query, Mode::Find)).await
         }
     }
 }
@@ -209,5 +212,5 @@ async fn reread(
             again.insert(key.to_owned(), value.clone());
         }
     }
-    Box::pin(find_plainly(ctx, class, &again, Mode::Find)).await
+    Box::pin(find_plainly(ctx, class, again, Mode::Redirected)).await
 }

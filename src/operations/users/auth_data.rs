@@ -36,7 +36,7 @@ pub fn lost_race() -> Error {
 /// only repeats it is not exchanged again.
 ///
 /// # Errors
-/// 162 for an id that is no text, and what a provider refuses.
+/// 162 for an id that is no text or an empty one, and what a provider refuses.
 pub async fn find_users(
     ctx: &Ctx,
     auth_data: &mut Object,
@@ -60,13 +60,9 @@ pub async fn find_users(
                 };
                 by_id.push(Filter::field(path, Constraint::Eq(Operand::Text(id.clone()))));
             }
-            Some(other) if crate::operations::write::is_truthy(other) => {
-                return Err(Error::parse(
-                    ErrorCode::INVALID_VALUE,
-                    format!("Invalid authData id for provider '{name}'."),
-                ));
-            }
-            _ => {}
+            // An empty id would be everybody's who sent one.
+            Some(_) => return Err(crate::auth::invalid_id(name)),
+            None => {}
         }
     }
     if by_id.is_empty() {

@@ -7,6 +7,7 @@ use super::{auth_data, load, login, password, policy, verification};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::account_mail;
+use crate::operations::permissions::Protection;
 use crate::operations::transaction::Effect;
 use crate::operations::write::triggers::has;
 use crate::operations::write::{Draft, Saved, is_truthy};
@@ -215,6 +216,7 @@ async fn log_in(
     }
     load::strip_secrets(&mut answer);
     let id = load::object_id(&answer).to_owned();
+    hide_protected(ctx, &id, &mut answer).await?;
     if ctx.auth.principal.is_none() && !sessions::is_by_program(ctx) {
         let providers = draft.special.user.auth_provider.as_deref().unwrap_or("password");
         let created_with = sessions::created_with("login", providers);
@@ -225,6 +227,17 @@ async fn log_in(
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
     }
     Ok(Saved { status: 200, location: Some(format!("/users/{id}")), body: answer, replacement: None })
+}
+
+/// Users who do not see all of themselves (`protectedFieldsOwnerExempt: false`) do not either when they log in.
+async fn hide_protected(ctx: &Ctx, id: &str, answer: &mut Object) -> Result<()> {
+    if ctx.auth.is_unrestricted() || ctx.config().users.protected_fields_owner_exempt {
+        return Ok(());
+    }
+    let Some(class) = load::snapshot(ctx).await? else { return Ok(()) };
+    let reader = load::with_rights_of(ctx, id, "").await?;
+    Protection::of(&reader, &class, Some(id)).strip(&load::class(), answer);
+    Ok(())
 }
 
 /// A trigger may have put ids of its own into `authData`.

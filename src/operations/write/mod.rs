@@ -13,6 +13,7 @@ pub mod special;
 pub mod store;
 pub mod triggers;
 pub mod validate;
+pub mod withhold;
 
 pub use bulk::{create_many, delete_many, update_many};
 pub use delete::delete;

@@ -71,7 +71,10 @@ async fn update(
     let computed = draft.data.values().any(ops::is_computed);
     let triggered = super::triggers::has_after_save(ctx, &draft.class);
     // SetOnInsert writes nothing here, and its result is what stands there.
-    let whole = publishes || triggered || draft.data.values().any(ops::is_set_on_insert);
+    let whole = publishes
+        || triggered
+        || draft.data.values().any(ops::is_set_on_insert)
+        || (computed && super::withhold::depends_on_row(ctx, class));
     let returning = Returning { before: publishes, after: whole || computed, written_only: !whole };
     let changed =
         on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::draft::{Draft, Saved};
 use super::store::{Outcome, writable};
-use super::{Written, respond};
+use super::{Written, respond, withhold};
 use crate::cloud::{Payload, Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
@@ -152,6 +152,8 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     for (key, value) in &written.draft.extra_response {
         written.saved.body.insert(key.clone(), value.clone());
     }
+    let Written { draft, snapshot, outcome, saved } = &mut *written;
+    withhold::unreadable(ctx, snapshot, draft, outcome, &mut saved.body);
     if has_after_save(ctx, &written.draft.class) {
         return Box::pin(run_after_save(ctx, written)).await;
     }
@@ -192,7 +194,10 @@ async fn run_after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     match (answer.replacement, answer.object) {
         (Some(Value::Object(object)), _) => saved.body = object,
         (Some(other), _) => saved.replacement = Some(other),
-        (None, Some(object)) => saved.body = respond::of_object(draft, outcome, object),
+        (None, Some(object)) => {
+            saved.body = respond::of_object(draft, outcome, object);
+            withhold::unreadable(ctx, snapshot, draft, outcome, &mut saved.body);
+        }
         (None, None) => {}
     }
     Ok(())

@@ -10,7 +10,8 @@ use super::sql::{Bind, Sql};
 use super::value::{self, ColumnType};
 use super::{Executor, target};
 use crate::storage::{Changed, Returning, StorageError, StorageResult, Target};
-use crate::types::row::{Column, ColumnKind};
+use crate::types::names::INTERNAL_COLUMNS;
+use crate::types::row::{Column, ColumnKind, has_permission_columns};
 use crate::types::update::Op;
 use crate::types::{ClassSchema, FieldName, Layout, Update};
 
@@ -42,7 +43,7 @@ pub async fn run(
     target::changed(&layout, &rows, returning)
 }
 
-/// The columns that the update names.
+/// The columns that the update names, and those that say who may be told of them.
 fn written(schema: &ClassSchema, update: &Update) -> Layout {
     let mut columns: Vec<Column> = Vec::new();
     for (path, _) in &update.ops {
@@ -51,6 +52,10 @@ fn written(schema: &ClassSchema, update: &Update) -> Layout {
         {
             columns.push(Column::new(name.clone(), ColumnKind::Field(field.ty.clone())));
         }
+    }
+    if has_permission_columns(&schema.name) {
+        let permissions = INTERNAL_COLUMNS.iter().map(|name| FieldName::known(name));
+        columns.extend(permissions.map(|name| Column::new(name, ColumnKind::Permissions)));
     }
     Layout { class: schema.name.clone(), columns }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod batch;
 mod enumeration;
 mod files;
+mod hidden;
 mod injection;
 mod internal_classes;
 mod key_scopes;
