@@ -210,7 +210,7 @@ impl Exchange<'_> {
             ..RestRequest::default()
         };
         if let Some((content_type, bytes)) = raw.take().filter(|_| route.takes_multipart) {
-            (request.body, request.uploads) = multipart::parse(&content_type, bytes)?;
+            (request.body, request.uploads) = multipart::parse(&content_type, bytes).await?;
         }
         if route.idempotent {
             operations::idempotency::ensure(&ctx, path).await?;

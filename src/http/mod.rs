@@ -19,5 +19,12 @@ mod routers;
 mod routes;
 mod validator;
 
+/// The parsers of what clients send, for tests that feed them with anything.
+pub mod parsers {
+    pub use super::body::parse_json;
+    pub use super::multipart::parse as parse_multipart;
+    pub use super::query_string::{parse_flat, parse_nested};
+}
+
 pub use front::{Front, serve};
 pub use routes::table;

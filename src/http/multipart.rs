@@ -1,118 +1,66 @@
 //! `multipart/form-data` bodies of cloud functions: texts become parameters, files their contents.
 
 use bytes::Bytes;
+use futures_util::stream;
+use multer::{Field, Multipart};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::types::Object;
+use crate::types::limits::{MAX_BOUNDARY, MAX_PARTS};
 
 /// Texts as strings, files as `{filename, contentType}` with their bytes beside them.
 ///
 /// # Errors
 /// 107 `Invalid multipart request: …`
-pub fn parse(content_type: &str, body: Bytes) -> Result<(Object, Vec<(String, Bytes)>)> {
-    let boundary = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty());
-    let boundary = boundary.ok_or_else(|| invalid("Multipart: Boundary not found"))?;
-    let delimiter = format!("--{boundary}").into_bytes();
+pub async fn parse(content_type: &str, body: Bytes) -> Result<(Object, Vec<(String, Bytes)>)> {
+    let boundary = multer::parse_boundary(content_type).unwrap_or_default();
+    if boundary.is_empty() {
+        return Err(invalid("Multipart: Boundary not found"));
+    }
+    if boundary.len() > MAX_BOUNDARY {
+        return Err(invalid("Multipart: Boundary is too long"));
+    }
+    let body = stream::iter([Ok::<_, std::io::Error>(body)]);
+    let mut parts = Multipart::new(body, boundary);
     let mut fields = Object::new();
     let mut uploads = Vec::new();
-    let mut position = match position_of(&body, &delimiter, 0) {
-        Some(start) => start + delimiter.len(),
-        None => return Err(invalid("Unexpected end of form")),
-    };
-    let closing = [b"\r\n", delimiter.as_slice()].concat();
-    loop {
-        if body[position..].starts_with(b"--") {
-            return Ok((fields, uploads));
+    let mut count = 0;
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
+        count += 1;
+        if count > MAX_PARTS {
+            return Err(invalid("Too many parts"));
         }
-        if !body[position..].starts_with(b"\r\n") {
-            return Err(invalid("Malformed part header"));
-        }
-        let headers_start = position + 2;
-        let headers_end = position_of(&body, b"\r\n\r\n", position);
-        let headers_end = headers_end.ok_or_else(|| invalid("Unexpected end of form"))?;
-        let content_start = headers_end + 4;
-        // An empty part ends where its content would begin.
-        let content_end = if body[content_start - 2..].starts_with(&closing) {
-            content_start
-        } else {
-            position_of(&body, &closing, content_start).ok_or_else(|| invalid("Unexpected end of form"))?
-        };
-        let headers = body.get(headers_start..headers_end).unwrap_or_default();
-        let part = Part::read(&String::from_utf8_lossy(headers));
-        let content = body.slice(content_start..content_end);
-        part.store(content, &mut fields, &mut uploads);
-        position = content_end.max(content_start) + closing.len();
-        if content_end == content_start && body[content_start - 2..].starts_with(&closing) {
-            position -= 2;
-        }
+        store(part, &mut fields, &mut uploads).await?;
     }
+    Ok((fields, uploads))
 }
 
-#[derive(Default)]
-struct Part {
-    name: Option<String>,
-    filename: Option<String>,
-    content_type: Option<String>,
+async fn store(part: Field<'_>, fields: &mut Object, uploads: &mut Vec<(String, Bytes)>) -> Result<()> {
+    let name = part.name().map(str::to_owned);
+    let filename = part.file_name().map(str::to_owned);
+    let content_type = part.headers().get("content-type");
+    let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let content = part.bytes().await.map_err(malformed)?;
+    let Some(name) = name else { return Ok(()) };
+    let is_octets = |kind: &str| kind.starts_with("application/octet-stream");
+    if filename.is_some() || content_type.as_deref().is_some_and(is_octets) {
+        let content_type = content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+        fields.insert(name.clone(), json!({"filename": filename, "contentType": content_type}));
+        uploads.push((name, content));
+    } else {
+        fields.insert(name, Value::String(String::from_utf8_lossy(&content).into_owned()));
+    }
+    Ok(())
 }
 
-impl Part {
-    fn read(headers: &str) -> Self {
-        let mut part = Self::default();
-        for line in headers.split("\r\n") {
-            let Some((name, value)) = line.split_once(':') else { continue };
-            match name.trim().to_ascii_lowercase().as_str() {
-                "content-disposition" => {
-                    part.name = parameter(value, "name");
-                    part.filename = parameter(value, "filename");
-                }
-                "content-type" => part.content_type = Some(value.trim().to_owned()),
-                _ => {}
-            }
+fn malformed(error: multer::Error) -> Error {
+    invalid(match error {
+        multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
+            "Unexpected end of form"
         }
-        part
-    }
-
-    fn store(self, content: Bytes, fields: &mut Object, uploads: &mut Vec<(String, Bytes)>) {
-        let Some(name) = self.name else { return };
-        let is_file = self.filename.is_some()
-            || self.content_type.as_deref().is_some_and(|kind| kind.starts_with("application/octet-stream"));
-        if is_file {
-            let content_type = self.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-            let file = json!({"filename": self.filename, "contentType": content_type});
-            fields.insert(name.clone(), file);
-            uploads.push((name, content));
-        } else {
-            fields.insert(name, Value::String(String::from_utf8_lossy(&content).into_owned()));
-        }
-    }
-}
-
-/// A parameter of a header value, with or without quotes.
-fn parameter(header: &str, name: &str) -> Option<String> {
-    let mut rest = header;
-    while let Some(at) = rest.find(';') {
-        rest = rest[at + 1..].trim_start();
-        let Some((key, value)) = rest.split_once('=') else { continue };
-        if !key.trim().eq_ignore_ascii_case(name) {
-            // A quoted value may hold semicolons.
-            if let Some(quoted) = value.strip_prefix('"')
-                && let Some(end) = quoted.find('"')
-            {
-                rest = &quoted[end + 1..];
-            }
-            continue;
-        }
-        return Some(match value.strip_prefix('"') {
-            Some(quoted) => quoted[..quoted.find('"').unwrap_or(quoted.len())].to_owned(),
-            None => value.split(';').next().unwrap_or_default().trim().to_owned(),
-        });
-    }
-    None
-}
-
-fn position_of(body: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    body.get(from..)?.windows(needle.len()).position(|window| window == needle).map(|at| at + from)
+        _ => "Malformed part header",
+    })
 }
 
 fn invalid(message: &str) -> Error {
@@ -121,10 +69,17 @@ fn invalid(message: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
+    fn parsed(content_type: &str, body: impl Into<Bytes>) -> Result<(Object, Vec<(String, Bytes)>)> {
+        // All bytes are there, so nothing is waited for.
+        parse(content_type, body.into()).now_or_never().expect("never waits")
+    }
+
     fn form(body: &str) -> Result<(Object, Vec<(String, Bytes)>)> {
-        parse("multipart/form-data; boundary=XX", Bytes::from(body.to_owned()))
+        parsed("multipart/form-data; boundary=XX", body.to_owned())
     }
 
     #[test]
@@ -154,7 +109,22 @@ mod tests {
             let error = form(body).expect_err(body);
             assert!(error.public_message(true).starts_with("Invalid multipart request: "), "{body}");
         }
-        assert!(parse("multipart/form-data", Bytes::new()).is_err());
+        assert!(parsed("multipart/form-data", "").is_err());
+        assert!(parsed("multipart/form-data; boundary=", "").is_err());
+    }
+
+    #[test]
+    fn boundaries_and_parts_are_counted() {
+        let long = "-".repeat(60_000);
+        let body = format!("--{long}\r\n\r\nx\r\n--{long}--\r\n");
+        let error = parsed(&format!("multipart/form-data; boundary={long}"), body).expect_err("too long");
+        assert_eq!(error.public_message(true), "Invalid multipart request: Multipart: Boundary is too long");
+        let dashes = parsed("multipart/form-data; boundary=----", "-".repeat(1_000_000));
+        assert!(dashes.is_ok_and(|(fields, _)| fields.is_empty()));
+        let part = "--XX\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n";
+        assert!(form(&(part.repeat(1_000) + "--XX--")).is_ok());
+        let error = form(&(part.repeat(1_001) + "--XX--")).expect_err("too many");
+        assert_eq!(error.public_message(true), "Invalid multipart request: Too many parts");
     }
 
     proptest::proptest! {
@@ -163,7 +133,7 @@ mod tests {
             let good = b"--XX\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n\r\none\r\n--XX--\r\n";
             let mut bytes = good[..cut.min(good.len())].to_vec();
             bytes.extend(body);
-            let _ = parse("multipart/form-data; boundary=XX", Bytes::from(bytes));
+            let _ = parsed("multipart/form-data; boundary=XX", bytes);
         }
     }
 }

@@ -103,6 +103,10 @@ pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option
         (None, None) => Some(ANYBODY.clone()),
     };
     let headers = response.headers_mut();
+    if config.allow_origin.len() > 1 {
+        // The next header depends on who asks, so no cache may give one site's answer to another.
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    }
     if let Some(allowed) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
     }

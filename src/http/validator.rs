@@ -46,6 +46,9 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     if text(header::CACHE_CONTROL).is_some_and(|control| control.to_ascii_lowercase().contains("no-cache")) {
         return false;
     }
-    let strong = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     known.trim() == "*" || known.split(',').any(|one| strong(one.trim()) == strong(tag))
+}
+
+fn strong(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }

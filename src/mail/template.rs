@@ -2,17 +2,42 @@
 //! is, dotted names, sections `{{#name}}…{{/name}}`, inverted ones `{{^name}}…{{/name}}` and comments
 //! `{{!…}}`. Unknown names are empty; what is no well-formed tag stays as it stands.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
-/// Sections inside sections, so that a template cannot exhaust the stack.
+/// Sections inside sections, so that a template cannot exhaust the stack. A deeper one is no section.
 const MAX_DEPTH: usize = 32;
+/// Bytes of what a template may become: sections in sections multiply the lists that they show. The rest is left
+/// out.
+const MAX_OUTPUT: usize = 4 * 1024 * 1024;
+/// Parts that are written, for sections that write nothing.
+const MAX_STEPS: usize = 1_000_000;
 
 /// Fills the placeholders; `escape` writes double-braced values for HTML.
 pub fn fill(template: &str, values: &Map<String, Value>, escape: bool) -> String {
     let root = Value::Object(values.clone());
-    let mut out = String::with_capacity(template.len());
-    render(template, &[&root], escape, &mut out);
-    out
+    let parts = parse(template);
+    let mut writer = Writer { parts: &parts, escape, out: String::with_capacity(template.len()), steps: 0 };
+    let mut scopes = vec![&root];
+    writer.write(0..parts.len(), 0, &mut scopes);
+    writer.out
+}
+
+/// What a template consists of.
+enum Part<'t> {
+    Text(&'t str),
+    Escaped(&'t str),
+    Raw(&'t str),
+    /// Up to the part `end`, which is where the section's end tag was.
+    Section {
+        name: &'t str,
+        inverted: bool,
+        end: usize,
+    },
+    /// Nothing: a comment, an end, a section without one.
+    Void,
 }
 
 enum Tag<'t> {
@@ -45,73 +70,114 @@ fn next_tag(text: &str) -> Option<(usize, usize, Tag<'_>)> {
     Some((start, start + 2 + length + 2, tag))
 }
 
-/// The text of a section and what follows its end; `None` when it has none.
-fn section<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some((start, end, tag)) = next_tag(&text[at..]) {
-        match tag {
-            Tag::Section { name: inner, .. } if inner == name => depth += 1,
-            Tag::End(inner) if inner == name && depth == 0 => {
-                return Some((&text[..at + start], &text[at + end..]));
-            }
-            Tag::End(inner) if inner == name => depth -= 1,
-            _ => {}
-        }
-        at += end;
-    }
-    None
-}
-
-fn render(template: &str, scopes: &[&Value], escape: bool, out: &mut String) {
+/// Reads a template once. A section ends with the next end of its name; those that are still open inside of it
+/// have none.
+fn parse(template: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    // Sections without an end so far, and how many of them bear a name.
+    let mut open: Vec<(&str, bool, usize)> = Vec::new();
+    let mut open_names: HashMap<&str, usize> = HashMap::new();
     let mut rest = template;
     while let Some((start, end, tag)) = next_tag(rest) {
-        let (before, after) = (&rest[..start], &rest[end..]);
-        out.push_str(before);
-        rest = match tag {
-            Tag::Escaped(name) if escape => {
-                push_escaped(out, &text_of(look_up(scopes, name)));
-                after
+        if start > 0 {
+            parts.push(Part::Text(&rest[..start]));
+        }
+        match tag {
+            Tag::Section { name, inverted } => {
+                open.push((name, inverted, parts.len()));
+                *open_names.entry(name).or_default() += 1;
             }
-            Tag::Escaped(name) | Tag::Raw(name) => {
-                out.push_str(&text_of(look_up(scopes, name)));
-                after
-            }
-            Tag::Section { name, inverted } => match section(after, name) {
-                Some((inner, after)) if scopes.len() < MAX_DEPTH => {
-                    render_section(inner, look_up(scopes, name), inverted, scopes, escape, out);
-                    after
+            Tag::End(name) if open_names.get(name).is_some_and(|count| *count > 0) => {
+                while let Some((inner, inverted, at)) = open.pop() {
+                    if let Some(count) = open_names.get_mut(inner) {
+                        *count -= 1;
+                    }
+                    if inner == name {
+                        let end = parts.len();
+                        if let Some(section) = parts.get_mut(at) {
+                            *section = Part::Section { name, inverted, end };
+                        }
+                        break;
+                    }
                 }
-                _ => after,
-            },
-            Tag::End(_) | Tag::Comment => after,
-        };
+            }
+            _ => {}
+        }
+        parts.push(match tag {
+            Tag::Escaped(name) => Part::Escaped(name),
+            Tag::Raw(name) => Part::Raw(name),
+            Tag::Section { .. } | Tag::End(_) | Tag::Comment => Part::Void,
+        });
+        rest = &rest[end..];
     }
-    out.push_str(rest);
+    parts.push(Part::Text(rest));
+    parts
 }
 
-fn render_section(
-    inner: &str,
-    value: Option<&Value>,
-    inverted: bool,
-    scopes: &[&Value],
+struct Writer<'p, 't> {
+    parts: &'p [Part<'t>],
     escape: bool,
-    out: &mut String,
-) {
-    let items: Vec<&Value> = match value {
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(value) if is_truthy(value) => vec![value],
-        _ => Vec::new(),
-    };
-    if inverted {
-        if items.is_empty() {
-            render(inner, scopes, escape, out);
+    out: String,
+    steps: usize,
+}
+
+impl Writer<'_, '_> {
+    fn write<'v>(&mut self, range: Range<usize>, depth: usize, scopes: &mut Vec<&'v Value>) {
+        let parts = self.parts;
+        let mut at = range.start;
+        while let Some(part) = parts.get(at).filter(|_| at < range.end) {
+            self.steps += 1;
+            if self.steps > MAX_STEPS || self.out.len() > MAX_OUTPUT {
+                return;
+            }
+            at += 1;
+            match part {
+                Part::Text(text) => self.out.push_str(text),
+                Part::Escaped(name) if self.escape => {
+                    push_escaped(&mut self.out, &text_of(look_up(scopes, name)));
+                }
+                Part::Escaped(name) | Part::Raw(name) => {
+                    self.out.push_str(&text_of(look_up(scopes, name)));
+                }
+                // A section that is too deep shows its text as if it were none.
+                Part::Section { name, inverted, end } if depth + 1 < MAX_DEPTH => {
+                    self.write_section(at..*end, look_up(scopes, name), *inverted, depth + 1, scopes);
+                    at = *end;
+                }
+                Part::Section { .. } | Part::Void => {}
+            }
         }
-        return;
     }
-    for item in items {
-        let mut inside = scopes.to_vec();
-        inside.push(item);
-        render(inner, &inside, escape, out);
+
+    fn write_section<'v>(
+        &mut self,
+        inner: Range<usize>,
+        value: Option<&'v Value>,
+        inverted: bool,
+        depth: usize,
+        scopes: &mut Vec<&'v Value>,
+    ) {
+        let items: &[Value] = match value {
+            Some(Value::Array(items)) => items,
+            Some(value) if is_truthy(value) => std::slice::from_ref(value),
+            _ => &[],
+        };
+        if inverted {
+            if items.is_empty() {
+                self.write(inner, depth, scopes);
+            }
+            return;
+        }
+        for item in items {
+            // Also counts for sections with nothing in them.
+            self.steps += 1;
+            if self.steps > MAX_STEPS {
+                return;
+            }
+            scopes.push(item);
+            self.write(inner.clone(), depth, scopes);
+            scopes.pop();
+        }
     }
 }
 
@@ -188,5 +254,29 @@ mod tests {
         assert_eq!(filled("{{#list}}{{n}},{{/list}}{{#words}}{{.}}{{/words}}", &values), "1,2,ab");
         assert_eq!(filled("{{#list}}{{#list}}{{n}}{{/list}};{{/list}}", &values), "12;12;");
         assert_eq!(filled("{{#error}}open", &values), "open");
+    }
+
+    #[test]
+    fn odd_sections() {
+        let values = json!({"a": {"x": 1}, "b": {"x": 2}});
+        assert_eq!(filled("{{#a}}{{#b}}{{x}}{{/a}}{{x}}{{/b}}.", &values), "1.");
+        assert_eq!(filled("{{#a}}{{#a}}{{x}}{{/a}}{{/a}}{{/a}}{{x}}", &values), "1");
+        assert_eq!(filled("{{/a}}{{^c}}y{{/c}}", &values), "y");
+    }
+
+    /// Nested, unfinished and multiplying sections take steps in proportion, or stop.
+    #[test]
+    fn templates_are_bounded() {
+        let values = json!({"list": (0..100).collect::<Vec<_>>()});
+        let nested = |open: &str, n: usize| format!("{}x{}", open.repeat(n), "{{/no}}".repeat(n));
+        for n in [1_000, 100_000] {
+            assert_eq!(filled(&nested("{{^no}}", n), &values), "x");
+            assert_eq!(filled(&"{{#no}}".repeat(n), &values), "");
+            assert_eq!(filled(&"{{^no}}x{{#other}}".repeat(n), &values).len(), n);
+        }
+        let multiplied = format!("{}x{}", "{{#list}}".repeat(5), "{{/list}}".repeat(5));
+        assert!(filled(&multiplied, &values).len() <= MAX_OUTPUT + 1);
+        let empty = format!("{}{}", "{{#list}}".repeat(30), "{{/list}}".repeat(30));
+        assert_eq!(filled(&empty, &values), "");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Called by the batch route; the routes of the items are the caller's, handed in as [`ItemRouter`].
 
+use std::collections::HashMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, stream};
@@ -115,17 +117,20 @@ struct Group {
 /// In a transaction only neighbours are joined, since items run in order there.
 fn group(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter, neighbours_only: bool) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut by_class: HashMap<ClassName, usize> = HashMap::new();
     for (index, item) in items.into_iter().enumerate() {
         let class =
             router.created_class(ctx, &item).filter(|class| write::bulk::can_create_together(ctx, class));
-        let known = class.as_ref().and_then(|class| {
-            let mut candidates = groups.iter_mut().rev().take(if neighbours_only { 1 } else { usize::MAX });
-            candidates.find(|group| group.class.as_ref() == Some(class))
-        });
-        match known {
-            Some(group) => group.items.push((index, item)),
-            None => groups.push(Group { class, items: vec![(index, item)] }),
+        let known = class.as_ref().and_then(|class| by_class.get(class)).copied();
+        let known = known.filter(|place| !neighbours_only || place + 1 == groups.len());
+        if let Some(group) = known.and_then(|place| groups.get_mut(place)) {
+            group.items.push((index, item));
+            continue;
         }
+        if let Some(class) = &class {
+            by_class.insert(class.clone(), groups.len());
+        }
+        groups.push(Group { class, items: vec![(index, item)] });
     }
     groups
 }
@@ -243,7 +248,7 @@ impl BatchPaths {
 }
 
 /// Node's `path.posix.join('/', path)`.
-fn normalized(path: &str) -> String {
+pub fn normalized(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::write::ops::{created_value, update_op};
 use crate::storage::{Returning, StorageError, Target};
+use crate::types::limits::MAX_DOTTED_CHANGES;
 use crate::types::query::{FieldPath, Filter, FindSpec, Operand};
 use crate::types::update::Op;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
@@ -94,6 +95,11 @@ async fn load(ctx: &Ctx) -> Result<Option<(Object, Object)>> {
 }
 
 async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
+    if params.len() > MAX_DOTTED_CHANGES {
+        return Err(Error::invalid_json(format!(
+            "A change of the configuration must not have more than {MAX_DOTTED_CHANGES} parameters"
+        )));
+    }
     let schema = schema(ctx).await?;
     let mut update = Update::default();
     let mut row_params = Object::new();

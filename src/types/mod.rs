@@ -5,6 +5,7 @@ pub mod acl;
 pub mod clp;
 pub mod geo;
 pub mod geo_shapes;
+pub mod limits;
 pub mod names;
 pub mod query;
 pub mod row;

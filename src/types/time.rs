@@ -6,13 +6,31 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timeli
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Millis(pub i64);
 
+/// The first day PostgreSQL knows: 4713 BC. Its last one is later than any that is read here.
+const FIRST: Millis = Millis(-210_866_803_200_000);
+/// Bytes of the longest text that is looked at as a date.
+const MAX_TEXT: usize = 64;
+
 impl Millis {
     pub fn now() -> Self {
         Self(Utc::now().timestamp_millis())
     }
 
-    /// Reads what JavaScript's `Date` reads of ISO 8601: with or without time, milliseconds, zone.
+    /// Reads what JavaScript's `Date` reads of ISO 8601: with or without time, milliseconds, zone. Nothing before
+    /// 4713 BC, which a database cannot hold.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text).filter(|at| *at >= FIRST)
+    }
+
+    /// A date, but one that cannot be stored.
+    pub fn is_out_of_range(text: &str) -> bool {
+        Self::read(text).is_some_and(|at| at < FIRST)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text.len() > MAX_TEXT {
+            return None;
+        }
         if let Ok(date) = DateTime::parse_from_rfc3339(text) {
             return Some(Self(date.timestamp_millis()));
         }
@@ -108,5 +126,11 @@ mod tests {
             Some("2020-01-02T03:04:05.600Z")
         );
         assert!(Millis::parse("soon").is_none());
+        assert!(!Millis::is_out_of_range("soon"));
+        assert!(Millis::parse("-4712-01-01T00:00:00.000Z").is_some());
+        assert!(Millis::parse("-4800-01-01T00:00:00.000Z").is_none());
+        assert!(Millis::is_out_of_range("-4800-01-01T00:00:00.000Z"));
+        assert!(Millis::parse("+300000-01-01T00:00:00.000Z").is_none());
+        assert!(Millis::parse(&"2020-01-01 ".repeat(100_000)).is_none());
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::class::Resumed;
+use crate::types::limits::{MAX_NAMES, MAX_RESUME_BYTES};
 
 /// A checked client message.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,8 @@ enum Kind {
     Object,
     Texts,
     Query,
+    /// The id of an event.
+    Resume,
 }
 
 /// An object as the validator walks through it: required keys first, then each key as it was sent.
@@ -118,7 +121,11 @@ fn check_object(object: &Map<String, Value>, required: &[&str], known: &[(&str, 
 
 fn check_value(value: &Value, kind: Kind) -> Checked<()> {
     match (kind, value) {
+        (Kind::Resume, Value::String(id)) if id.len() > MAX_RESUME_BYTES => {
+            invalid(format!("String is too long ({} chars), maximum {MAX_RESUME_BYTES}", id.len()))
+        }
         (Kind::Op, _)
+        | (Kind::Resume, Value::String(_))
         | (Kind::Number, Value::Number(_))
         | (Kind::Text, Value::String(_))
         | (Kind::Object, Value::Object(_)) => Ok(()),
@@ -133,7 +140,7 @@ fn check_value(value: &Value, kind: Kind) -> Checked<()> {
             check_object(query, &["where", "className"], &KNOWN)
         }
         (Kind::Number, _) => wrong_type(value, "number"),
-        (Kind::Text, _) => wrong_type(value, "string"),
+        (Kind::Text | Kind::Resume, _) => wrong_type(value, "string"),
         (Kind::Object | Kind::Query, _) => wrong_type(value, "object"),
         (Kind::Texts, _) => wrong_type(value, "array"),
     }
@@ -142,6 +149,9 @@ fn check_value(value: &Value, kind: Kind) -> Checked<()> {
 fn check_texts(elements: &[Value]) -> Checked<()> {
     if elements.is_empty() {
         return invalid("Array is too short (0), minimum 1");
+    }
+    if elements.len() > MAX_NAMES {
+        return invalid(format!("Array is too long ({}), maximum {MAX_NAMES}", elements.len()));
     }
     let mut seen: HashMap<String, usize> = HashMap::with_capacity(elements.len());
     for (index, element) in elements.iter().enumerate() {
@@ -202,7 +212,7 @@ fn connect(object: Map<String, Value>) -> Checked<Request> {
         ("sessionToken", Kind::Text),
         ("installationId", Kind::Text),
         // Our own addition, which other servers refuse: the last event a client saw.
-        ("resumeAfter", Kind::Text),
+        ("resumeAfter", Kind::Resume),
     ];
     check_object(&object, &["op", "applicationId"], &KNOWN)?;
     Ok(Request::Connect(object))
@@ -215,7 +225,7 @@ fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
         ("query", Kind::Query),
         ("sessionToken", Kind::Text),
         // Our own addition too.
-        ("resumeAfter", Kind::Text),
+        ("resumeAfter", Kind::Resume),
     ];
     check_object(object, &["op", "requestId", "query"], &KNOWN)?;
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);

@@ -62,7 +62,7 @@ impl Request {
         let context = parse_context(ctx, class);
         match mode {
             Mode::Get(id) => {
-                let get = GetRequest::parse(&params)?;
+                let get = GetRequest::parse(&params, &context)?;
                 let mut find = FindRequest::matching(Object::new());
                 find.projection = get.projection;
                 find.read_preferences = get.read_preferences;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::services::SchemaChange;
 use super::write::is_truthy;
+use super::write::validate::check_field_count;
 use super::{ClassSnapshot, Ctx, audit};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::names::VOLATILE_CLASSES;
@@ -137,6 +138,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
         schema.fields.insert(field, definition);
     }
     schema.add_default_columns();
+    check_field_count(&class, schema.fields.len())?;
     field_rules::check_geo_points(&schema)?;
     if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
         let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
@@ -165,6 +167,7 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     let mut change = SchemaChange::default();
     let mut after = ClassSchema::clone(&current.schema);
     plan_fields(&current, fields_of(body)?, &mut change, &mut after)?;
+    check_field_count(&name, after.fields.len())?;
     field_rules::check_geo_points(&after)?;
     match body.get("classLevelPermissions") {
         None => {}

@@ -114,6 +114,9 @@ async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     if triggers::want_original(ctx, &draft) {
         Box::pin(triggers::load_original(ctx, &mut draft, snapshot.as_deref())).await?;
     }
+    if is_special {
+        ops::check_size(&draft.data)?;
+    }
     if is_special && let Some(answer) = Box::pin(special::prepare(ctx, &mut draft)).await? {
         return Ok(Step::Answered(answer));
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Draft;
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::limits::{self, MAX_DOTTED_CHANGES, MAX_FIELDS, MAX_OPERANDS};
 use crate::types::query::FieldPath;
 use crate::types::update::RelationChange;
 use crate::types::{Acl, ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId, Op, Update};
@@ -101,14 +102,55 @@ pub struct Parsed {
     pub relations: Vec<RelationChange>,
 }
 
+/// Counts what a write brings, before any of it is looked at.
+///
 /// # Errors
-/// 107 for malformed operators, 121 for nested keys with `$` or `.`, 123 for a malformed ACL.
+/// 107 for more keys than a class can have fields, more dotted keys than [`MAX_DOTTED_CHANGES`], or more operands
+/// than [`MAX_OPERANDS`]; 105 for a key of too many parts.
+pub fn check_size(data: &Object) -> Result<()> {
+    let dotted = data.keys().filter(|key| key.contains('.')).count();
+    if data.len() - dotted > MAX_FIELDS {
+        return Err(Error::invalid_json(format!("An object must not have more than {MAX_FIELDS} fields")));
+    }
+    // Each provider of a user is a change of its own as well.
+    let providers = data.get("authData").and_then(Value::as_object).map_or(0, Map::len);
+    if dotted + providers > MAX_DOTTED_CHANGES {
+        return Err(Error::invalid_json(format!(
+            "A write must not have more than {MAX_DOTTED_CHANGES} dotted keys"
+        )));
+    }
+    data.keys().try_for_each(|key| limits::check_path(key))?;
+    let operands: usize = data.values().map(operands_of).sum();
+    if operands > MAX_OPERANDS {
+        return Err(Error::invalid_json(format!(
+            "The operators of a write must not name more than {MAX_OPERANDS} objects"
+        )));
+    }
+    Ok(())
+}
+
+/// Objects that an operator names; those of its parts for a `Batch`.
+fn operands_of(value: &Value) -> usize {
+    let count = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+    match operator(value) {
+        None => 0,
+        Some("Batch") => {
+            let parts = value.get("ops").and_then(Value::as_array).into_iter().flatten();
+            parts.map(|part| 1 + count(part, "objects")).sum()
+        }
+        Some(_) => count(value, "objects"),
+    }
+}
+
+/// # Errors
+/// 107 for malformed operators, 111 for a relation that is to be set or unset, 121 for nested keys with `$` or
+/// `.`, 123 for a malformed ACL.
 pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
     let mut parsed = Parsed::default();
     if draft.is_create() {
         parsed.row = Object::with_capacity(draft.data.len() + 2);
     }
-    let mut relations: IndexMap<FieldName, RelationChange> = IndexMap::new();
+    let mut relations = Relations::new();
     for (key, value) in &draft.data {
         check_nested_keys(value)?;
         if key == "ACL" {
@@ -141,6 +183,7 @@ pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
             None => insert_row(&mut parsed.row, &path, created_value(value)?),
             Some(_) => {
                 if let Some(op) = update_op(value)? {
+                    refuse_relation(class, &path)?;
                     parsed.update.ops.push((path, op));
                 }
             }
@@ -155,7 +198,7 @@ pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
             }
         }
     }
-    parsed.relations = relations.into_values().collect();
+    parsed.relations = changes(class, relations)?;
     Ok(parsed)
 }
 
@@ -249,12 +292,11 @@ fn insert_row(row: &mut Object, path: &FieldPath, value: Option<Value>) {
     }
 }
 
+/// Members that relation fields gain (true) or lose. A later operator wins over an earlier one.
+type Relations = IndexMap<FieldName, IndexMap<ObjectId, bool>>;
+
 /// Takes relation operators out of the data; false when the value is none.
-fn collect_relations(
-    path: &FieldPath,
-    value: &Value,
-    relations: &mut IndexMap<FieldName, RelationChange>,
-) -> Result<bool> {
+fn collect_relations(path: &FieldPath, value: &Value, relations: &mut Relations) -> Result<bool> {
     let is_relation = |op: Option<&str>| matches!(op, Some("AddRelation" | "RemoveRelation"));
     let ops: Vec<&Value> = match operator(value) {
         op if is_relation(op) => vec![value],
@@ -269,27 +311,47 @@ fn collect_relations(
         if !is_relation(kind) {
             return Err(unknown_operator(op.get("__op").unwrap_or(&Value::Null)));
         }
-        let change = relations.entry(path.root.clone()).or_insert_with(|| RelationChange {
-            field: path.root.clone(),
-            add: Vec::new(),
-            remove: Vec::new(),
-        });
         let members = objects(op, "objects to add must be an array")?;
         let ids =
             members.iter().filter_map(|member| member.get("objectId")?.as_str()).filter_map(ObjectId::new);
-        // Within one request the later operator wins for a member named by both.
-        for id in ids {
-            let (into, other) = match kind {
-                Some("AddRelation") => (&mut change.add, &mut change.remove),
-                _ => (&mut change.remove, &mut change.add),
-            };
-            other.retain(|known| *known != id);
-            if !into.contains(&id) {
-                into.push(id);
-            }
-        }
+        let gains = kind == Some("AddRelation");
+        relations.entry(path.root.clone()).or_default().extend(ids.map(|id| (id, gains)));
     }
     Ok(true)
+}
+
+/// What the join tables have to change.
+///
+/// # Errors
+/// 111 for a field that is no relation.
+fn changes(class: &ClassSchema, relations: Relations) -> Result<Vec<RelationChange>> {
+    let mut changes = Vec::with_capacity(relations.len());
+    for (field, members) in relations.into_iter().filter(|(_, members)| !members.is_empty()) {
+        let known = class.field_type(&field);
+        if !matches!(known, Some(FieldType::Relation(_))) {
+            let expected = known.map_or_else(|| "another type".to_owned(), FieldType::display);
+            return Err(mismatch(class, &field, &expected, "Relation"));
+        }
+        let (add, remove): (Vec<_>, Vec<_>) = members.into_iter().partition(|(_, gains)| *gains);
+        let ids = |members: Vec<(ObjectId, bool)>| members.into_iter().map(|(id, _)| id).collect();
+        changes.push(RelationChange { field, add: ids(add), remove: ids(remove) });
+    }
+    Ok(changes)
+}
+
+/// A relation has no column, so there is nothing to set or to unset.
+fn refuse_relation(class: &ClassSchema, path: &FieldPath) -> Result<()> {
+    match class.field_type(&path.root) {
+        Some(ty @ FieldType::Relation(_)) => Err(mismatch(class, &path.root, &ty.display(), "null")),
+        _ => Ok(()),
+    }
+}
+
+fn mismatch(class: &ClassSchema, field: &FieldName, expected: &str, got: &str) -> Error {
+    Error::parse(
+        ErrorCode::INCORRECT_TYPE,
+        format!("schema mismatch for {}.{field}; expected {expected} but got {got}", class.name),
+    )
 }
 
 /// # Errors

@@ -11,6 +11,7 @@ use crate::files::rules::check_file_urls;
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transaction::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
+use crate::types::limits::MAX_FIELDS;
 use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 
 /// Adds the fields the draft brings, fills in what a new object gets, and answers the class as it is
@@ -24,10 +25,15 @@ pub async fn against_schema(
     draft: &mut Draft,
     snapshot: Option<Arc<ClassSnapshot>>,
 ) -> Result<Arc<ClassSnapshot>> {
+    super::ops::check_size(&draft.data)?;
     super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
     check_file_urls(&draft.data, &ctx.config().files.upload.allowed_file_url_domains)?;
     crate::operations::files::check_references(ctx, &draft.data)?;
     let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
+    if !new_fields.is_empty() {
+        let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
+        check_field_count(&draft.class, known + new_fields.len())?;
+    }
     check_required_columns(draft)?;
     let action = if draft.is_create() { Action::Create } else { Action::Update };
     if let Some(class) = &snapshot {
@@ -53,6 +59,18 @@ pub async fn against_schema(
     }
     fill_in(ctx, draft, &class)?;
     Ok(class)
+}
+
+/// To be asked before a class gets new fields.
+///
+/// # Errors
+/// 105 for more fields than a table can have columns.
+pub fn check_field_count(class: &ClassName, count: usize) -> Result<()> {
+    if count > MAX_FIELDS {
+        let message = format!("Class {class} must not have more than {MAX_FIELDS} fields");
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, message));
+    }
+    Ok(())
 }
 
 /// Fields of the draft that the class does not have; those it has must agree in type.

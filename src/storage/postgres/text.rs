@@ -90,11 +90,21 @@ fn push_vector(sql: &mut Sql, column: Expr<'_>, config: &'static str, search: &T
     sql.push_sql(")");
 }
 
+/// What is wanted and what is excluded are queries of their own: a search term has no brackets.
 fn push_query(sql: &mut Sql, config: &'static str, search: &TextSearch) {
+    let (wanted, excluded) = Term::parse(&without_nul(&search.term)).to_web_searches();
+    let Some(excluded) = excluded else { return push_one_query(sql, config, search, wanted) };
+    sql.push_sql("(");
+    push_one_query(sql, config, search, wanted);
+    sql.push_sql(" && ");
+    push_one_query(sql, config, search, excluded);
+    sql.push_sql(")");
+}
+
+fn push_one_query(sql: &mut Sql, config: &'static str, search: &TextSearch, term: String) {
     sql.push_sql("websearch_to_tsquery('");
     sql.push_sql(config);
     sql.push_sql("', ");
-    let term = Term::parse(&without_nul(&search.term)).to_web_search();
     if search.diacritic_sensitive {
         sql.push_text(term);
     } else {

@@ -1,11 +1,14 @@
 //! REST JSON `where` → [`Filter`], refusing what no query may say with parse-server's own texts
 //! (`DatabaseController.validateQuery`, `RestQuery.replace*`, `MongoTransform.transformConstraint`).
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 
 use super::parse_constraint::parse_constraints;
 use super::{Access, Constraint, FieldPath, Filter, RelatedTo, SubQuery};
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::limits::{self, MAX_CONDITIONS, MAX_LISTED};
 use crate::types::names::{ClassName, FieldName};
 use crate::types::schema::ClassSchema;
 use crate::types::time::Millis;
@@ -79,7 +82,14 @@ const MASTER_KEYS: &[&str] = &[
 /// # Errors
 /// 102, 105, 107 as facts 01 §6.3 and §6.4 tell; 103 for impossible class names in sub-queries.
 pub fn parse_where(value: &Value, ctx: &ParseContext<'_>) -> Result<Filter> {
-    WhereParser { ctx, subqueries: 0 }.object(value, Depth::default())
+    WhereParser { ctx, subqueries: 0, spent: &Spent::default() }.object(value, Depth::default())
+}
+
+/// What a `where` has used of its limits so far, sub-queries included.
+#[derive(Debug, Default)]
+struct Spent {
+    conditions: Cell<usize>,
+    listed: Cell<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,6 +110,15 @@ pub(super) struct WhereParser<'a, 'c> {
     pub(super) ctx: &'a ParseContext<'c>,
     /// Sub-queries around what is being parsed.
     subqueries: u32,
+    spent: &'a Spent,
+}
+
+fn spend(spent: &Cell<usize>, count: usize, limit: usize, what: &str) -> Result<()> {
+    spent.set(spent.get().saturating_add(count));
+    if spent.get() > limit {
+        return Err(Error::invalid_query(format!("A query must not have more than {limit} {what}")));
+    }
+    Ok(())
 }
 
 fn too_deep(limit: u32) -> Error {
@@ -107,6 +126,22 @@ fn too_deep(limit: u32) -> Error {
 }
 
 impl WhereParser<'_, '_> {
+    /// To be called before that many conditions are built; each is a part of the statement.
+    ///
+    /// # Errors
+    /// 102 beyond [`MAX_CONDITIONS`].
+    pub(super) fn spend_conditions(&self, count: usize) -> Result<()> {
+        spend(&self.spent.conditions, count, MAX_CONDITIONS, "conditions")
+    }
+
+    /// To be called before a list of that many members is taken over; a list is one part of the statement.
+    ///
+    /// # Errors
+    /// 102 beyond [`MAX_LISTED`].
+    pub(super) fn spend_listed(&self, count: usize) -> Result<()> {
+        spend(&self.spent.listed, count, MAX_LISTED, "values in its lists")
+    }
+
     fn object(&self, value: &Value, depth: Depth) -> Result<Filter> {
         if depth.total > MAX_NESTING {
             return Err(too_deep(MAX_NESTING));
@@ -122,6 +157,7 @@ impl WhereParser<'_, '_> {
             Value::Object(object) => object,
             _ => return Err(Error::invalid_json("where parameter is not valid JSON")),
         };
+        self.spend_conditions(object.len())?;
         if object.get("ACL").is_some_and(truthy) {
             return Err(Error::invalid_query("Cannot query on ACL."));
         }
@@ -148,6 +184,7 @@ impl WhereParser<'_, '_> {
                 Error::denied(ErrorCode::INVALID_QUERY, format!("{key} must be an array"))
             });
         };
+        self.spend_conditions(list.len())?;
         // MongoDB refuses empty lists, and what an empty `$or` should match nobody can say.
         if list.is_empty() || !list.iter().all(Value::is_object) {
             return Err(bad());
@@ -185,7 +222,7 @@ impl WhereParser<'_, '_> {
         let class = ClassName::parse(query.get("className").and_then(Value::as_str).unwrap_or_default())?;
         // The inner class is another one, so its fields are not those of `schema`.
         let ctx = ParseContext { schema: None, ..*self.ctx };
-        let inner = WhereParser { ctx: &ctx, subqueries: level };
+        let inner = WhereParser { ctx: &ctx, subqueries: level, spent: self.spent };
         let filter = inner
             .object(query.get("where").unwrap_or(&Value::Null), Depth { logical: 0, total: depth + 1 })?;
         let redirect = query.get("redirectClassNameForKey").and_then(Value::as_str);
@@ -212,6 +249,7 @@ pub fn parse_key(key: &str, is_master: bool) -> Result<FieldPath> {
     if CLIENT_KEYS.contains(&key) || (is_master && MASTER_KEYS.contains(&key)) {
         return FieldName::internal(key).map(FieldPath::from).ok_or_else(invalid);
     }
+    limits::check_condition_key(key)?;
     let mut segments = key.split('.');
     let root = segments.next().and_then(FieldName::valid).ok_or_else(invalid)?;
     let rest: Vec<String> = segments.map(str::to_owned).collect();

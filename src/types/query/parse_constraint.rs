@@ -7,9 +7,13 @@ use super::relative_time::{relative_time, time_operator_error};
 use super::{Constraint, FieldPath, Operand, RegexConstraint, TextSearch, parse_geo};
 use crate::error::{Error, Result};
 use crate::types::geo::GeoPoint;
+use crate::types::limits::MAX_TEXT_BYTES;
 use crate::types::names::ClassName;
 use crate::types::schema::FieldType;
 use crate::types::time::Millis;
+
+/// Letters of `$options`, of which there are five.
+const MAX_OPTIONS: usize = 16;
 
 fn bad(message: impl Into<String>) -> Error {
     Error::invalid_json(message.into())
@@ -27,8 +31,9 @@ pub(super) fn parse_constraints(
         return Ok(vec![Constraint::Eq(operand(value))]);
     };
     if !object.keys().any(|key| key.starts_with('$')) {
-        return Ok(vec![Constraint::Eq(operand(value))]);
+        return Ok(vec![Constraint::Eq(checked(value)?)]);
     }
+    parser.spend_conditions(object.keys().filter(|key| key.starts_with('$')).count())?;
     let field = Field { parser, path, object, depth };
     let mut constraints = Vec::with_capacity(object.len());
     // Keys without `$` beside operators are one value to equal.
@@ -59,16 +64,20 @@ impl Field<'_, '_, '_> {
                 let list = self.list(key, value)?;
                 if key == "$in" { Constraint::In(list) } else { Constraint::Nin(list) }
             }
-            "$all" => all(value)?,
+            "$all" => self.all(value)?,
             "$containedBy" => {
                 let list = value.as_array().ok_or_else(|| bad("bad $containedBy: should be an array"))?;
-                Constraint::ContainedBy(list.iter().map(operand).collect())
+                self.spend(list.iter())?;
+                Constraint::ContainedBy(list.iter().map(checked).collect::<Result<_>>()?)
             }
             "$regex" => self.regex(value)?,
             "$text" => Constraint::Text(text_search(value)?),
             "$nearSphere" => parse_geo::near(value, self.object)?,
             "$within" => parse_geo::within_box(value)?,
-            "$geoWithin" => parse_geo::geo_within(value)?,
+            "$geoWithin" => {
+                self.parser.spend_listed(parse_geo::corners(value))?;
+                parse_geo::geo_within(value)?
+            }
             "$geoIntersects" => parse_geo::intersects(value)?,
             "$inQuery" | "$notInQuery" => self.in_query(key, value)?,
             "$select" | "$dontSelect" => self.select(key, value)?,
@@ -89,12 +98,12 @@ impl Field<'_, '_, '_> {
             return self.relative(key, time);
         }
         Ok(match key {
-            "$eq" => Constraint::Eq(operand(value)),
-            "$ne" => Constraint::Ne(operand(value)),
-            "$lt" => Constraint::Lt(operand(value)),
-            "$lte" => Constraint::Lte(operand(value)),
-            "$gt" => Constraint::Gt(operand(value)),
-            "$gte" => Constraint::Gte(operand(value)),
+            "$eq" => Constraint::Eq(checked(value)?),
+            "$ne" => Constraint::Ne(checked(value)?),
+            "$lt" => Constraint::Lt(checked(value)?),
+            "$lte" => Constraint::Lte(checked(value)?),
+            "$gt" => Constraint::Gt(checked(value)?),
+            "$gte" => Constraint::Gte(checked(value)?),
             _ => Constraint::Exists(truthy(value)),
         })
     }
@@ -119,13 +128,12 @@ impl Field<'_, '_, '_> {
     /// `$in` and `$nin`; arrays inside the list count as their members.
     fn list(&self, key: &str, value: &Value) -> Result<Vec<Operand>> {
         let list = value.as_array().ok_or_else(|| bad(format!("bad {key} value")))?;
-        let mut operands = Vec::with_capacity(list.len());
-        for element in list {
-            match element {
-                Value::Array(inner) => operands.extend(inner.iter().map(operand)),
-                other => operands.push(operand(other)),
-            }
-        }
+        let members = list.iter().flat_map(|element| match element {
+            Value::Array(inner) => inner.as_slice(),
+            other => std::slice::from_ref(other),
+        });
+        self.spend(members.clone())?;
+        let operands = members.map(checked).collect::<Result<Vec<_>>>()?;
         let is_text = !self.path.is_dotted()
             && self.parser.ctx.schema.and_then(|schema| schema.field_type(&self.path.root))
                 == Some(&FieldType::String);
@@ -138,16 +146,45 @@ impl Field<'_, '_, '_> {
         Ok(operands)
     }
 
+    /// Charges a list before it is taken over. What is no plain value becomes a condition of its own.
+    fn spend<'v>(&self, members: impl Iterator<Item = &'v Value>) -> Result<()> {
+        let (mut listed, mut conditions) = (0, 0);
+        for member in members {
+            listed += 1;
+            let alone =
+                member.is_null() || member.is_array() || member.get("__type").is_some_and(is_compound);
+            conditions += usize::from(alone);
+        }
+        self.parser.spend_listed(listed)?;
+        self.parser.spend_conditions(conditions)
+    }
+
+    /// `$all`: values, or start-anchored quoted expressions, not both. Each member is a condition.
+    fn all(&self, value: &Value) -> Result<Constraint> {
+        let list = value.as_array().ok_or_else(|| bad("bad $all value"))?;
+        self.parser.spend_conditions(list.len())?;
+        let prefixes: Vec<Option<String>> = list.iter().map(quoted_prefix).collect();
+        if prefixes.iter().all(Option::is_none) {
+            return Ok(Constraint::All(list.iter().map(checked).collect::<Result<_>>()?));
+        }
+        if prefixes.iter().any(Option::is_none) {
+            return Err(bad(format!("All $all values must be of regex type or none: {}", js_text(value))));
+        }
+        Ok(Constraint::AllStartingWith(prefixes.into_iter().flatten().collect()))
+    }
+
     fn regex(&self, value: &Value) -> Result<Constraint> {
         let ctx = self.parser.ctx;
         if !ctx.is_master && !ctx.limits.allow_regex {
             return Err(Error::invalid_query("$regex operator is not allowed"));
         }
         let pattern = value.as_str().ok_or_else(|| Error::invalid_query("$regex value must be a string"))?;
+        super::regex::check_length(pattern)?;
         let options = match self.object.get("$options") {
             None => "",
             Some(Value::String(options)) => {
-                if options.is_empty() || !options.chars().all(|c| "imxsu".contains(c)) {
+                let known = |options: &str| options.bytes().all(|c| b"imxsu".contains(&c));
+                if options.is_empty() || options.len() > MAX_OPTIONS || !known(options) {
                     return Err(Error::invalid_query(format!("Bad $options value for query: {options}")));
                 }
                 options
@@ -184,20 +221,6 @@ impl Field<'_, '_, '_> {
     }
 }
 
-/// `$all`: values, or start-anchored quoted expressions, not both.
-fn all(value: &Value) -> Result<Constraint> {
-    let list = value.as_array().ok_or_else(|| bad("bad $all value"))?;
-    let prefixes: Vec<Option<String>> = list.iter().map(quoted_prefix).collect();
-    if prefixes.iter().all(Option::is_none) {
-        return Ok(Constraint::All(list.iter().map(operand).collect()));
-    }
-    if prefixes.iter().any(Option::is_none) {
-        let shown: Vec<String> = list.iter().map(js_text).collect();
-        return Err(bad(format!("All $all values must be of regex type or none: {}", shown.join(","))));
-    }
-    Ok(Constraint::AllStartingWith(prefixes.into_iter().flatten().collect()))
-}
-
 /// The literal of `{"$regex": "^\\Q…\\E"}`.
 fn quoted_prefix(value: &Value) -> Option<String> {
     let pattern = value.get("$regex")?.as_str()?;
@@ -208,12 +231,25 @@ fn quoted_prefix(value: &Value) -> Option<String> {
 
 /// A value inside a text, as JavaScript's `String()` shows it.
 pub(super) fn js_text(value: &Value) -> String {
+    let mut out = String::new();
+    push_js_text(value, &mut out);
+    out
+}
+
+fn push_js_text(value: &Value, out: &mut String) {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Object(_) => "[object Object]".to_owned(),
-        Value::Array(list) => list.iter().map(js_text).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
+        Value::Null => {}
+        Value::String(text) => out.push_str(text),
+        Value::Object(_) => out.push_str("[object Object]"),
+        Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_js_text(element, out);
+            }
+        }
+        other => out.push_str(&other.to_string()),
     }
 }
 
@@ -222,6 +258,9 @@ fn text_search(value: &Value) -> Result<TextSearch> {
     let search = search.ok_or_else(|| bad("bad $text: $search, should be object"))?;
     let term = search.get("$term").and_then(Value::as_str).filter(|term| !term.is_empty());
     let term = term.ok_or_else(|| bad("bad $text: $term, should be string"))?;
+    if term.len() > MAX_TEXT_BYTES {
+        return Err(Error::invalid_query(format!("$term must not exceed {MAX_TEXT_BYTES} bytes")));
+    }
     let language = match search.get("$language").filter(|v| truthy(v)) {
         None => None,
         Some(Value::String(language)) => Some(language.clone()),
@@ -239,6 +278,23 @@ fn text_search(value: &Value) -> Result<TextSearch> {
         // PostgreSQL's own reading, unless the query asks for the other.
         diacritic_sensitive: flag("$diacriticSensitive")?.unwrap_or(true),
     })
+}
+
+/// As [`operand`], for what a client compares with.
+///
+/// # Errors
+/// 102 for a date that no stored date could be.
+fn checked(value: &Value) -> Result<Operand> {
+    let date = value.get("iso").filter(|_| value.get("__type").is_some_and(|tag| tag == "Date"));
+    if date.and_then(Value::as_str).is_some_and(Millis::is_out_of_range) {
+        return Err(Error::invalid_query("A date is before 4713 BC, which cannot be compared with"));
+    }
+    Ok(operand(value))
+}
+
+/// Whether values of a type are compared one by one.
+fn is_compound(tag: &Value) -> bool {
+    matches!(tag.as_str(), Some("File" | "GeoPoint" | "Polygon"))
 }
 
 /// A REST value as something to compare with. Typed objects that are not what their tag says are

@@ -46,6 +46,13 @@ pub(super) fn within_box(value: &Value) -> Result<Constraint> {
     Ok(Constraint::WithinBox { southwest: corner(southwest)?, northeast: corner(northeast)? })
 }
 
+/// How many points a `$geoWithin` names.
+pub(super) fn corners(value: &Value) -> usize {
+    let polygon = value.get("$polygon");
+    let points = polygon.and_then(|polygon| polygon.get("coordinates").unwrap_or(polygon).as_array());
+    points.map_or(0, Vec::len)
+}
+
 pub(super) fn geo_within(value: &Value) -> Result<Constraint> {
     if let Some(polygon) = value.get("$polygon") {
         return polygon_ring(polygon).map(Constraint::WithinPolygon);

@@ -215,7 +215,8 @@ fn deep_nesting_is_refused_not_overflowed() {
 #[test]
 fn requests() {
     let schema = schema();
-    let ctx = ParseContext { is_master: false, limits: limits(), now: Millis(0), schema: Some(&schema) };
+    let limits = QueryLimits { include_count: Some(4), ..limits() };
+    let ctx = ParseContext { is_master: false, limits, now: Millis(0), schema: Some(&schema) };
     let parse = |params: Value| {
         let params = params.as_object().cloned().unwrap_or_default();
         request::FindRequest::parse(&params, Some(100), Some(50), &ctx)
@@ -241,11 +242,16 @@ fn requests() {
     assert_eq!(found.order[3], OrderKey::Score);
     let include: Vec<String> = found.projection.include.iter().map(|path| path.join(".")).collect();
     assert_eq!(include, ["x", "b", "x.y", "b.c"]);
-    let complexity = request::check_include_complexity(&found.projection.include, &ctx);
-    assert_eq!(
-        complexity.map_err(|e| e.public_message(true).to_owned()),
-        Err("Number of include fields (4) exceeds maximum allowed (2)".to_owned())
-    );
+    for (include, text) in [
+        ("a,b,c.d,e".to_owned(), "Number of include fields (5) exceeds maximum allowed (4)".to_owned()),
+        ("a.b.c".to_owned(), "Include depth of 3 exceeds maximum allowed depth of 2".to_owned()),
+        (
+            format!("a{}", ".b".repeat(12_000)),
+            "Include depth of 12001 exceeds maximum allowed depth of 2".into(),
+        ),
+    ] {
+        assert_eq!(parse(json!({ "include": include })), Err(text));
+    }
     assert!(parse(json!({"limit": 0})).is_ok_and(|found| found.limit == Some(0)));
     assert!(parse(json!({"include": "*"})).is_ok_and(|found| found.projection.include_all));
 }

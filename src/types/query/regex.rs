@@ -4,15 +4,23 @@
 //! One scanner writes both dialects, so that a pattern means the same in a query and in a live
 //! query: `\d \w \s \b` are ASCII as in JavaScript, `.` stops at line ends unless `s` is given, `^`
 //! and `$` look at lines only with `m`. What a dialect cannot say is refused, never approximated.
+//!
+//! The scanner reads each character once and counts, before anything is compiled, what the pattern would
+//! cost ([`weight`]). A repetition needs something to repeat, so no pattern becomes one of PostgreSQL's
+//! directors (`***=`, `***:`), which would choose another syntax.
 
 mod class;
 #[cfg(test)]
 mod tests;
+mod weight;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use self::weight::Weight;
 use super::RegexConstraint;
 use crate::error::{Error, Result};
+use crate::types::limits::MAX_REGEX_BYTES;
 
 /// Who will run the pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +60,18 @@ fn refuse(reason: &str) -> Error {
 }
 
 /// # Errors
+/// 102 for a pattern that is too long to be looked at.
+pub fn check_length(pattern: &str) -> Result<()> {
+    if pattern.len() > MAX_REGEX_BYTES {
+        return Err(Error::invalid_query(format!("$regex must not exceed {MAX_REGEX_BYTES} bytes")));
+    }
+    Ok(())
+}
+
+/// # Errors
 /// 102 when the pattern is not valid JavaScript or cannot be said in the dialect.
 pub fn translate(regex: &RegexConstraint, dialect: Dialect) -> Result<Translated> {
+    check_length(&regex.pattern)?;
     let chars = unquote(&regex.pattern);
     let mut scanner = Scanner {
         names: group_names(&chars),
@@ -64,7 +82,7 @@ pub fn translate(regex: &RegexConstraint, dialect: Dialect) -> Result<Translated
         dot_all: regex.options.contains('s'),
         extended: regex.options.contains('x'),
         unicode: regex.options.contains('u'),
-        groups: Vec::new(),
+        weight: Weight::new(),
         group_count: 0,
         looks: false,
         looks_capture: false,
@@ -125,9 +143,10 @@ fn unquote(pattern: &str) -> Vec<Char> {
     out
 }
 
-/// Names of capturing groups by number; `None` for groups without one.
-fn group_names(chars: &[Char]) -> Vec<Option<String>> {
-    let mut names = Vec::new();
+/// The numbers of the capturing groups that have a name.
+fn group_names(chars: &[Char]) -> HashMap<String, usize> {
+    let mut names = HashMap::new();
+    let mut count = 0;
     let mut at = 0;
     let mut in_class = false;
     let plain = |at: usize| match chars.get(at) {
@@ -141,10 +160,13 @@ fn group_names(chars: &[Char]) -> Vec<Option<String>> {
             Some(']') => in_class = false,
             Some('(') if !in_class => {
                 if plain(at + 1) != Some('?') {
-                    names.push(None);
+                    count += 1;
                 } else if plain(at + 2) == Some('<') && !matches!(plain(at + 3), Some('=' | '!')) {
-                    let name = (at + 3..).map_while(plain).take_while(|c| *c != '>').collect();
-                    names.push(Some(name));
+                    count += 1;
+                    let name: String = (at + 3..).map_while(plain).take_while(|c| *c != '>').collect();
+                    // Goes on behind the name: no character is part of two.
+                    at += 2 + name.chars().count();
+                    names.entry(name).or_insert(count);
                 }
             }
             _ => {}
@@ -162,9 +184,8 @@ struct Scanner {
     dot_all: bool,
     extended: bool,
     unicode: bool,
-    names: Vec<Option<String>>,
-    /// Open groups; true for look-around.
-    groups: Vec<bool>,
+    names: HashMap<String, usize>,
+    weight: Weight,
     group_count: usize,
     looks: bool,
     looks_capture: bool,
@@ -187,7 +208,7 @@ impl Scanner {
                 Char::Plain(c) => self.plain(c)?,
             }
         }
-        if self.groups.is_empty() { Ok(()) } else { Err(refuse("a group is not closed")) }
+        if self.weight.is_closed() { Ok(()) } else { Err(refuse("a group is not closed")) }
     }
 
     fn plain(&mut self, c: char) -> Result<()> {
@@ -196,17 +217,28 @@ impl Scanner {
             '[' => return self.class(),
             '(' => return self.open(),
             ')' => {
-                if self.groups.pop().is_none() {
-                    return Err(refuse("a group is closed that was not opened"));
-                }
+                self.weight.close()?;
                 self.out.push(')');
             }
-            '.' if self.dot_all => self.any(),
-            '.' => self.out.push_str(match self.dialect {
-                Dialect::Postgres => r"[^\n\r\u2028\u2029]",
-                Dialect::Rust => r"[^\n\r\x{2028}\x{2029}]",
-            }),
-            '|' | '^' | '$' | '*' | '+' | '?' => self.out.push(c),
+            '.' => {
+                self.weight.character()?;
+                match self.dialect {
+                    _ if self.dot_all => self.any(),
+                    Dialect::Postgres => self.out.push_str(r"[^\n\r\u2028\u2029]"),
+                    Dialect::Rust => self.out.push_str(r"[^\n\r\x{2028}\x{2029}]"),
+                }
+            }
+            '|' => {
+                self.weight.alternative()?;
+                self.out.push(c);
+            }
+            '^' | '$' => {
+                self.weight.assertion(weight::ASSERTION)?;
+                self.out.push(c);
+            }
+            '*' => return self.repetition("*", 0, None),
+            '+' => return self.repetition("+", 1, None),
+            '?' => return self.repetition("?", 0, Some(1)),
             '{' => return self.repeat(),
             '#' if self.extended => {
                 while let Some(next) = self.chars.get(self.at) {
@@ -236,10 +268,22 @@ impl Scanner {
         if c == '\0' {
             return Err(refuse("the NUL character"));
         }
+        self.weight.character()?;
         if r"\.+*?()|[]{}^$".contains(c) {
             self.out.push('\\');
         }
         self.out.push(c);
+        Ok(())
+    }
+
+    /// Writes a repetition of what stands before it, and the question mark that makes it lazy.
+    fn repetition(&mut self, text: &str, low: u64, high: Option<u64>) -> Result<()> {
+        self.weight.repeat(low, high)?;
+        self.out.push_str(text);
+        if self.peek(0) == Some('?') {
+            self.at += 1;
+            self.out.push('?');
+        }
         Ok(())
     }
 
@@ -263,14 +307,17 @@ impl Scanner {
         if !closed || low.is_empty() || !digits(low) || !digits(high) {
             return self.literal('{');
         }
-        for bound in [low, high] {
-            if !bound.is_empty() && bound.parse::<u32>().map_or(true, |n| n > MAX_REPEAT) {
-                return Err(refuse("a repetition of more than 255"));
-            }
+        let bound = |text: &str| match text.parse::<u32>() {
+            Ok(n) if n <= MAX_REPEAT => Ok(u64::from(n)),
+            _ => Err(refuse("a repetition of more than 255")),
+        };
+        let least = bound(low)?;
+        let most = if high.is_empty() { None } else { Some(bound(high)?) };
+        if most.is_some_and(|most| most < least) {
+            return Err(refuse("a repetition whose bounds are out of order"));
         }
-        let _ = write!(self.out, "{{{body}}}");
         self.at += ahead;
-        Ok(())
+        self.repetition(&format!("{{{body}}}"), least, most)
     }
 
     fn open(&mut self) -> Result<()> {
@@ -279,7 +326,7 @@ impl Scanner {
         }
         let (text, skip) = match (self.peek(1), self.peek(2)) {
             (Some(':'), _) => {
-                self.groups.push(false);
+                self.weight.open(false)?;
                 self.out.push_str("(?:");
                 self.at += 2;
                 return Ok(());
@@ -300,14 +347,14 @@ impl Scanner {
         self.out.push_str(text);
         self.at += skip;
         self.looks = true;
-        self.groups.push(true);
+        self.weight.open(true)?;
         Ok(())
     }
 
     fn capture(&mut self) -> Result<()> {
         self.group_count += 1;
-        self.looks_capture |= self.groups.contains(&true);
-        self.groups.push(false);
+        self.looks_capture |= self.weight.is_inside_look();
+        self.weight.open(false)?;
         self.out.push('(');
         Ok(())
     }
@@ -317,6 +364,7 @@ impl Scanner {
         match c {
             'd' | 'D' | 'w' | 'W' | 's' | 'S' => {
                 self.at += 1;
+                self.weight.character()?;
                 let set = self.shorthand_set(c.to_ascii_lowercase());
                 let not = if c.is_ascii_uppercase() { "^" } else { "" };
                 let _ = write!(self.out, "[{not}{set}]");
@@ -324,11 +372,12 @@ impl Scanner {
             }
             'b' | 'B' => {
                 self.at += 1;
+                self.weight.assertion(weight::BOUNDARY)?;
                 self.boundary(c == 'b');
                 Ok(())
             }
             '1'..='9' => self.back_reference(),
-            'k' if self.names.iter().any(Option::is_some) => self.named_reference(),
+            'k' if !self.names.is_empty() => self.named_reference(),
             _ => {
                 let literal = self.escaped_char()?;
                 self.literal(literal)
@@ -370,14 +419,15 @@ impl Scanner {
                 name.push(c);
             }
         }
-        let index = self.names.iter().position(|known| known.as_deref() == Some(&name));
-        self.reference_to(index.map_or(usize::MAX, |index| index + 1))
+        let group = self.names.get(&name).copied();
+        self.reference_to(group.unwrap_or(usize::MAX))
     }
 
     fn reference_to(&mut self, group: usize) -> Result<()> {
         if group > self.group_count {
             return Err(refuse("a reference to a group that does not stand before it"));
         }
+        self.weight.back_reference()?;
         self.back_references = true;
         let _ = write!(self.out, r"(?:\{group})");
         Ok(())

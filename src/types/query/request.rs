@@ -1,12 +1,16 @@
 //! Parameters of find and get requests, validated and typed, before anything is known about rights
 //! or triggers (`ClassesRouter.handleFind`, `handleGet`, the constructor of `RestQuery`).
 
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use super::parse::truthy;
 use super::parse_constraint::js_text;
 use super::{FieldPath, OrderKey, ParseContext, ReadPreference};
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::limits::{self, MAX_NAMES, MAX_SORT_KEYS};
 use crate::types::names::FieldName;
 
 const FIND_KEYS: &[&str] = &[
@@ -124,7 +128,7 @@ impl FindRequest {
         Ok(Self {
             where_json: where_object(params.get("where"), ctx)?,
             order,
-            projection: projection(params),
+            projection: projection(params, ctx)?,
             limit: match (limit, max_limit.filter(|max| *max > 0)) {
                 (Some(limit), Some(max)) => Some(limit.min(max)),
                 (limit, _) => limit,
@@ -169,12 +173,12 @@ impl FindRequest {
 
 impl GetRequest {
     /// # Errors
-    /// 102 `Improper encode of parameter` for any other parameter; bad read preferences.
-    pub fn parse(params: &Map<String, Value>) -> Result<Self> {
+    /// 102 `Improper encode of parameter` for any other parameter; bad read preferences; too many names.
+    pub fn parse(params: &Map<String, Value>, ctx: &ParseContext<'_>) -> Result<Self> {
         if params.keys().any(|key| !GET_KEYS.contains(&key.as_str())) {
             return Err(Error::invalid_query("Improper encode of parameter"));
         }
-        Ok(Self { projection: projection(params), read_preferences: read_preferences(params)? })
+        Ok(Self { projection: projection(params, ctx)?, read_preferences: read_preferences(params)? })
     }
 }
 
@@ -254,48 +258,96 @@ fn read_preferences(params: &Map<String, Value>) -> Result<ReadPreferences> {
     })
 }
 
-fn names(params: &Map<String, Value>, key: &str) -> Option<Vec<String>> {
-    let text = params.get(key).filter(|v| !v.is_null()).map(js_text)?;
-    let mut names: Vec<String> = Vec::new();
-    for name in text.split(',').filter(|name| !name.is_empty()) {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
+/// The names of one parameter, each once.
+fn names(params: &Map<String, Value>, key: &str, ctx: &ParseContext<'_>) -> Result<Option<Vec<String>>> {
+    let Some(value) = params.get(key).filter(|v| !v.is_null()) else { return Ok(None) };
+    let text = match value {
+        Value::String(text) => Cow::Borrowed(text.as_str()),
+        other => Cow::Owned(js_text(other)),
+    };
+    if key == "include" && text.len() <= limits::MAX_NAMES_BYTES {
+        // The option's own words, where it is the stricter limit.
+        check_depth(text.split(',').map(limits::depth_of).max().unwrap_or(0), ctx)?;
     }
-    Some(names)
+    limits::check_names(key, &text, MAX_NAMES)?;
+    let mut seen = HashSet::new();
+    let names = text.split(',').filter(|name| !name.is_empty() && seen.insert(*name)).map(str::to_owned);
+    Ok(Some(names.collect()))
 }
 
-fn projection(params: &Map<String, Value>) -> Projection {
-    let keys = names(params, "keys");
-    let mut exclude_keys = names(params, "excludeKeys");
-    let mut wanted = names(params, "include").unwrap_or_default();
+fn projection(params: &Map<String, Value>, ctx: &ParseContext<'_>) -> Result<Projection> {
+    let keys = names(params, "keys", ctx)?;
+    let mut exclude_keys = names(params, "excludeKeys", ctx)?;
+    let mut wanted = names(params, "include", ctx)?.unwrap_or_default();
     let include_all = params.get("includeAll").is_some_and(truthy) || wanted.iter().any(|path| path == "*");
     wanted.retain(|path| path != "*");
     // A dotted key wants the pointers on its way.
-    for key in keys.iter().flatten().chain(exclude_keys.iter().flatten()) {
-        if let Some((parents, _)) = key.rsplit_once('.') {
-            wanted.push(parents.to_owned());
-        }
-    }
+    let on_the_way = keys.iter().flatten().chain(exclude_keys.iter().flatten());
+    let on_the_way = on_the_way.filter_map(|key| Some(key.rsplit_once('.')?.0));
+    let include = include_paths(wanted.iter().map(String::as_str).chain(on_the_way), ctx)?;
     if let Some(excluded) = &mut exclude_keys {
         excluded.retain(|key| !ALWAYS_SELECTED.contains(&key.as_str()));
     }
-    Projection { keys, exclude_keys, include: include_paths(&wanted), include_all }
+    Ok(Projection { keys, exclude_keys, include, include_all })
 }
 
-/// Every path and its parents, shortest first, each once.
-pub fn include_paths(wanted: &[String]) -> Vec<Vec<String>> {
-    let mut paths: Vec<Vec<String>> = Vec::new();
-    for path in wanted {
-        let parts: Vec<String> = path.split('.').map(str::to_owned).collect();
-        for length in 1..=parts.len() {
-            if !paths.iter().any(|known| known[..] == parts[..length]) {
-                paths.push(parts[..length].to_vec());
-            }
+/// Every path and its parents, shortest first, each once. How many there are and how deep they go is known,
+/// and judged, before any of them is written out.
+///
+/// # Errors
+/// As [`check_include_complexity`]; 102 for more than [`MAX_NAMES`] paths.
+fn include_paths<'t>(
+    wanted: impl Iterator<Item = &'t str> + Clone,
+    ctx: &ParseContext<'_>,
+) -> Result<Vec<Vec<String>>> {
+    check_depth(wanted.clone().map(limits::depth_of).max().unwrap_or(0), ctx)?;
+    let mut tree = PathTree::default();
+    wanted.for_each(|path| tree.add(path));
+    check_count(tree.nodes.len(), ctx)?;
+    if tree.nodes.len() > MAX_NAMES {
+        return Err(limits::too_many_names("include", MAX_NAMES));
+    }
+    Ok(tree.paths())
+}
+
+/// Dotted paths, one node for each part after its parents.
+#[derive(Default)]
+struct PathTree<'t> {
+    nodes: Vec<Node<'t>>,
+    /// Parent and part → node.
+    known: HashMap<(Option<usize>, &'t str), usize>,
+}
+
+struct Node<'t> {
+    parent: Option<usize>,
+    part: &'t str,
+    depth: usize,
+}
+
+impl<'t> PathTree<'t> {
+    fn add(&mut self, path: &'t str) {
+        let mut parent = None;
+        for (index, part) in path.split('.').enumerate() {
+            let nodes = &mut self.nodes;
+            parent = Some(*self.known.entry((parent, part)).or_insert_with(|| {
+                nodes.push(Node { parent, part, depth: index + 1 });
+                nodes.len() - 1
+            }));
         }
     }
-    paths.sort_by_key(Vec::len);
-    paths
+
+    fn paths(&self) -> Vec<Vec<String>> {
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_key(|index| self.nodes.get(*index).map_or(0, |node| node.depth));
+        order.into_iter().map(|index| self.path_to(index)).collect()
+    }
+
+    fn path_to(&self, index: usize) -> Vec<String> {
+        let up = std::iter::successors(self.nodes.get(index), |node| self.nodes.get(node.parent?));
+        let mut path: Vec<String> = up.map(|node| node.part.to_owned()).collect();
+        path.reverse();
+        path
+    }
 }
 
 /// Refuses includes beyond `requestComplexity`; to be called when `includeAll` is resolved.
@@ -303,26 +355,26 @@ pub fn include_paths(wanted: &[String]) -> Vec<Vec<String>> {
 /// # Errors
 /// 102 `Include depth of …` and `Number of include fields …`.
 pub fn check_include_complexity(include: &[Vec<String>], ctx: &ParseContext<'_>) -> Result<()> {
-    if ctx.is_master {
-        return Ok(());
-    }
-    let depth = include.iter().map(Vec::len).max().unwrap_or(0);
-    if let Some(limit) = ctx.limits.include_depth
-        && depth > limit as usize
-    {
-        return Err(Error::invalid_query(format!(
+    check_depth(include.iter().map(Vec::len).max().unwrap_or(0), ctx)?;
+    check_count(include.len(), ctx)
+}
+
+fn check_depth(depth: usize, ctx: &ParseContext<'_>) -> Result<()> {
+    match ctx.limits.include_depth.filter(|limit| !ctx.is_master && depth > *limit as usize) {
+        None => Ok(()),
+        Some(limit) => Err(Error::invalid_query(format!(
             "Include depth of {depth} exceeds maximum allowed depth of {limit}"
-        )));
+        ))),
     }
-    if let Some(limit) = ctx.limits.include_count
-        && include.len() > limit as usize
-    {
-        return Err(Error::invalid_query(format!(
-            "Number of include fields ({}) exceeds maximum allowed ({limit})",
-            include.len()
-        )));
+}
+
+fn check_count(count: usize, ctx: &ParseContext<'_>) -> Result<()> {
+    match ctx.limits.include_count.filter(|limit| !ctx.is_master && count > *limit as usize) {
+        None => Ok(()),
+        Some(limit) => Err(Error::invalid_query(format!(
+            "Number of include fields ({count}) exceeds maximum allowed ({limit})"
+        ))),
     }
-    Ok(())
 }
 
 /// `-createdAt, name, $score`. A field named twice keeps its first place and last direction.
@@ -330,6 +382,7 @@ pub fn check_include_complexity(include: &[Vec<String>], ctx: &ParseContext<'_>)
 /// # Errors
 /// 105 `Cannot sort by …`, `Invalid field name: ….`
 pub fn parse_order(text: &str) -> Result<Vec<OrderKey>> {
+    limits::check_names("order", text, MAX_SORT_KEYS)?;
     let mut order: Vec<OrderKey> = Vec::new();
     for name in text.split(',').map(str::trim) {
         if name.is_empty() {
@@ -343,6 +396,7 @@ pub fn parse_order(text: &str) -> Result<Vec<OrderKey>> {
         }
         let (name, descending) = name.strip_prefix('-').map_or((name, false), |bare| (bare, true));
         let path = order_path(name)?;
+        // At most `MAX_SORT_KEYS` of them.
         let known = order.iter_mut().find(|key| matches!(key, OrderKey::Field { path: p, .. } if *p == path));
         match known {
             Some(key) => *key = OrderKey::Field { path, descending },

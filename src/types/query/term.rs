@@ -1,5 +1,7 @@
 //! The term of a `$text` search as MongoDB reads it.
 
+use std::collections::HashSet;
+
 /// Words of which one must occur, phrases that all must, words that must not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Term {
@@ -36,15 +38,17 @@ impl Term {
         }
     }
 
-    /// For `websearch_to_tsquery`: every part quoted, so that nothing in it is syntax.
-    pub fn to_web_search(&self) -> String {
+    /// For `websearch_to_tsquery`: what must be found, and what must not, every part quoted, so that nothing in it
+    /// is syntax.
+    pub fn to_web_searches(&self) -> (String, Option<String>) {
         let quote = |text: &String| format!("\"{text}\"");
-        let excluded: String = self.excluded.iter().map(|word| format!(" -{}", quote(word))).collect();
-        if !self.phrases.is_empty() {
-            return self.phrases.iter().map(quote).collect::<Vec<_>>().join(" ") + &excluded;
-        }
-        // `or` binds weaker than the exclusions, so each branch repeats them.
-        self.words.iter().map(|word| quote(word) + &excluded).collect::<Vec<_>>().join(" or ")
+        let joined = |parts: &[String], joint: &str| parts.iter().map(quote).collect::<Vec<_>>().join(joint);
+        let wanted =
+            if self.phrases.is_empty() { joined(&self.words, " or ") } else { joined(&self.phrases, " ") };
+        // A search that only excludes finds nothing.
+        let excludes = !self.excluded.is_empty() && !wanted.is_empty();
+        let excluded = excludes.then(|| format!("-{}", joined(&self.excluded, " -")));
+        (wanted, excluded)
     }
 
     /// PostgreSQL expression: a word begins as one of ours, case counting.
@@ -66,19 +70,28 @@ impl Term {
     pub fn matches(&self, text: &str, case_sensitive: bool) -> bool {
         let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
         let text = fold(text);
-        let words: Vec<&str> =
-            text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let words = words_of(&text);
+        let known: HashSet<&str> = words.iter().copied().collect();
         let has = |part: &String| {
             let part = fold(part);
-            let wanted: Vec<&str> =
-                part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-            !wanted.is_empty() && words.windows(wanted.len()).any(|window| window == wanted)
+            match words_of(&part).as_slice() {
+                [] => false,
+                [word] => known.contains(word),
+                phrase => {
+                    phrase.iter().all(|word| known.contains(word))
+                        && words.windows(phrase.len()).any(|window| window == phrase)
+                }
+            }
         };
         if self.excluded.iter().any(has) {
             return false;
         }
         if self.phrases.is_empty() { self.words.iter().any(has) } else { self.phrases.iter().all(has) }
     }
+}
+
+fn words_of(text: &str) -> Vec<&str> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -91,8 +104,15 @@ mod tests {
         assert_eq!(term.words, ["coffee", "tea"]);
         assert_eq!(term.phrases, ["dark roast"]);
         assert_eq!(term.excluded, ["decaf"]);
-        assert_eq!(term.to_web_search(), r#""dark roast" -"decaf""#);
-        assert_eq!(Term::parse("a -b c").to_web_search(), r#""a" -"b" or "c" -"b""#);
+        let searches =
+            |wanted: &str, excluded: Option<&str>| (wanted.to_owned(), excluded.map(str::to_owned));
+        assert_eq!(term.to_web_searches(), searches(r#""dark roast""#, Some(r#"-"decaf""#)));
+        assert_eq!(
+            Term::parse("a -b c -d").to_web_searches(),
+            searches(r#""a" or "c""#, Some(r#"-"b" -"d""#))
+        );
+        assert_eq!(Term::parse("a").to_web_searches(), searches(r#""a""#, None));
+        assert_eq!(Term::parse("-b").to_web_searches(), searches("", None));
     }
 
     #[test]

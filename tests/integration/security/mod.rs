@@ -13,6 +13,7 @@ mod leakage;
 mod live_query;
 mod mass_assignment;
 mod oracles;
+mod parsers;
 mod prototype;
 mod races;
 mod sessions;

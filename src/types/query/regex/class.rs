@@ -54,10 +54,15 @@ impl Scanner {
         loop {
             let Some(member) = self.class_member()? else { break };
             match member {
-                Member::Shorthand(c) if c.is_ascii_uppercase() => negations.push(c.to_ascii_lowercase()),
                 Member::Shorthand(c) => {
-                    positive.push(c);
-                    set.push_str(&self.shorthand_set(c));
+                    let known = if c.is_ascii_uppercase() { &mut negations } else { &mut positive };
+                    // Each says its set once.
+                    if !known.contains(&c.to_ascii_lowercase()) {
+                        known.push(c.to_ascii_lowercase());
+                        if c.is_ascii_lowercase() {
+                            set.push_str(&self.shorthand_set(c));
+                        }
+                    }
                 }
                 Member::One(first) => {
                     let is_range = self.peek(0) == Some('-') && !matches!(self.peek(1), None | Some(']'));
@@ -78,6 +83,7 @@ impl Scanner {
                 }
             }
         }
+        self.weight.character()?;
         self.push_class(negated, &set, &positive, &negations);
         Ok(())
     }

@@ -44,8 +44,76 @@ fn what_cannot_be_said_is_refused() {
         (r"\0", ""),
         ("[b-a]", ""),
         (r"(?=(a))\1", ""),
+        ("***=a", ""),
+        ("***:a", ""),
+        ("* * *=a", "x"),
+        ("*a", ""),
+        ("a**", ""),
+        ("a++", ""),
+        ("(*a)", ""),
+        ("a|*", ""),
+        ("^*", ""),
+        (r"\b+", ""),
+        ("(?=a)*", ""),
+        ("a{3,2}", ""),
     ] {
         let error = to(Dialect::Postgres, pattern, options).expect_err(pattern);
         assert_eq!(error.code().map(|code| code.0), Some(102), "{pattern}");
+    }
+}
+
+/// What made PostgreSQL compile for half a minute, or say that it is too complex.
+#[test]
+fn the_cost_is_counted_before_anything_is_compiled() {
+    for pattern in [
+        "(".repeat(8_000),
+        format!("{}a{}", "(".repeat(120), ")".repeat(120)),
+        "((a*){100}){10}".to_owned(),
+        "(((a?){100}){100})".to_owned(),
+        "((a{255}){255})".to_owned(),
+        ".*".repeat(1_000),
+        "a?".repeat(4_000),
+        r"\b".repeat(200),
+        "(?=a)".repeat(200),
+        "(a*|b*)".repeat(200),
+        "a".repeat(8_193),
+    ] {
+        for dialect in [Dialect::Postgres, Dialect::Rust] {
+            let error = to(dialect, &pattern, "").expect_err(&pattern);
+            assert_eq!(error.code().map(|code| code.0), Some(102), "{pattern}");
+        }
+    }
+}
+
+#[test]
+fn what_people_write_is_not_too_costly() {
+    for pattern in [
+        r"^(\w{1,63}\.){1,10}\w{2,63}$",
+        "(a{1,100}){1,100}",
+        r"^[\w.+-]+@[\w-]+(\.[\w-]+)*$",
+        r"^(?=.*\d)(?=.*[a-z])(?=.*[A-Z])(?=.*[^\w\s]).{8,64}$",
+        r"\bone\b.*?\btwo\b|a+?b*?c??d{1,2}?",
+        r"\s*\d{1,3}(?:,\d{3})*(?:\.\d+)?\s*",
+    ] {
+        assert!(to(Dialect::Postgres, pattern, "").is_ok(), "{pattern}");
+        let regex = RegexConstraint { pattern: pattern.to_owned(), options: String::new() };
+        let rust = translate(&regex, Dialect::Rust).expect(pattern);
+        let compiles = match rust.needs_backtracking {
+            true => fancy_regex::Regex::new(&rust.pattern).is_ok(),
+            false => ::regex::Regex::new(&rust.pattern).is_ok(),
+        };
+        assert!(compiles, "{}", rust.pattern);
+    }
+    let literal = format!(r"\Q{}\E", "x".repeat(8_000));
+    assert!(to(Dialect::Postgres, &literal, "i").is_ok());
+}
+
+/// Twice the pattern is at most about twice the translation.
+#[test]
+fn translations_grow_with_their_patterns() {
+    for part in [r"\s", r"[\S\W\D]", "(?<n>a)", r"[^\s\S\d\w]", "(a|b)", r"\Qa*\E", "a{1}", r"x\b"] {
+        let length = |n: usize| to(Dialect::Postgres, &part.repeat(n), "").map(|out| out.len());
+        let (once, twice) = (length(100).expect(part), length(200).expect(part));
+        assert!(twice <= 2 * once + 64, "{part}: {once} {twice}");
     }
 }
