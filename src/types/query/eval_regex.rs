@@ -69,6 +69,7 @@ fn compile(regex: &RegexConstraint) -> Compiled {
     }
     fancy_regex::RegexBuilder::new(&translated.pattern)
         .backtrack_limit(BACKTRACK_LIMIT)
+        .delegate_size_limit(SIZE_LIMIT)
         .build()
         .map_or(Compiled::Never, Compiled::Backtracking)
 }
