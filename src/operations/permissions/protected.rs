@@ -9,8 +9,8 @@ use crate::types::row::{CellRef, RowRef};
 use crate::types::{ClassName, FieldType, Object};
 
 /// Columns of users that answers do not show as they are stored: `authData` is shown masked and to its owner
-/// only, the others to nobody.
-const WITHHELD_OF_USERS: [&str; 3] = ["authData", "password", "sessionToken"];
+/// only, the other to nobody. `password` is no column: a condition on it holds for nobody.
+const WITHHELD_OF_USERS: [&str; 2] = ["authData", "sessionToken"];
 
 /// What answers withhold whatever the class's protected fields say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
