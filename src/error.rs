@@ -4,7 +4,8 @@
 //! * [`Error::Parse`]: the client did something the API answers with a code. Its text travels as it is.
 //! * [`Error::Denied`]: the same, but the text would tell a client something about data or
 //!   configuration. It is sent as `Permission denied` unless `enableSanitizedErrorResponse` is off.
-//! * [`Error::Http`]: errors that have a status of their own and no code (`{"error": …}`).
+//! * [`Error::Http`]: errors that have a status of their own. Those of the door (408, 413, 415, 503) have a code
+//!   too, since SDKs decide by it; the others have none (`{"error": …}`).
 //! * [`Error::Database`]: storage failed in a way the client did not cause.
 //! * [`Error::Internal`]: everything else that should not happen; the source is logged, never sent.
 //!
@@ -79,7 +80,7 @@ pub enum Error {
     Parse { code: ErrorCode, message: Text },
     /// `{code, error: "Permission denied"}`, or the detail when sanitizing is off.
     Denied { code: ErrorCode, detail: Text },
-    /// `{error: message}` with this status. `detail` replaces the message when sanitizing is off.
+    /// `{error: message}` with this status, and the code that [`door_code`] has for it. `detail` replaces the message when sanitizing is off.
     Http { status: u16, message: Text, detail: Option<Text> },
     /// 429 with `{code: 100, error: message}` at the top level, 400 inside a batch.
     RateLimited { message: Text, limit: u64, reset_epoch_s: u64, retry_after_s: u64 },
@@ -121,7 +122,7 @@ impl Error {
         }
     }
 
-    /// 503 `{"error":"The server is overloaded."}`, with `Retry-After`: more asks for its turn than can
+    /// 503 `{"code":100,"error":"The server is overloaded."}`, with `Retry-After`: more asks for its turn than can
     /// be served in time.
     pub fn overloaded() -> Self {
         Self::http(503, "The server is overloaded.")
@@ -157,7 +158,7 @@ impl Error {
         match self {
             Self::Parse { code, .. } | Self::Denied { code, .. } => Some(*code),
             Self::RateLimited { .. } => Some(ErrorCode::CONNECTION_FAILED),
-            Self::Http { .. } => None,
+            Self::Http { status, .. } => door_code(*status),
             Self::Database(_) | Self::Internal(_) => Some(ErrorCode::INTERNAL_SERVER_ERROR),
         }
     }
@@ -204,10 +205,21 @@ impl Error {
     pub fn body(&self, sanitize: bool) -> Value {
         let text = self.public_message(sanitize);
         match self {
-            Self::Http { .. } => json!({ "error": text }),
+            Self::Http { status, .. } if door_code(*status).is_none() => json!({ "error": text }),
             Self::Internal(_) => json!({ "code": 1, "message": text }),
             _ => json!({ "code": self.code().map_or(1, |c| c.0), "error": text }),
         }
+    }
+}
+
+/// Of what is wrong with a request before anybody looks at what it asks for.
+fn door_code(status: u16) -> Option<ErrorCode> {
+    match status {
+        408 => Some(ErrorCode::TIMEOUT),
+        413 => Some(ErrorCode::OBJECT_TOO_LARGE),
+        415 => Some(ErrorCode::INVALID_JSON),
+        503 => Some(ErrorCode::CONNECTION_FAILED),
+        _ => None,
     }
 }
 

@@ -32,14 +32,15 @@ use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
 use crate::cloud::CallbackId;
-use crate::config::AppConfig;
+use crate::config::{AppConfig, HttpLimits};
+use crate::http::connections::Connections;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
 use crate::operations::{self, Services, security_check};
 use crate::storage::{Notice, StorageAdapter};
 
-/// Requests under way on one worker; more are refused (503).
-const REQUESTS_PER_WORKER: u32 = 1024;
+/// Requests under way for each worker, unless `httpLimits.maxRequests` says otherwise; more are refused (503).
+const REQUESTS_PER_WORKER: u64 = 1024;
 /// Most worker threads by default; beyond that the database is the limit.
 const MOST_WORKERS: usize = 4;
 /// How long requests under way may take after the server was told to stop.
@@ -161,8 +162,12 @@ impl Server {
             }
         }
         let registry = AppRegistry::new(running.iter().map(|running| running.app.clone()).collect());
-        let capacity = REQUESTS_PER_WORKER * u32::try_from(threads).unwrap_or(1);
-        let front = web::Data::new(Front::new(registry, capacity));
+        let limits = widest(running.iter().map(|running| running.app.config().http.limits));
+        let proxies = running.iter().map(|running| running.app.config().http.trust_proxy.clone()).collect();
+        let connections = Connections::new(&limits, proxies);
+        let capacity = limits.max_requests.unwrap_or(REQUESTS_PER_WORKER * threads as u64);
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX >> 3);
+        let front = web::Data::new(Front::new(registry, capacity, &limits));
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
         let (data, lanes) = (front.clone(), workers.clone());
         let takes_sockets = front
@@ -178,11 +183,14 @@ impl Server {
             ActixApp::new().app_data(data.clone()).default_service(web::to(http::serve))
         })
         .on_connect(move |connection, data| {
+            connections.admit(connection, data);
             if takes_sockets {
                 socket::note(connection, data);
             }
         })
         .workers(threads)
+        // More than `Connections` lets in, which tells those beyond instead of letting them wait.
+        .max_connections(usize::MAX >> 4)
         .disable_signals()
         .shutdown_timeout(GRACE.as_secs());
         for listener in listeners {
@@ -372,6 +380,20 @@ async fn verify_server_url(url: String) {
             "WARNING, Unable to connect to '{url}'. Cloud code and push notifications may be unavailable!"
         );
     }
+}
+
+/// Applications share the listeners, and so the most generous of their limits.
+fn widest(mut limits: impl Iterator<Item = HttpLimits>) -> HttpLimits {
+    let first = limits.next().unwrap_or(HttpLimits::NONE);
+    let more = |a: Option<u64>, b: Option<u64>| Some(a?.max(b?));
+    limits.fold(first, |a, b| HttpLimits {
+        max_connections: more(a.max_connections, b.max_connections),
+        max_connections_per_address: more(a.max_connections_per_address, b.max_connections_per_address),
+        max_requests: a.max_requests.max(b.max_requests),
+        minimum_rate: a.minimum_rate.min(b.minimum_rate),
+        patience: a.patience.max(b.patience),
+        body_memory: a.body_memory.max(b.body_memory),
+    })
 }
 
 fn worker_threads() -> usize {

@@ -65,6 +65,8 @@ fn complexity_limits_are_on_and_can_be_lifted() {
         graphql_fields: Some(200),
         batch_request_limit: Some(100),
         allow_regex: true,
+        response: ResponseLimits { bytes: Some(32 << 20), objects: Some(100_000) },
+        master_response: ResponseLimits { bytes: Some(512 << 20), objects: None },
     };
     assert_eq!(defaults, expected);
     let lifted = json!({"requestComplexity": {"includeDepth": -1, "queryDepth": 3, "allowRegex": false}});

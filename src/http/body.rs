@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::query_string;
+use super::transfer::{self, Incoming};
 use crate::error::{Error, Result};
 use crate::types::Object;
 
@@ -27,9 +26,9 @@ pub enum Body {
 /// Reads and parses. `limit` is in bytes.
 ///
 /// # Errors
-/// 413 `request entity too large`, 415 for encodings nobody asked for, 400 for what is not JSON; none
-/// has a code.
-pub async fn read(headers: &HeaderMap, payload: Payload, limit: u64) -> Result<Body> {
+/// 413 `request entity too large`, 415 for encodings nobody asked for, 400 without a code for what is not
+/// JSON, and those of [`collect`].
+pub async fn read(headers: &HeaderMap, payload: Incoming, limit: u64) -> Result<Body> {
     let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let form = essence == "application/x-www-form-urlencoded";
@@ -54,8 +53,9 @@ pub async fn read(headers: &HeaderMap, payload: Payload, limit: u64) -> Result<B
 /// All bytes of the body, refused as soon as they are too many.
 ///
 /// # Errors
-/// 413, also when the announced length is too long; 400 when the client breaks off.
-pub async fn collect(headers: &HeaderMap, mut payload: Payload, limit: u64) -> Result<Bytes> {
+/// 413, also when the announced length is too long; 400 when the client breaks off, 408 when it dawdles, 503 when
+/// too many other bodies are on their way.
+pub async fn collect(headers: &HeaderMap, mut payload: Incoming, limit: u64) -> Result<Bytes> {
     let too_large = || Error::http(413, "request entity too large");
     let announced = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
@@ -66,13 +66,16 @@ pub async fn collect(headers: &HeaderMap, mut payload: Payload, limit: u64) -> R
     }
     let mut bytes = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::http(400, "request aborted"))?;
+        let chunk = chunk?;
         if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
         if bytes.is_empty() {
-            bytes.reserve(announced.map_or(chunk.len(), |length| length.min(limit) as usize));
+            // What is announced may never come.
+            let likely = announced.map_or(chunk.len(), |length| length.min(limit) as usize);
+            bytes.reserve(likely.min(transfer::FREE).max(chunk.len()));
         }
+        payload.hold(bytes.len() + chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes.freeze())

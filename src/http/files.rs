@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpResponse;
 use actix_web::body::SizedStream;
 use actix_web::http::{Method, header};
-use actix_web::{HttpResponse, web};
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -22,6 +22,7 @@ use super::body;
 use super::credentials::{Claims, header_text};
 use super::front::Exchange;
 use super::request::RestResponse;
+use super::transfer::Incoming;
 use super::{respond, routes};
 use crate::app::{App, AppState};
 use crate::error::{Error, ErrorCode, Result};
@@ -113,11 +114,15 @@ pub async fn serve(
     target: Target,
     claims: Claims,
     privileged: Option<Credentials>,
-    payload: web::Payload,
+    payload: Incoming,
 ) -> Result<HttpResponse> {
+    // An upload takes as long as its client's link makes it: it is no reason to refuse anybody else.
+    if let Target::Save(file) = target {
+        return save(exchange, file, claims, privileged, payload).await;
+    }
+    let _permit = exchange.place()?;
     match target {
-        Target::Nameless => Err(name::not_provided()),
-        Target::Save(file) => save(exchange, file, claims, privileged, payload).await,
+        Target::Nameless | Target::Save(_) => Err(name::not_provided()),
         Target::Find { app, file } => find(exchange, &app, &file, claims).await,
         Target::Metadata { app, file } => metadata(exchange, &app, &file, claims).await,
         Target::Delete(file) => {
@@ -163,8 +168,9 @@ async fn save(
     file: String,
     mut claims: Claims,
     mut privileged: Option<Credentials>,
-    payload: web::Payload,
+    payload: Incoming,
 ) -> Result<HttpResponse> {
+    let transfer = exchange.front.transfer()?;
     let sent = exchange.http.headers();
     let registry = &*exchange.front.registry;
     let text = |name: &str| header_text(sent, name);
@@ -243,7 +249,11 @@ async fn save(
     }
     let (sanitize, rate) = (ctx.config().http.sanitize_errors, ctx.info.rate);
     // Goes on to its end although the client may leave.
-    let task = async move { upload::save(&ctx, upload).await };
+    let task = async move {
+        let saved = upload::save(&ctx, upload).await;
+        drop(transfer);
+        saved
+    };
     let saved = actix_web::rt::spawn(task.in_current_span()).await.map_err(Error::internal)??;
     let body = json!({ "url": saved.url, "name": saved.name });
     let response = RestResponse::value(body).with_status(201).with_location(Some(saved.url));
@@ -310,11 +320,11 @@ fn check_encoding(exchange: &Exchange<'_>) -> Result<()> {
 }
 
 /// The body, cut off with an error where it grows too large or the client breaks off.
-fn limited(payload: web::Payload, limit: u64, too_large: impl Fn() -> Error + 'static) -> Content {
+fn limited(payload: Incoming, limit: u64, too_large: impl Fn() -> Error + 'static) -> Content {
     stream::unfold(Some((payload, 0_u64, too_large)), move |state| async move {
         let (mut payload, sum, too_large) = state?;
         match payload.next().await? {
-            Err(_) => Some((Err(Error::http(400, "request aborted")), None)),
+            Err(error) => Some((Err(error), None)),
             Ok(chunk) => {
                 let sum = sum + chunk.len() as u64;
                 if sum > limit {

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix_web::http::{Method as HttpMethod, header};
+use actix_web::http::{ConnectionType, Method as HttpMethod, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
@@ -18,41 +18,62 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_list, header_text, unknown_session_error};
 use super::request::{RestRequest, RestResponse, method_of};
-use super::{files, middleware, multipart, pages, query_string, respond, routes, validator};
+use super::transfer::Pace;
+use super::{connections, files, middleware, multipart, pages, query_string, respond, routes, validator};
 use crate::actors::live_query::{connection, socket};
 use crate::app::{App, AppRegistry, AppState};
+use crate::config::HttpLimits;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::budget::Budget;
 use crate::operations::services::{Limited, RateHeaders};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
 use crate::types::Object;
 
 static REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-parse-request-id");
 
+/// More than there can be connections.
+const MOST_TRANSFERS: u32 = 1 << 24;
+
 /// What all workers share.
 pub struct Front {
     pub registry: Arc<AppRegistry>,
-    /// Requests beyond this many at a time are refused at once (503).
+    /// Requests that have come whole; beyond this many at a time they are refused at once (503).
     admission: Arc<Semaphore>,
     capacity: u32,
+    /// Uploads under way: counted, so that a stop waits for them.
+    transfers: Arc<Semaphore>,
+    pace: Pace,
     requests: AtomicU64,
 }
 
 impl Front {
-    pub fn new(registry: Arc<AppRegistry>, capacity: u32) -> Self {
+    pub fn new(registry: Arc<AppRegistry>, capacity: u32, limits: &HttpLimits) -> Self {
         let admission = Arc::new(Semaphore::new(capacity as usize));
-        Self { registry, admission, capacity, requests: AtomicU64::new(0) }
+        let transfers = Arc::new(Semaphore::new(MOST_TRANSFERS as usize));
+        let pace = Pace::new(limits);
+        Self { registry, admission, capacity, transfers, pace, requests: AtomicU64::new(0) }
+    }
+
+    /// A place for an upload.
+    pub(super) fn transfer(&self) -> Result<OwnedSemaphorePermit> {
+        self.transfers.clone().try_acquire_owned().map_err(|_| Error::overloaded())
     }
 
     /// Waits until no request is under way; new ones are refused from now on.
     pub async fn drained(&self) {
-        if let Ok(permits) = self.admission.acquire_many(self.capacity).await {
-            permits.forget();
+        for (places, count) in [(&self.transfers, MOST_TRANSFERS), (&self.admission, self.capacity)] {
+            if let Ok(permits) = places.acquire_many(count).await {
+                permits.forget();
+            }
         }
     }
 }
 
 /// The catch-all handler.
 pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Front>) -> HttpResponse {
+    if connections::is_crowded(&http) && !http.path().trim_end_matches('/').ends_with("/health") {
+        return turned_away();
+    }
     if is_upgrade(&http) {
         return upgrade(&http, payload, &front);
     }
@@ -81,6 +102,13 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         }
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
+    front.pace.outgoing(response)
+}
+
+/// Of a connection that is one too many.
+fn turned_away() -> HttpResponse {
+    let mut response = respond::error(&Error::overloaded(), true);
+    response.head_mut().set_connection_type(ConnectionType::Close);
     response
 }
 
@@ -118,8 +146,6 @@ pub(super) struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(&self, payload: web::Payload) -> Result<HttpResponse> {
-        let permit = self.front.admission.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Error::overloaded())?;
         let headers = self.http.headers();
         let registry = &*self.front.registry;
         let mut claims = Claims::from_headers(headers, registry);
@@ -141,16 +167,22 @@ impl Exchange<'_> {
         if let Some(path) = pages::target(self.apps, self.below) {
             let ip = self.apps.first().map(|app| self.client_address(app).to_string()).unwrap_or_default();
             // What is rare is boxed: this future is moved as a whole for each request.
-            return Box::pin(pages::serve(self.http, self.apps, path, ip, payload)).await;
+            let payload = self.front.pace.incoming(payload);
+            let served = pages::serve(self.http, self.apps, path, ip, payload, || self.place());
+            return Box::pin(served).await;
         }
         if let Some(target) = files::target(self.http.method(), self.below) {
+            let payload = self.front.pace.incoming(payload);
             return Box::pin(files::serve(self, target?, claims, privileged, payload)).await;
         }
         let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
+        let payload = self.front.pace.incoming(payload);
         let (mut body, raw) = match body::read(headers, payload, limit).await? {
             Body::Object(object) => (object, None),
             Body::Multipart { content_type, bytes } => (Object::new(), Some((content_type, bytes))),
         };
+        // Only now: whoever sends half a body takes no place from others.
+        let permit = self.place()?;
         let method = self.overridden_method(&mut body);
         claims.read_context(headers)?;
         claims.complete_from_body(&mut body, registry).await?;
@@ -186,6 +218,14 @@ impl Exchange<'_> {
         });
         respond::add_rate(&mut response, rate);
         Ok(response)
+    }
+
+    /// A place among the requests that are worked on.
+    ///
+    /// # Errors
+    /// 503 when there is none.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit> {
+        self.front.admission.clone().try_acquire_owned().map_err(|_| Error::overloaded())
     }
 
     /// Finds the route and runs it.
@@ -330,6 +370,7 @@ impl Exchange<'_> {
             request_id: header_text(self.http.headers(), &REQUEST_ID),
             rate,
             request_context: None,
+            budget: Budget::default(),
         };
         Ok(Ctx::new(services, auth, info))
     }

@@ -5,6 +5,7 @@
 //! Called by `server`; calls `operations`.
 
 mod body;
+pub mod connections;
 mod credentials;
 mod files;
 mod front;
@@ -17,6 +18,7 @@ mod request;
 mod respond;
 mod routers;
 mod routes;
+mod transfer;
 mod validator;
 
 /// The parsers of what clients send, for tests that feed them with anything.

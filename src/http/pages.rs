@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::http::header;
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use futures_util::StreamExt;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::credentials::header_text;
-use super::{query_string, respond};
+use super::transfer::Incoming;
+use super::{body, query_string, respond};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::operations::{Auth, Ctx, RequestInfo};
@@ -16,7 +17,7 @@ use crate::pages::{self, PageRequest, PageResponse};
 use crate::types::Object;
 
 /// Forms are small.
-const MAX_FORM: usize = 64 * 1024;
+const MAX_FORM: u64 = 64 * 1024;
 
 /// The path below the endpoint of the first application whose pages `below` belongs to.
 pub fn target<'p>(apps: &[Arc<App>], below: &'p str) -> Option<&'p str> {
@@ -26,6 +27,8 @@ pub fn target<'p>(apps: &[Arc<App>], below: &'p str) -> Option<&'p str> {
     })
 }
 
+/// `admit` is asked once the form has come.
+///
 /// # Errors
 /// 403 for an application nobody knows, and what scripts are told.
 pub async fn serve(
@@ -33,7 +36,8 @@ pub async fn serve(
     apps: &[Arc<App>],
     path: &str,
     ip: String,
-    payload: web::Payload,
+    payload: Incoming,
+    admit: impl FnOnce() -> Result<OwnedSemaphorePermit>,
 ) -> Result<HttpResponse> {
     let path = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| Error::unauthorized())?;
     let is_post = http.method() == actix_web::http::Method::POST;
@@ -49,6 +53,7 @@ pub async fn serve(
             .is_some_and(|with| with.eq_ignore_ascii_case("xmlhttprequest")),
         locale_header: header_text(http.headers(), "x-parse-page-param-locale"),
     };
+    let _permit = admit()?;
     let named = pages::app_id_of(&request);
     let is_page = !is_post && request.path.contains('.');
     let app = match named.and_then(|id| apps.iter().find(|app| app.id == id)) {
@@ -64,15 +69,8 @@ pub async fn serve(
 }
 
 /// A form, or JSON from scripts.
-async fn form(http: &HttpRequest, mut payload: web::Payload) -> Result<Object> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Error::http(400, "request aborted"))?;
-        if bytes.len() + chunk.len() > MAX_FORM {
-            return Err(Error::http(413, "request entity too large"));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
+async fn form(http: &HttpRequest, payload: Incoming) -> Result<Object> {
+    let bytes = body::collect(http.headers(), payload, MAX_FORM).await?;
     let text = String::from_utf8_lossy(&bytes);
     if http.content_type() == "application/json" {
         return Ok(serde_json::from_str::<Value>(&text)

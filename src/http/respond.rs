@@ -50,6 +50,10 @@ pub fn error(error: &Error, sanitize: bool) -> HttpResponse {
         builder.insert_header(("X-RateLimit-Reset", reset_epoch_s.to_string()));
         builder.insert_header(("Retry-After", retry_after_s.to_string()));
     }
+    if error.status() == 408 {
+        // The rest of the request may still come.
+        builder.force_close();
+    }
     if error.status() == 503 {
         builder.insert_header(("Retry-After", "1"));
     }

@@ -48,7 +48,8 @@ pub struct QueryConfig {
     pub allow_aggregation_for_read_only_master_key: bool,
 }
 
-/// Limits on what one request may ask for; `None` is no limit. The master key is not limited.
+/// Limits on what one request may ask for; `None` is no limit. The master key is limited by
+/// `master_response` only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestComplexity {
     pub include_depth: Option<u32>,
@@ -60,6 +61,17 @@ pub struct RequestComplexity {
     pub graphql_fields: Option<u32>,
     pub batch_request_limit: Option<u32>,
     pub allow_regex: bool,
+    pub response: ResponseLimits,
+    /// With the master or maintenance key.
+    pub master_response: ResponseLimits,
+}
+
+/// How much one request may be answered; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseLimits {
+    pub bytes: Option<u64>,
+    /// Included ones count wherever they are shown.
+    pub objects: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +164,8 @@ impl RequestComplexity {
         graphql_fields: None,
         batch_request_limit: None,
         allow_regex: true,
+        response: ResponseLimits { bytes: None, objects: None },
+        master_response: ResponseLimits { bytes: None, objects: None },
     };
 
     pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
@@ -168,6 +182,7 @@ impl RequestComplexity {
                 Err(group.fail(key, message))
             }
         };
+        let wide = |key: &str| Ok::<_, ConfigError>(number(key)?.map(u64::from));
         Ok(Self {
             include_depth: number("includeDepth")?,
             include_count: number("includeCount")?,
@@ -179,6 +194,11 @@ impl RequestComplexity {
             batch_request_limit: number("batchRequestLimit")?,
             allow_regex: group
                 .bool_saying("allowRegex", "requestComplexity.allowRegex must be a boolean.")?,
+            response: ResponseLimits { bytes: wide("responseBytes")?, objects: wide("responseObjects")? },
+            master_response: ResponseLimits {
+                bytes: wide("masterResponseBytes")?,
+                objects: wide("masterResponseObjects")?,
+            },
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The HTTP front: where it listens, CORS, proxies, body size, permitted routes.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::config::error::ConfigError;
@@ -33,6 +35,52 @@ pub struct HttpConfig {
     pub sanitize_errors: bool,
     pub request_context_middleware: Option<CallbackId>,
     pub server_close_complete: Option<CallbackId>,
+    pub limits: HttpLimits,
+}
+
+/// What connections may take of the server (option `httpLimits`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Connections at a time; `None` is as many as there may be open files.
+    pub max_connections: Option<u64>,
+    /// From one address that is neither this machine nor a trusted proxy.
+    pub max_connections_per_address: Option<u64>,
+    /// Requests that are worked on at a time.
+    pub max_requests: Option<u64>,
+    /// Bytes per second that a body or an answer has to make, on average over `patience`; 0 for none.
+    pub minimum_rate: u64,
+    /// How long a transfer may stand still.
+    pub patience: Duration,
+    /// Bytes of bodies that wait for their rest.
+    pub body_memory: u64,
+}
+
+impl HttpLimits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        max_connections: None,
+        max_connections_per_address: None,
+        max_requests: None,
+        minimum_rate: 0,
+        patience: Duration::MAX,
+        body_memory: u64::MAX,
+    };
+
+    fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
+        let group = reader.group("httpLimits")?;
+        let most = |name: &str| match group.value(name).as_deref().map(|value| value.as_i64()) {
+            None | Some(Some(-1)) => Ok(None),
+            Some(_) => group.whole(name, 1),
+        };
+        Ok(Self {
+            max_connections: most("maxConnections")?,
+            max_connections_per_address: most("maxConnectionsPerAddress")?,
+            max_requests: most("maxRequests")?,
+            minimum_rate: group.required_whole("minimumRate", 0)?,
+            patience: Duration::from_millis(group.required_whole("patience", 100)?),
+            body_memory: group.required_whole("bodyMemory", 1)?,
+        })
+    }
 }
 
 impl HttpConfig {
@@ -72,6 +120,7 @@ impl HttpConfig {
             sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
             request_context_middleware: request_context_middleware(reader)?,
             server_close_complete: reader.callback("serverCloseComplete"),
+            limits: HttpLimits::read(reader)?,
         })
     }
 }

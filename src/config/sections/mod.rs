@@ -10,10 +10,13 @@ mod logging;
 mod services;
 mod users;
 
-pub use data::{CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, SchemaConfig};
+pub use data::{
+    CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, ResponseLimits,
+    SchemaConfig,
+};
 pub use database::{DatabaseConfig, DatabaseOptions, IndexOptions};
 pub use files::{FileDownload, FileUpload, FilesConfig, PagesConfig, PagesRoute};
-pub use http::HttpConfig;
+pub use http::{HttpConfig, HttpLimits};
 pub use keys::KeysConfig;
 pub use limits::{DeniedKeyword, IdempotencyConfig, RateLimitRule, RateLimitZone, RequestMethods};
 pub use logging::{LogFormat, LogLevel, LogLevels, LoggingConfig, SecurityConfig};

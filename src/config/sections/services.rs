@@ -73,6 +73,8 @@ pub struct CloudConfig {
     pub workers: usize,
     /// Milliseconds a call may take; `None` for no limit.
     pub timeout_ms: Option<u64>,
+    /// Milliseconds a transaction may be open while Cloud Code runs in it; `None` for no limit.
+    pub transaction_timeout_ms: Option<u64>,
     /// Milliseconds after which a process that does not react is replaced; `None` for never.
     pub stall_timeout_ms: Option<u64>,
     pub watch: bool,
@@ -199,6 +201,7 @@ impl CloudConfig {
             cloud: cloud(reader)?,
             workers: reader.required_whole("cloudWorkers", 1)? as usize,
             timeout_ms: limit("cloudTimeout")?,
+            transaction_timeout_ms: limit("cloudTransactionTimeout")?,
             stall_timeout_ms: limit("cloudStallTimeout")?,
             watch: reader.bool("watch")?,
             job_schedules: reader.bool("jobSchedules")?,

@@ -136,6 +136,14 @@ pub static OPTIONS: &[OptionDef] = &[
     )
     .ours(),
     opt(
+        "cloudTransactionTimeout",
+        "PARSIMONY_CLOUD_TRANSACTION_TIMEOUT",
+        Number,
+        "20000",
+        "Milliseconds a transaction may be open while Cloud Code or a webhook runs in it; 0 for no limit of its own",
+    )
+    .ours(),
+    opt(
         "cloudStallTimeout",
         "PARSIMONY_CLOUD_STALL_TIMEOUT",
         Number,

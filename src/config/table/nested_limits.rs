@@ -145,12 +145,44 @@ pub static REQUEST_COMPLEXITY: Group = Group {
             "Length of an include path",
         ),
         opt(
+            "masterResponseBytes",
+            "PARSIMONY_REQUEST_COMPLEXITY_MASTER_RESPONSE_BYTES",
+            Number,
+            "536870912",
+            "Bytes of an answer to a request with the master key",
+        )
+        .ours(),
+        opt(
+            "masterResponseObjects",
+            "PARSIMONY_REQUEST_COMPLEXITY_MASTER_RESPONSE_OBJECTS",
+            Number,
+            "-1",
+            "Objects in an answer to a request with the master key",
+        )
+        .ours(),
+        opt(
             "queryDepth",
             "PARSE_SERVER_REQUEST_COMPLEXITY_QUERY_DEPTH",
             Number,
             "10",
             "Nesting of $or, $and and $nor",
         ),
+        opt(
+            "responseBytes",
+            "PARSIMONY_REQUEST_COMPLEXITY_RESPONSE_BYTES",
+            Number,
+            "33554432",
+            "Bytes of an answer, a batch counted as a whole",
+        )
+        .ours(),
+        opt(
+            "responseObjects",
+            "PARSIMONY_REQUEST_COMPLEXITY_RESPONSE_OBJECTS",
+            Number,
+            "100000",
+            "Objects in an answer, included ones as often as they are shown",
+        )
+        .ours(),
         opt(
             "subqueryDepth",
             "PARSE_SERVER_REQUEST_COMPLEXITY_SUBQUERY_DEPTH",
@@ -165,6 +197,61 @@ pub static REQUEST_COMPLEXITY: Group = Group {
             "-1",
             "Rows of a sub-query",
         ),
+    ],
+};
+
+/// `httpLimits`.
+pub static HTTP_LIMITS: Group = Group {
+    name: "httpLimits",
+    options: &[
+        opt(
+            "bodyMemory",
+            "PARSIMONY_HTTP_LIMITS_BODY_MEMORY",
+            Number,
+            "134217728",
+            "Bytes of request bodies that are held while their rest is on its way; more are refused (503)",
+        )
+        .ours(),
+        opt(
+            "maxConnections",
+            "PARSIMONY_HTTP_LIMITS_MAX_CONNECTIONS",
+            Number,
+            "10000",
+            "Connections at a time; those beyond get 503, except for /health. Never more than open files allow",
+        )
+        .ours(),
+        opt(
+            "maxConnectionsPerAddress",
+            "PARSIMONY_HTTP_LIMITS_MAX_CONNECTIONS_PER_ADDRESS",
+            Number,
+            "500",
+            "Connections at a time from one address; not for this machine and proxies of trustProxy; -1 for no limit",
+        )
+        .ours(),
+        opt(
+            "maxRequests",
+            "PARSIMONY_HTTP_LIMITS_MAX_REQUESTS",
+            Number,
+            "",
+            "Requests that are worked on at a time, those whose body is still on its way not counted; unset: 1024 for each worker thread; more are refused (503)",
+        )
+        .ours(),
+        opt(
+            "minimumRate",
+            "PARSIMONY_HTTP_LIMITS_MINIMUM_RATE",
+            Number,
+            "500",
+            "Bytes per second that a body or an answer has to make; 0 for none",
+        )
+        .ours(),
+        opt(
+            "patience",
+            "PARSIMONY_HTTP_LIMITS_PATIENCE",
+            Number,
+            "20000",
+            "Milliseconds over which the rate is taken, and after which a transfer that stands still is ended",
+        )
+        .ours(),
     ],
 };
 

@@ -1,6 +1,7 @@
 //! Options of the application, its keys and its HTTP front.
 
 use super::Kind::*;
+use super::nested_limits::HTTP_LIMITS;
 use super::nested_limits::IDEMPOTENCY;
 use super::nested_limits::RATE_LIMIT;
 use super::nested_limits::REQUEST_COMPLEXITY;
@@ -137,6 +138,9 @@ pub static OPTIONS: &[OptionDef] = &[
         "Limits on nested queries, includes, batches and GraphQL; -1 lifts one",
     )
     .group(&REQUEST_COMPLEXITY),
+    opt("httpLimits", "PARSIMONY_HTTP_LIMITS", Object, "{}", "Limits on connections and slow transfers")
+        .group(&HTTP_LIMITS)
+        .ours(),
     opt(
         "requestKeywordDenylist",
         "PARSE_SERVER_REQUEST_KEYWORD_DENYLIST",

@@ -1,0 +1,274 @@
+//! Bodies on their way in and out, at a rate that a slow mobile link makes and a client that dawdles does not
+//! (option `httpLimits`). Only time spent waiting for the client counts, never the server's own.
+//!
+//! Called by [`super::front`], [`super::body`] and the file routes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::web::Payload;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+
+use crate::config::HttpLimits;
+use crate::error::{Error, Result};
+
+/// Bytes of each body that need no room in the shared memory.
+pub const FREE: usize = 64 * 1024;
+/// Answers up to here are handed over at once; longer ones in pieces of this size.
+const PIECE: usize = 64 * 1024;
+
+/// What bodies of this server have to keep to.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    patience: Duration,
+    /// Bytes that have to pass within `patience`.
+    least: u64,
+    memory: Arc<Memory>,
+}
+
+impl Pace {
+    pub fn new(limits: &HttpLimits) -> Self {
+        let milliseconds = u64::try_from(limits.patience.as_millis()).unwrap_or(u64::MAX);
+        let least = limits.minimum_rate.saturating_mul(milliseconds) / 1000;
+        let memory = Memory { limit: limits.body_memory, used: AtomicU64::new(0) };
+        Self { patience: limits.patience, least: least.max(1), memory: Arc::new(memory) }
+    }
+
+    pub fn incoming(&self, payload: Payload) -> Incoming {
+        Incoming { payload, gauge: Gauge::new(self), room: Room::new(self) }
+    }
+
+    /// The response, its body in pieces where that is long or a stream.
+    pub fn outgoing(&self, response: HttpResponse) -> HttpResponse {
+        match response.body().size() {
+            BodySize::None | BodySize::Sized(..=0xffff) => response,
+            BodySize::Sized(_) | BodySize::Stream => response.map_body(|_, body| {
+                let size = body.size();
+                let source = match body.try_into_bytes() {
+                    Ok(bytes) => Source::Text(bytes),
+                    Err(body) => Source::Stream(body),
+                };
+                BoxBody::new(Outgoing { source, size, gauge: Gauge::new(self), handed_over: None })
+            }),
+        }
+    }
+}
+
+/// What a transfer made while the other side was waited for.
+#[derive(Debug)]
+struct Gauge {
+    patience: Duration,
+    least: u64,
+    waited: Duration,
+    passed: u64,
+}
+
+impl Gauge {
+    fn new(pace: &Pace) -> Self {
+        Self { patience: pace.patience, least: pace.least, waited: Duration::ZERO, passed: 0 }
+    }
+
+    /// Until it is looked at again.
+    fn rest(&self) -> Duration {
+        self.patience.saturating_sub(self.waited)
+    }
+
+    /// False when too little passed in all the time.
+    fn waited(&mut self, time: Duration) -> bool {
+        self.waited += time;
+        if self.waited < self.patience {
+            return true;
+        }
+        let is_enough = self.passed >= self.least;
+        (self.waited, self.passed) = (Duration::ZERO, 0);
+        is_enough
+    }
+}
+
+/// Room for the bodies that wait for their rest.
+#[derive(Debug)]
+struct Memory {
+    limit: u64,
+    used: AtomicU64,
+}
+
+/// The body of a request as it comes in.
+pub struct Incoming {
+    payload: Payload,
+    gauge: Gauge,
+    room: Room,
+}
+
+impl Incoming {
+    /// The next piece.
+    ///
+    /// # Errors
+    /// 408 when the client dawdles, 400 when it breaks off.
+    pub async fn next(&mut self) -> Option<Result<Bytes>> {
+        loop {
+            // Most bodies are there already, and take no clock.
+            let piece = match self.payload.next().now_or_never() {
+                Some(piece) => piece,
+                None => {
+                    let begun = Instant::now();
+                    let piece = tokio::time::timeout(self.gauge.rest(), self.payload.next()).await;
+                    if !self.gauge.waited(begun.elapsed()) {
+                        return Some(Err(Error::http(408, "The request did not arrive in time.")));
+                    }
+                    match piece {
+                        Ok(piece) => piece,
+                        Err(_) => continue,
+                    }
+                }
+            };
+            return Some(match piece? {
+                Ok(bytes) => {
+                    self.gauge.passed += bytes.len() as u64;
+                    Ok(bytes)
+                }
+                Err(_) => Err(Error::http(400, "request aborted")),
+            });
+        }
+    }
+
+    /// Makes sure that there is room for so many bytes of this body.
+    ///
+    /// # Errors
+    /// 503 when other bodies have taken it.
+    pub fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.room.hold(bytes)
+    }
+}
+
+/// What one body has of the memory.
+struct Room {
+    memory: Arc<Memory>,
+    held: u64,
+}
+
+impl Room {
+    fn new(pace: &Pace) -> Self {
+        Self { memory: pace.memory.clone(), held: 0 }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<()> {
+        let wanted = bytes.saturating_sub(FREE) as u64;
+        let more = wanted.saturating_sub(self.held);
+        if more == 0 {
+            return Ok(());
+        }
+        let used = self.memory.used.fetch_add(more, Ordering::Relaxed) + more;
+        self.held += more;
+        if used > self.memory.limit { Err(Error::overloaded()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.memory.used.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}
+
+enum Source {
+    Text(Bytes),
+    Stream(BoxBody),
+}
+
+/// The body of an answer. It is asked for its next piece when the client has taken most of the last one; one
+/// that takes nothing at all is left to the socket's own limit.
+struct Outgoing {
+    source: Source,
+    size: BodySize,
+    gauge: Gauge,
+    /// When the last piece was given away.
+    handed_over: Option<Instant>,
+}
+
+impl MessageBody for Outgoing {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let this = self.get_mut();
+        if let Some(then) = this.handed_over.take()
+            && !this.gauge.waited(then.elapsed())
+        {
+            return Poll::Ready(Some(Err("the client reads too slowly".into())));
+        }
+        let piece = match &mut this.source {
+            Source::Text(rest) if rest.is_empty() => None,
+            Source::Text(rest) => Some(Ok(rest.split_to(rest.len().min(PIECE)))),
+            Source::Stream(body) => match body.as_pin_mut().poll_next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(piece) => piece,
+            },
+        };
+        if let Some(Ok(bytes)) = &piece {
+            this.gauge.passed += bytes.len() as u64;
+            this.handed_over = Some(Instant::now());
+        }
+        Poll::Ready(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace() -> Pace {
+        Pace::new(&HttpLimits {
+            minimum_rate: 100,
+            patience: Duration::from_secs(10),
+            body_memory: 1000,
+            ..HttpLimits::NONE
+        })
+    }
+
+    #[test]
+    fn a_slow_transfer_goes_on_and_a_trickle_does_not() {
+        let mut gauge = Gauge::new(&pace());
+        // However long it takes, as long as it makes 100 bytes a second.
+        for _ in 0..1000 {
+            gauge.passed += 101;
+            assert!(gauge.waited(Duration::from_secs(1)));
+        }
+        // What it made before does not help.
+        gauge.passed += 1_000_000;
+        assert!(gauge.waited(gauge.rest()));
+        gauge.passed += 999;
+        assert!(gauge.waited(Duration::from_secs(9)));
+        assert!(!gauge.waited(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn room_is_given_back() {
+        let pace = pace();
+        let (mut first, mut second) = (Room::new(&pace), Room::new(&pace));
+        first.hold(FREE).unwrap();
+        first.hold(FREE + 800).unwrap();
+        second.hold(FREE + 100).unwrap();
+        assert_eq!(second.hold(FREE + 300).expect_err("full").status(), 503);
+        drop(second);
+        first.hold(FREE + 1000).unwrap();
+        drop(first);
+        assert_eq!(pace.memory.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[actix_web::test]
+    async fn pieces_are_the_whole() {
+        let text: Bytes = (0..300_000_u32).map(|n| n as u8).collect::<Vec<u8>>().into();
+        let response = pace().outgoing(HttpResponse::Ok().body(text.clone()));
+        assert_eq!(response.body().size(), BodySize::Sized(300_000));
+        let whole = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        assert_eq!(whole, text);
+    }
+}
