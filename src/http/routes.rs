@@ -3,7 +3,7 @@
 use futures_util::future::LocalBoxFuture;
 use percent_encoding::percent_decode_str;
 
-use super::request::{PathParams, RestRequest, RestResponse};
+use super::request::{PathParams, RestBody, RestRequest, RestResponse};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
     logs, purchase, push, schemas, security, users,
@@ -11,7 +11,11 @@ use super::routers::{
 use crate::cloud::Method;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::budget::{Budget, json_size};
 use crate::operations::{Credentials, Ctx, audit};
+
+/// Bytes of an answer that tells of a write.
+const LONGEST_RECEIPT: usize = 16 * 1024;
 
 pub type Handler = fn(Ctx, RestRequest) -> LocalBoxFuture<'static, Result<RestResponse>>;
 
@@ -25,6 +29,11 @@ pub struct Route {
     pub idempotent: bool,
     /// Reads `multipart/form-data` bodies.
     pub takes_multipart: bool,
+    /// What it does stays when a transaction around it is rolled back: it leaves the database, or changes it
+    /// on connections of its own.
+    pub permanent: bool,
+    /// Charges its answer to the request's budget itself.
+    accounted: bool,
     /// Exists only with `enableProductPurchaseLegacyApi`.
     purchases: bool,
     /// The class of a route that has none in its path.
@@ -42,6 +51,8 @@ macro_rules! routes {
                 master: false,
                 idempotent: false,
                 takes_multipart: false,
+                permanent: false,
+                accounted: false,
                 purchases: false,
                 class: None,
                 handler: |ctx, request| Box::pin($handler(ctx, request)),
@@ -61,12 +72,12 @@ static ROUTES: &[Route] = routes! {
     Delete "/classes/:className" master => classes::delete_many;
     Put "/classes/:className/:objectId" idempotent => classes::update;
     Delete "/classes/:className/:objectId" => classes::delete;
-    Post "/batch" => batch::run;
+    Post "/batch" accounted => batch::run;
     Post "/functions/:functionName" idempotent takes_multipart => functions::call;
-    Post "/jobs/:jobName" master idempotent => jobs::start;
-    Post "/jobs" master => jobs::start;
+    Post "/jobs/:jobName" master idempotent permanent => jobs::start;
+    Post "/jobs" master permanent => jobs::start;
     Get "/config" => config::get;
-    Put "/config" master => config::put;
+    Put "/config" master permanent => config::put;
     Get "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::jobs;
     Get "/cloud_code/jobs/data" ["_JobSchedule"] master => cloud_code::jobs_data;
     Post "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::create;
@@ -74,22 +85,22 @@ static ROUTES: &[Route] = routes! {
     Delete "/cloud_code/jobs/:objectId" ["_JobSchedule"] master => classes::delete;
     Get "/aggregate/:className" master => aggregate::run;
     Get "/schemas" master => schemas::list;
-    Post "/schemas" master => schemas::create;
+    Post "/schemas" master permanent => schemas::create;
     Get "/schemas/:className" master => schemas::get;
-    Post "/schemas/:className" master => schemas::create;
-    Put "/schemas/:className" master => schemas::update;
-    Delete "/schemas/:className" master => schemas::delete;
-    Delete "/purge/:className" master => schemas::purge;
+    Post "/schemas/:className" master permanent => schemas::create;
+    Put "/schemas/:className" master permanent => schemas::update;
+    Delete "/schemas/:className" master permanent => schemas::delete;
+    Delete "/purge/:className" master permanent => schemas::purge;
     Post "/validate_purchase" purchases => purchase::validate;
-    Post "/push" master => push::send;
+    Post "/push" master permanent => push::send;
     Get "/hooks/functions" master => hooks::functions;
     Get "/hooks/triggers" master => hooks::triggers;
     Get "/hooks/functions/:functionName" master => hooks::get_function;
     Get "/hooks/triggers/:className/:triggerName" master => hooks::get_trigger;
-    Post "/hooks/functions" master => hooks::create;
-    Post "/hooks/triggers" master => hooks::create;
-    Put "/hooks/functions/:functionName" master => hooks::change_function;
-    Put "/hooks/triggers/:className/:triggerName" master => hooks::change_trigger;
+    Post "/hooks/functions" master permanent => hooks::create;
+    Post "/hooks/triggers" master permanent => hooks::create;
+    Put "/hooks/functions/:functionName" master permanent => hooks::change_function;
+    Put "/hooks/triggers/:className/:triggerName" master permanent => hooks::change_trigger;
     Post "/events/AppOpened" => analytics::app_opened;
     Post "/events/:eventName" => analytics::track;
     Get "/scriptlog" master => logs::lines;
@@ -102,8 +113,8 @@ static ROUTES: &[Route] = routes! {
     Get "/sessions/me" => users::session;
     Get "/verifyPassword" => users::verify_password;
     Post "/verifyPassword" => users::verify_password;
-    Post "/requestPasswordReset" => users::request_password_reset;
-    Post "/verificationEmailRequest" => users::verification_email_request;
+    Post "/requestPasswordReset" permanent => users::request_password_reset;
+    Post "/verificationEmailRequest" permanent => users::verification_email_request;
     Post "/challenge" => users::challenge;
     Get "/security" => security::report;
     Post "/upgradeToRevocableSession" => users::upgrade_session;
@@ -218,11 +229,44 @@ pub fn check_allowed(
 }
 
 /// # Errors
-/// 403 without the master key where the route wants it, and what the route answers.
+/// 403 without the master key where the route wants it, 119 for what no transaction can take back inside one,
+/// 102 for more than the request may be answered, and what the route answers.
 pub async fn dispatch(route: &'static Route, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     if route.master {
         ctx.require_master()?;
     }
+    if ctx.transaction.is_some() {
+        check_transactional(route)?;
+    }
+    let info = ctx.info.clone();
+    let answer = handle(route, ctx, request).await?;
+    if !route.accounted {
+        charge(route, &info.budget, &answer)?;
+    }
+    Ok(answer)
+}
+
+/// # Errors
+/// 119 for what stays although the transaction is rolled back.
+pub fn check_transactional(route: &Route) -> Result<()> {
+    if !route.permanent {
+        return Ok(());
+    }
+    let text = format!("{} {} is not allowed in a transaction.", route.method.as_str(), route.pattern);
+    Err(Error::parse(ErrorCode::OPERATION_FORBIDDEN, text))
+}
+
+/// A write that was done is not called a failure because of the few bytes of its answer.
+fn charge(route: &Route, budget: &Budget, answer: &RestResponse) -> Result<()> {
+    let size = match &answer.body {
+        RestBody::Json(bytes) => bytes.len(),
+        RestBody::Value(value) => json_size(value, budget.bytes_left()),
+    };
+    let charged = budget.charge_bytes(size);
+    if route.method == Method::Get || size > LONGEST_RECEIPT { charged } else { Ok(()) }
+}
+
+async fn handle(route: &'static Route, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     if !ctx.auth.is_read_only() {
         return (route.handler)(ctx, request).await;
     }

@@ -45,6 +45,10 @@ pub trait ItemRouter {
     /// The class, when the item does nothing but create an object.
     fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName>;
 
+    /// # Errors
+    /// 119 for what stays although a transaction is rolled back.
+    fn check_transactional(&self, ctx: &Ctx, item: &Item) -> Result<()>;
+
     /// Option `routeAllowList`, once more for each item.
     ///
     /// # Errors
@@ -55,7 +59,9 @@ pub trait ItemRouter {
 /// Answers the JSON array of `{"success": …}` and `{"error": {code, error}}`, in order.
 ///
 /// # Errors
-/// 107 for a malformed batch or an item without a route; 500 for a transaction that was rolled back.
+/// 107 for a malformed batch or an item without a route, 119 for an item that no transaction can take back;
+/// 500 for a transaction that was rolled back, 503 for one that could not have its turn, 102 for one with a
+/// longer answer than allowed.
 pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Bytes> {
     let transactional = body.get("transaction") == Some(&Value::Bool(true));
     let items = read_items(ctx, body)?;
@@ -71,6 +77,9 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
     // One item that leads nowhere refuses the batch; nothing has run yet then.
     for item in &items {
         router.check_route(ctx, item)?;
+        if transactional {
+            router.check_transactional(ctx, item)?;
+        }
     }
     let answers = if transactional && ctx.transaction.is_some() {
         // Already inside one, which ends as a whole.
@@ -146,9 +155,12 @@ async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usi
     let (places, bodies): (Vec<_>, Vec<_>) =
         group.items.into_iter().map(|(index, item)| (index, item.body)).unzip();
     let saved = write::create_many(ctx, &class, bodies).await;
-    let answers = saved
-        .into_iter()
-        .map(|saved| serde_json::to_vec(&saved?.into_value()).map(Bytes::from).map_err(Error::internal));
+    let answers = saved.into_iter().map(|saved| {
+        let text = serde_json::to_vec(&saved?.into_value()).map_err(Error::internal)?;
+        // As with other writes: counted, but done.
+        let _ = ctx.budget().charge_bytes(text.len());
+        Ok(Bytes::from(text))
+    });
     places.into_iter().zip(answers).collect()
 }
 
@@ -159,7 +171,12 @@ async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -
         match try_transaction(ctx, items.clone(), router).await {
             Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
             Err(error) if is_conflict(&error) && retries > 0 => retries -= 1,
+            // Nothing is wrong with the batch: it may be sent again.
+            Err(error) if error.status() == 503 => return Err(error),
             Err(error) => {
+                if let Some(overdrawn) = ctx.budget().overdrawn() {
+                    return Err(overdrawn);
+                }
                 return Err(Error::internal(format!("a transactional batch was rolled back: {error}")));
             }
         }
@@ -291,7 +308,7 @@ fn write_answers(answers: Vec<Result<Bytes>>, sanitize: bool) -> Bytes {
 fn item_error(error: &Error, sanitize: bool) -> Value {
     let text = error.public_message(sanitize);
     match error {
-        Error::Http { .. } => json!({ "error": text }),
+        Error::Http { .. } if error.code().is_none() => json!({ "error": text }),
         _ => json!({ "code": error.code().map_or(1, |code| code.0), "error": text }),
     }
 }

@@ -1,14 +1,17 @@
 //! Who asks, and what came with the request. Built once by the front door, passed by reference.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::budget::Budget;
 use super::services::{ObjectEvent, Services};
 use super::transaction::{Effect, OpenTransaction};
 use crate::cloud::{Caller, Scope, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{Notice, Session};
+use crate::types::room::{Lent, Room};
 use crate::types::{Acl, Object, ObjectId};
 
 /// Which key the caller showed. Only the credentials middleware (and Cloud Code's own calls) decide.
@@ -141,12 +144,24 @@ pub struct RequestInfo {
     pub rate: Option<super::services::RateHeaders>,
     /// What `requestContextMiddleware` left for Cloud Code.
     pub request_context: Option<Arc<Value>>,
+    /// What the answer may still grow by; [`Ctx::new`] fills it in.
+    pub budget: Budget,
 }
 
 impl RequestInfo {
     /// The installation that the caller acts as; a program's is [`PROGRAM`].
     pub fn acting_installation(&self) -> Option<&str> {
         if self.by_program { Some(PROGRAM) } else { self.installation_id.as_deref() }
+    }
+}
+
+impl Room for RequestInfo {
+    fn take(&self, bytes: usize) -> bool {
+        self.budget.take_memory(bytes)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.give_memory_back(bytes);
     }
 }
 
@@ -163,7 +178,8 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub fn new(services: Arc<Services>, auth: Auth, info: RequestInfo) -> Self {
+    pub fn new(services: Arc<Services>, auth: Auth, mut info: RequestInfo) -> Self {
+        info.budget = Budget::of(&services.config, &auth);
         Self { services, auth, info: Arc::new(info), transaction: None, depth: 0 }
     }
 
@@ -177,6 +193,16 @@ impl Ctx {
     #[must_use]
     pub fn with_auth(&self, auth: Auth) -> Self {
         Self { auth, ..self.clone() }
+    }
+
+    /// What this request's answer may still grow by.
+    pub fn budget(&self) -> &Budget {
+        &self.info.budget
+    }
+
+    /// Memory for the rows that this request reads.
+    pub fn room(&self) -> Lent {
+        Lent::of(self.info.clone())
     }
 
     pub fn config(&self) -> &crate::config::AppConfig {
@@ -239,7 +265,9 @@ impl Ctx {
                     tracing::warn!(%error, "could not tell other servers of a schema change");
                 }
             }
-            Effect::Trigger(call) => {
+            Effect::Trigger(mut call) => {
+                // The transaction does not wait any more.
+                call.scope.deadline = None;
                 let (kind, class) = (call.kind, call.class_name.clone());
                 if let Err(error) = super::code_log::run_trigger(self, *call).await {
                     tracing::warn!(%error, "{} of {class} caught an error", kind.as_str());
@@ -270,7 +298,15 @@ impl Ctx {
     /// Where Cloud Code calls made for this request stand.
     pub fn scope(&self) -> Scope {
         let joined = self.transaction.as_ref().filter(|open| open.is_joined_at(self.depth));
-        Scope { transaction: joined.map(|open| open.id), depth: self.depth, deadline: None }
+        Scope { transaction: joined.map(|open| open.id), depth: self.depth, deadline: self.code_deadline() }
+    }
+
+    /// Inside a transaction code has less time than elsewhere.
+    fn code_deadline(&self) -> Option<Duration> {
+        let open = self.transaction.as_ref()?;
+        let most = Duration::from_millis(self.config().cloud.transaction_timeout_ms?);
+        let default = self.config().cloud.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
+        Some(open.patience(most).min(default))
     }
 
     /// The same for a trigger of a write, which may ask for the transaction itself.

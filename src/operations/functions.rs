@@ -22,13 +22,18 @@ pub async fn call(
     let mut caller = ctx.caller();
     // Functions are told what the request names, triggers that it is the server's own.
     caller.installation_id.clone_from(&ctx.info.installation_id);
+    let mut scope = ctx.scope();
+    // What it saves is part of the batch's transaction, which could not take it back otherwise.
+    if let Some(open) = &ctx.transaction {
+        scope.transaction = Some(open.id);
+    }
     let call = FunctionCall {
         name: name.to_owned(),
         params,
         uploads,
         caller,
         context: ctx.info.context.clone(),
-        scope: ctx.scope(),
+        scope,
     };
     let outcome = ctx.services.cloud.run_function(call).await;
     called.ended(ctx, name, &outcome);

@@ -9,6 +9,7 @@ pub mod account_mail;
 pub mod analytics;
 pub mod audit;
 pub mod batch;
+pub mod budget;
 pub mod code_log;
 pub mod context;
 pub mod files;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -42,6 +43,7 @@ pub struct OpenTransaction {
     /// Cloud Code takes part, which may go on after an error.
     guarded: AtomicBool,
     effects: StdMutex<Vec<Effect>>,
+    opened: Instant,
     known: Arc<Transactions>,
 }
 
@@ -68,6 +70,7 @@ impl Transactions {
             closed: AtomicBool::new(false),
             guarded: AtomicBool::new(extent == Extent::Triggers),
             effects: StdMutex::default(),
+            opened: Instant::now(),
             known: self.clone(),
         });
         self.table().insert(id, Arc::downgrade(&open));
@@ -107,6 +110,12 @@ impl OpenTransaction {
             transaction.guard();
         }
         inner
+    }
+
+    /// How long Cloud Code may take from now on: others wait for this connection and for the rows that it
+    /// has locked. `most` is for the transaction as a whole.
+    pub fn patience(&self, most: Duration) -> Duration {
+        most.saturating_sub(self.opened.elapsed()).max(Duration::from_millis(1))
     }
 
     /// Whether it spans a write, rather than being a batch's.

@@ -8,6 +8,7 @@ pub mod geo_shapes;
 pub mod limits;
 pub mod names;
 pub mod query;
+pub mod room;
 pub mod row;
 pub mod schema;
 pub mod time;

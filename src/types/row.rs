@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName};
 use super::query::number_json;
+use super::room::{Lent, Taken};
 use super::schema::{ClassSchema, FieldType};
 use super::time::Millis;
 use super::{Acl, Object};
@@ -94,6 +95,8 @@ pub struct RowSet {
     arena: Vec<u8>,
     points: Vec<GeoPoint>,
     cells: Vec<Cell>,
+    taken: Taken,
+    is_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,12 +164,32 @@ impl<'a> TextArray<'a> {
 
 impl RowSet {
     pub fn new(layout: Arc<Layout>) -> Self {
-        Self { layout, arena: Vec::new(), points: Vec::new(), cells: Vec::new() }
+        Self::with_capacity(layout, 0)
     }
 
     pub fn with_capacity(layout: Arc<Layout>, rows: usize) -> Self {
         let cells = Vec::with_capacity(rows * layout.columns.len());
-        Self { layout, arena: Vec::with_capacity(rows * 64), points: Vec::new(), cells }
+        let arena = Vec::with_capacity(rows * 64);
+        Self { layout, arena, points: Vec::new(), cells, taken: Taken::default(), is_cut: false }
+    }
+
+    /// Accounts what it holds to this room.
+    pub fn account_to(&mut self, room: &Lent) {
+        self.taken = Taken::from(room);
+    }
+
+    /// Asked after each row that is added: when there is no room for more, the result is cut here.
+    pub fn has_room(&mut self) -> bool {
+        let cells = self.cells.len() * size_of::<Cell>() + self.points.len() * size_of::<GeoPoint>();
+        if !self.taken.grow(self.arena.len() + cells) {
+            self.is_cut = true;
+        }
+        !self.is_cut
+    }
+
+    /// Whether rows are missing because there was no room for them.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     pub fn layout(&self) -> &Arc<Layout> {

@@ -12,7 +12,7 @@ use crate::support::wait;
 use crate::users_redis::{self, Redis};
 
 /// Killed when dropped.
-struct Program {
+pub struct Program {
     child: Child,
     port: u16,
     _folder: tempfile::TempDir,
@@ -44,12 +44,28 @@ impl Program {
         Self { child, port, _folder: folder }
     }
 
-    fn connect(&self) -> Option<TcpStream> {
+    /// With these options, on a port of its own.
+    pub fn on_free_port(database: &TestDatabase, more: &Value) -> Self {
+        Self::with(database, free_port(), more)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The most memory it ever had.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches("kB").trim().parse().unwrap()
+    }
+
+    pub fn connect(&self) -> Option<TcpStream> {
         TcpStream::connect(("127.0.0.1", self.port)).ok()
     }
 
     /// Waits until it answers that it serves.
-    fn until_healthy(&self) {
+    pub fn until_healthy(&self) {
         wait::until("the program to serve", || {
             let Some(mut stream) = self.connect() else { return false };
             stream.write_all(b"GET /parse/health HTTP/1.0\r\n\r\n").unwrap();

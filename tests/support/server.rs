@@ -175,6 +175,13 @@ impl Answer {
 }
 
 impl Client {
+    /// Nobody, of application `test` on that port of this machine; paths with the mount.
+    pub fn at(port: u16) -> Self {
+        let headers = [("X-Parse-Application-Id".parse().unwrap(), APP_ID.parse().unwrap())];
+        let http = reqwest::Client::builder().default_headers(headers.into_iter().collect()).build().unwrap();
+        Self { http, base: format!("http://127.0.0.1:{port}") }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(reqwest::Method::GET, path, None).await
     }

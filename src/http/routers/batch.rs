@@ -39,6 +39,10 @@ impl ItemRouter for Items {
         routes::creates_object(route).then(|| ClassName::valid(request.param("className"))).flatten()
     }
 
+    fn check_transactional(&self, ctx: &Ctx, item: &Item) -> Result<()> {
+        routes::check_transactional(find(ctx, item)?.0)
+    }
+
     fn check_allowed(&self, ctx: &Ctx, item: &Item) -> Result<()> {
         let method = item.method.to_uppercase();
         routes::check_allowed(ctx.config(), Some(ctx.auth.credentials), &method, &item.path)

@@ -70,7 +70,7 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
     Ok(AggregateOptions {
         raw_values,
         raw_field_names,
-        hints: FindHints { read_preference, comment },
+        hints: FindHints { read_preference, comment, room: ctx.room() },
         explain,
     })
 }

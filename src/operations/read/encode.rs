@@ -5,24 +5,33 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::view::{IncludedField, Target, View};
+use crate::operations::budget::Meter;
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
 /// `[…]`. `class` is added as `className` to each object when given.
-pub fn write_rows(out: &mut Vec<u8>, rows: &RowSet, view: &View, class: Option<&ClassName>) {
+///
+/// It ends early where the meter is full.
+pub fn write_rows(out: &mut Vec<u8>, rows: &RowSet, view: &View, class: Option<&ClassName>, meter: &Meter) {
     out.push(b'[');
     for (index, row) in rows.iter().enumerate() {
+        if meter.is_full() {
+            break;
+        }
         if index > 0 {
             out.push(b',');
         }
-        write_row(out, row, view, class.map(|class| (ObjectKind::Plain, class)));
+        write_row(out, row, view, class.map(|class| (ObjectKind::Plain, class)), meter);
     }
     out.push(b']');
 }
 
-pub fn write_values(out: &mut Vec<u8>, values: &[Value], class: Option<&ClassName>) {
+pub fn write_values(out: &mut Vec<u8>, values: &[Value], class: Option<&ClassName>, meter: &Meter) {
     out.push(b'[');
     for (index, value) in values.iter().enumerate() {
+        if !meter.admits(out.len()) {
+            break;
+        }
         if index > 0 {
             out.push(b',');
         }
@@ -45,8 +54,18 @@ pub enum ObjectKind {
     Included,
 }
 
-/// One object; with a class it carries `className`, and `__type` when it replaces a pointer.
-pub fn write_row(out: &mut Vec<u8>, row: RowRef<'_>, view: &View, class: Option<(ObjectKind, &ClassName)>) {
+/// One object; with a class it carries `className`, and `__type` when it replaces a pointer. Nothing, when the
+/// meter is full.
+pub fn write_row(
+    out: &mut Vec<u8>,
+    row: RowRef<'_>,
+    view: &View,
+    class: Option<(ObjectKind, &ClassName)>,
+    meter: &Meter,
+) {
+    if !meter.admits(out.len()) {
+        return;
+    }
     out.push(b'{');
     let start = out.len();
     if let Some((kind, class)) = class {
@@ -69,7 +88,7 @@ pub fn write_row(out: &mut Vec<u8>, row: RowRef<'_>, view: &View, class: Option<
             }
         };
         if visible {
-            write_field(out, start, row, index, column, view);
+            write_field(out, start, row, index, column, view, meter);
         }
     }
     write_relations(out, start, view, &hidden);
@@ -108,7 +127,15 @@ fn write_relations(out: &mut Vec<u8>, start: usize, view: &View, hidden: &BTreeS
     }
 }
 
-fn write_field(out: &mut Vec<u8>, start: usize, row: RowRef<'_>, index: usize, column: &Column, view: &View) {
+fn write_field(
+    out: &mut Vec<u8>,
+    start: usize,
+    row: RowRef<'_>,
+    index: usize,
+    column: &Column,
+    view: &View,
+    meter: &Meter,
+) {
     let cell = row.cell(index);
     if cell == CellRef::Null {
         return;
@@ -138,7 +165,7 @@ fn write_shown(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, column: &C
     };
     match (cell, included) {
         (CellRef::Text(id), Some(field)) => match &column.kind {
-            ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id),
+            ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id, meter),
             _ => write_cell(out, cell, column, view),
         },
         (CellRef::Json(bytes), Some(field)) => match serde_json::from_slice::<Value>(bytes) {
@@ -146,7 +173,7 @@ fn write_shown(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, column: &C
                 if view.file_urls.refreshes() {
                     view.file_urls.refresh(&view.base_url, &mut value);
                 }
-                write_included_json(out, &value, field)
+                write_included_json(out, &value, field, meter)
             }
             Err(_) => false,
         },
@@ -269,17 +296,25 @@ fn write_pointer(out: &mut Vec<u8>, class: &ClassName, id: &str) {
 }
 
 /// The object a pointer leads to; false when it is gone or not the caller's to see.
-fn write_target(out: &mut Vec<u8>, field: &IncludedField, class: &ClassName, id: &str) -> bool {
+fn write_target(
+    out: &mut Vec<u8>,
+    field: &IncludedField,
+    class: &ClassName,
+    id: &str,
+    meter: &Meter,
+) -> bool {
     match field.targets.get(class) {
         None => false,
         Some(Target::Rows { rows, by_id, view }) => {
             let Some(row) = by_id.get(id).and_then(|index| rows.get(*index)) else { return false };
-            write_row(out, row, view, Some((ObjectKind::Included, class)));
+            write_row(out, row, view, Some((ObjectKind::Included, class)), meter);
             true
         }
         Some(Target::Values(objects)) => {
             let Some(object) = objects.get(id) else { return false };
-            write_json(out, object);
+            if meter.admits(out.len()) {
+                write_json(out, object);
+            }
             true
         }
     }
@@ -287,7 +322,7 @@ fn write_target(out: &mut Vec<u8>, field: &IncludedField, class: &ClassName, id:
 
 /// JSON of an Object or Array column with its pointers replaced; elements whose object is gone are
 /// dropped, and so are keys.
-fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField) -> bool {
+fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField, meter: &Meter) -> bool {
     match value {
         Value::Array(elements) => {
             out.push(b'[');
@@ -295,7 +330,7 @@ fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField) 
             for element in elements {
                 let mark = out.len();
                 separate(out, start);
-                if !write_included_json(out, element, field) {
+                if !write_included_json(out, element, field, meter) {
                     out.truncate(mark);
                 }
             }
@@ -304,7 +339,7 @@ fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField) 
         }
         Value::Object(object) => {
             if let Some((class, id)) = as_pointer(value) {
-                return write_target(out, field, &class, id);
+                return write_target(out, field, &class, id, meter);
             }
             out.push(b'{');
             let start = out.len();
@@ -314,7 +349,7 @@ fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField) 
                 write_string(out, key);
                 out.push(b':');
                 let written = match field.nested.get(key) {
-                    Some(nested) => write_included_json(out, value, nested),
+                    Some(nested) => write_included_json(out, value, nested, meter),
                     None => {
                         write_json(out, value);
                         true

@@ -57,7 +57,8 @@ struct Slot<'a> {
 /// # Errors
 /// Permission errors of the included classes, as parse-server raises them for the whole find.
 pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Request) -> Result<()> {
-    let hints = FindHints { read_preference: request.include_read_preference, comment: None };
+    let hints =
+        FindHints { read_preference: request.include_read_preference, comment: None, room: ctx.room() };
     let mut sites = vec![Site {
         rows: rows.clone(),
         indexes: (0..rows.len()).collect(),
@@ -267,6 +268,7 @@ async fn load_class(
     let mut ids: Vec<String> = slots.iter().flat_map(|slot| slot.ids.iter().cloned()).collect();
     ids.sort_unstable();
     ids.dedup();
+    ctx.budget().check_objects(ids.len())?;
     let op = if ids.len() == 1 { Operation::Get } else { Operation::Find };
     enforce(ctx, class, if op == Operation::Get { Verb::Get } else { Verb::Find })?;
     let snapshot = ctx.services.classes.admit(class).await?;
@@ -296,6 +298,7 @@ async fn load_class(
         spec.hints = hints.clone();
         on_session!(ctx, |session| session.find(&snapshot.schema, &spec))?
     };
+    ctx.budget().check_whole(&rows)?;
     let by_id = rows.iter().enumerate().map(|(index, row)| (row.object_id().to_owned(), index)).collect();
     Ok(Loaded::Rows { class: snapshot, rows: Arc::new(rows), by_id: Arc::new(by_id) })
 }
@@ -360,7 +363,7 @@ async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: 
     let mode = single.as_ref().map_or(Mode::Find, Mode::Get);
     let answer = Box::pin(triggers::find_with_triggers(ctx, class, params, mode)).await?;
     let mut objects = HashMap::new();
-    for value in answer.into_values() {
+    for value in answer.into_values(ctx.budget())? {
         if let Value::Object(mut object) = value
             && let Some(id) = object.get("objectId").and_then(Value::as_str).map(str::to_owned)
         {

@@ -24,6 +24,7 @@ use keyset::Cursors;
 pub use request::{Request, parse_context};
 pub use view::{Projection, View};
 
+use super::budget::Budget;
 use super::permissions::query::{authorize_filter, authorize_order, redirect_target, restrict_rows_for};
 use super::permissions::special::{Verb, check_class_exists, enforce};
 use super::permissions::{Protection, clp};
@@ -41,7 +42,7 @@ use crate::types::{ClassName, FieldName, Object, ObjectId, Operation, RowSet};
 pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Bytes> {
     enforce(ctx, class, Verb::Find)?;
     let answer = run(ctx, class, params, Mode::Find).await?;
-    Ok(answer.into_find_body())
+    answer.into_find_body(ctx.budget())
 }
 
 /// `GET /classes/:C/:id`: the object.
@@ -54,7 +55,7 @@ pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Res
     let own = class.is_user() && ctx.auth.user_id() == Some(id.as_str());
     let answer = run(ctx, class, params, Mode::Get(&id)).await?;
     let token = ctx.auth.principal.as_ref().map(|principal| principal.session_token.as_str());
-    answer.into_object_body(token.filter(|_| own))
+    answer.into_object_body(token.filter(|_| own), ctx.budget())
 }
 
 /// One object as a JSON tree, or `None`; for the server's own needs with the caller's rights.
@@ -105,6 +106,7 @@ pub(super) enum Results {
 }
 
 async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Answer> {
+    ctx.budget().check_objects(0)?;
     if triggers::needed(ctx, class) {
         return triggers::find_with_triggers(ctx, class, params.clone(), mode).await;
     }
@@ -212,11 +214,17 @@ pub(super) async fn execute(
     };
     let mut spec = plan.spec;
     spec.filter = filter;
+    // One more than the answer may show is enough to refuse it.
+    let most = ctx.budget().objects_left().saturating_add(1);
+    if request.explain.is_none() && spec.limit.is_none_or(|limit| limit > most) {
+        spec.limit = Some(most);
+    }
     if request.explain.is_some() {
         let plan = on_session!(ctx, |session| session.explain(&class.schema, &spec))?;
         return Ok(Answer { results: Results::Plan(plan), count, redirected_to: None, cursor: None });
     }
     let rows = Arc::new(load(ctx, class, &mut spec).await?);
+    ctx.budget().check_whole(&rows)?;
     let last = rows.len().checked_sub(1).and_then(|last| rows.get(last));
     let cursor = last.zip(cursors).and_then(|(row, cursors)| cursors.behind(row, &view, &spec.order));
     if !request.include.is_empty() && !rows.is_empty() {
@@ -259,17 +267,18 @@ impl Answer {
         Self { results: Results::Values(Vec::new()), count, redirected_to: None, cursor: None }
     }
 
-    fn into_find_body(self) -> Bytes {
+    fn into_find_body(self, budget: &Budget) -> Result<Bytes> {
         let expected = match &self.results {
             Results::Rows(rows, _) => rows.json_size(),
             _ => 0,
         };
-        let mut out = Vec::with_capacity(256 + expected);
+        let meter = budget.meter();
+        let mut out = Vec::with_capacity(256 + expected.min(budget.bytes_left()));
         out.extend_from_slice(b"{\"results\":");
         let class = self.redirected_to.as_ref();
         match &self.results {
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class),
-            Results::Values(values) => encode::write_values(&mut out, values, class),
+            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class, &meter),
+            Results::Values(values) => encode::write_values(&mut out, values, class, &meter),
             Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
             Results::Plan(plan) => encode::write_json(&mut out, plan),
         }
@@ -282,43 +291,53 @@ impl Answer {
             encode::write_string(&mut out, cursor);
         }
         out.push(b'}');
-        Bytes::from(out)
+        budget.settle(&meter, out.len())?;
+        Ok(Bytes::from(out))
     }
 
     /// The objects as JSON trees, for triggers.
-    pub(super) fn into_values(self) -> Vec<Value> {
-        match self.results {
+    ///
+    /// # Errors
+    /// 102 for more than the request may be answered.
+    pub(super) fn into_values(self, budget: &Budget) -> Result<Vec<Value>> {
+        Ok(match self.results {
             Results::Values(values) => values,
             Results::Raw(objects) => serde_json::from_str(objects.get()).unwrap_or_default(),
             Results::Plan(plan) => vec![plan],
             Results::Rows(rows, view) => {
-                let mut out = Vec::new();
-                encode::write_rows(&mut out, &rows, &view, None);
+                let (mut out, meter) = (Vec::new(), budget.meter());
+                encode::write_rows(&mut out, &rows, &view, None, &meter);
+                budget.settle(&meter, out.len())?;
                 serde_json::from_slice(&out).unwrap_or_default()
             }
-        }
+        })
     }
 
     /// The objects as a JSON array for afterFind, each with its class name.
-    pub(super) fn to_named_json(&self, class: &ClassName) -> Result<Box<RawValue>> {
+    ///
+    /// # Errors
+    /// 102 for more than the request may be answered.
+    pub(super) fn to_named_json(&self, class: &ClassName, budget: &Budget) -> Result<Box<RawValue>> {
         let class = self.redirected_to.as_ref().unwrap_or(class);
-        let mut out = Vec::with_capacity(1024);
+        let (mut out, meter) = (Vec::with_capacity(1024), budget.meter());
         match &self.results {
             Results::Raw(objects) => return Ok(objects.clone()),
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, Some(class)),
-            Results::Values(values) => encode::write_values(&mut out, values, Some(class)),
+            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, Some(class), &meter),
+            Results::Values(values) => encode::write_values(&mut out, values, Some(class), &meter),
             Results::Plan(plan) => encode::write_json(&mut out, plan),
         }
+        budget.settle(&meter, out.len())?;
         let text = String::from_utf8(out).map_err(Error::internal)?;
         RawValue::from_string(text).map_err(Error::internal)
     }
 
-    fn into_object_body(self, session_token: Option<&str>) -> Result<Bytes> {
-        let mut out = Vec::with_capacity(256);
+    fn into_object_body(self, session_token: Option<&str>, budget: &Budget) -> Result<Bytes> {
+        let (mut out, meter) = (Vec::with_capacity(256), budget.meter());
         match &self.results {
             Results::Rows(rows, view) => {
                 let row = rows.first().ok_or_else(Error::object_not_found)?;
-                encode::write_row(&mut out, row, view, None);
+                encode::write_row(&mut out, row, view, None, &meter);
+                budget.settle(&meter, out.len())?;
             }
             Results::Values(values) => {
                 let object = values.first().ok_or_else(Error::object_not_found)?;

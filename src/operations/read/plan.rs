@@ -36,7 +36,11 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
     spec.limit = request.limit;
     spec.skip = request.skip;
     spec.with_score = request.with_score;
-    spec.hints = FindHints { read_preference: request.read_preference, comment: request.comment.take() };
+    spec.hints = FindHints {
+        read_preference: request.read_preference,
+        comment: request.comment.take(),
+        room: ctx.room(),
+    };
     spec.columns = columns(class, protection, &projection);
     let layout = match &spec.columns {
         None => class.layout.clone(),

@@ -28,7 +28,7 @@ pub fn has_find_trigger(ctx: &Ctx, class: &ClassName) -> bool {
 /// As a get, and what the triggers threw.
 pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Option<Object>> {
     let answer = find_with_triggers(ctx, class, Object::new(), Mode::Get(id)).await?;
-    Ok(answer.into_values().into_iter().next().and_then(|found| match found {
+    Ok(answer.into_values(ctx.budget())?.into_iter().next().and_then(|found| match found {
         Value::Object(mut object) => {
             object.shift_remove("className");
             Some(object)
@@ -43,7 +43,7 @@ async fn show_auth_data(ctx: &Ctx, answer: Answer) -> Result<Answer> {
         return Ok(answer);
     }
     let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
-    let mut objects = answer.into_values();
+    let mut objects = answer.into_values(ctx.budget())?;
     for providers in objects.iter_mut().filter_map(|user| user.get_mut("authData")?.as_object_mut()) {
         users::show_by_code(ctx, providers).await?;
     }
@@ -92,7 +92,7 @@ pub(super) async fn find_with_triggers(
     }
     let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
     // Encoded once; where the handler leaves them alone, these are the answer's bytes too.
-    let objects = answer.to_named_json(class)?;
+    let objects = answer.to_named_json(class, ctx.budget())?;
     let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
     call.objects = Some(Payload::Raw(objects.clone()));
     call.query = Some(Value::Object(query));
@@ -100,7 +100,12 @@ pub(super) async fn find_with_triggers(
     call.caller = ctx.caller();
     call.context = context;
     call.scope = ctx.scope();
-    let changed = code_log::run_trigger(ctx, call).await?.objects;
+    // Held until the code has answered; what it answers is charged with the rest.
+    let held = objects.get().len();
+    ctx.budget().charge_bytes(held)?;
+    let ran = code_log::run_trigger(ctx, call).await;
+    ctx.budget().refund_bytes(held);
+    let changed = ran?.objects;
     Ok(Answer { results: Results::Raw(changed.unwrap_or(objects)), count, redirected_to, cursor })
 }
 

@@ -215,7 +215,8 @@ impl Core {
         columns: Option<&[FieldName]>,
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
-        let built = select::find_by_ids(class, ids, readers, columns)?;
+        let mut built = select::find_by_ids(class, ids, readers, columns)?;
+        built.room = hints.room.clone();
         let length = if ids.len() <= SHORT_IDS { Length::Short } else { Length::Open };
         self.set(built, Lane::of(length, hints)).await
     }

@@ -32,6 +32,8 @@ mod oid {
 
 /// Reads every row of a statement whose columns are those of `rows`' layout.
 ///
+/// It stops where there is no room for more.
+///
 /// # Errors
 /// Whatever PostgreSQL says while rows arrive.
 pub async fn collect(
@@ -41,6 +43,9 @@ pub async fn collect(
     let width = rows.layout().columns.len();
     while let Some(row) = stream.try_next().await? {
         push_row(rows, &row, 0, width);
+        if !rows.has_room() {
+            break;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::sql::{Bind, Sql, with_bytes};
 use super::{geo, row, text};
 use crate::storage::StorageResult;
 use crate::types::query::{Constraint, FieldPath, Filter, FindSpec, OrderKey};
+use crate::types::room::Lent;
 use crate::types::row::{Column, ColumnKind, Layout, RowSet};
 use crate::types::schema::ClassSchema;
 use crate::types::{ClassName, FieldName, FieldType, GeoPoint};
@@ -23,6 +24,7 @@ use crate::types::{ClassName, FieldName, FieldType, GeoPoint};
 pub struct BuiltQuery {
     pub sql: Sql,
     pub layout: Arc<Layout>,
+    pub room: Lent,
 }
 
 impl BuiltQuery {
@@ -33,6 +35,7 @@ impl BuiltQuery {
     pub async fn load(&self, conn: &AsyncPgConnection) -> QueryResult<RowSet> {
         // Room for a few rows; most finds answer few.
         let mut rows = RowSet::with_capacity(Arc::clone(&self.layout), 4);
+        rows.account_to(&self.room);
         row::collect(self.sql.stream(conn).await?, &mut rows).await?;
         Ok(rows)
     }
@@ -168,7 +171,7 @@ fn finish(
     push_where(&mut sql, schema, spec)?;
     push_order(&mut sql, schema, Alias::MAIN, &spec.filter, &spec.order, spec.limit.is_some())?;
     push_page(&mut sql, spec.limit, spec.skip);
-    Ok(BuiltQuery { sql, layout })
+    Ok(BuiltQuery { sql, layout, room: spec.hints.room.clone() })
 }
 
 /// One statement for the targets of an include.
@@ -191,7 +194,7 @@ pub fn find_by_ids(
         let permission = Some((PermissionColumn::Read, readers));
         push_condition(&mut sql, schema, Alias::MAIN, &Filter::all(), permission)?;
     }
-    Ok(BuiltQuery { sql, layout })
+    Ok(BuiltQuery { sql, layout, room: Lent::default() })
 }
 
 /// `SELECT count(*) …`; order, limit and skip do not matter.

@@ -27,6 +27,7 @@ pub use request::{FindRequest, GetRequest};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName, ObjectId};
+use super::room::Lent;
 use super::row::Layout;
 use super::schema::ClassSchema;
 use super::time::Millis;
@@ -367,6 +368,8 @@ pub struct FindHints {
     pub read_preference: ReadPreference,
     /// Free text for the statement's comment; never spliced unescaped.
     pub comment: Option<String>,
+    /// What the rows may take.
+    pub room: Lent,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

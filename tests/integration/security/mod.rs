@@ -3,6 +3,8 @@
 
 mod audit;
 mod batch;
+mod budget;
+mod dawdling;
 mod enumeration;
 mod files;
 mod hidden;
@@ -18,3 +20,4 @@ mod prototype;
 mod races;
 mod sessions;
 mod tokens;
+mod transactions;

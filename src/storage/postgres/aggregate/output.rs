@@ -45,7 +45,7 @@ impl BuiltAggregate {
         sql.uncacheable();
         let layout = Arc::new(Layout { class: relation.schema.name, columns });
         Self {
-            query: BuiltQuery { sql, layout },
+            query: BuiltQuery { sql, layout, room: options.hints.room.clone() },
             keep_null: relation.keep_null,
             key_fields: relation.key_fields,
             raw_values: options.raw_values,
