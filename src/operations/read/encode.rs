@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::view::{IncludedField, Target, View};
-use crate::operations::budget::Meter;
+use crate::operations::budget::{Budget, Meter};
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
@@ -143,14 +143,21 @@ fn write_field(
     let mark = out.len();
     separate(out, start);
     out.extend_from_slice(&column.json_key);
-    if !write_shown(out, row, cell, column, view) {
+    if !write_shown(out, row, cell, column, view, meter) {
         out.truncate(mark);
     }
 }
 
 /// The value of a column as the caller sees it; false when that is nothing. What is withheld of users comes
 /// before includes: an include must not show what the plain value does not.
-fn write_shown(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, column: &Column, view: &View) -> bool {
+fn write_shown(
+    out: &mut Vec<u8>,
+    row: RowRef<'_>,
+    cell: CellRef<'_>,
+    column: &Column,
+    view: &View,
+    meter: &Meter,
+) -> bool {
     if view.class.name().is_user() {
         match column.name.as_str() {
             "authData" => return write_auth_data(out, row, cell, view),
@@ -196,7 +203,8 @@ pub fn shown_cell(row: RowRef<'_>, index: usize, view: &View) -> Option<Value> {
         return Some(Value::Null);
     }
     let mut out = Vec::new();
-    if !write_shown(&mut out, row, cell, column, view) {
+    // One value, without includes.
+    if !write_shown(&mut out, row, cell, column, view, &Budget::default().meter()) {
         return None;
     }
     serde_json::from_slice(&out).ok()
