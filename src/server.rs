@@ -36,6 +36,7 @@ use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
+use crate::operations::budget::Pool;
 use crate::operations::{self, Services, security_check};
 use crate::storage::{Notice, StorageAdapter};
 
@@ -270,6 +271,7 @@ impl Running {
             files,
             jobs: Arc::default(),
             transactions: Arc::default(),
+            answers: Pool::new(config.http.limits.answer_memory),
             seal: operations::seal::Seal::new(&config),
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
@@ -393,6 +395,7 @@ fn widest(mut limits: impl Iterator<Item = HttpLimits>) -> HttpLimits {
         minimum_rate: a.minimum_rate.min(b.minimum_rate),
         patience: a.patience.max(b.patience),
         body_memory: a.body_memory.max(b.body_memory),
+        answer_memory: a.answer_memory.max(b.answer_memory),
     })
 }
 

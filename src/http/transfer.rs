@@ -15,8 +15,10 @@ use actix_web::web::Payload;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 
+use super::respond;
 use crate::config::HttpLimits;
 use crate::error::{Error, Result};
+use crate::operations::budget::Pool;
 
 /// Bytes of each body that need no room in the shared memory.
 pub const FREE: usize = 64 * 1024;
@@ -30,6 +32,8 @@ pub struct Pace {
     /// Bytes that have to pass within `patience`.
     least: u64,
     memory: Arc<Memory>,
+    /// For answers that are on their way.
+    answers: Arc<Pool>,
 }
 
 impl Pace {
@@ -37,7 +41,12 @@ impl Pace {
         let milliseconds = u64::try_from(limits.patience.as_millis()).unwrap_or(u64::MAX);
         let least = limits.minimum_rate.saturating_mul(milliseconds) / 1000;
         let memory = Memory { limit: limits.body_memory, used: AtomicU64::new(0) };
-        Self { patience: limits.patience, least: least.max(1), memory: Arc::new(memory) }
+        Self {
+            patience: limits.patience,
+            least: least.max(1),
+            memory: Arc::new(memory),
+            answers: Pool::new(limits.answer_memory),
+        }
     }
 
     pub fn incoming(&self, payload: Payload) -> Incoming {
@@ -48,14 +57,22 @@ impl Pace {
     pub fn outgoing(&self, response: HttpResponse) -> HttpResponse {
         match response.body().size() {
             BodySize::None | BodySize::Sized(..=0xffff) => response,
-            BodySize::Sized(_) | BodySize::Stream => response.map_body(|_, body| {
-                let size = body.size();
-                let source = match body.try_into_bytes() {
-                    Ok(bytes) => Source::Text(bytes),
-                    Err(body) => Source::Stream(body),
+            size => {
+                let (head, body) = response.into_parts();
+                let (source, held) = match body.try_into_bytes() {
+                    // It stays in memory until the client has read it.
+                    Ok(bytes) if !self.answers.take(bytes.len()) => {
+                        drop(bytes);
+                        return respond::error(&Error::overloaded(), true);
+                    }
+                    Ok(bytes) => (Source::Text(bytes.clone()), bytes.len()),
+                    Err(body) => (Source::Stream(body), 0),
                 };
-                BoxBody::new(Outgoing { source, size, gauge: Gauge::new(self), handed_over: None })
-            }),
+                let held = Held { answers: self.answers.clone(), bytes: held };
+                let gauge = Gauge::new(self);
+                let body = Outgoing { source, size, gauge, handed_over: None, _held: held };
+                head.set_body(BoxBody::new(body))
+            }
         }
     }
 }
@@ -188,6 +205,19 @@ struct Outgoing {
     gauge: Gauge,
     /// When the last piece was given away.
     handed_over: Option<Instant>,
+    _held: Held,
+}
+
+/// What an answer has of the memory.
+struct Held {
+    answers: Arc<Pool>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.answers.give_back(self.bytes);
+    }
 }
 
 impl MessageBody for Outgoing {

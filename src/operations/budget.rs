@@ -6,14 +6,19 @@
 //! routes come together (`http::routes::dispatch`).
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
 
 use super::context::Auth;
-use crate::config::{AppConfig, ResponseLimits};
+use super::services::Services;
+use crate::config::ResponseLimits;
 use crate::error::{Error, Result};
 use crate::types::RowSet;
+
+/// Answers up to here are not looked for in the pool.
+const SHORT: usize = 64 * 1024;
 
 /// Rows in memory are up to so many times as long as their text.
 const ROWS_TO_TEXT: u64 = 2;
@@ -26,6 +31,12 @@ pub struct Budget {
     objects_left: AtomicU64,
     /// For the rows that are read at a time.
     memory_left: AtomicU64,
+    /// What all clients share; the master key does not ask.
+    pool: Option<Arc<Pool>>,
+    /// Of the answer, in the pool.
+    pooled: AtomicU64,
+    /// The pool had no room.
+    is_crowded: AtomicBool,
 }
 
 impl Default for Budget {
@@ -43,6 +54,9 @@ impl Clone for Budget {
             bytes_left: AtomicU64::new(self.bytes_left.load(Ordering::Relaxed)),
             objects_left: AtomicU64::new(self.objects_left.load(Ordering::Relaxed)),
             memory_left: AtomicU64::new(self.memory_left.load(Ordering::Relaxed)),
+            pool: self.pool.clone(),
+            pooled: AtomicU64::new(0),
+            is_crowded: AtomicBool::new(false),
         }
     }
 }
@@ -53,6 +67,9 @@ impl Budget {
             limits,
             bytes_left: AtomicU64::new(limits.bytes.unwrap_or(u64::MAX)),
             objects_left: AtomicU64::new(limits.objects.unwrap_or(u64::MAX)),
+            pool: None,
+            pooled: AtomicU64::new(0),
+            is_crowded: AtomicBool::new(false),
             memory_left: AtomicU64::new(
                 limits.bytes.map_or(u64::MAX, |bytes| bytes.saturating_mul(ROWS_TO_TEXT)),
             ),
@@ -60,9 +77,17 @@ impl Budget {
     }
 
     /// What this caller may have.
-    pub fn of(config: &AppConfig, auth: &Auth) -> Self {
-        let complexity = &config.request_complexity;
-        Self::new(if auth.is_unrestricted() { complexity.master_response } else { complexity.response })
+    pub fn of(services: &Services, auth: &Auth) -> Self {
+        let complexity = &services.config.request_complexity;
+        if auth.is_unrestricted() {
+            return Self::new(complexity.master_response);
+        }
+        Self::new(complexity.response).sharing(&services.answers)
+    }
+
+    fn sharing(mut self, pool: &Arc<Pool>) -> Self {
+        self.pool = Some(pool.clone());
+        self
     }
 
     pub fn bytes_left(&self) -> usize {
@@ -98,28 +123,59 @@ impl Budget {
     /// Takes the bytes of an answer; nothing is left when there are not so many.
     ///
     /// # Errors
-    /// 102 when they are too many.
+    /// 102 when they are too many, 503 when other answers have taken the memory.
     pub fn charge_bytes(&self, count: usize) -> Result<()> {
-        if take(&self.bytes_left, count as u64) { Ok(()) } else { Err(self.too_many_bytes()) }
+        if !take(&self.bytes_left, count as u64) {
+            return Err(self.too_many_bytes());
+        }
+        match &self.pool {
+            Some(pool) if count > SHORT => {
+                if !pool.take(count) {
+                    return Err(Error::overloaded());
+                }
+                self.pooled.fetch_add(count as u64, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Gives back bytes that were held for a while only.
     pub fn refund_bytes(&self, count: usize) {
         add(&self.bytes_left, count as u64);
+        if let Some(pool) = self.pool.as_ref().filter(|_| count > SHORT) {
+            self.pooled.fetch_sub(count as u64, Ordering::Relaxed);
+            pool.give_back(count);
+        }
     }
 
     pub(super) fn take_memory(&self, count: usize) -> bool {
-        take(&self.memory_left, count as u64)
+        if !take(&self.memory_left, count as u64) {
+            return false;
+        }
+        let is_there = self.pool.as_ref().is_none_or(|pool| pool.take(count));
+        if !is_there {
+            add(&self.memory_left, count as u64);
+            self.is_crowded.store(true, Ordering::Relaxed);
+        }
+        is_there
     }
 
     pub(super) fn give_memory_back(&self, count: usize) {
         add(&self.memory_left, count as u64);
+        if let Some(pool) = &self.pool {
+            pool.give_back(count);
+        }
     }
 
     /// # Errors
-    /// 102 when there was no room for all rows.
+    /// 102 when there was no room for all rows, 503 when other requests had taken it.
     pub fn check_whole(&self, rows: &RowSet) -> Result<()> {
-        if rows.is_cut() { Err(self.too_many_bytes()) } else { Ok(()) }
+        match (rows.is_cut(), self.is_crowded.load(Ordering::Relaxed)) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Error::overloaded()),
+            (true, false) => Err(self.too_many_bytes()),
+        }
     }
 
     /// Whether what the meter counted was allowed. Its objects are taken; bytes are charged with the answer.
@@ -154,6 +210,42 @@ impl Budget {
         self.objects_left.store(0, Ordering::Relaxed);
         let limit = self.limits.objects.unwrap_or_default();
         Error::invalid_query(format!("The response exceeds the limit of {limit} objects."))
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        let pooled = *self.pooled.get_mut();
+        if let Some(pool) = self.pool.as_ref().filter(|_| pooled > 0) {
+            pool.give_back(pooled as usize);
+        }
+    }
+}
+
+/// Memory for the long answers of all clients while they are made.
+#[derive(Debug)]
+pub struct Pool {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Pool {
+    pub fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicU64::new(0) })
+    }
+
+    /// One that is longer than the pool has its turn while half of it is free.
+    pub fn take(&self, bytes: usize) -> bool {
+        let before = self.used.fetch_add(bytes as u64, Ordering::Relaxed);
+        let is_there = before <= self.limit / 2 || before.saturating_add(bytes as u64) <= self.limit;
+        if !is_there {
+            self.give_back(bytes);
+        }
+        is_there
+    }
+
+    pub fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -256,6 +348,24 @@ mod tests {
         nothing.charge_bytes(usize::MAX).unwrap();
         nothing.check_objects(usize::MAX).unwrap();
         assert!(nothing.overdrawn().is_none());
+    }
+
+    #[test]
+    fn clients_share_a_pool() {
+        let pool = Pool::new(1_000_000);
+        let limits = ResponseLimits { bytes: None, objects: None };
+        let of = || Budget::new(limits).sharing(&pool);
+        let (first, second) = (of(), of());
+        first.charge_bytes(600_000).unwrap();
+        assert_eq!(second.charge_bytes(600_000).expect_err("no room").status(), 503);
+        second.charge_bytes(SHORT).unwrap();
+        assert!(second.take_memory(300_000) && !second.take_memory(300_000));
+        second.give_memory_back(300_000);
+        drop(first);
+        second.charge_bytes(600_000).unwrap();
+        second.refund_bytes(600_000);
+        drop(second);
+        assert_eq!(pool.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]

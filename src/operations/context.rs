@@ -179,7 +179,7 @@ pub struct Ctx {
 
 impl Ctx {
     pub fn new(services: Arc<Services>, auth: Auth, mut info: RequestInfo) -> Self {
-        info.budget = Budget::of(&services.config, &auth);
+        info.budget = Budget::of(&services, &auth);
         Self { services, auth, info: Arc::new(info), transaction: None, depth: 0 }
     }
 

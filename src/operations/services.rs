@@ -28,6 +28,8 @@ pub struct Services {
     pub files: Arc<super::files::Files>,
     pub jobs: Arc<super::jobs::RunningJobs>,
     pub transactions: Arc<super::transaction::Transactions>,
+    /// Memory for long answers.
+    pub answers: Arc<super::budget::Pool>,
     pub seal: super::seal::Seal,
 }
 

@@ -47,8 +47,11 @@ impl Taken {
     pub fn grow(&mut self, bytes: usize) -> bool {
         let Some(room) = self.room.0.as_ref().filter(|_| bytes >= self.bytes + STEP) else { return true };
         let more = bytes - self.bytes;
-        self.bytes = bytes;
-        room.take(more)
+        let is_there = room.take(more);
+        if is_there {
+            self.bytes = bytes;
+        }
+        is_there
     }
 }
 

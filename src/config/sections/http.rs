@@ -53,6 +53,8 @@ pub struct HttpLimits {
     pub patience: Duration,
     /// Bytes of bodies that wait for their rest.
     pub body_memory: u64,
+    /// Bytes of rows and answers of all clients while they are made, and again while they are read.
+    pub answer_memory: u64,
 }
 
 impl HttpLimits {
@@ -64,6 +66,7 @@ impl HttpLimits {
         minimum_rate: 0,
         patience: Duration::MAX,
         body_memory: u64::MAX,
+        answer_memory: u64::MAX,
     };
 
     fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
@@ -79,6 +82,7 @@ impl HttpLimits {
             minimum_rate: group.required_whole("minimumRate", 0)?,
             patience: Duration::from_millis(group.required_whole("patience", 100)?),
             body_memory: group.required_whole("bodyMemory", 1)?,
+            answer_memory: group.required_whole("answerMemory", 1)?,
         })
     }
 }

@@ -205,6 +205,14 @@ pub static HTTP_LIMITS: Group = Group {
     name: "httpLimits",
     options: &[
         opt(
+            "answerMemory",
+            "PARSIMONY_HTTP_LIMITS_ANSWER_MEMORY",
+            Number,
+            "100663296",
+            "Bytes of long answers to all clients while they are made, and as much while they are read; more are refused (503)",
+        )
+        .ours(),
+        opt(
             "bodyMemory",
             "PARSIMONY_HTTP_LIMITS_BODY_MEMORY",
             Number,

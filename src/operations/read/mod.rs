@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod encode;
 pub mod include;
+mod json_text;
 pub mod keyset;
 pub mod plan;
 pub mod request;

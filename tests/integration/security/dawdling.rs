@@ -196,6 +196,31 @@ async fn an_answer_nobody_reads_is_given_up() {
 }
 
 #[actix_web::test]
+async fn answers_nobody_reads_share_their_memory() {
+    let server = TestServer::with(json!({"httpLimits": {"answerMemory": 8_000_000}})).await;
+    for _ in 0..4 {
+        server.anonymous().post("/classes/Large", json!({"text": "x".repeat(2_000_000)})).await.ok();
+    }
+    let mut unread = Vec::new();
+    for _ in 0..10 {
+        let mut stream = connect(&server);
+        stream.write_all(head("GET", "/parse/classes/Large", 0).as_bytes()).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        unread.push((stream, first));
+    }
+    let refused = unread.iter().filter(|(_, first)| first == b"HTTP/1.1 503").count();
+    assert!((1..10).contains(&refused), "{refused} refused");
+    // Short ones need none of it.
+    server.anonymous().get("/classes/Large?limit=1&keys=objectId").await.ok();
+    drop(unread);
+    wait::until_some("the memory to be free", async || {
+        (server.anonymous().get("/classes/Large").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[actix_web::test]
 async fn errors_at_the_door_have_a_code() {
     let server =
         TestServer::with(json!({"maxUploadSize": "1kb", "fileUpload": {"enableForPublic": true}})).await;
