@@ -7,17 +7,62 @@ use serde_json::{Map, Value};
 pub fn merged(original: Option<&Map<String, Value>>, data: &Map<String, Value>) -> Map<String, Value> {
     let mut object = original.cloned().unwrap_or_default();
     for (key, change) in data {
-        match key.split_once('.') {
-            Some((field, inner)) => {
-                let entry = object.entry(field.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-                if let Value::Object(nested) = entry {
-                    apply(nested, inner, change);
-                }
+        apply_at(&mut object, key, change);
+    }
+    object
+}
+
+/// What a hook before a save is shown, as the SDK writes an object that is not saved yet: ops of whole
+/// fields as they are, so that a hook which hands the object back has not changed them.
+pub fn pending(original: Option<&Map<String, Value>>, data: &Map<String, Value>) -> Map<String, Value> {
+    let mut object = original.cloned().unwrap_or_default();
+    for (key, change) in data {
+        match key.contains('.') {
+            true => apply_at(&mut object, key, change),
+            false => {
+                object.insert(key.clone(), change.clone());
             }
-            None => apply(&mut object, key, change),
         }
     }
     object
+}
+
+/// Applies a value or an op to what a (dotted) key names.
+pub fn apply_at(object: &mut Map<String, Value>, key: &str, change: &Value) {
+    match key.split_once('.') {
+        None => apply(object, key, change),
+        Some((field, below)) => {
+            let entry = object.entry(field.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            apply_below(entry, below, change);
+        }
+    }
+}
+
+fn apply_below(container: &mut Value, path: &str, change: &Value) {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    if let Value::Array(elements) = container {
+        let Some(element) = head.parse().ok().and_then(|index: usize| elements.get_mut(index)) else { return };
+        match rest {
+            Some(rest) => apply_below(element, rest, change),
+            None => {
+                let mut held = Map::from_iter([(head.to_owned(), element.take())]);
+                apply(&mut held, head, change);
+                *element = held.shift_remove(head).unwrap_or_default();
+            }
+        }
+        return;
+    }
+    if !container.is_object() {
+        *container = Value::Object(Map::new());
+    }
+    let Value::Object(object) = container else { return };
+    match rest {
+        None => apply(object, head, change),
+        Some(rest) => {
+            let entry = object.entry(head.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            apply_below(entry, rest, change);
+        }
+    }
 }
 
 fn apply(object: &mut Map<String, Value>, key: &str, change: &Value) {
@@ -112,6 +157,8 @@ mod tests {
                 {"__type": "Pointer", "className": "_User", "objectId": "b"}]},
             "fans": {"__op": "AddRelation", "objects": [{"className": "_User", "objectId": "a"}]},
             "nested.b": 2,
+            "nested.c.d": 3,
+            "deep.e": {"__op": "Increment", "amount": 1},
         });
         let object = merged(original.as_object(), data.as_object().unwrap());
         assert_eq!(
@@ -121,7 +168,8 @@ mod tests {
                 "friends": [{"__type": "Pointer", "className": "_User", "objectId": "a"},
                     {"__type": "Pointer", "className": "_User", "objectId": "b"}],
                 "fans": {"__type": "Relation", "className": "_User"},
-                "nested": {"a": 1, "b": 2},
+                "nested": {"a": 1, "b": 2, "c": {"d": 3}},
+                "deep": {"e": 1},
             })
         );
     }

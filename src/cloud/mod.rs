@@ -25,6 +25,7 @@ pub use call::{
     TriggerCall,
 };
 pub use mask::mask;
+pub use merge::{apply_at, merged};
 pub use registrations::{
     AdapterInfo, CONFIG_CLASS, CONNECT_CLASS, FILE_CLASS, FunctionInfo, Registrations, TriggerInfo,
     TriggerKind, TriggerSet,

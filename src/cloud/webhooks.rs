@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::merge::merged;
+use super::merge::{merged, pending};
 use super::{
     Caller, FunctionAnswer, FunctionCall, FunctionInfo, Payload, Registrations, Scope, TriggerAnswer,
     TriggerCall, TriggerInfo, TriggerKind,
@@ -244,9 +244,22 @@ fn trigger_body(call: TriggerCall) -> serde_json::Result<Map<String, Value>> {
     let original = object_of(call.original)?;
     let mut object = object_of(call.object)?;
     if let Some(data) = object_of(call.data)? {
-        let mut whole = merged(original.as_ref(), &data);
-        if let Some(response) = object_of(call.response)? {
-            whole.extend(response);
+        let shown = if call.kind == TriggerKind::BeforeSave { pending } else { merged };
+        let mut whole = shown(original.as_ref(), &data);
+        // Of a field that was changed in part, others may have changed other parts meanwhile.
+        let in_parts = data.keys().filter_map(|key| key.split_once('.').map(|(field, _)| field));
+        for field in in_parts.filter(|_| call.kind == TriggerKind::AfterSave) {
+            if let Some(stored) = object.as_ref().and_then(|object| object.get(field)) {
+                whole.insert(field.to_owned(), stored.clone());
+            }
+        }
+        for (key, value) in object_of(call.response)?.unwrap_or_default() {
+            // What was taken away is not there; the client alone is told so.
+            if value.get("__op").is_some_and(|op| op == "Delete") {
+                whole.shift_remove(&key);
+            } else {
+                whole.insert(key, value);
+            }
         }
         object = Some(whole);
     }

@@ -372,7 +372,9 @@ impl Exchange<'_> {
             request_context: None,
             budget: Budget::default(),
         };
-        Ok(Ctx::new(services, auth, info))
+        let ctx = Ctx::new(services, auth, info);
+        operations::write::keywords::check(&ctx, &ctx.info.context)?;
+        Ok(ctx)
     }
 
     /// Rate limits count a request before its session is looked at.

@@ -186,7 +186,7 @@ async fn reset_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object>
     let Some(Value::String(email)) = email else {
         return Err(Error::parse(ErrorCode::INVALID_EMAIL_ADDRESS, "you must provide a valid email string"));
     };
-    let Some(user) = find_user(ctx, addressed_by(&email)).await? else {
+    let Some(user) = find_addressed(ctx, &email).await? else {
         if discreet {
             return Ok(Object::new());
         }
@@ -201,11 +201,14 @@ async fn reset_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object>
     Ok(Object::new())
 }
 
-/// By address, or by a user name that looks like one when there is no address.
-fn addressed_by(email: &str) -> Filter {
-    let by_name =
-        Filter::eq("username", text(email)).and(Filter::field(column("email"), Constraint::Exists(false)));
-    Filter::Or(vec![Filter::eq("email", text(email)), by_name])
+/// The user with the address; only if there is none, one without any address who has it for a name. Names
+/// are anybody's to choose: one like another's address must not stand in the way of that user's mails.
+async fn find_addressed(ctx: &Ctx, email: &str) -> Result<Option<Object>> {
+    if let Some(user) = find_user(ctx, Filter::eq("email", text(email))).await? {
+        return Ok(Some(user));
+    }
+    let nowhere = Filter::field(column("email"), Constraint::Exists(false));
+    find_user(ctx, Filter::eq("username", text(email)).and(nowhere)).await
 }
 
 async fn run_reset_trigger(ctx: &Ctx, user: &Object) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::write::ops::{created_value, update_op};
+use crate::operations::write::rules;
 use crate::storage::{Returning, StorageError, Target};
 use crate::types::limits::MAX_DOTTED_CHANGES;
 use crate::types::query::{FieldPath, Filter, FindSpec, Operand};
@@ -46,6 +47,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     if sent.keys().any(|name| name.contains('\0')) {
         return Err(Error::invalid_json("strings must not contain null characters"));
     }
+    rules::check(ctx, &sent)?;
     let flags = object(body.shift_remove("masterKeyOnly"));
     let registered = ctx.services.cloud.registrations();
     let triggers = registered.triggers_of(CONFIG_CLASS);
@@ -56,6 +58,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
         let call = trigger(ctx, TriggerKind::BeforeSave, &params, &stored, context.clone());
         let answer = code_log::run_trigger(ctx, call).await?;
         if let Some(changed) = answer.object {
+            rules::check(ctx, &changed)?;
             params = changed;
         }
         if let Some(handed_on) = answer.context {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::context::Ctx;
 use super::services::Services;
+use super::write::keywords;
 use crate::cloud::TriggerKind;
 use crate::cloud::webhooks::Hook;
 use crate::error::{Error, ErrorCode, Result};
@@ -102,6 +103,7 @@ pub async fn create(ctx: &Ctx, hook: &Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to create a hook."));
     }
+    keywords::check(ctx, hook)?;
     let address = Address::of(hook).ok_or_else(invalid)?;
     if !find(ctx, address.filter()).await?.is_empty() {
         return Err(address.taken());
@@ -117,6 +119,7 @@ pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to modify a hook."));
     }
+    keywords::check(ctx, body)?;
     if body.get("__op").and_then(Value::as_str) == Some("Delete") {
         let schema = schema(&ctx.services).await?;
         let target = Target { filter: address.filter(), writers: None };

@@ -26,6 +26,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
     }
+    super::write::keywords::check(ctx, &params)?;
     if !ctx.services.cloud.registrations().has_job(name) {
         return Err(invalid_job());
     }

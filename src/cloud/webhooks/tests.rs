@@ -109,7 +109,7 @@ async fn silence_ends_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn triggers_show_the_merged_object_and_take_another() {
+async fn triggers_show_the_pending_object_and_take_another() {
     let answer = r#"{"success": {"score": 9, "className": "Game", "createdAt": "x"}}"#;
     let server = serve(200, answer).await;
     let mut call = TriggerCall::new(TriggerKind::BeforeSave, "Game");
@@ -121,8 +121,19 @@ async fn triggers_show_the_merged_object_and_take_another() {
     let requests = server.requests.lock().unwrap();
     let body = &requests[0].1;
     assert_eq!(body["triggerName"], "beforeSave");
-    assert_eq!(body["object"], json!({"objectId": "g1", "score": 3, "className": "Game"}));
+    let increment = json!({"__op": "Increment", "amount": 2});
+    assert_eq!(body["object"], json!({"objectId": "g1", "score": increment, "className": "Game"}));
     assert_eq!(body["original"], json!({"objectId": "g1", "score": 1, "className": "Game"}));
+}
+
+#[test]
+fn what_was_taken_away_is_not_shown_after_the_save() {
+    let mut call = TriggerCall::new(TriggerKind::AfterSave, "Game");
+    call.data = Some(json!({"gone": {"__op": "Delete"}, "o.a": 1}).into());
+    call.object = Some(json!({"o": {"a": 1, "b": 2}}).into());
+    call.response = Some(json!({"objectId": "g1", "gone": {"__op": "Delete"}}).into());
+    let body = trigger_body(call).unwrap();
+    assert_eq!(body["object"], json!({"objectId": "g1", "o": {"a": 1, "b": 2}, "className": "Game"}));
 }
 
 #[test]

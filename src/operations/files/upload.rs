@@ -83,9 +83,8 @@ fn is_judged(ctx: &Ctx) -> bool {
 /// and for failures of the store; what triggers throw; what `content` fails with.
 pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let directory = checked_directory(ctx, upload.directory.take())?;
-    let denied = &ctx.config().request_keyword_denylist;
-    keywords::check(denied, &upload.metadata)?;
-    keywords::check(denied, &upload.tags)?;
+    keywords::check(ctx, &upload.metadata)?;
+    keywords::check(ctx, &upload.tags)?;
     let files = ctx.services.files.clone();
     let mut file = FilePayload {
         name: upload.name,
@@ -131,6 +130,8 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
             data: changed.data.or(file.data),
             ..file
         };
+        keywords::check(ctx, &file.metadata)?;
+        keywords::check(ctx, &file.tags)?;
     }
     let preserve = ctx.config().files.preserve_file_name;
     let mut stored =

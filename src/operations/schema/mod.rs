@@ -121,6 +121,7 @@ fn valid_class_name(name: &str) -> Result<ClassName> {
 pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "create")?;
     check_texts(body)?;
+    check_defaults(ctx, body)?;
     let name = class_name_of(class, body, route)?;
     let known = match ClassName::valid(&name) {
         Some(class) => ctx.services.classes.reload(&class).await?,
@@ -154,6 +155,15 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     Ok(created.schema.to_api_json())
 }
 
+/// Default values are stored by every create, so they obey the rules for stored values.
+fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
+    let fields = body.get("fields").and_then(Value::as_object);
+    let defaults = fields.into_iter().flatten().filter_map(|(name, definition)| {
+        Some((name.clone(), definition.get("defaultValue")?.clone()))
+    });
+    crate::operations::write::rules::check(ctx, &defaults.collect())
+}
+
 /// `PUT /schemas/:C`.
 ///
 /// # Errors
@@ -161,6 +171,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
 pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "update")?;
     check_texts(body)?;
+    check_defaults(ctx, body)?;
     class_name_of(Some(class), body, "")?;
     let name = ClassName::valid(class).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;

@@ -426,28 +426,38 @@ pub async fn after_store(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved) -> Res
     if draft.id.is_some() {
         ctx.after_commit(Effect::UserChanged(id.clone())).await;
     }
+    let cleared = clear_sessions(ctx, draft, &id).await;
+    let given = give_sessions(ctx, draft, saved, &id).await;
+    if std::mem::take(&mut draft.special.user.sends_verification) {
+        account_mail::send_verification(ctx, &id).await;
+    }
+    cleared.and(given)
+}
+
+/// Whoever changes a password may do so because somebody else knows it.
+async fn clear_sessions(ctx: &Ctx, draft: &mut Draft, id: &str) -> Result<()> {
+    if !std::mem::take(&mut draft.special.user.clear_sessions) {
+        return Ok(());
+    }
+    audit::note(ctx, "password_changed", id);
+    if ctx.config().users.revoke_session_on_password_reset {
+        sessions::remove_all_of(ctx, id).await?;
+    }
+    Ok(())
+}
+
+async fn give_sessions(ctx: &Ctx, draft: &mut Draft, saved: &mut Saved, id: &str) -> Result<()> {
     if wants_session(ctx, draft).await? {
         let mut created_with = created_with(draft);
         if created_with.is_none() && draft.data.contains_key("authData") {
             let names = draft.data.get("authData").and_then(Value::as_object).and_then(auth_data::names);
             created_with = names.map(|names| sessions::created_with("login", &names));
         }
-        give_session(ctx, saved, &id, created_with).await?;
-    }
-    if draft.special.user.clear_sessions {
-        audit::note(ctx, "password_changed", &id);
-    }
-    if std::mem::take(&mut draft.special.user.clear_sessions)
-        && ctx.config().users.revoke_session_on_password_reset
-    {
-        sessions::remove_all_of(ctx, &id).await?;
+        give_session(ctx, saved, id, created_with).await?;
     }
     if std::mem::take(&mut draft.special.user.new_session) {
         let created_with = created_with(draft);
-        give_session(ctx, saved, &id, created_with).await?;
-    }
-    if std::mem::take(&mut draft.special.user.sends_verification) {
-        account_mail::send_verification(ctx, &id).await;
+        give_session(ctx, saved, id, created_with).await?;
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ async fn after_delete(ctx: &Ctx, class: &ClassName, call: Option<TriggerCall>) -
     code_log::run_trigger(ctx, call).await.map(|_| ())
 }
 
-/// Reads the object as the caller may see it for deletion.
+/// Reads the object for the triggers of a caller who may delete it.
 async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Result<Object> {
     let missing = || Error::parse(ErrorCode::OBJECT_NOT_FOUND, "Object not found for delete.");
     clp::check(&ctx.auth, class, Operation::Delete, Action::Update)?;
@@ -109,13 +109,18 @@ async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Res
         RowRestriction::None => return Err(missing()),
         RowRestriction::Rows(rows) => filter = filter.and(rows),
     }
-    let mut spec = FindSpec::new(own_sessions(ctx, class.name(), filter)?).limit(1);
-    spec.readers = ctx.auth.acl_ids();
+    let spec = FindSpec::new(own_sessions(ctx, class.name(), filter)?).limit(1);
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
-    let mut object = rows.first().ok_or_else(missing)?.to_object();
+    let row = rows.first().ok_or_else(missing)?;
+    let acl = row.acl();
+    if !ctx.auth.may_write(acl.as_ref()) {
+        return Err(missing());
+    }
+    let mut object = row.to_object();
     object.retain(|key, _| !key.starts_with('_'));
     super::triggers::show_relations(class, &mut object);
-    let may_get = clp::check(&ctx.auth, class, Operation::Get, Action::Read).is_ok();
+    let may_get = clp::check(&ctx.auth, class, Operation::Get, Action::Read).is_ok()
+        && ctx.auth.may_read(acl.as_ref());
     if may_get && read::triggers::has_find_trigger(ctx, class.name()) {
         // The look before a delete is a get like any other: its triggers may hide the object.
         let seen = Box::pin(read::triggers::get_with_triggers(ctx, class.name(), id)).await?;

@@ -17,6 +17,8 @@ pub struct Draft {
     pub data: Object,
     /// The stored object before the write, where a trigger or a live query wants it.
     pub original: Option<Object>,
+    /// The caller may write the original, but not read it.
+    pub hides_original: bool,
     /// Fields whose value the client does not know: set by triggers, defaults, the class's ACL.
     pub changed_by_server: BTreeSet<String>,
     /// Internal columns (`_hashed_password`, …) that special classes add; never in answers.
@@ -48,6 +50,7 @@ impl Draft {
             id,
             data,
             original: None,
+            hides_original: false,
             changed_by_server: BTreeSet::new(),
             internal: Map::new(),
             adds_field: false,
@@ -68,6 +71,11 @@ impl Draft {
             Some(id) => Some(id.as_str()),
             None => self.data.get("objectId").and_then(Value::as_str),
         }
+    }
+
+    /// Whether a trigger changed parts of a field: the client is told the field as it then is.
+    pub fn changed_in_parts(&self) -> bool {
+        self.changed_by_server.iter().any(|key| key.contains('.'))
     }
 
     /// Sets a field on the client's behalf, to be told in the answer.

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use crate::config::DeniedKeyword;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::Ctx;
 use crate::types::Object;
 
 /// # Errors
 /// 105 `Prohibited keyword in request data: ….`
-pub fn check(denied: &[DeniedKeyword], data: &Object) -> Result<()> {
-    for keyword in denied {
+pub fn check(ctx: &Ctx, data: &Object) -> Result<()> {
+    for keyword in &ctx.config().request_keyword_denylist {
         let mut pending: Vec<(&str, &Value)> =
             data.iter().map(|(key, value)| (key.as_str(), value)).collect();
         // An explicit stack: nesting comes from the client.

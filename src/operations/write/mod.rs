@@ -9,6 +9,8 @@ pub mod effects;
 pub mod keywords;
 pub mod ops;
 pub mod respond;
+mod round_trip;
+pub mod rules;
 pub mod special;
 pub mod store;
 pub mod triggers;
@@ -37,6 +39,7 @@ use crate::types::{ClassName, Object, ObjectId};
 pub async fn create(ctx: &Ctx, class: &ClassName, body: Object) -> Result<Saved> {
     enforce(ctx, class, Verb::Create)?;
     check_client_ids(ctx, &body)?;
+    let body = if class.is_system() { ops::without_conditions(body) } else { body };
     let draft = Draft::create(class.clone(), body);
     save(ctx, draft).await
 }
@@ -96,6 +99,8 @@ struct Written {
     snapshot: Arc<ClassSnapshot>,
     outcome: Outcome,
     saved: Saved,
+    /// What went wrong after the object was stored.
+    failure: Option<Error>,
 }
 
 enum Step {
@@ -133,15 +138,25 @@ async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     }
     let outcome = store::run(ctx, &mut draft, &snapshot).await?;
     let mut saved = respond::build(ctx, &draft, &outcome);
+    let mut failure = None;
     if is_special {
-        Box::pin(special::after_store(ctx, &mut draft, &mut saved)).await?;
+        failure = Box::pin(special::after_store(ctx, &mut draft, &mut saved)).await.err();
+    }
+    // Only a transaction can take the write back. Else it is told, whatever comes after it.
+    if ctx.transaction.is_some()
+        && let Some(failure) = failure
+    {
+        return Err(failure);
     }
     effects::emit(ctx, &snapshot, &outcome);
-    Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved })))
+    Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved, failure })))
 }
 
 fn conclude(ctx: &Ctx, written: Written) -> Result<Saved> {
-    let Written { draft, snapshot, mut saved, .. } = written;
+    let Written { draft, snapshot, mut saved, failure, .. } = written;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     special::finish(ctx, &draft, &snapshot, &mut saved)?;
     Ok(saved)
 }

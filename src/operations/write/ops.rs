@@ -75,6 +75,15 @@ fn unknown_operator(op: &Value) -> Error {
     Error::parse(ErrorCode::COMMAND_UNAVAILABLE, format!("The {shown} operator is not supported yet."))
 }
 
+/// A new object's fields without `SetOnInsert`, which only repeats what a create does anyway: rules about
+/// single fields then see the value that is stored.
+pub fn without_conditions(mut data: Object) -> Object {
+    for value in data.values_mut().filter(|value| is_set_on_insert(value)) {
+        *value = value.get("amount").cloned().unwrap_or_default();
+    }
+    data
+}
+
 pub fn is_set_on_insert(value: &Value) -> bool {
     operator(value) == Some("SetOnInsert")
 }
@@ -176,6 +185,9 @@ pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
             Some((name, _)) => FieldPath::from(name.clone()),
             None => path_of(key)?,
         };
+        if let Some(FieldType::Relation(target)) = class.field_type(&path.root) {
+            check_members(draft, &path.root, target, value)?;
+        }
         if collect_relations(&path, value, &mut relations)? {
             continue;
         }
@@ -294,6 +306,23 @@ fn insert_row(row: &mut Object, path: &FieldPath, value: Option<Value>) {
 
 /// Members that relation fields gain (true) or lose. A later operator wins over an earlier one.
 type Relations = IndexMap<FieldName, IndexMap<ObjectId, bool>>;
+
+/// Every member of a relation is of its class, not the first one alone.
+fn check_members(draft: &Draft, field: &FieldName, target: &ClassName, value: &Value) -> Result<()> {
+    let nested = value.get("ops").and_then(Value::as_array).into_iter().flatten();
+    let members = nested.chain([value]).filter_map(|op| op.get("objects")?.as_array()).flatten();
+    for member in members {
+        let Some(class) = member.get("className").and_then(Value::as_str) else { continue };
+        if class != target.as_str() {
+            let message = format!(
+                "schema mismatch for {}.{field}; expected Relation<{target}> but got Relation<{class}>",
+                draft.class
+            );
+            return Err(Error::parse(ErrorCode::INCORRECT_TYPE, message));
+        }
+    }
+    Ok(())
+}
 
 /// Takes relation operators out of the data; false when the value is none.
 fn collect_relations(path: &FieldPath, value: &Value, relations: &mut Relations) -> Result<bool> {

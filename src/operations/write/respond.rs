@@ -17,7 +17,7 @@ pub fn build(_ctx: &Ctx, draft: &Draft, outcome: &Outcome) -> Saved {
     }
     tell_results(draft, outcome, &mut body);
     leave_news(draft, original(draft, outcome), &mut body);
-    tell_changes(draft, &mut body);
+    tell_changes(draft, outcome, &mut body);
     if !draft.is_create() {
         body.insert("updatedAt".to_owned(), draft.now.to_iso().into());
     }
@@ -42,7 +42,7 @@ pub fn of_object(draft: &Draft, outcome: &Outcome, mut object: Object) -> Object
         object.shift_remove("objectId");
     }
     leave_news(draft, original(draft, outcome), &mut object);
-    tell_changes(draft, &mut object);
+    tell_changes(draft, outcome, &mut object);
     for (key, value) in &draft.extra_response {
         object.entry(key.clone()).or_insert_with(|| value.clone());
     }
@@ -84,8 +84,15 @@ fn leave_news(draft: &Draft, original: Option<&Object>, body: &mut Object) {
 }
 
 /// Fields that triggers and the server set or took away.
-fn tell_changes(draft: &Draft, body: &mut Object) {
+fn tell_changes(draft: &Draft, outcome: &Outcome, body: &mut Object) {
     for field in &draft.changed_by_server {
+        if let Some((field, _)) = field.split_once('.') {
+            let now = outcome.after.as_ref().and_then(|after| after.get(field));
+            if let Some(now) = now.filter(|_| !draft.hides_original) {
+                body.insert(field.to_owned(), now.clone());
+            }
+            continue;
+        }
         let Some(value) = draft.data.get(field) else { continue };
         if is_delete(value) || (value.get("__op").is_none() && !body.contains_key(field)) {
             body.insert(field.clone(), value.clone());

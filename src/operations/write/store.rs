@@ -12,7 +12,7 @@ use crate::operations::permissions::clp::{RowRestriction, pointer_restriction};
 use crate::operations::users::auth_data;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::{Changed, Returning, Target};
-use crate::types::query::Filter;
+use crate::types::query::{Filter, FindSpec};
 use crate::types::{FieldName, Object, ObjectId, Op, Operation};
 
 /// What is known of the object around the write.
@@ -66,9 +66,14 @@ async fn update(
     if let Some(condition) = &draft.special.condition {
         filter = filter.and(condition.clone());
     }
+    let guards = super::rules::guards(ctx, &parsed.update);
+    let unguarded = (!guards.is_empty()).then(|| filter.clone());
+    for guard in guards {
+        filter = filter.and(guard);
+    }
     let target = Target { filter, writers: ctx.auth.acl_ids() };
     let publishes = ctx.services.events.publishes(&draft.class);
-    let computed = draft.data.values().any(ops::is_computed);
+    let computed = draft.data.values().any(ops::is_computed) || draft.changed_in_parts();
     let triggered = super::triggers::has_after_save(ctx, &draft.class);
     // SetOnInsert writes nothing here, and its result is what stands there.
     let whole = publishes
@@ -80,6 +85,11 @@ async fn update(
         on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
     let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
     if changed.count == 0 {
+        if let Some(filter) = unguarded
+            && is_writable(ctx, class, filter).await?
+        {
+            return Err(super::rules::part_of_typed_value());
+        }
         return Err(if draft.special.locked { auth_data::lost_race() } else { Error::object_not_found() });
     }
     if !parsed.relations.is_empty() {
@@ -94,6 +104,13 @@ async fn update(
         publishable: publishes,
         stamp: changed.stamp,
     })
+}
+
+/// Whether the caller could change an object that the filter finds.
+pub async fn is_writable(ctx: &Ctx, class: &ClassSnapshot, filter: Filter) -> Result<bool> {
+    let spec = FindSpec::new(filter).limit(1);
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    Ok(rows.first().is_some_and(|row| ctx.auth.may_write(row.acl().as_ref())))
 }
 
 /// The filter for one object that the caller may change, pointer permissions included.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::draft::{Draft, Saved};
 use super::store::{Outcome, writable};
-use super::{Written, respond, withhold};
+use super::{Written, respond, round_trip, withhold};
 use crate::cloud::{Payload, Scope, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
@@ -51,10 +51,15 @@ pub fn want_original(ctx: &Ctx, draft: &Draft) -> bool {
 pub async fn load_original(ctx: &Ctx, draft: &mut Draft, class: Option<&ClassSnapshot>) -> Result<()> {
     let (Some(id), Some(class)) = (draft.id.clone(), class) else { return Ok(()) };
     clp::check(&ctx.auth, class, Operation::Update, Action::Update)?;
-    let mut spec = FindSpec::new(Filter::by_id(&id)).limit(1);
-    spec.readers = ctx.auth.acl_ids();
+    // By the right to write: who may only read it changes nothing, and who may only write it does.
+    let spec = FindSpec::new(Filter::by_id(&id)).limit(1);
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     let Some(row) = rows.first() else { return Ok(()) };
+    let acl = row.acl();
+    if !ctx.auth.may_write(acl.as_ref()) {
+        return Ok(());
+    }
+    draft.hides_original = !ctx.auth.may_read(acl.as_ref());
     let mut object = row.to_object();
     show_relations(class, &mut object);
     if !ctx.config().users.protected_fields_trigger_exempt {
@@ -82,7 +87,7 @@ pub fn show_relations(class: &ClassSnapshot, object: &mut Object) {
 /// # Errors
 /// Whatever the trigger threw; 101 or 119 when the caller may not write at all.
 pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassSnapshot>>) -> Result<()> {
-    super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
+    super::rules::check(ctx, &draft.data)?;
     check_may_save(ctx, draft, class).await?;
     let mut call = TriggerCall::new(TriggerKind::BeforeSave, draft.class.as_str());
     call.object_id = draft.object_id().map(str::to_owned);
@@ -103,6 +108,7 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     if !draft.is_create() {
         data.shift_remove("objectId");
     }
+    let data = round_trip::changes(draft.original.as_ref(), &draft.data, data, !is_of_draft);
     for (key, value) in &data {
         if !draft.data.get(key).is_some_and(|sent| respond::same(sent, value)) {
             draft.changed_by_server.insert(key.clone());
@@ -113,6 +119,7 @@ pub async fn before_save(ctx: &Ctx, draft: &mut Draft, class: Option<&Arc<ClassS
     let is_taken_back = |key: &str| is_of_draft && !data.contains_key(key) && key != "objectId";
     for key in draft.data.keys().filter(|key| is_taken_back(key)) {
         let stays = match &draft.original {
+            Some(_) if draft.hides_original => None,
             Some(original) => original.get(key).cloned(),
             None => Some(json!({"__op": "Delete"})),
         };
@@ -152,7 +159,7 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
     for (key, value) in &written.draft.extra_response {
         written.saved.body.insert(key.clone(), value.clone());
     }
-    let Written { draft, snapshot, outcome, saved } = &mut *written;
+    let Written { draft, snapshot, outcome, saved, .. } = &mut *written;
     withhold::unreadable(ctx, snapshot, draft, outcome, &mut saved.body);
     if has_after_save(ctx, &written.draft.class) {
         return Box::pin(run_after_save(ctx, written)).await;
@@ -161,7 +168,7 @@ pub(super) async fn after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
 }
 
 async fn run_after_save(ctx: &Ctx, written: &mut Written) -> Result<()> {
-    let Written { draft, saved, outcome, snapshot } = written;
+    let Written { draft, saved, outcome, snapshot, .. } = written;
     let mut call = TriggerCall::new(TriggerKind::AfterSave, draft.class.as_str());
     call.object_id = draft.object_id().map(str::to_owned);
     call.original = draft.original.clone().map(|original| Value::Object(original).into());

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::draft::Draft;
-use super::ops::{infer_type, is_delete};
+use super::ops::{created_value, infer_type, is_delete};
 use crate::error::{Error, ErrorCode, Result};
-use crate::files::rules::check_file_urls;
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transaction::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
@@ -26,9 +25,7 @@ pub async fn against_schema(
     snapshot: Option<Arc<ClassSnapshot>>,
 ) -> Result<Arc<ClassSnapshot>> {
     super::ops::check_size(&draft.data)?;
-    super::keywords::check(&ctx.config().request_keyword_denylist, &draft.data)?;
-    check_file_urls(&draft.data, &ctx.config().files.upload.allowed_file_url_domains)?;
-    crate::operations::files::check_references(ctx, &draft.data)?;
+    super::rules::check(ctx, &draft.data)?;
     let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
     if !new_fields.is_empty() {
         let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
@@ -93,7 +90,14 @@ fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Res
                 "there can only be one geopoint field in a class",
             ));
         }
-        if key == "ACL" {
+        if root == "ACL" {
+            if key != "ACL" {
+                // Permissions are columns of their own, which a path does not reach.
+                return Err(Error::parse(
+                    ErrorCode::INVALID_KEY_NAME,
+                    format!("Invalid field name: {key}."),
+                ));
+            }
             continue;
         }
         if let (Some(ty), Some((name, field))) =
@@ -229,7 +233,7 @@ fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
     let wanting = |field: &Field| field.required || field.default_value.is_some();
     for (name, field) in class.schema.fields.iter().filter(|(_, field)| wanting(field)) {
         let value = draft.data.get(name.as_str());
-        if !is_unset(value) {
+        if !stores_nothing(value) {
             continue;
         }
         let absent = value.is_none_or(is_delete);
@@ -248,6 +252,16 @@ fn is_unset(value: Option<&Value>) -> bool {
         Some(Value::String(text)) => text.is_empty(),
         Some(other) => is_delete(other),
     }
+}
+
+/// Whether a new object will have nothing in the field, whatever operator says so.
+fn stores_nothing(value: Option<&Value>) -> bool {
+    let Some(value) = value else { return true };
+    if is_unset(Some(value)) || value.get("__op").is_none() {
+        return is_unset(Some(value));
+    }
+    let result = created_value(value).ok().flatten();
+    is_unset(result.as_ref())
 }
 
 fn required_error(field: &str) -> Error {

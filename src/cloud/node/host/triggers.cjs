@@ -141,9 +141,46 @@ function createTriggers({ Parse, codec, registry, log, configFor }) {
       }
       return;
     }
-    const [field, inner] = key.split('.');
-    const current = object.get(field);
-    object.set(field, { ...(current !== null && typeof current === 'object' ? current : {}), [inner]: value });
+    const [field, ...path] = key.split('.');
+    object.set(field, withNested(object.get(field), path, value));
+  }
+
+  // A copy of `container` with `value` at the path, as the database will have it. Values on the way are
+  // copied too, since the stored object holds the same ones.
+  function withNested(container, [head, ...rest], value) {
+    const isRecord = container !== null && typeof container === 'object' && !(container instanceof Parse.Object);
+    const copy = Array.isArray(container) ? [...container] : { ...(isRecord ? container : {}) };
+    if (head !== '__proto__') {
+      copy[head] = rest.length > 0 ? withNested(copy[head], rest, value) : value;
+    }
+    return copy;
+  }
+
+  // Fields of which the client changed a part are shown as they are stored now.
+  function showStoredParts(object, call) {
+    const changes = {};
+    for (const key of Object.keys(call.data)) {
+      const [field, ...path] = key.split('.');
+      if (path.length > 0 && call.object) {
+        changes[field] = Parse._decode(undefined, call.object[field]);
+      }
+    }
+    if (Object.keys(changes).length > 0) {
+      const states = Parse.CoreManager.getObjectStateController();
+      states.commitServerChanges(object._getStateIdentifier(), changes);
+    }
+  }
+
+  // What was taken away comes to the client as an operation; the object just does not have it.
+  function withoutDeletes(response) {
+    const isDelete = value => value !== null && typeof value === 'object' && value.__op === 'Delete';
+    const kept = { ...response };
+    for (const key of Object.keys(kept)) {
+      if (isDelete(kept[key])) {
+        kept[key] = undefined;
+      }
+    }
+    return kept;
   }
 
   function buildObjects(call) {
@@ -151,7 +188,8 @@ function createTriggers({ Parse, codec, registry, log, configFor }) {
       const built = buildWrite(call);
       if (call.response) {
         built.object.id = built.object.id || call.response.objectId;
-        built.object._handleSaveResponse(call.response, call.original ? 200 : 201);
+        built.object._handleSaveResponse(withoutDeletes(call.response), call.original ? 200 : 201);
+        showStoredParts(built.object, call);
         built.object._setExisted(Boolean(call.original));
       }
       return built;

@@ -107,7 +107,9 @@ function applyDefaults(rule, key, value, params, request) {
   }
   if (rule.constant && request.object) {
     if (request.original) {
-      request.object.revert(key);
+      // Its parts are constant too.
+      const ops = Object.keys(request.object._getPendingOps()[0]);
+      request.object.revert(key, ...ops.filter(op => op.startsWith(`${key}.`)));
     } else if (hasDefault) {
       request.object.set(key, rule.default);
     }
