@@ -41,7 +41,9 @@ pub fn apply_at(object: &mut Map<String, Value>, key: &str, change: &Value) {
 fn apply_below(container: &mut Value, path: &str, change: &Value) {
     let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
     if let Value::Array(elements) = container {
-        let Some(element) = head.parse().ok().and_then(|index: usize| elements.get_mut(index)) else { return };
+        let Some(element) = head.parse().ok().and_then(|index: usize| elements.get_mut(index)) else {
+            return;
+        };
         match rest {
             Some(rest) => apply_below(element, rest, change),
             None => {

@@ -158,9 +158,10 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
 /// Default values are stored by every create, so they obey the rules for stored values.
 fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
     let fields = body.get("fields").and_then(Value::as_object);
-    let defaults = fields.into_iter().flatten().filter_map(|(name, definition)| {
-        Some((name.clone(), definition.get("defaultValue")?.clone()))
-    });
+    let defaults = fields
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, definition)| Some((name.clone(), definition.get("defaultValue")?.clone())));
     crate::operations::write::rules::check(ctx, &defaults.collect())
 }
 

@@ -119,8 +119,8 @@ async fn load_for_delete(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId) -> Res
     let mut object = row.to_object();
     object.retain(|key, _| !key.starts_with('_'));
     super::triggers::show_relations(class, &mut object);
-    let may_get = clp::check(&ctx.auth, class, Operation::Get, Action::Read).is_ok()
-        && ctx.auth.may_read(acl.as_ref());
+    let may_get =
+        clp::check(&ctx.auth, class, Operation::Get, Action::Read).is_ok() && ctx.auth.may_read(acl.as_ref());
     if may_get && read::triggers::has_find_trigger(ctx, class.name()) {
         // The look before a delete is a get like any other: its triggers may hide the object.
         let seen = Box::pin(read::triggers::get_with_triggers(ctx, class.name(), id)).await?;

@@ -171,7 +171,8 @@ fn unchanged(shown: &Value, answered: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| unchanged(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            let text = |object: &Object, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
+            let text =
+                |object: &Object, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
             match (text(a, "__type").as_deref(), text(b, "__type").as_deref()) {
                 (Some("Date"), Some("Date")) => {
                     let at = |object| text(object, "iso").and_then(|iso| Millis::parse(&iso));
@@ -181,8 +182,7 @@ fn unchanged(shown: &Value, answered: &Value) -> bool {
                     ["className", "objectId"].into_iter().all(|key| text(a, key) == text(b, key))
                 }
                 _ => {
-                    a.len() == b.len()
-                        && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| unchanged(a, b)))
+                    a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| unchanged(a, b)))
                 }
             }
         }

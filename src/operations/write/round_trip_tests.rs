@@ -41,8 +41,7 @@ fn operators_stay_operators() {
     let original = json!({"config": {"n": 1, "a": 1}, "n": 1});
     let sent = json!({"config.n": {"__op": "Increment", "amount": 2}, "config.a": 5});
     for shown in [json!({"n": 3, "a": 5}), json!({"n": 1, "a": 5})] {
-        let answered =
-            json!({"config": shown, "config.n": {"__op": "Increment", "amount": 2}});
+        let answered = json!({"config": shown, "config.n": {"__op": "Increment", "amount": 2}});
         assert_eq!(run(original.clone(), sent.clone(), answered), sent);
     }
 }

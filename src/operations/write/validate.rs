@@ -93,10 +93,7 @@ fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Res
         if root == "ACL" {
             if key != "ACL" {
                 // Permissions are columns of their own, which a path does not reach.
-                return Err(Error::parse(
-                    ErrorCode::INVALID_KEY_NAME,
-                    format!("Invalid field name: {key}."),
-                ));
+                return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}.")));
             }
             continue;
         }

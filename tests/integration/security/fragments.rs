@@ -64,7 +64,10 @@ async fn private_files_are_not_put_together() {
     for (door, body) in [
         ("/sessions", json!({"f": {"a": file}})),
         ("/installations", json!({"deviceType": "ios", "installationId": "i", "f": {"a": file}})),
-        ("/users", json!({"authData": {"anonymous": {"id": "0f1a2b3c-0000-4000-8000-000000000000", "f": file}}})),
+        (
+            "/users",
+            json!({"authData": {"anonymous": {"id": "0f1a2b3c-0000-4000-8000-000000000000", "f": file}}}),
+        ),
     ] {
         let answer = eve.post(door, body).await;
         assert!(!answer.text.contains("signature=") && answer.status / 100 == 4, "{door} {}", answer.text);

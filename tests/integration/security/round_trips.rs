@@ -43,7 +43,8 @@ async fn a_trigger_that_changes_nothing_writes_nothing() {
     let client = server.master();
     let path = create(&server, "Empty", json!({"config": {"a": {"b": 1, "e": 3}, "f": 4}})).await;
     client.post("/functions/seen", json!({})).await.ok();
-    let saved = client.put(&path, json!({"config.a.e": 9, "config.n": {"__op": "Increment", "amount": 2}})).await;
+    let saved =
+        client.put(&path, json!({"config.a.e": 9, "config.n": {"__op": "Increment", "amount": 2}})).await;
     let saved = saved.ok();
     let expected = json!({"a": {"b": 1, "e": 9}, "f": 4, "n": 2});
     assert_eq!(saved["config"], expected, "{saved}");
@@ -129,7 +130,8 @@ async fn echo() -> (String, Arc<Mutex<Vec<Value>>>) {
                     let read = stream.read(&mut chunk).await.unwrap_or(0);
                     text.extend_from_slice(&chunk[..read]);
                     let whole = String::from_utf8_lossy(&text).into_owned();
-                    let body = whole.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
+                    let body =
+                        whole.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok());
                     if body.is_some() || read == 0 {
                         break body.unwrap_or_default();
                     }
