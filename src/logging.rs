@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogLevel, LoggingConfig};
 
-pub use recent::{Query, recent};
+pub use recent::{Presence, Query, recent};
 
 /// Sets up the log of this process. Later calls change nothing, so that tests may start many servers.
 pub fn init(config: &LoggingConfig) {

@@ -36,9 +36,11 @@ use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
 use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
+use crate::logging::Presence;
 use crate::operations::budget::Pool;
 use crate::operations::{self, Services, security_check};
 use crate::storage::{Notice, StorageAdapter};
+use crate::types::app_scope::{self, carry};
 
 /// Requests under way for each worker, unless `httpLimits.maxRequests` says otherwise; more are refused (503).
 const REQUESTS_PER_WORKER: u64 = 1024;
@@ -152,7 +154,10 @@ impl Server {
             listeners.extend(listen(host, *port)?);
         }
         for config in configs {
-            match Running::start(Arc::new(config), threads, &workers).await {
+            let presence = Presence::new();
+            let number = presence.number();
+            let starting = Running::start(Arc::new(config), threads, &workers, presence);
+            match app_scope::within(Some(number), starting).await {
                 Ok(started) => running.push(started),
                 Err(error) => {
                     for started in running {
@@ -209,7 +214,8 @@ impl Server {
             }
         }
         for running in &mut server.running {
-            running.serve();
+            let number = running.app.services.presence.number();
+            app_scope::within_now(Some(number), || running.serve());
         }
         Ok(server)
     }
@@ -243,7 +249,12 @@ impl Server {
 }
 
 impl Running {
-    async fn start(config: Arc<AppConfig>, threads: usize, workers: &Workers) -> Result<Self, StartError> {
+    async fn start(
+        config: Arc<AppConfig>,
+        threads: usize,
+        workers: &Workers,
+        presence: Presence,
+    ) -> Result<Self, StartError> {
         let database = storage::open(&config, threads).await?;
         let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
@@ -273,6 +284,7 @@ impl Running {
             transactions: Arc::default(),
             answers: Pool::new(config.http.limits.answer_memory),
             seal: operations::seal::Seal::new(&config),
+            presence,
         });
         operations::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {
@@ -305,21 +317,21 @@ impl Running {
             config.http.server_url
         );
         if config.http.verify_server_url && config.http.port != 0 {
-            actix_web::rt::spawn(verify_server_url(config.http.server_url.clone()));
+            actix_web::rt::spawn(carry(verify_server_url(config.http.server_url.clone())));
         }
-        actix_web::rt::spawn(hear_of_hooks(Arc::downgrade(&self.app.services)));
+        actix_web::rt::spawn(carry(hear_of_hooks(Arc::downgrade(&self.app.services))));
         if !config.idempotency.paths.is_empty() {
-            actix_web::rt::spawn(forget_request_ids(Arc::downgrade(&self.app.services)));
+            actix_web::rt::spawn(carry(forget_request_ids(Arc::downgrade(&self.app.services))));
         }
         let adapter = self.database.adapter.clone();
         let auth = self.app.services.auth.clone();
-        actix_web::rt::spawn(async move {
+        actix_web::rt::spawn(carry(async move {
             let indexes = storage::startup_indexes(&config);
             let providers = auth.names();
             if let Err(error) = adapter.ensure_indexes(&indexes, &providers).await {
                 tracing::error!(%error, "An index of a system class could not be made: {error}");
             }
-        });
+        }));
     }
 
     async fn stop(self) {

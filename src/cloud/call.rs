@@ -163,6 +163,9 @@ pub struct LiveQueryPayload {
     pub session_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub use_master_key: Option<bool>,
+    /// Of the message that is looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Value>,
     /// What handlers see of the client: `{id, sessionToken, installationId, hasMasterKey}`.

@@ -18,6 +18,7 @@ use super::{
     FunctionCall, JobCall, Registrations, TriggerAnswer, TriggerCall, invalid_function,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::app_scope::carry;
 
 const LOG_EVERY: Duration = Duration::from_secs(300);
 /// Webhooks have no host that could count the depth of their calls.
@@ -63,7 +64,7 @@ impl CloudHub {
             joined: ArcSwap::from_pointee(joined),
             metrics: Metrics::default(),
         });
-        tokio::spawn(log_metrics(Arc::downgrade(&hub)));
+        tokio::spawn(carry(log_metrics(Arc::downgrade(&hub))));
         hub
     }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use super::CloudEngine;
 
+use crate::types::app_scope::carry;
+
 const EVERY: Duration = Duration::from_millis(500);
 /// Enough for any application; a folder with more is not one of Cloud Code.
 const MAX_FILES: usize = 20_000;
@@ -30,7 +32,7 @@ pub fn folder_of(cloud: &Path) -> PathBuf {
 /// Watches until the engine is gone. Needs a tokio runtime.
 pub fn watch(engine: &Arc<dyn CloudEngine>, folder: PathBuf) {
     let engine = Arc::downgrade(engine);
-    tokio::spawn(run(engine, folder));
+    tokio::spawn(carry(run(engine, folder)));
 }
 
 async fn run(engine: Weak<dyn CloudEngine>, folder: PathBuf) {

@@ -33,6 +33,7 @@ use crate::operations::files::upload::{self, Content, Upload};
 use crate::operations::files::{check_download, check_private, delete};
 use crate::operations::{Credentials, Ctx};
 use crate::types::Object;
+use crate::types::app_scope::carry;
 
 /// Node's reader of base64: padding or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -254,7 +255,7 @@ async fn save(
         drop(transfer);
         saved
     };
-    let saved = actix_web::rt::spawn(task.in_current_span()).await.map_err(Error::internal)??;
+    let saved = actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)??;
     let body = json!({ "url": saved.url, "name": saved.name });
     let response = RestResponse::value(body).with_status(201).with_location(Some(saved.url));
     let mut response = respond::answer(response, sanitize);

@@ -17,6 +17,7 @@ use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
 use crate::error::{Error, Result};
 use crate::operations::{self, Auth, Credentials, Ctx, PROGRAM, RequestInfo};
 use crate::types::Object;
+use crate::types::app_scope::within;
 
 type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
 
@@ -119,7 +120,8 @@ impl ServerApi for CloudServer {
     fn request(&self, request: InternalRequest) -> BoxFuture<'_, Result<InternalResponse>> {
         Box::pin(async move {
             let app = self.app().await?;
-            self.workers.run(move || answer(app, request)).await
+            let whose = Some(app.services.presence.number());
+            self.workers.run(move || within(whose, answer(app, request))).await
         })
     }
 

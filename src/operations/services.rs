@@ -31,6 +31,8 @@ pub struct Services {
     /// Memory for long answers.
     pub answers: Arc<super::budget::Pool>,
     pub seal: super::seal::Seal,
+    /// This application among those of the process.
+    pub presence: crate::logging::Presence,
 }
 
 /// Where clients find a stored file.

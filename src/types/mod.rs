@@ -2,6 +2,7 @@
 //! updates, rows. Nothing here does I/O or knows a database, an actor or HTTP.
 
 pub mod acl;
+pub mod app_scope;
 pub mod clp;
 pub mod geo;
 pub mod geo_shapes;

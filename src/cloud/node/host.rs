@@ -18,6 +18,8 @@ use super::journal::Journal;
 use super::outbox::Outbox;
 use super::protocol::{Frame, FrameKind, Reason, WireError, next_frame};
 
+use crate::types::app_scope::carry;
+
 /// How long a process may take to go after its socket closed, or after it was asked to.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 /// How long the last frames of an ended process may take to be read.
@@ -207,7 +209,7 @@ impl Running {
         });
         host.outbox.push(FrameKind::Init, 0, init);
         let (started, start) = oneshot::channel();
-        let reader = tokio::spawn(read_frames(host.clone(), read, events, started));
+        let reader = tokio::spawn(carry(read_frames(host.clone(), read, events, started)));
         let draining = host.clone();
         let writer = tokio::spawn(async move {
             // The reader notices a broken socket too, and says so.

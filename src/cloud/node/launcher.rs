@@ -21,6 +21,8 @@ use super::journal::{FILE_SIZE, Journal};
 use super::protocol::{FrameKind, Hello, Reason, next_frame};
 use super::workspace::Workspace;
 
+use crate::types::app_scope::carry;
+
 /// The oldest Node.js whose module hooks and stable APIs the host program needs.
 const MIN_NODE: u32 = 20;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,7 +67,7 @@ impl Launcher {
         let workspace = Workspace::create()?;
         let listener = UnixListener::bind(workspace.socket())?;
         let known = Arc::new(Mutex::new(Known::default()));
-        let acceptor = tokio::spawn(accept(listener, known.clone()));
+        let acceptor = tokio::spawn(carry(accept(listener, known.clone())));
         Ok(Self { workspace, known, next_host: AtomicU32::new(1), acceptor })
     }
 
@@ -163,14 +165,14 @@ impl Launcher {
             _ => LaunchError::Io(error),
         })?;
         if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(copy_output(stdout, |line| {
+            tokio::spawn(carry(copy_output(stdout, |line| {
                 tracing::info!(target: "parsimony::cloud::stdout", "{line}");
-            }));
+            })));
         }
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(copy_output(stderr, |line| {
+            tokio::spawn(carry(copy_output(stderr, |line| {
                 tracing::warn!(target: "parsimony::cloud::stderr", "{line}");
-            }));
+            })));
         }
         Ok(child)
     }

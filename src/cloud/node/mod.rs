@@ -40,6 +40,7 @@ use super::{
     invalid_job,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::app_scope::carry;
 
 /// How the hosts are run. All durations are waiting times of the server.
 #[derive(Clone, Debug)]
@@ -127,11 +128,11 @@ impl NodeEngine {
     pub fn launch(options: NodeOptions, api: Arc<dyn ServerApi>) -> Result<Arc<Self>, LaunchError> {
         let pool = Pool::new(options, api)?;
         let starting = pool.clone();
-        tokio::spawn(async move {
+        tokio::spawn(carry(async move {
             if let Err(error) = starting.start().await {
                 tracing::error!(%error, "Cloud Code did not start");
             }
-        });
+        }));
         Ok(Arc::new(Self { pool }))
     }
 

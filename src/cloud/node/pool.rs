@@ -19,6 +19,7 @@ use super::requests::{self, Served};
 use crate::cloud::registrations::Registrations;
 use crate::cloud::{CloudState, ServerApi};
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::app_scope::carry;
 
 /// A host whose socket is this far behind gets no further calls.
 const MAX_BACKLOG: usize = 64 * 1024 * 1024;
@@ -104,7 +105,7 @@ impl Pool {
         if let Some(error) = failure {
             for (running, _) in fresh {
                 running.host.leave();
-                tokio::spawn(running.run());
+                tokio::spawn(carry(running.run()));
             }
             if !self.started.load(Ordering::Relaxed) {
                 self.dispatch().hosts.clear();
@@ -144,10 +145,10 @@ impl Pool {
         };
         for host in old {
             host.retire();
-            tokio::spawn(self.clone().drain(host));
+            tokio::spawn(carry(self.clone().drain(host)));
         }
         for (running, _) in fresh {
-            tokio::spawn(self.clone().keep(running, generation));
+            tokio::spawn(carry(self.clone().keep(running, generation)));
         }
         self.state.send_replace(CloudState::Ready);
         self.pump();

@@ -14,6 +14,7 @@ use super::pipes::Pipes;
 use super::protocol::{LogLine, RequestFrame, WireError};
 use crate::cloud::{Flowed, InternalRequest, Method, ServerApi, mask};
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::app_scope::carry;
 
 /// What answers the requests of a host.
 pub struct Served {
@@ -23,7 +24,7 @@ pub struct Served {
 
 /// Answers one request in a task of its own, so that requests of one host do not wait for each other.
 pub fn serve(served: Served, host: Arc<Host>, sanitize: bool, id: u32, payload: Bytes) {
-    tokio::spawn(async move {
+    tokio::spawn(carry(async move {
         let answer = match AssertUnwindSafe(answer(&served, &payload)).catch_unwind().await {
             Ok(answer) => answer,
             Err(_) => Err(Error::internal("a request of Cloud Code panicked")),
@@ -32,7 +33,7 @@ pub fn serve(served: Served, host: Arc<Host>, sanitize: bool, id: u32, payload: 
             Ok(body) => host.reply(id, &body),
             Err(error) => host.reply_error(id, &describe(&error, sanitize)),
         }
-    });
+    }));
 }
 
 async fn answer(served: &Served, payload: &[u8]) -> Result<Value> {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::http::request::{RestRequest, RestResponse};
 use crate::operations::{Ctx, script_log};
 
-pub async fn lines(_: Ctx, mut request: RestRequest) -> Result<RestResponse> {
-    let lines = script_log::lines(&request.merged());
+pub async fn lines(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let lines = script_log::lines(&ctx, &request.merged());
     Ok(RestResponse::value(Value::Array(lines)))
 }
