@@ -28,6 +28,7 @@ use crate::operations::budget::Budget;
 use crate::operations::services::{Limited, RateHeaders};
 use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
 use crate::types::Object;
+use crate::types::app_scope::{self, AppNumber};
 
 static REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-parse-request-id");
 
@@ -94,11 +95,12 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         // Made for each request only where somebody wants to see everything: it costs as much as a
         // tenth of a read. What goes wrong is logged in one made for it.
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
-        match exchange.run(payload).instrument(span).await {
+        let app = exchange.named();
+        match app_scope::within(app, exchange.run(payload)).instrument(span).await {
             Ok(response) => validator::tagged(&http, response),
-            Err(error) => {
+            Err(error) => app_scope::within_now(app, || {
                 span_of(&http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
-            }
+            }),
         }
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
@@ -120,17 +122,30 @@ fn is_upgrade(http: &HttpRequest) -> bool {
     header_text(http.headers(), header::UPGRADE).is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
 }
 
-/// Live queries take sockets on any path; with several applications the path's mount says whose.
+/// Live queries take sockets on any path. With several applications a path that is mounted says whose they
+/// are, as far as it goes; the client's first message says the rest.
 fn upgrade(http: &HttpRequest, payload: web::Payload, front: &Front) -> HttpResponse {
-    let mounted = front.registry.mounted_at(http.path()).map(|(apps, _)| apps).unwrap_or_default();
-    let hub = mounted
-        .iter()
-        .chain(front.registry.iter())
-        .find_map(|app| app.live_queries.as_ref().filter(|_| app.config().live_query_server.enabled));
-    match hub {
-        None => respond::cannot_route(http.method().as_str(), http.path()),
-        Some(hub) => connection::accept(http, payload, hub.clone()).unwrap_or_else(HttpResponse::from_error),
-    }
+    let registry = &front.registry;
+    let several = registry.iter().nth(1).is_some();
+    let mounted = registry.mounted_at(http.path()).map(|(apps, _)| apps).filter(|_| several);
+    let apps: Vec<&Arc<App>> = mounted.map_or_else(|| registry.iter().collect(), |apps| apps.iter().collect());
+    let serving = apps.into_iter().filter(|app| app.config().live_query_server.enabled);
+    let serving: Vec<&Arc<App>> = serving.filter(|app| app.live_queries.is_some()).collect();
+    let Some(first) = serving.first() else {
+        return respond::cannot_route(http.method().as_str(), http.path());
+    };
+    let address = client_address(http, first);
+    let hubs = serving.iter().filter_map(|app| app.live_queries.clone()).collect();
+    connection::accept(http, payload, hubs, several, address).unwrap_or_else(HttpResponse::from_error)
+}
+
+fn client_address(http: &HttpRequest, app: &App) -> IpAddr {
+    let peer = http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+    let trust = &app.config().http.trust_proxy;
+    // Of a peer that is not trusted the header says nothing.
+    let trusted = trust.trusts_peer(peer);
+    let forwarded = trusted.then(|| header_list(http.headers(), header::X_FORWARDED_FOR)).flatten();
+    trust.client_address(peer, forwarded.as_deref())
 }
 
 pub(super) struct Exchange<'a> {
@@ -212,7 +227,8 @@ impl Exchange<'_> {
         }
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
-        let answered = self.route(ctx, &method, path, body, raw, permit).await;
+        let number = app.services.presence.number();
+        let answered = app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, permit)).await;
         let mut response = answered.unwrap_or_else(|error| {
             span_of(self.http, self.below, self.id).in_scope(|| respond::error(&error, sanitize))
         });
@@ -226,6 +242,19 @@ impl Exchange<'_> {
     /// 503 when there is none.
     pub(super) fn place(&self) -> Result<OwnedSemaphorePermit> {
         self.front.admission.clone().try_acquire_owned().map_err(|_| Error::overloaded())
+    }
+
+    /// Whose log tells of what happens before the application is surely known: that of the one alone under the
+    /// mount, or of the one that the headers name.
+    fn named(&self) -> Option<AppNumber> {
+        let app = match self.apps {
+            [only] => Some(only),
+            _ => {
+                let name = self.http.headers().get("x-parse-application-id")?.to_str().ok()?;
+                self.front.registry.get(name)
+            }
+        };
+        app.map(|app| app.services.presence.number())
     }
 
     /// Finds the route and runs it.
@@ -277,18 +306,13 @@ impl Exchange<'_> {
                 drop(permit);
                 outcome
             };
-            actix_web::rt::spawn(task.in_current_span()).await.map_err(Error::internal)?
+            actix_web::rt::spawn(app_scope::carry(task.in_current_span())).await.map_err(Error::internal)?
         };
         outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
     }
 
     pub(super) fn client_address(&self, app: &App) -> IpAddr {
-        let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let trust = &app.config().http.trust_proxy;
-        // Of a peer that is not trusted the header says nothing.
-        let trusted = trust.trusts_peer(peer);
-        let forwarded = trusted.then(|| header_list(self.http.headers(), header::X_FORWARDED_FOR)).flatten();
-        trust.client_address(peer, forwarded.as_deref())
+        client_address(self.http, app)
     }
 
     fn health(&self, app: Option<&Arc<App>>, privileged: Option<Credentials>) -> Result<HttpResponse> {

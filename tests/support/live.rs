@@ -19,7 +19,12 @@ pub struct Live {
 impl Live {
     /// A socket on which nothing was said yet.
     pub async fn open(address: SocketAddr) -> Self {
-        let (socket, _) = connect_async(format!("ws://{address}/")).await.unwrap();
+        Self::open_at(address, "/").await
+    }
+
+    /// The same on a path.
+    pub async fn open_at(address: SocketAddr, path: &str) -> Self {
+        let (socket, _) = connect_async(format!("ws://{address}{path}")).await.unwrap();
         Self { socket, next: 1 }
     }
 

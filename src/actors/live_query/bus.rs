@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::outgoing::{Message, Outgoing};
 use super::redis_bus::RedisBus;
 use super::{LiveQueryHub, parts};
 use crate::error::Result;
@@ -57,6 +58,8 @@ const INTEREST: &str = "live-interest";
 /// An announced interest counts this long; it is repeated well before.
 const INTEREST_LASTS: Duration = Duration::from_secs(90);
 const REPEAT_INTEREST: Duration = Duration::from_secs(30);
+/// Classes that others are known to listen to; with more, every class counts as wanted.
+const MOST_WANTED: usize = 20_000;
 /// A server that does not confirm an interest in this time is taken for dead.
 const CONFIRMATION: Duration = Duration::from_millis(500);
 /// After it began to listen a server publishes everything for so long: it has asked what others
@@ -77,7 +80,12 @@ struct NotifyBus {
     numbers: AtomicU64,
     /// When this server last began to listen, and asked.
     asked: Mutex<Instant>,
-    outgoing: mpsc::UnboundedSender<(&'static str, String)>,
+    outgoing: Outgoing<&'static str>,
+}
+
+/// Forgets what nobody repeated.
+fn forget_old(wanted: &mut HashMap<ClassName, Instant>) {
+    wanted.retain(|_, at| at.elapsed() < INTEREST_LASTS);
 }
 
 struct Unconfirmed {
@@ -91,7 +99,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl NotifyBus {
     fn start(hub: Weak<LiveQueryHub>, services: Arc<Services>) -> Arc<Self> {
-        let (outgoing, queue) = mpsc::unbounded_channel();
+        let (outgoing, queue) = Outgoing::new();
         let bus = Arc::new(Self {
             node: random_alphanumeric(12),
             wanted: RwLock::default(),
@@ -102,7 +110,7 @@ impl NotifyBus {
             asked: Mutex::new(Instant::now()),
             outgoing,
         });
-        actix::spawn(send(queue, services.clone()));
+        actix::spawn(send(queue, services.clone(), Arc::downgrade(&bus)));
         let notices = services.storage.notices();
         actix::spawn(listen(Arc::downgrade(&bus), hub.clone(), services, notices));
         actix::spawn(repeat_interest(Arc::downgrade(&bus), hub));
@@ -112,8 +120,8 @@ impl NotifyBus {
     }
 
     fn queue(&self, channel: &'static str, payload: &Value) {
-        // Only fails while the server goes down.
-        let _ = self.outgoing.send((channel, payload.to_string()));
+        // Without a place it is said again in a while.
+        self.outgoing.tell(channel, payload.to_string());
     }
 
     /// What do the others listen to?
@@ -123,7 +131,14 @@ impl NotifyBus {
     }
 
     fn note_interest(&self, class: ClassName) {
-        self.wanted.write().unwrap_or_else(PoisonError::into_inner).insert(class, Instant::now());
+        let mut wanted = self.wanted.write().unwrap_or_else(PoisonError::into_inner);
+        // Clients of the other servers choose the names.
+        if wanted.len() >= MOST_WANTED {
+            forget_old(&mut wanted);
+        }
+        if wanted.len() < MOST_WANTED || wanted.contains_key(&class) {
+            wanted.insert(class, Instant::now());
+        }
     }
 
     fn note_peer(&self, node: &str) {
@@ -177,6 +192,9 @@ impl Bus for NotifyBus {
             return true;
         }
         let wanted = self.wanted.read().unwrap_or_else(PoisonError::into_inner);
+        if wanted.len() >= MOST_WANTED {
+            return true;
+        }
         wanted.get(class).is_some_and(|at| at.elapsed() < INTEREST_LASTS)
     }
 
@@ -192,23 +210,18 @@ impl Bus for NotifyBus {
         })
         .to_string();
         if let Some(parts) = parts::split(&self.node, whole) {
-            for part in parts {
-                let _ = self.outgoing.send((EVENTS, part));
-            }
-            return;
+            return self.outgoing.event(parts.into_iter().map(|part| (EVENTS, part)).collect());
         }
         // By reference: the others read the row; its state before the write is then unknown to them.
-        self.queue(
-            EVENTS,
-            &json!({
-                "node": self.node,
-                "class": event.class.as_str(),
-                "deleted": deleted,
-                "id": event.object.get("objectId"),
-                "existed": event.original.is_some(),
-                "stamp": event.stamp,
-            }),
-        );
+        let reference = json!({
+            "node": self.node,
+            "class": event.class.as_str(),
+            "deleted": deleted,
+            "id": event.object.get("objectId"),
+            "existed": event.original.is_some(),
+            "stamp": event.stamp,
+        });
+        self.outgoing.event(vec![(EVENTS, reference.to_string())]);
     }
 
     async fn listen_to(&self, class: &ClassName) {
@@ -225,12 +238,22 @@ impl Bus for NotifyBus {
 }
 
 /// One notifying task: notifications leave in the order of the events.
-async fn send(mut queue: mpsc::UnboundedReceiver<(&'static str, String)>, services: Arc<Services>) {
+async fn send(
+    mut queue: mpsc::Receiver<Message<&'static str>>,
+    services: Arc<Services>,
+    bus: Weak<NotifyBus>,
+) {
     let mut warned = false;
-    while let Some((channel, payload)) = queue.recv().await {
-        let notice = Notice::Other { channel: channel.to_owned(), payload };
+    while let Some(mut message) = queue.recv().await {
+        let payload = std::mem::take(&mut message.payload);
+        let notice = Notice::Other { channel: message.channel.to_owned(), payload };
         match services.storage.notify(notice).await {
-            Ok(()) => warned = false,
+            Ok(()) => {
+                warned = false;
+                if let Some(bus) = bus.upgrade().filter(|bus| bus.outgoing.has_lost()) {
+                    bus.queue(INTEREST, &json!({ "node": bus.node, "missed": true }));
+                }
+            }
             Err(error) if !warned => {
                 tracing::warn!(%error, "live query events do not reach other servers");
                 warned = true;
@@ -294,6 +317,9 @@ async fn hear_interest(bus: &NotifyBus, hub: &LiveQueryHub, from: &str, payload:
             bus.announce(&class);
         }
     }
+    if payload.get("missed").is_some_and(|missed| missed == true) {
+        hub.may_have_missed();
+    }
     let confirm = payload.get("confirm").and_then(Value::as_u64);
     if payload.get("to").is_some_and(|to| to == &bus.node) {
         bus.hear_confirmation(from, confirm.unwrap_or_default());
@@ -347,6 +373,7 @@ async fn repeat_interest(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>) {
         tokio::time::sleep(REPEAT_INTEREST).await;
         let (Some(bus), Some(hub)) = (bus.upgrade(), hub.upgrade()) else { return };
         bus.queue(INTEREST, &json!({ "node": bus.node, "here": true }));
+        forget_old(&mut bus.wanted.write().unwrap_or_else(PoisonError::into_inner));
         let live = hub.live_classes();
         let mut announced = bus.announced.lock().await;
         announced.retain(|class, _| live.contains(class));

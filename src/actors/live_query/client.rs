@@ -1,34 +1,51 @@
 //! One connected client: what its requests do and what they are answered. Knows no sockets.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::Addr;
 use serde_json::{Map, Value, json};
 
-use super::LiveQueryHub;
 use super::class::{self, Resume, Subscriber};
+use super::ledger::{Account, Charge, MAX_SUBSCRIPTIONS, Refused, Resource, Scope};
 use super::protocol::{Addressee, Refusal, Request, Subscribe};
 use super::subscription::{Audience, open};
 use super::triggers;
 use super::worker::{ConnectionId, LiveQueryWorker, Parcel};
+use super::{CLASS_WEIGHT, LiveQueryHub};
 use crate::error::Error;
 use crate::operations::{Ctx, RequestInfo, Services};
 use crate::types::{ClassName, Object};
 
-/// Subscriptions one client may hold.
-const MAX_SUBSCRIPTIONS: usize = 10_000;
-
 pub struct Client {
+    /// With several applications on the path, the first of them until the client has named one.
     hub: Arc<LiveQueryHub>,
+    /// Where the process has several applications: those of which the client must name one.
+    choice: Box<[Arc<LiveQueryHub>]>,
     pub id: ConnectionId,
     worker: Addr<LiveQueryWorker>,
+    address: IpAddr,
+    account: Arc<Account>,
+    /// The socket's place among those that are open.
+    _socket: Charge,
     /// From the URL or from `connect`; a subscription's own counts first.
     resume: Option<Resume>,
     connected: Option<Connected>,
     /// Request id → its subscription.
     subscriptions: HashMap<Arc<str>, Box<Held>>,
+}
+
+/// What is known of a socket before anything is said on it.
+pub struct Door {
+    /// Whose it is, as far as is known.
+    pub hub: Arc<LiveQueryHub>,
+    /// The applications of which the client must name one; empty where there is one alone.
+    pub choice: Box<[Arc<LiveQueryHub>]>,
+    pub address: IpAddr,
+    /// `resumeAfter` of the URL, with which a client asks for event ids.
+    pub resume: Option<String>,
 }
 
 struct Connected {
@@ -47,19 +64,38 @@ struct Held {
 }
 
 impl Client {
-    /// `resume`: `resumeAfter` of the URL, with which a client asks for event ids.
-    pub fn new(hub: Arc<LiveQueryHub>, worker: Addr<LiveQueryWorker>, resume: Option<String>) -> Self {
+    /// # Errors
+    /// When too many sockets are open.
+    pub fn new(door: Door, worker: Addr<LiveQueryWorker>) -> Result<Self, Refused> {
         static IDS: AtomicU64 = AtomicU64::new(1);
-        if let Ok(services) = hub.services() {
-            triggers::observe(services, "ws_connect", &triggers::Client::default(), &hub.counters, None);
-        }
-        Self {
+        let Door { hub, choice, address, resume } = door;
+        let (account, socket) = hub.ledger.admit(address)?;
+        let client = Self {
             hub,
+            choice,
             id: IDS.fetch_add(1, Ordering::Relaxed),
             worker,
+            address,
+            account,
+            _socket: socket,
             resume: resume.map(resume_after),
             connected: None,
             subscriptions: HashMap::new(),
+        };
+        if client.choice.is_empty() {
+            client.observe_opened();
+        }
+        Ok(client)
+    }
+
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    fn observe_opened(&self) {
+        if let Ok(services) = self.hub.services() {
+            let nobody = triggers::Client::default();
+            triggers::observe(services, "ws_connect", &nobody, &self.hub.counters, None);
         }
     }
 
@@ -71,8 +107,8 @@ impl Client {
     pub async fn answer(&mut self, request: Request) -> String {
         let done = match request {
             Request::Connect(keys) => self.connect(&keys).await,
-            Request::Subscribe(subscribe) => self.subscribe(subscribe, "subscribing").await,
-            Request::Update(subscribe) => self.subscribe(subscribe, "subscribing").await,
+            Request::Subscribe(subscribe) => self.subscribe(subscribe, "subscribe").await,
+            Request::Update(subscribe) => self.subscribe(subscribe, "update").await,
             Request::Unsubscribe { request_id } => self.unsubscribe(&request_id).await,
             Request::Query { request_id } => self.query(&request_id).await,
         };
@@ -106,7 +142,28 @@ impl Client {
         self.hub.services().cloned().map_err(|error| self.refusal(&error, &Value::Null))
     }
 
+    /// Of several applications the one that is named; never another one later on.
+    fn choose(&mut self, name: Option<&str>) -> Result<(), Refusal> {
+        if self.choice.is_empty() {
+            return Ok(());
+        }
+        let unknown = || Refusal::new(4, "Key in request is not valid", true);
+        let named = self.choice.iter().find(|hub| Some(hub.config().app_id.as_str()) == name);
+        let hub = named.cloned().ok_or_else(unknown)?;
+        if !Arc::ptr_eq(&hub, &self.hub) {
+            let admitted = hub.ledger.admit(self.address);
+            let (account, socket) = admitted.map_err(refusal_of)?;
+            (self.account, self._socket, self.hub) = (account, socket, hub.clone());
+        }
+        if self.choice.len() > 1 || self.connected.is_none() {
+            self.observe_opened();
+        }
+        self.choice = Box::new([hub]);
+        Ok(())
+    }
+
     async fn connect(&mut self, keys: &Map<String, Value>) -> Result<String, Refusal> {
+        self.choose(keys.get("applicationId").and_then(Value::as_str))?;
         let pairs = &self.hub.config().live_query_server.key_pairs;
         let text = |key: &str| keys.get(key).and_then(Value::as_str);
         let shown = |name: &str, secret: &crate::config::Secret<String>| {
@@ -143,16 +200,17 @@ impl Client {
         Ok(frame)
     }
 
-    async fn subscribe(&mut self, mut request: Subscribe, verb: &str) -> Result<String, Refusal> {
+    async fn subscribe(&mut self, mut request: Subscribe, op: &str) -> Result<String, Refusal> {
         let request_id = request.request_id.clone();
         let Some(connected) = &self.connected else {
-            let text = format!("Can not find this client, make sure you connect to server before {verb}");
+            let text = "Can not find this client, make sure you connect to server before subscribing";
             return Err(Refusal::new(2, text, true));
         };
         let place: Arc<str> = request_id.to_string().into();
-        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS && !self.subscriptions.contains_key(&place) {
-            let text = format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions");
-            return Err(Refusal::new(155, text, false).for_request(&request_id));
+        let too_many = self.account.used(Resource::Subscriptions) >= MAX_SUBSCRIPTIONS;
+        if too_many && !self.subscriptions.contains_key(&place) {
+            let refused = Refused { resource: Resource::Subscriptions, scope: Scope::Socket };
+            return Err(refusal_of(refused).for_request(&request_id));
         }
         let services = self.services()?;
         let mut audience = Audience::new(
@@ -167,12 +225,11 @@ impl Client {
         audience.users = rights.users();
         let changed = triggers::before_subscribe(
             &services,
-            &request.class,
             &rights,
             &observed,
             &self.hub.counters,
-            &request_id,
-            &request.query,
+            op,
+            &request,
         )
         .await
         .map_err(|error| self.refusal(&error, &request_id))?;
@@ -183,6 +240,8 @@ impl Client {
             .await
             .map_err(|error| self.refusal(&error, &request_id))?;
         self.drop_subscription(&request_id).await;
+        let weight = opened.weight + request.session_token.as_ref().map_or(0, String::len) + place.len();
+        let charge = self.charge(&opened.class, weight).map_err(|refusal| refusal.for_request(&request_id))?;
         let held = Box::new(Held {
             class: opened.class.clone(),
             condition: opened.identity.clone(),
@@ -200,10 +259,10 @@ impl Client {
             keys: opened.keys.clone().map(Arc::new),
             watch: opened.watch.clone().map(Arc::new),
         };
-        let message = class::Subscribe { opened, audience, subscriber, resume, continuous: false };
+        let message = class::Request { opened, audience, subscriber, resume };
         // Known before it is made: whoever goes away in between leaves nothing behind.
         self.subscriptions.insert(place.clone(), held);
-        let resumed = match self.hub.subscribe(message).await {
+        let resumed = match self.hub.subscribe(message, charge).await {
             Ok(resumed) => resumed,
             Err(error) => {
                 self.subscriptions.remove(&place);
@@ -212,6 +271,18 @@ impl Client {
         };
         triggers::observe(&services, "subscribe", &observed, &self.hub.counters, None);
         Ok(addressee.subscribed(&request_id, resumed.as_ref()))
+    }
+
+    /// Takes what one more subscription takes.
+    fn charge(&self, class: &ClassName, weight: usize) -> Result<Charge, Refusal> {
+        // Whoever is the first to listen to a class brings it.
+        let weight = if self.hub.has_subscribers(class) { weight } else { weight + CLASS_WEIGHT };
+        let limit = self.account.ledger().limits().subscription;
+        if weight > limit {
+            return Err(Refusal::new(155, format!("A subscription may take {limit} bytes"), false));
+        }
+        let wanted = [(Resource::Subscriptions, 1), (Resource::Bytes, weight)];
+        self.account.take(&wanted).map_err(refusal_of)
     }
 
     fn trigger_client(&self) -> triggers::Client {
@@ -320,6 +391,18 @@ impl Drop for Client {
             self.hub.counters.clients.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What is said beyond a limit.
+fn refusal_of(refused: Refused) -> Refusal {
+    let text = match (refused.resource, refused.scope) {
+        (Resource::Subscriptions, Scope::Socket) => format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions"),
+        (Resource::Sockets, _) => "Too many sockets are open".to_owned(),
+        (_, Scope::Socket) => "The subscriptions of this client take too much memory".to_owned(),
+        (_, Scope::Caller) => "The subscriptions of this address take too much memory".to_owned(),
+        (_, Scope::App) => "The subscriptions of all clients take too much memory".to_owned(),
+    };
+    Refusal::new(155, text, false)
 }
 
 /// Empty: from now on.

@@ -2,6 +2,7 @@
 //! have deprecated: everything about the protocol is in [`super::client`].
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,45 +11,60 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler};
 use actix_http::ws::{Codec, Item};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use futures_util::Stream;
 
 use super::LiveQueryHub;
-use super::client::Client;
+use super::client::{Client, Door};
+use super::frames::{Checked, MAX_MESSAGE};
+use super::ledger::{Refused, Scope};
 use super::protocol::{self, Refusal, Request};
 use super::socket;
 use super::worker::{Batch, ConnectionId, Letters, LiveQueryWorker, Outlet};
 
 /// A client that has this much waiting for it is not reading: it is dropped.
-const MAX_UNREAD: usize = 4 * 1024 * 1024;
+pub const MAX_UNREAD: usize = 4 * 1024 * 1024;
 /// Frames are made for so many bytes at a time; what waits for its turn is shared with others.
 const ROOM: usize = 32 * 1024;
 /// A peer that took no bytes for so many heartbeats is gone.
 const TAKES_BYTES_WITHIN: u32 = 3;
 /// A ping goes out behind every so many bytes; its pong tells that they were read.
 const MARK_EVERY: usize = 64 * 1024;
-/// Largest message a client may send.
-const MAX_FRAME: usize = 1024 * 1024;
+/// Pings that are answered between two heartbeats: who sends more wants the server's work, not its answer.
+const MAX_PINGS: u32 = 100;
 /// Heartbeats after which a socket on which nobody has connected is closed.
 const CONNECT_WITHIN: u32 = 6;
 /// Close code for clients that do not read (private range).
 const SLOW_READER: u16 = 4008;
 
-/// Answers an upgrade request.
+/// Answers an upgrade request. `hubs`: the applications whose it may be, never none; `several`: the process has
+/// more than one, so the client must name its own.
 ///
 /// # Errors
-/// 400 when the handshake is not one.
+/// 400 when the handshake is not one, 429 and 503 when too many sockets are open.
 pub fn accept(
     request: &HttpRequest,
     stream: web::Payload,
-    hub: Arc<LiveQueryHub>,
+    hubs: Vec<Arc<LiveQueryHub>>,
+    several: bool,
+    address: IpAddr,
 ) -> Result<HttpResponse, actix_web::Error> {
+    let Some(hub) = hubs.first().cloned() else { return Ok(HttpResponse::NotFound().finish()) };
     let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
     let mut response = ws::handshake(request)?;
+    let choice = if several { hubs.into_boxed_slice() } else { Box::default() };
+    let door = Door { hub, choice, address, resume: resume_after(request.query_string()) };
+    let client = match Client::new(door, LiveQueryWorker::here()) {
+        Ok(client) => client,
+        Err(refused) => {
+            socket::let_go(request);
+            return Ok(too_many_sockets(refused));
+        }
+    };
     socket::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
-    let client = Client::new(hub, LiveQueryWorker::here(), resume_after(request.query_string()));
-    let outlet = Outlet::new(MAX_UNREAD);
+    let outlet = Outlet::new(MAX_UNREAD, Some(client.account().clone()));
     let connection = LiveQueryConnection {
         id: client.id,
         client: Rc::new(RefCell::new(Some(client))),
@@ -58,10 +74,21 @@ pub fn accept(
         heard: Instant::now(),
         unread: 0,
         unmarked: 0,
+        pings: 0,
         fragments: None,
     };
-    let frames = ws::WebsocketContext::with_codec(connection, stream, Codec::new().max_size(MAX_FRAME));
+    let codec = Codec::new().max_size(MAX_MESSAGE);
+    let frames = ws::WebsocketContext::with_codec(connection, Checked::new(stream), codec);
     Ok(response.streaming(Paced { frames: Box::pin(frames), outlet }))
+}
+
+fn too_many_sockets(refused: Refused) -> HttpResponse {
+    let status = match refused.scope {
+        Scope::App => StatusCode::SERVICE_UNAVAILABLE,
+        Scope::Socket | Scope::Caller => StatusCode::TOO_MANY_REQUESTS,
+    };
+    tracing::debug!(?refused, "a live query socket is refused");
+    HttpResponse::build(status).json(serde_json::json!({ "error": "Too many sockets are open" }))
 }
 
 /// The body of the answer. It is polled when its connection can send, and the actor only then: that is when
@@ -103,11 +130,19 @@ pub struct LiveQueryConnection {
     unread: usize,
     /// Of those, sent since the last mark.
     unmarked: usize,
+    /// Answered since the last heartbeat.
+    pings: u32,
     /// Of a text message that comes in several frames.
     fragments: Option<Vec<u8>>,
 }
 
 type Ctx = ws::WebsocketContext<LiveQueryConnection>;
+
+/// Closes the socket with this code.
+fn end(code: ws::CloseCode, ctx: &mut Ctx) {
+    ctx.close(Some(code.into()));
+    ctx.stop();
+}
 
 impl LiveQueryConnection {
     fn send(&mut self, frame: String, ctx: &mut Ctx) {
@@ -122,6 +157,15 @@ impl LiveQueryConnection {
             ctx.ping(self.unmarked.to_string().as_bytes());
             self.unmarked = 0;
         }
+    }
+
+    fn pong(&mut self, payload: &[u8], ctx: &mut Ctx) {
+        self.pings += 1;
+        if self.pings > MAX_PINGS {
+            end(ws::CloseCode::Policy, ctx);
+            return;
+        }
+        ctx.pong(payload);
     }
 
     fn drop_slow(&self, ctx: &mut Ctx) {
@@ -158,9 +202,8 @@ impl LiveQueryConnection {
             Item::Last(bytes) => (bytes, true),
         };
         if let Some(fragments) = &mut self.fragments {
-            if fragments.len() + bytes.len() > MAX_FRAME {
-                ctx.close(Some(ws::CloseCode::Size.into()));
-                ctx.stop();
+            if fragments.len() + bytes.len() > MAX_MESSAGE {
+                end(ws::CloseCode::Size, ctx);
                 return;
             }
             fragments.extend_from_slice(&bytes);
@@ -201,10 +244,10 @@ impl Actor for LiveQueryConnection {
             }
             let is_strange = connection.client.borrow().as_ref().is_some_and(|client| !client.is_connected());
             if is_strange && connection.opened.elapsed() > connection.heartbeat * CONNECT_WITHIN {
-                ctx.close(Some(ws::CloseCode::Policy.into()));
-                ctx.stop();
+                end(ws::CloseCode::Policy, ctx);
                 return;
             }
+            connection.pings = 0;
             ctx.ping(b"");
         });
     }
@@ -222,7 +265,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
         self.heard = Instant::now();
         match message {
             Ok(ws::Message::Text(text)) => self.take(protocol::parse(&text), ctx),
-            Ok(ws::Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(ws::Message::Ping(payload)) => self.pong(&payload, ctx),
             Ok(ws::Message::Pong(payload)) => {
                 let read: usize =
                     std::str::from_utf8(&payload).ok().and_then(|n| n.parse().ok()).unwrap_or_default();
@@ -237,7 +280,11 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
             Ok(ws::Message::Nop) => {}
             Err(error) => {
                 tracing::debug!(%error, "a live query frame could not be read");
-                ctx.stop();
+                let code = match error {
+                    ws::ProtocolError::Overflow => ws::CloseCode::Size,
+                    _ => ws::CloseCode::Protocol,
+                };
+                end(code, ctx);
             }
         }
     }

@@ -1,23 +1,26 @@
 //! One event on its way to the subscribers of its class: found through the index, matched, checked
 //! with the permission code of a find, rendered once for each distinct form, handed to the workers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix::Addr;
+use futures_util::StreamExt;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::asking::Asker;
+use super::calls::Call;
 use super::decide::{Decision, Event, Situation, decide};
 use super::render::{Mask, Renderer};
-use super::ring::{Counter, EventId, Ring};
-use super::subscription::{Audience, Opened, Rights, snapshot};
+use super::replay::Present;
+use super::ring::{Counter, Ring};
+use super::subscription::{Audience, Opened, Rights, acl_of, snapshot};
 use super::subscriptions::{Audiences, Group, GroupKey, Place, Subscriptions};
 use super::worker::{Deliver, Dispatch, LiveQueryWorker, Parcel, Target};
-use super::{Counters, triggers};
+use super::{CALLS_AT_ONCE, Counters, triggers, waiting};
 use crate::error::{Error, Result};
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
@@ -36,26 +39,29 @@ pub struct Shared {
     pub class: ClassName,
     pub services: Arc<Services>,
     pub counters: Arc<Counters>,
-    /// The hub's count of this class's subscriptions.
-    pub counted: Arc<AtomicUsize>,
     pub numbers: Arc<Counter>,
     pub subscriptions: Rc<RefCell<Subscriptions>>,
     pub ring: Rc<RefCell<Ring>>,
+    /// Calls of Cloud Code, and questions to the database, that may be under way at a time.
+    pub calls: Rc<Semaphore>,
 }
 
 impl Shared {
-    /// So many subscriptions ended.
-    pub fn subtract(&self, ended: usize) {
-        self.counted.fetch_sub(ended, Ordering::Relaxed);
-        self.counters.subscriptions.fetch_sub(ended as u64, Ordering::Relaxed);
+    /// Whether events wait for Cloud Code, or for the database, on their way.
+    pub fn waits_for_others(&self) -> bool {
+        triggers::has_after_event(&self.services, &self.class) || self.subscriptions.borrow().asking() > 0
     }
 }
 
 pub struct Work {
-    shared: Shared,
-    event: Arc<ObjectEvent>,
+    pub(super) shared: Shared,
+    pub(super) event: Arc<ObjectEvent>,
     current_acl: Option<Acl>,
     original_acl: Option<Acl>,
+    /// Of an event that is told later on: what has become of the object.
+    present: Option<Present>,
+    /// Something was not told, because the object as it is now is not for the audience.
+    withheld: Cell<bool>,
 }
 
 /// Whether one state satisfies a query, as far as it alone tells.
@@ -74,32 +80,55 @@ struct Hit {
     audiences: Audiences,
 }
 
+impl Hit {
+    /// Whether one of the states leaves it open.
+    fn asks(&self) -> bool {
+        self.original == Match::Asks || self.current == Match::Asks
+    }
+}
+
+/// One audience of an event.
+struct Heard<'e> {
+    hit: &'e Hit,
+    audience: &'e Rc<Audience>,
+    rights: &'e Rights,
+    /// Whether the state before and the one now satisfy the query.
+    matches: (bool, bool),
+    groups: &'e [Group],
+}
+
 /// A parcel that has no id yet.
-struct Unsent {
-    parcel: Parcel,
+pub(super) struct Unsent {
+    pub parcel: Parcel,
     with_ids: bool,
     targets: Arc<Vec<Target>>,
 }
 
 /// What goes to each worker. There are few workers: a list is enough.
-type Outbox = Vec<(Addr<LiveQueryWorker>, Vec<Unsent>)>;
+pub(super) type Outbox = Vec<(Addr<LiveQueryWorker>, Vec<Unsent>)>;
 
 impl Work {
     pub fn new(shared: Shared, event: Arc<ObjectEvent>) -> Self {
-        let acl = |object: &Object| object.get("ACL").and_then(|acl| Acl::from_json(acl).ok());
         Self {
-            current_acl: acl(&event.object),
-            original_acl: event.original.as_deref().and_then(acl),
+            current_acl: acl_of(&event.object),
+            original_acl: event.original.as_deref().and_then(acl_of),
             shared,
             event,
+            present: None,
+            withheld: Cell::new(false),
         }
+    }
+
+    /// Of something that happened before: also the rights to what has become of the object count.
+    pub fn of_the_past(shared: Shared, event: Arc<ObjectEvent>, present: Present) -> Self {
+        Self { present: Some(present), ..Self::new(shared, event) }
     }
 
     /// Tells everybody concerned.
     ///
     /// # Errors
     /// When the class cannot be looked up.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run(self, waiting: Arc<waiting::Place>) -> Result<()> {
         let ids = self.candidates().await;
         let mut outbox = Outbox::new();
         if !ids.is_empty() {
@@ -116,27 +145,28 @@ impl Work {
         }
         // No waiting from here on: numbers grow in the order in which frames leave.
         let number = self.shared.numbers.next();
-        self.shared.ring.borrow_mut().record(number, &self.event);
-        send(outbox, || self.shared.numbers.id(number));
+        self.shared.ring.borrow_mut().record(number, &self.event, waiting.bytes());
+        let seal = &self.shared.services.seal;
+        send(outbox, || self.shared.numbers.id(number).seal(seal), Some(&waiting));
         Ok(())
     }
 
-    /// Tells one subscription of something that happened before.
+    /// What one subscription is told of something that happened before; `None` when the object as it is
+    /// now does not let it be told.
     ///
     /// # Errors
     /// When the class cannot be looked up.
-    pub async fn replay(self, place: &Place, id: EventId) -> Result<()> {
+    pub(super) async fn replay(self, place: &Place) -> Result<Option<Outbox>> {
         let only = self.shared.subscriptions.borrow().only(place);
-        let Some((opened, audiences)) = only else { return Ok(()) };
+        let Some((opened, audiences)) = only else { return Ok(Some(Outbox::new())) };
         let (original, current) = self.match_states(&opened);
         if (original, current) == (Match::No, Match::No) {
-            return Ok(());
+            return Ok(Some(Outbox::new()));
         }
         let class = snapshot(&self.shared.services, &self.shared.class).await?;
         let mut outbox = Outbox::new();
         self.tell(&class, vec![Hit { opened, original, current, audiences }], &mut outbox).await;
-        send(outbox, || id.clone());
-        Ok(())
+        Ok((!self.withheld.get()).then_some(outbox))
     }
 
     async fn candidates(&self) -> Vec<(u64, Rc<Opened>, Match, Match)> {
@@ -192,30 +222,66 @@ impl Work {
         let mut rights: HashMap<Rc<Audience>, Rights> = HashMap::new();
         let mut renderer = Renderer::new(&self.event);
         let mut told = 0;
-        for hit in hits {
-            for (audience, groups) in &hit.audiences {
+        let mut calls: Vec<Call> = Vec::new();
+        for hit in &hits {
+            for (audience, _) in &hit.audiences {
                 if !rights.contains_key(audience) {
-                    rights.insert(audience.clone(), audience.resolve(&self.shared.services).await);
+                    let resolved = audience.resolve(&self.shared.services).await;
+                    rights.insert(audience.clone(), resolved);
                 }
+            }
+        }
+        let mut answers = self.answers(class, &hits, &rights).await.into_iter();
+        for hit in &hits {
+            for (audience, groups) in &hit.audiences {
+                let known = if hit.asks() { answers.next() } else { None };
+                let matches = known.unwrap_or((hit.original == Match::Yes, hit.current == Match::Yes));
                 let Some(rights) = rights.get(audience) else { continue };
-                self.tell_audience(class, &hit, rights, groups, &mut renderer, outbox).await;
+                let heard = Heard { hit, audience, rights, matches, groups };
+                self.tell_audience(class, &heard, &mut renderer, &mut calls, outbox);
                 told += 1;
                 if told % CHUNK == 0 {
                     tokio::task::yield_now().await;
                 }
             }
         }
+        self.tell_through_trigger(calls, &rights, outbox).await;
     }
 
-    async fn tell_audience(
+    /// What the database says of queries that ask it, in the order of their audiences; several questions are
+    /// under way at a time.
+    async fn answers(
         &self,
         class: &ClassSnapshot,
-        hit: &Hit,
-        rights: &Rights,
-        groups: &[Group],
+        hits: &[Hit],
+        rights: &HashMap<Rc<Audience>, Rights>,
+    ) -> Vec<(bool, bool)> {
+        if !hits.iter().any(Hit::asks) {
+            return Vec::new();
+        }
+        let asking = hits.iter().filter(|hit| hit.asks());
+        let each = asking.flat_map(|hit| hit.audiences.iter().map(move |(audience, _)| (hit, audience)));
+        let asked = each.map(|(hit, audience)| async move {
+            // Closed by nobody.
+            let _turn = self.shared.calls.acquire().await;
+            match rights.get(audience) {
+                Some(rights) => self.matches_for(class, hit, rights).await,
+                None => (false, false),
+            }
+        });
+        let asked: Vec<_> = asked.collect();
+        futures_util::stream::iter(asked).buffered(CALLS_AT_ONCE).collect().await
+    }
+
+    fn tell_audience(
+        &self,
+        class: &ClassSnapshot,
+        heard: &Heard<'_>,
         renderer: &mut Renderer<'_>,
+        calls: &mut Vec<Call>,
         outbox: &mut Outbox,
     ) {
+        let Heard { hit, audience, rights, matches: (original_matches, current_matches), groups } = *heard;
         match rights.admitted(class, hit.opened.op, &self.event.object) {
             Ok(true) => {}
             Ok(false) => return,
@@ -224,8 +290,11 @@ impl Work {
                 return;
             }
         }
+        // Each state by itself: a pointer may have named somebody else before.
+        let admitted_before = |object: &Object| rights.admitted(class, hit.opened.op, object).is_ok_and(|is| is);
         let current_readable = rights.may_read(self.current_acl.as_ref());
-        let original_readable = self.event.original.is_some() && rights.may_read(self.original_acl.as_ref());
+        let original_readable = self.event.original.as_deref().is_some_and(admitted_before)
+            && rights.may_read(self.original_acl.as_ref());
         if !current_readable && !original_readable {
             return;
         }
@@ -236,37 +305,35 @@ impl Work {
         if hit.opened.looks_at.iter().any(|field| protection.forbids(field)) {
             return;
         }
-        let (original_matches, current_matches) = self.matches_for(class, hit, rights).await;
-        let mask = Mask::of(class, &rights.auth, &protection, &self.event);
+        let present = self.present.as_ref().and_then(Present::state);
+        let mask = Mask::of(class, &rights.auth, &protection, &self.event, present);
         let by_trigger = triggers::has_after_event(&self.shared.services, &self.shared.class);
+        let for_calls = by_trigger.then(|| Rc::new(mask.clone()));
         for Group { key, targets } in groups {
             if key.watch.iter().flat_map(|watch| watch.iter()).any(|field| protection.forbids(field)) {
                 continue;
             }
-            let decision = match self.event.kind {
-                // With a state before: a deletion that those who saw that state know of (see `order`).
-                ObjectEventKind::Deleted => {
-                    let knows = original_matches && original_readable;
-                    (current_matches && current_readable && !knows).then_some(Decision {
-                        event: Event::Delete,
-                        object_is_original: false,
-                        with_original: false,
-                    })
-                }
-                ObjectEventKind::Saved => decide(Situation {
-                    has_original: self.event.original.is_some(),
-                    original_matches,
-                    original_readable,
-                    current_matches,
-                    current_readable,
-                    watched_changed: self.watched_changed(key),
-                }),
+            let situation = Situation {
+                has_original: self.event.original.is_some(),
+                original_matches,
+                original_readable,
+                current_matches,
+                current_readable,
+                watched_changed: self.watched_changed(key),
             };
-            let Some(decision) = decision else { continue };
-            if by_trigger {
-                for target in targets.iter() {
-                    self.tell_through_trigger(decision, rights, key, target, &mask, outbox).await;
-                }
+            let Some(decision) = self.decision(situation) else { continue };
+            if self.present.as_ref().is_some_and(|present| !present.is_for(class, hit.opened.op, rights)) {
+                self.withheld.set(true);
+                return;
+            }
+            if let Some(mask) = &for_calls {
+                calls.extend(targets.iter().map(|target| Call {
+                    decision,
+                    audience: audience.clone(),
+                    key: key.clone(),
+                    target: target.clone(),
+                    mask: mask.clone(),
+                }));
                 continue;
             }
             let object = renderer.render(decision.object_is_original, &mask, key.keys.as_ref());
@@ -276,12 +343,24 @@ impl Work {
         }
     }
 
+    fn decision(&self, situation: Situation) -> Option<Decision> {
+        match self.event.kind {
+            // With a state before: a deletion that those who saw that state know of (see `order`).
+            ObjectEventKind::Deleted => {
+                let knows = situation.original_matches && situation.original_readable;
+                (situation.current_matches && situation.current_readable && !knows).then_some(Decision {
+                    event: Event::Delete,
+                    object_is_original: false,
+                    with_original: false,
+                })
+            }
+            ObjectEventKind::Saved => decide(situation),
+        }
+    }
+
     /// Whether the state before and the one now satisfy the query, for this audience.
     async fn matches_for(&self, class: &ClassSnapshot, hit: &Hit, rights: &Rights) -> (bool, bool) {
         let plain = |state: Match| state == Match::Yes;
-        if hit.original != Match::Asks && hit.current != Match::Asks {
-            return (plain(hit.original), plain(hit.current));
-        }
         let Some(mut asker) = Asker::new(&self.shared.services, class, rights, &hit.opened).await else {
             return (plain(hit.original), plain(hit.current));
         };
@@ -307,44 +386,7 @@ impl Work {
         })
     }
 
-    async fn tell_through_trigger(
-        &self,
-        decision: Decision,
-        rights: &Rights,
-        key: &GroupKey,
-        target: &Target,
-        mask: &Mask,
-        outbox: &mut Outbox,
-    ) {
-        let state = |original: bool| {
-            if original { self.event.original.as_deref() } else { Some(&*self.event.object) }
-        };
-        let call = triggers::AfterEvent {
-            class: &self.shared.class,
-            event: decision.event,
-            object: state(decision.object_is_original),
-            original: state(true).filter(|_| decision.with_original),
-            rights,
-            installation_id: target.installation_id.as_deref(),
-            counters: &self.shared.counters,
-        };
-        let parcel = match triggers::after_event(&self.shared.services, call).await {
-            Ok(None) => return,
-            Ok(Some((object, original))) => {
-                let render = |object: &Object| mask.render(object, key.keys.as_deref());
-                Parcel::Event {
-                    event: decision.event,
-                    object: render(&object),
-                    original: original.as_ref().map(render),
-                    id: None,
-                }
-            }
-            Err(error) => self.error(&error),
-        };
-        push(outbox, key, Arc::new(vec![target.clone()]), parcel);
-    }
-
-    fn error(&self, error: &Error) -> Parcel {
+    pub(super) fn error(&self, error: &Error) -> Parcel {
         let code = error.code().map_or(141, |code| code.0);
         let message = error.public_message(self.shared.services.config.http.sanitize_errors).to_owned();
         Parcel::Error { code, message }
@@ -357,7 +399,7 @@ impl Work {
     }
 }
 
-fn push(outbox: &mut Outbox, key: &GroupKey, targets: Arc<Vec<Target>>, parcel: Parcel) {
+pub(super) fn push(outbox: &mut Outbox, key: &GroupKey, targets: Arc<Vec<Target>>, parcel: Parcel) {
     let unsent = Unsent { parcel, with_ids: key.with_ids, targets };
     match outbox.iter_mut().find(|(worker, _)| *worker == key.worker) {
         Some((_, parcels)) => parcels.push(unsent),
@@ -365,10 +407,10 @@ fn push(outbox: &mut Outbox, key: &GroupKey, targets: Arc<Vec<Target>>, parcel: 
     }
 }
 
-/// One message to each worker.
-fn send(outbox: Outbox, id: impl FnOnce() -> EventId) {
+/// One message to each worker. `waiting`: the event's place among what waits, held until it is in the outlets.
+pub(super) fn send(outbox: Outbox, id: impl FnOnce() -> String, waiting: Option<&Arc<waiting::Place>>) {
     let wants_ids = outbox.iter().any(|(_, parcels)| parcels.iter().any(|unsent| unsent.with_ids));
-    let text: Option<Arc<str>> = wants_ids.then(|| id().to_string().into());
+    let text: Option<Arc<str>> = wants_ids.then(|| id().into());
     for (worker, parcels) in outbox {
         let dispatches = parcels.into_iter().map(|mut unsent| {
             if let (true, Parcel::Event { id, .. }) = (unsent.with_ids, &mut unsent.parcel) {
@@ -376,7 +418,8 @@ fn send(outbox: Outbox, id: impl FnOnce() -> EventId) {
             }
             Dispatch { parcel: Arc::new(unsent.parcel), targets: unsent.targets }
         });
-        if worker.try_send(Deliver(dispatches.collect())).is_err() {
+        let deliver = Deliver { dispatches: dispatches.collect(), _waiting: waiting.cloned() };
+        if worker.try_send(deliver).is_err() {
             tracing::warn!("a worker takes no live query events any more");
         }
     }

@@ -7,38 +7,50 @@
 
 pub mod asking;
 pub mod bus;
+pub mod calls;
 pub mod captures;
 pub mod class;
 pub mod client;
 pub mod connection;
 pub mod decide;
 pub mod event;
+pub mod frames;
 pub mod index;
+pub mod lanes;
+pub mod ledger;
 pub mod order;
+mod outgoing;
 mod parts;
 pub mod protocol;
 pub mod redis_bus;
 pub mod render;
+pub mod replay;
 pub mod ring;
+pub mod seat;
 pub mod socket;
 pub mod subscription;
 pub mod subscriptions;
 pub mod triggers;
+pub mod waiting;
 pub mod worker;
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
+use tokio::sync::Semaphore;
 
 use self::bus::Bus;
 use self::captures::Captures;
 use self::class::{Happened, LiveClassActor, Resumed, Subscribe, Unsubscribe};
 use self::event::Shared;
+use self::ledger::{AppCharge, Charge, Ledger, Limits};
 use self::ring::Counter;
+use self::seat::{Listeners, Seat};
+use self::waiting::Waiting;
 use self::worker::ConnectionId;
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
@@ -53,23 +65,27 @@ pub struct Counters {
     pub subscriptions: AtomicU64,
 }
 
+/// Calls of afterLiveQueryEvent, and questions to the database, that are under way at a time for one class.
+const CALLS_AT_ONCE: usize = 16;
 /// A class is listened to this long after its last subscriber that may come back has gone.
 const RESUMABLE_FOR: Duration = Duration::from_secs(120);
-/// More than this are looked through for idle ones.
-const MANY_CLASSES: usize = 256;
+/// How often classes that nobody came back to are let go.
+const SWEEP: Duration = Duration::from_secs(10);
+/// Bytes that listening to one more class takes.
+pub const CLASS_WEIGHT: usize = 4096;
 
 struct LiveClass {
     owner: Addr<LiveClassActor>,
-    /// Counted up before the owner knows of a subscription, down by the owner.
-    subscribers: Arc<AtomicUsize>,
+    listeners: Arc<Listeners>,
+    waiting: Arc<Waiting>,
     /// Milliseconds since the hub began, up to which somebody may come back.
     awaited_until: AtomicU64,
+    _charge: AppCharge,
 }
 
 impl LiveClass {
     fn is_listened_to(&self, began: Instant) -> bool {
-        self.subscribers.load(Ordering::Relaxed) > 0
-            || self.awaited_until.load(Ordering::Relaxed) > millis_since(began)
+        self.listeners.count() > 0 || self.awaited_until.load(Ordering::Relaxed) > millis_since(began)
     }
 }
 
@@ -86,16 +102,20 @@ pub struct LiveQueryHub {
     pub counters: Arc<Counters>,
     numbers: Arc<Counter>,
     captures: Arc<Captures>,
+    pub ledger: Arc<Ledger>,
+    /// Bytes of events that wait for their classes.
+    waiting: Arc<Waiting>,
     began: Instant,
-    /// When all classes were last looked through, milliseconds since then.
-    swept: AtomicU64,
+    this: Weak<Self>,
 }
 
 impl LiveQueryHub {
     /// Call it inside a running actix system.
     pub fn new(config: Arc<AppConfig>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
             captures: Arc::new(Captures::new(&config)),
+            ledger: Ledger::new(Limits::of(&config.live_query_server)),
+            waiting: Waiting::of_app(),
             config,
             services: OnceLock::new(),
             classes: RwLock::default(),
@@ -103,7 +123,7 @@ impl LiveQueryHub {
             counters: Arc::default(),
             numbers: Arc::default(),
             began: Instant::now(),
-            swept: AtomicU64::new(0),
+            this: this.clone(),
         })
     }
 
@@ -114,6 +134,7 @@ impl LiveQueryHub {
     pub async fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
         let bus = bus::start(Arc::downgrade(self), &services).await?;
         captures::start(Arc::downgrade(self), self.captures.clone(), services.clone());
+        actix::spawn(sweep(Arc::downgrade(self)));
         if self.services.set(services).is_err() {
             return Err(Error::internal("the live query hub already has its services"));
         }
@@ -146,50 +167,63 @@ impl LiveQueryHub {
         if let Some(live) = classes.get(class).filter(|live| live.owner.connected()) {
             return Ok(live.clone());
         }
-        let (name, counters, numbers) = (class.clone(), self.counters.clone(), self.numbers.clone());
-        let subscribers: Arc<AtomicUsize> = Arc::default();
-        let counted = subscribers.clone();
+        let waiting = self.waiting.of_class();
         // On the thread of its first subscriber: what happens there need not wake another thread, and
         // classes spread over the threads.
         let owner = LiveClassActor::new(Shared {
-            class: name,
+            class: class.clone(),
             services,
-            counters,
-            counted,
-            numbers,
+            counters: self.counters.clone(),
+            numbers: self.numbers.clone(),
             subscriptions: Rc::default(),
             ring: Rc::default(),
+            calls: Rc::new(Semaphore::new(CALLS_AT_ONCE)),
         });
-        let owner = owner.start();
-        let live = Arc::new(LiveClass { owner, subscribers, awaited_until: AtomicU64::new(0) });
+        let live = Arc::new(LiveClass {
+            owner: owner.start(),
+            listeners: Listeners::new(class.clone(), self.counters.clone(), self.this.clone()),
+            waiting,
+            awaited_until: AtomicU64::new(0),
+            _charge: self.ledger.charge_app(CLASS_WEIGHT),
+        });
         classes.insert(class.clone(), live.clone());
         Ok(live)
     }
 
+    /// Opens a subscription, which holds `charge` as long as it is there.
+    ///
     /// # Errors
     /// When the class's owner is gone, or refuses one more query that needs the database.
-    pub async fn subscribe(&self, mut message: Subscribe) -> Result<Option<Resumed>> {
-        let class = message.opened.class.clone();
+    pub async fn subscribe(&self, request: class::Request, charge: Charge) -> Result<Option<Resumed>> {
+        let class = request.opened.class.clone();
         self.captures.ensure(self.services()?, &class).await;
         let live = self.class_or_start(&class)?;
-        message.continuous = live.is_listened_to(self.began);
+        let continuous = live.is_listened_to(self.began);
         if let Some(bus) = self.bus.get() {
             bus.listen_to(&class).await;
         }
-        live.subscribers.fetch_add(1, Ordering::Relaxed);
-        self.counters.subscriptions.fetch_add(1, Ordering::Relaxed);
-        super::ask(&live.owner, message).await
+        let (connection, request_id) = (request.subscriber.connection, request.subscriber.request_id.clone());
+        let seat = Seat::new(charge, live.listeners.clone());
+        let done = super::ask(&live.owner, Subscribe { request, seat, continuous }).await;
+        if done.is_err() {
+            // It may have come to be all the same, if only the answer was late.
+            let message = Unsubscribe { connection, request_id: Some(request_id) };
+            if live.owner.try_send(message).is_err() {
+                tracing::debug!(class = %class, "a subscription ends with its class");
+            }
+            drop(live);
+            self.let_go(&class);
+        }
+        done
     }
 
     /// Ends one subscription.
     pub async fn unsubscribe(&self, class: &ClassName, message: Unsubscribe) {
         let Some(live) = self.class(class) else { return };
-        // The owner counts.
+        // What it held goes with it.
         let _ = super::ask(&live.owner, message).await;
-        if !live.is_listened_to(self.began) {
-            drop(live);
-            self.let_go(class);
-        }
+        drop(live);
+        self.let_go(class);
     }
 
     /// A connection is gone: its subscriptions to the class end. Waits for nothing, so that it can be
@@ -209,17 +243,14 @@ impl LiveQueryHub {
     /// Clients choose the names of classes: owners that have nothing to do are let go.
     fn let_go(&self, class: &ClassName) {
         let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
-        // Whoever is about to subscribe holds the class, too.
-        let is_idle =
-            |live: &Arc<LiveClass>| Arc::strong_count(live) == 1 && !live.is_listened_to(self.began);
-        if classes.get(class).is_some_and(is_idle) {
+        if classes.get(class).is_some_and(|live| self.is_idle(live)) {
             classes.remove(class);
         }
-        let now = millis_since(self.began);
-        if classes.len() > MANY_CLASSES && now > self.swept.load(Ordering::Relaxed) + 10_000 {
-            self.swept.store(now, Ordering::Relaxed);
-            classes.retain(|_, live| !is_idle(live));
-        }
+    }
+
+    fn is_idle(&self, live: &Arc<LiveClass>) -> bool {
+        // Whoever is about to subscribe holds the class, too.
+        Arc::strong_count(live) == 1 && !live.is_listened_to(self.began)
     }
 
     /// Events of other servers may have been missed: whoever comes back with an older id is told so.
@@ -246,9 +277,25 @@ impl LiveQueryHub {
         if !live.is_listened_to(self.began) {
             return;
         }
-        if live.owner.try_send(Happened(event)).is_err() {
+        let Some(place) = live.waiting.take(&event) else {
+            // Whoever comes back is told that something is missing.
+            self.may_have_missed();
+            tracing::error!(class = %event.class, "too many live query events wait: one is not told");
+            return;
+        };
+        if live.owner.try_send(Happened { event, place }).is_err() {
             tracing::error!("a live query class takes no events any more");
         }
+    }
+}
+
+/// Lets classes go that were kept for somebody who did not come back.
+async fn sweep(hub: Weak<LiveQueryHub>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(hub) = hub.upgrade() else { return };
+        let mut classes = hub.classes.write().unwrap_or_else(PoisonError::into_inner);
+        classes.retain(|_, live| !hub.is_idle(live));
     }
 }
 

@@ -25,6 +25,8 @@ use crate::types::Object;
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// Objects remembered for one class; beyond that the oldest are forgotten sooner.
 const MOST: usize = 10_000;
+/// Bytes of their states.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Creation first: a later life of the same id is newer whatever its stamps.
 type Key = (String, u64);
@@ -34,6 +36,7 @@ struct Newest {
     object: Arc<Object>,
     deleted: bool,
     at: Instant,
+    bytes: usize,
 }
 
 /// What was last told about each object of a class.
@@ -42,11 +45,12 @@ pub struct Order {
     newest: HashMap<String, Newest>,
     /// Objects by the time they were entered; an object may be in here more than once.
     aging: VecDeque<(Instant, String)>,
+    bytes: usize,
 }
 
 impl Order {
-    /// The event to tell now; `None` when it tells nothing any more.
-    pub fn admit(&mut self, event: ObjectEvent, now: Instant) -> Option<ObjectEvent> {
+    /// The event to tell now; `None` when it tells nothing any more. `bytes`: what it takes in memory.
+    pub fn admit(&mut self, event: ObjectEvent, bytes: usize, now: Instant) -> Option<ObjectEvent> {
         let text = |key: &str| event.object.get(key).and_then(Value::as_str);
         let Some(id) = text("objectId").map(str::to_owned) else { return Some(event) };
         let mut key = (text("createdAt").unwrap_or_default().to_owned(), event.stamp);
@@ -63,9 +67,11 @@ impl Order {
             }
         }
         let deleted = event.kind == ObjectEventKind::Deleted;
-        let newest = Newest { key, object: event.object.clone(), deleted, at: now };
-        if self.newest.insert(id.clone(), newest).is_none() {
-            self.aging.push_back((now, id));
+        let newest = Newest { key, object: event.object.clone(), deleted, at: now, bytes };
+        self.bytes += bytes;
+        match self.newest.insert(id.clone(), newest) {
+            Some(before) => self.bytes -= before.bytes,
+            None => self.aging.push_back((now, id)),
         }
         Some(event)
     }
@@ -74,11 +80,12 @@ impl Order {
     pub fn clear(&mut self) {
         self.newest = HashMap::new();
         self.aging = VecDeque::new();
+        self.bytes = 0;
     }
 
     fn forget_old(&mut self, now: Instant) {
         while let Some((entered, id)) = self.aging.front() {
-            let full = self.newest.len() >= MOST;
+            let full = self.newest.len() >= MOST || self.bytes >= MOST_BYTES;
             if !full && now.duration_since(*entered) < REMEMBERED {
                 return;
             }
@@ -88,7 +95,7 @@ impl Order {
                 // Told of again since: it gets the rest of its time.
                 Some(at) if !full && now.duration_since(at) < REMEMBERED => self.aging.push_back((at, id)),
                 _ => {
-                    self.newest.remove(&id);
+                    self.bytes -= self.newest.remove(&id).map_or(0, |newest| newest.bytes);
                 }
             }
         }
@@ -151,47 +158,57 @@ mod tests {
     #[test]
     fn a_late_event_is_a_step_to_the_newest_state() {
         let (mut order, now) = (Order::default(), Instant::now());
-        assert_eq!(told(order.admit(saved(Some(2), 3, 20), now)), Some((Saved, Some(2), 3)));
-        assert_eq!(told(order.admit(saved(Some(1), 2, 10), now)), Some((Saved, Some(1), 3)));
-        assert_eq!(told(order.admit(saved(None, 1, 0), now)), Some((Saved, None, 3)));
-        assert_eq!(told(order.admit(saved(Some(2), 3, 20), now)), None, "told already");
-        assert_eq!(told(order.admit(saved(Some(3), 4, 30), now)), Some((Saved, Some(3), 4)));
+        assert_eq!(told(order.admit(saved(Some(2), 3, 20), 100, now)), Some((Saved, Some(2), 3)));
+        assert_eq!(told(order.admit(saved(Some(1), 2, 10), 100, now)), Some((Saved, Some(1), 3)));
+        assert_eq!(told(order.admit(saved(None, 1, 0), 100, now)), Some((Saved, None, 3)));
+        assert_eq!(told(order.admit(saved(Some(2), 3, 20), 100, now)), None, "told already");
+        assert_eq!(told(order.admit(saved(Some(3), 4, 30), 100, now)), Some((Saved, Some(3), 4)));
     }
 
     #[test]
     fn the_deleted_stay_deleted() {
         let (mut order, now) = (Order::default(), Instant::now());
-        assert_eq!(told(order.admit(deleted(3, 30), now)), Some((Deleted, None, 3)));
-        assert_eq!(told(order.admit(saved(Some(2), 3, 20), now)), Some((Deleted, Some(3), 2)));
-        assert_eq!(told(order.admit(saved(None, 1, 0), now)), None);
+        assert_eq!(told(order.admit(deleted(3, 30), 100, now)), Some((Deleted, None, 3)));
+        assert_eq!(told(order.admit(saved(Some(2), 3, 20), 100, now)), Some((Deleted, Some(3), 2)));
+        assert_eq!(told(order.admit(saved(None, 1, 0), 100, now)), None);
         let mut again = (*object(9)).clone();
         again.insert("createdAt".into(), json!("2025-01-01T00:00:00.000Z"));
         let again = ObjectEvent { object: Arc::new(again), ..saved(None, 9, 0) };
-        assert_eq!(told(order.admit(again, now)), Some((Saved, None, 9)), "a new life of the id");
-        assert_eq!(told(order.admit(deleted(3, 40), now)), None, "of the life before");
+        assert_eq!(told(order.admit(again, 100, now)), Some((Saved, None, 9)), "a new life of the id");
+        assert_eq!(told(order.admit(deleted(3, 40), 100, now)), None, "of the life before");
     }
 
     #[test]
     fn events_without_a_stamp_come_as_they_come() {
         let (mut order, now) = (Order::default(), Instant::now());
         for n in [2, 1, 3] {
-            assert_eq!(told(order.admit(saved(Some(0), n, 0), now)), Some((Saved, Some(0), n)));
+            assert_eq!(told(order.admit(saved(Some(0), n, 0), 100, now)), Some((Saved, Some(0), n)));
         }
-        order.admit(saved(Some(3), 4, 10), now);
-        assert_eq!(told(order.admit(deleted(4, 0), now)), Some((Deleted, None, 4)));
+        order.admit(saved(Some(3), 4, 10), 100, now);
+        assert_eq!(told(order.admit(deleted(4, 0), 100, now)), Some((Deleted, None, 4)));
     }
 
     #[test]
     fn forgets_in_time_and_beyond_its_size() {
         let (mut order, now) = (Order::default(), Instant::now());
-        order.admit(saved(Some(2), 3, 20), now);
+        order.admit(saved(Some(2), 3, 20), 100, now);
         let later = now + REMEMBERED + Duration::from_secs(1);
-        assert_eq!(told(order.admit(saved(Some(1), 2, 10), later)), Some((Saved, Some(1), 2)));
+        assert_eq!(told(order.admit(saved(Some(1), 2, 10), 100, later)), Some((Saved, Some(1), 2)));
         for n in 0..2 * MOST {
             let mut one = (*object(1)).clone();
             one.insert("objectId".into(), json!(format!("o{n}")));
-            order.admit(ObjectEvent { object: Arc::new(one), ..saved(Some(1), 1, 1) }, later);
+            order.admit(ObjectEvent { object: Arc::new(one), ..saved(Some(1), 1, 1) }, 100, later);
         }
         assert!(order.newest.len() <= MOST && order.aging.len() <= MOST);
+        for n in 0..100 {
+            let mut one = (*object(1)).clone();
+            one.insert("objectId".into(), json!(format!("large{n}")));
+            order.admit(ObjectEvent { object: Arc::new(one), ..saved(Some(1), 1, 1) }, MOST_BYTES / 10, later);
+        }
+        assert!(order.bytes <= MOST_BYTES + MOST_BYTES / 10 && order.newest.len() <= 11);
+        let sum: usize = order.newest.values().map(|newest| newest.bytes).sum();
+        assert_eq!(order.bytes, sum);
+        order.clear();
+        assert_eq!((order.bytes, order.newest.len()), (0, 0));
     }
 }

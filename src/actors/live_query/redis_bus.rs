@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::LiveQueryHub;
 use super::bus::Bus;
+use super::outgoing::{Message, Outgoing};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::operations::Services;
@@ -24,6 +25,8 @@ use crate::operations::services::{FileUrls, ObjectEvent, ObjectEventKind};
 use crate::types::names::random_alphanumeric;
 use crate::types::{ClassName, Object};
 
+/// Channel of our own: a server threw events away that others were to hear.
+const MISSED: &str = "parsimonyMissed";
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a subscription waits for the server to listen.
 const LISTENING: Duration = Duration::from_millis(500);
@@ -76,7 +79,7 @@ pub struct RedisBus {
     app_id: String,
     base_url: String,
     file_urls: Arc<dyn FileUrls>,
-    outgoing: mpsc::UnboundedSender<(String, String)>,
+    outgoing: Outgoing<String>,
     /// Whether messages of others are heard.
     listening: watch::Sender<bool>,
 }
@@ -94,7 +97,7 @@ impl RedisBus {
     ) -> Result<Arc<Self>> {
         let (publishing, hearing) =
             (&services.config.live_query.redis_options, &services.config.live_query_server.redis_options);
-        let (outgoing, queue) = mpsc::unbounded_channel();
+        let (outgoing, queue) = Outgoing::new();
         let app_id = services.config.app_id.clone();
         let bus = Arc::new(Self {
             node: random_alphanumeric(12),
@@ -106,7 +109,8 @@ impl RedisBus {
         });
         let health: Arc<Health> = Arc::default();
         if let Some(url) = publish_url {
-            actix::spawn(publish(client(url, publishing.as_ref())?, queue, health.clone()));
+            let client = client(url, publishing.as_ref())?;
+            actix::spawn(publish(client, queue, health.clone(), Arc::downgrade(&bus)));
         }
         if let Some(url) = listen_url {
             // Whoever hears it again can be told again, if it is the same one.
@@ -168,8 +172,7 @@ impl Bus for RedisBus {
             ObjectEventKind::Saved => "afterSave",
             ObjectEventKind::Deleted => "afterDelete",
         };
-        // Only fails while the server goes down.
-        let _ = self.outgoing.send((self.channel(name), Value::Object(message).to_string()));
+        self.outgoing.event(vec![(self.channel(name), Value::Object(message).to_string())]);
     }
 
     /// Nothing is announced, but whoever subscribed is to hear what follows.
@@ -182,7 +185,7 @@ impl Bus for RedisBus {
     fn roles_changed(&self, user_ids: &[String]) {
         for user in user_ids {
             let message = json!({ "userId": user, "node": self.node }).to_string();
-            let _ = self.outgoing.send((self.channel("clearCache"), message));
+            self.outgoing.tell(self.channel("clearCache"), message);
         }
     }
 }
@@ -190,18 +193,25 @@ impl Bus for RedisBus {
 /// One task, one connection: messages leave in order. A message that finds Redis away is lost.
 async fn publish(
     client: redis::Client,
-    mut queue: mpsc::UnboundedReceiver<(String, String)>,
+    mut queue: mpsc::Receiver<Message<String>>,
     health: Arc<Health>,
+    bus: Weak<RedisBus>,
 ) {
     let mut connection: Option<redis::aio::MultiplexedConnection> = None;
-    while let Some((channel, message)) = queue.recv().await {
-        let mut sent = send(&client, &mut connection, &channel, &message).await;
+    while let Some(message) = queue.recv().await {
+        let (channel, message) = (&message.channel, &message.payload);
+        let mut sent = send(&client, &mut connection, channel, message).await;
         if sent.is_err() {
             // The connection may have broken long before.
-            sent = send(&client, &mut connection, &channel, &message).await;
+            sent = send(&client, &mut connection, channel, message).await;
         }
         match sent {
-            Ok(()) => health.back(PUBLISHING_HALF),
+            Ok(()) => {
+                health.back(PUBLISHING_HALF);
+                if let Some(bus) = bus.upgrade().filter(|bus| bus.outgoing.has_lost()) {
+                    bus.outgoing.tell(bus.channel(MISSED), json!({ "node": bus.node }).to_string());
+                }
+            }
             Err(error) => health.lost(PUBLISHING_HALF, &error),
         }
     }
@@ -252,7 +262,7 @@ async fn listen_once(
     listening: impl Fn(),
 ) -> redis::RedisResult<()> {
     let mut subscription = client.get_async_pubsub().await?;
-    for name in ["afterSave", "afterDelete", "clearCache"] {
+    for name in ["afterSave", "afterDelete", "clearCache", MISSED] {
         subscription.subscribe(bus.channel(name)).await?;
     }
     listening();
@@ -265,6 +275,10 @@ async fn listen_once(
         let channel = message.get_channel_name().to_owned();
         let Ok(payload) = message.get_payload::<String>() else { continue };
         let Some(hub) = hub.upgrade() else { return Ok(()) };
+        if channel == bus.channel(MISSED) {
+            hub.may_have_missed();
+            continue;
+        }
         if channel == bus.channel("clearCache") {
             // Our own servers told each other already.
             let ours = |message: &Value| message.get("node").is_some();

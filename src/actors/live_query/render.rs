@@ -24,7 +24,15 @@ pub struct Mask {
 }
 
 impl Mask {
-    pub fn of(class: &ClassSnapshot, auth: &Auth, protection: &Protection, event: &ObjectEvent) -> Self {
+    /// `present`: what has become of the object, where the event is told later on; what is hidden in it
+    /// is hidden in all of its states.
+    pub fn of(
+        class: &ClassSnapshot,
+        auth: &Auth,
+        protection: &Protection,
+        event: &ObjectEvent,
+        present: Option<&Object>,
+    ) -> Self {
         let hidden = |object: &Object| {
             let mut hidden = protection.hidden_in_object(class.name(), object);
             if class.name().is_user() {
@@ -37,10 +45,16 @@ impl Mask {
             }
             hidden
         };
-        Self {
+        let mut mask = Self {
             current: hidden(&event.object),
             original: event.original.as_deref().map(hidden).unwrap_or_default(),
+        };
+        if let Some(present) = present {
+            let now = hidden(present);
+            mask.current.extend(now.iter().cloned());
+            mask.original.extend(now);
         }
+        mask
     }
 
     /// An object that a trigger changed.

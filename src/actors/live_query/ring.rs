@@ -1,7 +1,7 @@
 //! What recently happened in a class, for clients that come back: a bounded list in memory, kept
 //! while somebody who may come back listens, or did a moment ago.
 //!
-//! An event's id is `<node>-<number>-<microseconds>`: numbers of one server process count up over all
+//! An event's id is `<node>-<number>-<microseconds>`, sealed: numbers of one server process count up over all
 //! classes in the order in which frames leave, so the last id that a client saw says what it missed. The
 //! time is there for the durable log, which outlives the process.
 
@@ -12,10 +12,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::operations::seal::Seal;
 use crate::operations::services::ObjectEvent;
 use crate::types::Object;
 use crate::types::names::random_alphanumeric;
 
+/// What ids are sealed for.
+const PURPOSE: &str = "live query resume";
 /// Events and bytes kept for one class at most.
 const MOST_EVENTS: usize = 5_000;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -29,8 +32,24 @@ pub struct EventId {
 }
 
 impl EventId {
+    /// As clients carry it: `<seal>-<number>-<microseconds>`. The seal alone counts, what follows lets a
+    /// client tell which of two came later.
+    pub fn seal(&self, seal: &Seal) -> String {
+        let sealed = seal.seal(PURPOSE, self.to_string().as_bytes());
+        // Letters, digits and underscores: a hyphen ends the seal.
+        let sealed = sealed.replace('_', "__").replace('-', "_h");
+        format!("{sealed}-{}-{}", self.number, self.micros)
+    }
+
     /// `None` for what is no id of ours.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn open(seal: &Seal, text: &str) -> Option<Self> {
+        let (sealed, _) = text.split_once('-')?;
+        let sealed = sealed.split("__").map(|part| part.replace("_h", "-")).collect::<Vec<_>>().join("_");
+        let plain = seal.open(PURPOSE, &sealed)?;
+        Self::parse(std::str::from_utf8(&plain).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let id = Self {
             node: parts.next()?.to_owned(),
@@ -123,12 +142,11 @@ impl Ring {
         }
     }
 
-    pub fn record(&mut self, number: u64, event: &Arc<ObjectEvent>) {
+    /// `size`: bytes it takes in memory, roughly.
+    pub fn record(&mut self, number: u64, event: &Arc<ObjectEvent>, size: usize) {
         if !self.keeps {
             return;
         }
-        let original = event.original.as_deref().map_or(0, size_of_object);
-        let size = 256 + size_of_object(&event.object) + original;
         self.bytes += size;
         self.events.push_back(Kept { number, event: event.clone(), size });
         while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
@@ -145,12 +163,13 @@ impl Ring {
     }
 }
 
-fn size_of_object(object: &Object) -> usize {
+/// Roughly what an object takes in memory.
+pub fn size_of_object(object: &Object) -> usize {
     object.iter().map(|(key, value)| 32 + key.len() + size_of_json(value)).sum()
 }
 
 /// Roughly what a value takes in memory.
-fn size_of_json(value: &Value) -> usize {
+pub fn size_of_json(value: &Value) -> usize {
     32 + match value {
         Value::String(text) => text.len(),
         Value::Array(elements) => elements.iter().map(size_of_json).sum(),
@@ -164,6 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::AppConfig;
     use crate::operations::services::ObjectEventKind;
     use crate::types::ClassName;
 
@@ -189,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn sealed_ids_cannot_be_made() {
+        let seal = Seal::new(&AppConfig::for_tests(json!({})));
+        for number in 0..200 {
+            let id = Counter::default().id(number);
+            let text = id.seal(&seal);
+            assert_eq!(EventId::open(&seal, &text).as_ref(), Some(&id), "{text}");
+            let mut parts = text.split('-');
+            assert!(parts.next().is_some_and(|part| part.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())));
+            assert_eq!(parts.collect::<Vec<_>>(), [number.to_string(), id.micros.to_string()]);
+            let other = text.replacen(|c: char| c.is_ascii_alphanumeric(), "~", 1);
+            assert_eq!(EventId::open(&seal, &other), None);
+            assert_eq!(EventId::open(&seal, &id.to_string()), None, "as it is");
+        }
+    }
+
+    #[test]
     fn ids_from_before_a_gap_are_not_known() {
         let numbers = Counter::default();
         let old = numbers.id(numbers.next());
@@ -201,11 +237,11 @@ mod tests {
     #[test]
     fn gives_what_was_missed_or_says_that_it_cannot() {
         let mut ring = Ring::default();
-        ring.record(1, &event("a"));
+        ring.record(1, &event("a"), 100);
         assert!(ring.since(0).is_none() && ring.since(1).is_none());
         ring.keep(1, true);
         for number in 2..=4 {
-            ring.record(number, &event("a"));
+            ring.record(number, &event("a"), 100);
         }
         ring.keep(4, true);
         let numbers = |ring: &Ring, after| -> Option<Vec<u64>> {
@@ -224,13 +260,13 @@ mod tests {
         ring.keep(0, true);
         let large = event(&"x".repeat(100_000));
         for number in 1..=1000 {
-            ring.record(number, &large);
+            ring.record(number, &large, size_of_object(&large.object));
         }
         assert!(ring.bytes <= MOST_BYTES && ring.events.len() > 10);
         assert!(ring.since(500).is_none() && ring.since(990).is_some_and(|kept| kept.len() == 10));
         let small = event("");
         for number in 1001..=10_000 {
-            ring.record(number, &small);
+            ring.record(number, &small, 100);
         }
         assert_eq!(ring.events.len(), MOST_EVENTS);
     }

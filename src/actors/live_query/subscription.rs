@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::protocol::Subscribe;
+use super::ring::size_of_json;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
@@ -18,6 +19,9 @@ use crate::types::query::eval::Matcher;
 use crate::types::query::visit::mentions;
 use crate::types::query::{Filter, parse_where};
 use crate::types::{Acl, ClassName, ClassSchema, Object, Operation};
+
+/// Bytes of any subscription, whatever it says.
+const OVERHEAD: usize = 256;
 
 /// Whose rights count: the subscription's own session first, then the client's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +106,11 @@ impl Rights {
     }
 }
 
+/// Who may read an object; `None`: everybody.
+pub fn acl_of(object: &Object) -> Option<Acl> {
+    object.get("ACL").and_then(|acl| Acl::from_json(acl).ok())
+}
+
 /// An opened subscription's query.
 #[derive(Debug)]
 pub struct Opened {
@@ -114,6 +123,8 @@ pub struct Opened {
     pub watch: Option<Vec<String>>,
     /// Fields the query looks at: none may be protected, now or when something happens.
     pub looks_at: Vec<String>,
+    /// Bytes it takes in memory, roughly.
+    pub weight: usize,
 }
 
 /// Checks a subscription as a find is checked.
@@ -162,14 +173,18 @@ pub async fn open(
             format!("Invalid regular expression: /{pattern}/"),
         ));
     }
+    let identity: Arc<str> = canonical(&condition).into();
+    let lists = request.keys.iter().chain(&request.watch).flatten().map(|field| 48 + field.len());
+    let weight = OVERHEAD + identity.len() + size_of_json(&condition) + matcher.weight() + lists.sum::<usize>();
     Ok(Opened {
-        identity: canonical(&condition).into(),
+        identity,
         class,
         matcher,
         op,
         keys: request.keys.as_ref().map(|keys| keys.iter().cloned().collect()),
         watch: request.watch.clone(),
         looks_at,
+        weight,
     })
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use actix::Addr;
 
 use super::index::{EntryId, Index};
+use super::ledger::Charge;
+use super::seat::Seat;
 use super::subscription::{Audience, Opened};
 use super::worker::{ConnectionId, LiveQueryWorker, Target};
 
@@ -49,6 +51,8 @@ struct Entry {
     audiences: Audiences,
     /// Where more than a few listen.
     finder: Option<Box<Finder>>,
+    /// Of a query that needs the database: at the charge of whoever brought it.
+    _asking: Option<Charge>,
 }
 
 /// Most queries are one client's, so few entries have one.
@@ -72,6 +76,7 @@ struct Spot {
     audience: Rc<Audience>,
     key: Rc<GroupKey>,
     at: usize,
+    _seat: Seat,
 }
 
 /// An entry's audiences with their groups, as they were when an event was looked at.
@@ -94,12 +99,19 @@ pub struct Subscriptions {
 
 impl Subscriptions {
     /// Opens a subscription; answers whether it replaced the one in its place.
-    pub fn insert(&mut self, opened: Opened, audience: Audience, subscriber: Subscriber) -> bool {
+    pub fn insert(
+        &mut self,
+        opened: Opened,
+        audience: Audience,
+        subscriber: Subscriber,
+        seat: Seat,
+        asking: Option<Charge>,
+    ) -> bool {
         let place: Place = (subscriber.connection, subscriber.request_id.clone());
         let replaced = self.remove(&place);
         let id = match self.by_query.get(&opened.identity) {
             Some(id) => *id,
-            None => self.add_entry(opened),
+            None => self.add_entry(opened, asking),
         };
         let key = self.key_of(&subscriber);
         let audience = if audience == *self.nobody { self.nobody.clone() } else { Rc::new(audience) };
@@ -121,7 +133,7 @@ impl Subscriptions {
                 (key, 0)
             }
         };
-        self.places.insert(place, Spot { entry: id, audience, key, at });
+        self.places.insert(place, Spot { entry: id, audience, key, at, _seat: seat });
         replaced
     }
 
@@ -145,13 +157,13 @@ impl Subscriptions {
         key
     }
 
-    fn add_entry(&mut self, opened: Opened) -> EntryId {
+    fn add_entry(&mut self, opened: Opened, asking: Option<Charge>) -> EntryId {
         self.next += 1;
         let id = self.next;
         self.asking += usize::from(opened.matcher.asks());
         self.index.insert(id, opened.matcher.filter());
         self.by_query.insert(opened.identity.clone(), id);
-        let entry = Entry { opened: Rc::new(opened), audiences: Vec::new(), finder: None };
+        let entry = Entry { opened: Rc::new(opened), audiences: Vec::new(), finder: None, _asking: asking };
         self.entries.insert(id, entry);
         id
     }
@@ -329,6 +341,8 @@ impl Finder {
 mod tests {
     use serde_json::json;
 
+    use super::super::ledger::{Account, Ledger, Limits, Resource};
+    use super::super::seat::Listeners;
     use super::*;
     use crate::types::query::eval::Matcher;
     use crate::types::query::{ParseContext, parse_where};
@@ -345,6 +359,7 @@ mod tests {
             keys: None,
             watch: None,
             looks_at: vec!["room".to_owned()],
+            weight: 100,
         }
     }
 
@@ -360,10 +375,42 @@ mod tests {
         }
     }
 
-    /// Opens, replaces and ends at random; compares with a plain map.
+    /// What everybody holds, and a class's count.
+    struct Counts {
+        ledger: Arc<Ledger>,
+        listeners: Arc<Listeners>,
+        accounts: Vec<(Arc<Account>, Charge)>,
+    }
+
+    impl Counts {
+        fn new() -> Self {
+            let config = crate::config::AppConfig::for_tests(json!({}));
+            let ledger = Ledger::new(Limits::of(&config.live_query_server));
+            let address = |n: u8| std::net::IpAddr::from([10, 0, 0, n % 3]);
+            let accounts = (0..7).map(|n| ledger.admit(address(n)).expect("room")).collect();
+            let listeners = Listeners::new(ClassName::known("Chat"), Arc::default(), std::sync::Weak::new());
+            Self { ledger, listeners, accounts }
+        }
+
+        fn seat(&self, connection: u64) -> Seat {
+            let wanted = [(Resource::Subscriptions, 1), (Resource::Bytes, 100)];
+            let (account, _) = &self.accounts[connection as usize];
+            Seat::new(account.take(&wanted).expect("room"), self.listeners.clone())
+        }
+
+        /// Everything counts as many as there are.
+        fn agree(&self, held: usize) {
+            assert_eq!(self.listeners.count(), held);
+            assert_eq!(self.ledger.used(Resource::Subscriptions), held);
+            assert_eq!(self.ledger.used(Resource::Bytes), held * 100);
+        }
+    }
+
+    /// Opens, replaces, fails and ends at random; compares with a plain map.
     #[actix::test]
     async fn agrees_with_a_plain_map() {
         let worker = LiveQueryWorker::here();
+        let counts = Counts::new();
         let mut subscriptions = Subscriptions::default();
         let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
         let mut many = 0;
@@ -388,16 +435,19 @@ mod tests {
                     let mut audience =
                         Audience::new(false, (room > 1).then_some("token"), (room > 0).then_some(&*token));
                     audience.users = (room > 2).then(|| format!("u{who}")).into_iter().collect();
-                    let replaced = subscriptions.insert(
-                        opened(room),
-                        audience,
-                        subscriber(&worker, connection, request),
-                    );
+                    let (seat, subscriber) = (counts.seat(connection), subscriber(&worker, connection, request));
+                    if step % 5 == 0 {
+                        // Refused, or too late: the message goes, and the seat with it.
+                        drop((seat, subscriber));
+                        continue;
+                    }
+                    let replaced = subscriptions.insert(opened(room), audience, subscriber, seat, None);
                     let known = model.insert((connection, request.to_string()), room).is_some();
                     assert_eq!(replaced, known);
                 }
             }
             assert_eq!(subscriptions.len(), model.len());
+            counts.agree(model.len());
             let room = subscriptions.by_query.get(&opened(4).identity);
             many = many.max(room.map_or(0, |id| subscriptions.audiences(*id, None).len()));
         }
@@ -430,5 +480,6 @@ mod tests {
         }
         assert!(subscriptions.is_empty() && subscriptions.entries.is_empty());
         assert!(subscriptions.by_query.is_empty());
+        counts.agree(0);
     }
 }

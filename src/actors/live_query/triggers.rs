@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Counters;
 use super::decide::Event;
+use super::protocol::Subscribe;
 use super::subscription::Rights;
 use crate::cloud::{CONNECT_CLASS, Caller, LiveQueryPayload, TriggerCall, TriggerKind};
 use crate::error::Result;
@@ -84,27 +85,31 @@ pub async fn before_connect(
     services.cloud.run_trigger(call).await.map(|_| ())
 }
 
-/// The query as the handler left it, or `None` when there is no handler.
+/// `op`: `subscribe` or `update`, as the message says. The query as the handler left it, or `None` when there is no handler.
 ///
 /// # Errors
 /// What the handler threw: there is no subscription.
 pub async fn before_subscribe(
     services: &Services,
-    class: &str,
     rights: &Rights,
     client: &Client,
     counters: &Counters,
-    request_id: &Value,
-    query: &Map<String, Value>,
+    op: &str,
+    request: &Subscribe,
 ) -> Result<Option<Map<String, Value>>> {
+    let class = &request.class;
     if !services.cloud.registrations().has_trigger(TriggerKind::BeforeSubscribe, class) {
         return Ok(None);
     }
     let mut call = call(TriggerKind::BeforeSubscribe, class, Some(rights), client);
-    call.query = Some(Value::Object(query.clone()));
+    call.query = Some(Value::Object(request.query.clone()));
+    let known = payload("subscribe", client, counters);
     call.live = Some(LiveQueryPayload {
-        request_id: Some(request_id.clone()),
-        ..payload("subscribe", client, counters)
+        op: Some(op.to_owned()),
+        request_id: Some(request.request_id.clone()),
+        // A message may bring a session of its own.
+        session_token: request.session_token.clone().or(known.session_token),
+        ..known
     });
     Ok(services.cloud.run_trigger(call).await?.query)
 }

@@ -14,8 +14,14 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::decide::Event;
+use super::ledger::{Account, Charge, Resource};
+use super::waiting;
 
 pub type ConnectionId = u64;
+
+/// Bytes that may wait on any socket without being charged, and the least that is charged beyond them.
+const FREE: usize = 64 * 1024;
+const STEP: usize = 256 * 1024;
 
 /// What connections are to send.
 #[derive(Clone, Debug)]
@@ -35,7 +41,7 @@ pub enum Parcel {
 
 impl Parcel {
     /// Roughly the bytes that a frame takes.
-    fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         match self {
             Self::Event { object, original, .. } => object.len() + original.as_ref().map_or(0, Bytes::len),
             Self::Error { message, .. } => message.len(),
@@ -60,7 +66,11 @@ pub struct Dispatch {
 }
 
 /// Events for any of this thread's connections.
-pub struct Deliver(pub Vec<Dispatch>);
+pub struct Deliver {
+    pub dispatches: Vec<Dispatch>,
+    /// What is not yet in the outlets still waits.
+    pub _waiting: Option<Arc<waiting::Place>>,
+}
 
 impl Message for Deliver {
     type Result = ();
@@ -74,6 +84,9 @@ pub struct Outlet {
     /// More than this waiting: the connection is not keeping up, and what waits is thrown away.
     limit: usize,
     overflowed: Cell<bool>,
+    /// Whose bytes wait, and what they were charged with beyond the first few.
+    account: Option<Arc<Account>>,
+    charge: RefCell<Option<Charge>>,
     /// Bytes the connection has room for at the moment: frames are made when they can be sent.
     room: Cell<usize>,
     waker: RefCell<Option<Waker>>,
@@ -89,8 +102,10 @@ pub enum Batch {
 }
 
 impl Outlet {
-    pub fn new(limit: usize) -> Rc<Self> {
+    pub fn new(limit: usize, account: Option<Arc<Account>>) -> Rc<Self> {
         Rc::new(Self {
+            account,
+            charge: RefCell::new(None),
             letters: RefCell::default(),
             bytes: Cell::new(0),
             limit,
@@ -117,8 +132,9 @@ impl Outlet {
         }
         let bytes = self.bytes.get() + weight(parcel);
         self.bytes.set(bytes);
-        if bytes > self.limit {
+        if bytes > self.limit || (bytes > FREE && !self.is_charged(bytes)) {
             *self.letters.borrow_mut() = VecDeque::new();
+            self.charge.take();
             self.overflowed.set(true);
         } else {
             self.letters.borrow_mut().push_back((parcel.clone(), request_id.clone()));
@@ -127,6 +143,22 @@ impl Outlet {
             waker.wake();
         }
         self.overflowed.get()
+    }
+
+    /// Whether whoever holds the socket may have so much waiting, and the app on all sockets. Charged in
+    /// steps: most frames find what they need charged already.
+    fn is_charged(&self, bytes: usize) -> bool {
+        let Some(account) = &self.account else { return true };
+        let mut charge = self.charge.borrow_mut();
+        let held = FREE + charge.as_ref().map_or(0, |charge| charge.amount(Resource::Unread));
+        if bytes <= held {
+            return true;
+        }
+        let more = (bytes - held).max(STEP);
+        match &mut *charge {
+            Some(charge) => charge.add(Resource::Unread, more).is_ok(),
+            None => account.take(&[(Resource::Unread, more)]).map(|taken| *charge = Some(taken)).is_ok(),
+        }
     }
 
     fn take(&self) -> Vec<Letter> {
@@ -143,6 +175,7 @@ impl Outlet {
         if waiting.is_empty() {
             // Nothing of a burst is kept.
             *waiting = VecDeque::new();
+            self.charge.take();
         }
         self.room.set(room);
         taken
@@ -210,6 +243,7 @@ impl Actor for LiveQueryWorker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // What is in it is bounded in bytes: events wait until they are taken out.
         ctx.set_mailbox_capacity(1 << 20);
     }
 }
@@ -217,7 +251,7 @@ impl Actor for LiveQueryWorker {
 impl Handler<Deliver> for LiveQueryWorker {
     type Result = ();
 
-    fn handle(&mut self, Deliver(dispatches): Deliver, _: &mut Self::Context) {
+    fn handle(&mut self, Deliver { dispatches, .. }: Deliver, _: &mut Self::Context) {
         CONNECTIONS.with_borrow(|connections| {
             for dispatch in &dispatches {
                 for target in dispatch.targets.iter() {
@@ -236,14 +270,17 @@ impl Handler<Deliver> for LiveQueryWorker {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use futures_util::{FutureExt, StreamExt};
 
+    use super::super::ledger::{Ledger, Limits};
     use super::*;
 
     #[test]
     fn an_outlet_gives_what_there_is_room_for_and_is_bounded() {
         let parcel = Arc::new(Parcel::Error { code: 1, message: "m".repeat(100) });
-        let outlet = Outlet::new(1000);
+        let outlet = Outlet::new(1000, None);
         let mut letters = Letters(outlet.clone());
         outlet.make_room(10_000);
         assert!(letters.next().now_or_never().is_none());
@@ -267,5 +304,30 @@ mod tests {
         assert!(outlet.letters.borrow().is_empty() && outlet.letters.borrow().capacity() == 0);
         assert!(matches!(letters.next().now_or_never(), Some(Some(Batch::Overflow))));
         assert!(letters.next().now_or_never().is_none());
+    }
+
+    #[test]
+    fn what_waits_on_many_sockets_is_bounded_together() {
+        let mut limits = Limits::of(&crate::config::AppConfig::for_tests(serde_json::json!({})).live_query_server);
+        limits.caller[Resource::Unread as usize] = 10 * STEP;
+        let ledger = Ledger::new(limits);
+        let parcel = Arc::new(Parcel::Error { code: 1, message: "m".repeat(FREE) });
+        let sockets: Vec<_> = (0..8)
+            .map(|_| ledger.admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap())
+            .map(|(account, charge)| (Outlet::new(usize::MAX, Some(account)), charge))
+            .collect();
+        let mut overflows = 0;
+        for _ in 0..10 {
+            for (outlet, _) in &sockets {
+                overflows += usize::from(outlet.push(&parcel, &"1".into()));
+            }
+        }
+        assert!(overflows > 0 && overflows < 8, "{overflows}");
+        assert!(ledger.used(Resource::Unread) <= 10 * STEP);
+        for (outlet, _) in &sockets {
+            outlet.make_room(usize::MAX);
+            outlet.take();
+        }
+        assert_eq!(ledger.used(Resource::Unread), 0, "given back when it was sent");
     }
 }

@@ -63,6 +63,14 @@ pub struct LiveQueryServerConfig {
     /// Milliseconds a session is remembered.
     pub cache_timeout_ms: u64,
     pub log_level: Option<String>,
+    /// Sockets open at a time, of one address and in all.
+    pub max_connections_per_address: u64,
+    pub max_connections: u64,
+    /// Bytes of subscriptions: of one, of one client, of one address, and in all.
+    pub max_subscription_bytes: u64,
+    pub max_client_bytes: u64,
+    pub max_address_bytes: u64,
+    pub max_bytes: u64,
 }
 
 /// Cloud Code processes.
@@ -190,6 +198,12 @@ impl LiveQueryServerConfig {
             websocket_timeout_ms: group.whole("websocketTimeout", 1)?.unwrap_or(10_000),
             cache_timeout_ms: group.whole("cacheTimeout", 0)?.unwrap_or(5_000),
             log_level: group.text("logLevel")?,
+            max_connections_per_address: group.required_whole("maxConnectionsPerAddress", 1)?,
+            max_connections: group.required_whole("maxConnections", 1)?,
+            max_subscription_bytes: group.required_whole("maxSubscriptionBytes", 1)?,
+            max_client_bytes: group.required_whole("maxClientBytes", 1)?,
+            max_address_bytes: group.required_whole("maxAddressBytes", 1)?,
+            max_bytes: group.required_whole("maxBytes", 1)?,
         })
     }
 }

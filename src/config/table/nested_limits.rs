@@ -375,6 +375,54 @@ pub static LIVE_QUERY_SERVER: Group = Group {
         .secret(),
         opt("logLevel", "PARSE_LIVE_QUERY_SERVER_LOG_LEVEL", Text, "", "Level of the log"),
         opt("masterKey", "PARSE_LIVE_QUERY_SERVER_MASTER_KEY", Text, "", "Master key").secret(),
+        opt(
+            "maxAddressBytes",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_ADDRESS_BYTES",
+            Number,
+            "134217728",
+            "Bytes that the subscriptions of one address may take",
+        )
+        .ours(),
+        opt(
+            "maxBytes",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_BYTES",
+            Number,
+            "268435456",
+            "Bytes that all subscriptions may take",
+        )
+        .ours(),
+        opt(
+            "maxClientBytes",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_CLIENT_BYTES",
+            Number,
+            "8388608",
+            "Bytes that the subscriptions of one client may take",
+        )
+        .ours(),
+        opt(
+            "maxConnections",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_CONNECTIONS",
+            Number,
+            "50000",
+            "Sockets open at a time",
+        )
+        .ours(),
+        opt(
+            "maxConnectionsPerAddress",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_CONNECTIONS_PER_ADDRESS",
+            Number,
+            "20000",
+            "Sockets open at a time from one address (of IPv6, one /64 network)",
+        )
+        .ours(),
+        opt(
+            "maxSubscriptionBytes",
+            "PARSIMONY_LIVE_QUERY_SERVER_MAX_SUBSCRIPTION_BYTES",
+            Number,
+            "1048576",
+            "Bytes that one subscription may take",
+        )
+        .ours(),
         opt("port", "PARSE_LIVE_QUERY_SERVER_PORT", Number, "1337", "Port of a live query server of its own"),
         opt("pubSubAdapter", "PARSE_LIVE_QUERY_SERVER_PUB_SUB_ADAPTER", Module, "", "Own message bus")
             .accepted(),

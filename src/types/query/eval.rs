@@ -38,6 +38,11 @@ impl Matcher {
         self.regexes.broken()
     }
 
+    /// Bytes that the compiled expressions take, roughly.
+    pub fn weight(&self) -> usize {
+        self.regexes.weight()
+    }
+
     pub(super) fn regexes(&self) -> &Regexes {
         &self.regexes
     }

@@ -10,6 +10,10 @@ use super::{Constraint, Filter, RegexConstraint};
 const BACKTRACK_LIMIT: usize = 100_000;
 /// Bytes a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
+/// Bytes of what a compiled pattern keeps while it matches.
+const CACHE_LIMIT: usize = 1 << 18;
+/// Bytes of a usual one.
+const SMALL: usize = 1 << 13;
 
 #[derive(Debug)]
 enum Compiled {
@@ -52,6 +56,11 @@ impl Regexes {
         broken.map(|((pattern, _), _)| pattern.as_str())
     }
 
+    /// Bytes they take, roughly.
+    pub(super) fn weight(&self) -> usize {
+        self.0.iter().map(|((pattern, _), compiled)| 2 * pattern.len() + weight(compiled)).sum()
+    }
+
     pub(super) fn is_match(&self, regex: &RegexConstraint, text: &str) -> bool {
         match self.0.get(&(regex.pattern.clone(), regex.options.clone())) {
             Some(Compiled::Linear(compiled)) => compiled.is_match(text),
@@ -61,10 +70,17 @@ impl Regexes {
     }
 }
 
+/// The smallest of a few bounds that the expression keeps to: a short pattern may take a lot.
+fn weight(compiled: &Compiled) -> usize {
+    let Compiled::Linear(regex) = compiled else { return SMALL };
+    let fits = |limit: &usize| regex::RegexBuilder::new(regex.as_str()).size_limit(*limit).build().is_ok();
+    [SMALL, 8 * SMALL, 32 * SMALL].into_iter().find(fits).unwrap_or(SIZE_LIMIT)
+}
+
 fn compile(regex: &RegexConstraint) -> Compiled {
     let Ok(translated) = translate(regex, Dialect::Rust) else { return Compiled::Never };
     if !translated.needs_backtracking {
-        let compiled = regex::RegexBuilder::new(&translated.pattern).size_limit(SIZE_LIMIT).build();
+        let compiled = regex::RegexBuilder::new(&translated.pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build();
         return compiled.map_or(Compiled::Never, Compiled::Linear);
     }
     fancy_regex::RegexBuilder::new(&translated.pattern)

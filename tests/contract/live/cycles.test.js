@@ -43,3 +43,37 @@ test(`${CYCLES} subscriptions are made and ended: memory stays`, { timeout: 280_
     await postgres.stop();
   }
 });
+
+test('classes that clients invent, ended or left, leave nothing behind', { timeout: 280_000 }, async () => {
+  const postgres = await startPostgres();
+  const overrides = { liveQuery: { classNames: ['Live.*'] }, startLiveQueryServer: true };
+  const server = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const kilobytes = () => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]);
+  const count = Math.min(CYCLES, 5_000);
+  let made = 0;
+  const run = async rounds => {
+    for (let done = 0; done < rounds; done += LOT) {
+      const socket = await Socket.connect(server);
+      for (let requestId = 0; requestId < LOT; requestId += 1) {
+        made += 1;
+        const where = requestId % 5 === 4 ? { a: { $regex: '[' } } : {};
+        socket.say({ op: 'subscribe', requestId, query: { className: `LiveInvented${made}`, where } });
+        if (requestId % 5 === 0) socket.say({ op: 'unsubscribe', requestId });
+      }
+      await socket.hear(LOT + LOT / 5);
+      // The rest ends with the connection.
+      socket.close();
+    }
+  };
+  try {
+    await run(2000);
+    const before = kilobytes();
+    await run(count);
+    const grown = kilobytes() - before;
+    // A kilobyte that stays of each would be this much.
+    assert.ok(grown < count, `${grown} KiB more`);
+  } finally {
+    await server.stop();
+    await postgres.stop();
+  }
+});

@@ -22,7 +22,7 @@ Parse.Cloud.beforeConnect(request => {
   if (request.installationId === 'text') throw 'a text';
 });
 Parse.Cloud.beforeSubscribe('Live_t', request => {
-  note('subscribe', { ...shape(request), requestId: request.requestId, query: request.query.toJSON() });
+  note('subscribe', { ...shape(request), op: request.op, requestId: request.requestId, query: request.query.toJSON() });
   const where = request.query.toJSON().where;
   if (where.refuse) throw new Parse.Error(4243, 'not this');
   if (where.boom) throw new Error('an error');

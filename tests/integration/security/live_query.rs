@@ -13,11 +13,11 @@ use crate::support::server::{Client, TestServer};
 use crate::support::wait::PATIENCE;
 use crate::users_sign_up::sign_up;
 
-fn pointer(class: &str, id: &str) -> Value {
+pub fn pointer(class: &str, id: &str) -> Value {
     json!({ "__type": "Pointer", "className": class, "objectId": id })
 }
 
-async fn post(client: &Client, class: &str, body: Value) -> String {
+pub async fn post(client: &Client, class: &str, body: Value) -> String {
     id_of(&client.post(&format!("/classes/{class}"), body).await.ok())
 }
 
@@ -104,7 +104,7 @@ async fn sessions_that_are_removed_in_sql_end_with_the_cache() {
     ends(&master, &mut live, "LiveRemoved", &own, SECOND).await;
 }
 
-async fn class_with(master: &Client, class: &str, permissions: Value) {
+pub async fn class_with(master: &Client, class: &str, permissions: Value) {
     let open = json!({ "*": true });
     let mut all = json!({ "find": open, "get": open, "count": open, "create": open, "update": open,
         "delete": open, "addField": open });
@@ -161,6 +161,40 @@ async fn protected_fields_are_not_told_by_matching() {
     assert_eq!((&frame["object"]["objectId"], &frame["object"]["secret"]), (&json!(id), &Value::Null));
     let fence = post(&master, "LiveLater", json!({})).await;
     assert!(live.hear_until(&fence).await.is_empty(), "the two that would tell the field");
+}
+
+/// What no answer shows is not told by matching either.
+#[actix_web::test]
+async fn hidden_columns_are_not_told_by_matching() {
+    let server = TestServer::with(live_options(json!({ "liveQuery": { "classNames": ["Live.*", "_User"] } }))).await;
+    let (ann, token) = sign_up(&server.anonymous(), "ann").await;
+    class_with(&server.master(), "LiveOwn", json!({ "protectedFields": { "*": [], "userField:owner": ["secret"] } }))
+        .await;
+    let starts = json!({ "$regex": "^J" });
+    for mut live in [Live::anonymous(&server).await, Live::session(&server, &token).await] {
+        for (class, field) in [
+            ("_User", "authData.mfa.secret"),
+            ("_User", "authData"),
+            ("_User", "_hashed_password"),
+            ("_User", "_rperm"),
+            ("_User", "sessionToken"),
+            ("_User", "_email_verify_token"),
+            ("LiveOwn", "_rperm"),
+            ("LiveOwn", "_wperm"),
+        ] {
+            for query in [
+                json!({ "where": { field: starts } }),
+                json!({ "where": { "objectId": ann, field: starts } }),
+                json!({ "where": { "$or": [{ "a": 1 }, { "$and": [{ field: { "$exists": true } }] }] } }),
+                json!({ "where": {}, "watch": [field] }),
+            ] {
+                let mut query = query;
+                query["className"] = class.into();
+                let answer = live.try_subscribe(query.clone()).await;
+                assert_eq!(answer["op"], "error", "{query}: {answer}");
+            }
+        }
+    }
 }
 
 #[actix_web::test]

@@ -1,0 +1,111 @@
+//! Events that wait for the owner of their class, counted in bytes: writes do not wait for live queries,
+//! so what cannot be told in time is bounded here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::ring::size_of_object;
+use crate::operations::services::ObjectEvent;
+
+/// Bytes that may wait for one class, and for all of an app.
+const OF_A_CLASS: usize = 16 * 1024 * 1024;
+const OF_AN_APP: usize = 64 * 1024 * 1024;
+
+/// The bytes of one class, or of all.
+pub struct Waiting {
+    bytes: AtomicUsize,
+    limit: usize,
+    all: Option<Arc<Self>>,
+}
+
+impl Waiting {
+    pub fn of_app() -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_AN_APP, all: None })
+    }
+
+    pub fn of_class(self: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_A_CLASS, all: Some(self.clone()) })
+    }
+
+    /// A place for the event; `None` when there is none. A single event always finds one.
+    pub fn take(self: &Arc<Self>, event: &ObjectEvent) -> Option<Place> {
+        let bytes = size_of_event(event);
+        if !self.add(bytes) {
+            return None;
+        }
+        if self.all.as_ref().is_some_and(|all| !all.add(bytes)) {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return None;
+        }
+        Some(Place { waiting: self.clone(), bytes })
+    }
+
+    fn add(&self, bytes: usize) -> bool {
+        let room = |held: usize| (held == 0 || held + bytes <= self.limit).then_some(held + bytes);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+}
+
+/// Roughly what an event takes in memory.
+fn size_of_event(event: &ObjectEvent) -> usize {
+    256 + size_of_object(&event.object) + event.original.as_deref().map_or(0, size_of_object)
+}
+
+/// Held as long as the event waits or is worked on.
+pub struct Place {
+    waiting: Arc<Waiting>,
+    bytes: usize,
+}
+
+impl Place {
+    /// What the event takes, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(all) = &self.waiting.all {
+            all.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operations::services::ObjectEventKind;
+    use crate::types::ClassName;
+
+    #[test]
+    fn what_waits_is_bounded_and_one_event_always_finds_a_place() {
+        let object = json!({ "text": "x".repeat(OF_A_CLASS / 3) }).as_object().cloned().unwrap_or_default();
+        let event = ObjectEvent {
+            class: ClassName::known("Chat"),
+            kind: ObjectEventKind::Saved,
+            object: Arc::new(object),
+            original: None,
+            stamp: 0,
+            permissions: None,
+        };
+        let app = Waiting::of_app();
+        let classes: Vec<_> = (0..8).map(|_| app.of_class()).collect();
+        let mut held: Vec<Place> = Vec::new();
+        for class in &classes {
+            held.extend((0..9).filter_map(|_| class.take(&event)));
+            assert!(class.bytes.load(Ordering::Relaxed) <= OF_A_CLASS);
+        }
+        assert!(held.len() >= 8 && app.bytes.load(Ordering::Relaxed) <= OF_AN_APP);
+        held.clear();
+        assert_eq!(app.bytes.load(Ordering::Relaxed), 0);
+        assert!(classes.iter().all(|class| class.bytes.load(Ordering::Relaxed) == 0));
+        let large = json!({ "text": "x".repeat(OF_AN_APP) }).as_object().cloned().unwrap_or_default();
+        let large = ObjectEvent { object: Arc::new(large), ..event };
+        let first = classes[0].take(&large);
+        assert!(first.is_some() && classes[0].take(&large).is_none() && classes[1].take(&large).is_none());
+    }
+}
