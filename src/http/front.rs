@@ -128,7 +128,8 @@ fn upgrade(http: &HttpRequest, payload: web::Payload, front: &Front) -> HttpResp
     let registry = &front.registry;
     let several = registry.iter().nth(1).is_some();
     let mounted = registry.mounted_at(http.path()).map(|(apps, _)| apps).filter(|_| several);
-    let apps: Vec<&Arc<App>> = mounted.map_or_else(|| registry.iter().collect(), |apps| apps.iter().collect());
+    let apps: Vec<&Arc<App>> =
+        mounted.map_or_else(|| registry.iter().collect(), |apps| apps.iter().collect());
     let serving = apps.into_iter().filter(|app| app.config().live_query_server.enabled);
     let serving: Vec<&Arc<App>> = serving.filter(|app| app.live_queries.is_some()).collect();
     let Some(first) = serving.first() else {
@@ -228,7 +229,8 @@ impl Exchange<'_> {
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
         let number = app.services.presence.number();
-        let answered = app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, permit)).await;
+        let answered =
+            app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, permit)).await;
         let mut response = answered.unwrap_or_else(|error| {
             span_of(self.http, self.below, self.id).in_scope(|| respond::error(&error, sanitize))
         });

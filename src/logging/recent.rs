@@ -104,7 +104,13 @@ impl<S: Subscriber> Layer<S> for Recent {
         let end = fields.message.char_indices().nth(LENGTH).map(|(end, _)| end);
         fields.message.truncate(end.unwrap_or(fields.message.len()));
         let level = *event.metadata().level();
-        let line = Line { app: app_scope::current(), at: Millis::now(), level, message: fields.message, fields: fields.others };
+        let line = Line {
+            app: app_scope::current(),
+            at: Millis::now(),
+            level,
+            message: fields.message,
+            fields: fields.others,
+        };
         let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == LINES {
             log.pop_front();

@@ -223,16 +223,10 @@ impl Client {
         let observed = self.trigger_client();
         let rights = audience.resolve(&services).await;
         audience.users = rights.users();
-        let changed = triggers::before_subscribe(
-            &services,
-            &rights,
-            &observed,
-            &self.hub.counters,
-            op,
-            &request,
-        )
-        .await
-        .map_err(|error| self.refusal(&error, &request_id))?;
+        let changed =
+            triggers::before_subscribe(&services, &rights, &observed, &self.hub.counters, op, &request)
+                .await
+                .map_err(|error| self.refusal(&error, &request_id))?;
         if let Some(query) = changed {
             take_over(&mut request, &query);
         }
@@ -241,7 +235,8 @@ impl Client {
             .map_err(|error| self.refusal(&error, &request_id))?;
         self.drop_subscription(&request_id).await;
         let weight = opened.weight + request.session_token.as_ref().map_or(0, String::len) + place.len();
-        let charge = self.charge(&opened.class, weight).map_err(|refusal| refusal.for_request(&request_id))?;
+        let charge =
+            self.charge(&opened.class, weight).map_err(|refusal| refusal.for_request(&request_id))?;
         let held = Box::new(Held {
             class: opened.class.clone(),
             condition: opened.identity.clone(),
@@ -396,7 +391,9 @@ impl Drop for Client {
 /// What is said beyond a limit.
 fn refusal_of(refused: Refused) -> Refusal {
     let text = match (refused.resource, refused.scope) {
-        (Resource::Subscriptions, Scope::Socket) => format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions"),
+        (Resource::Subscriptions, Scope::Socket) => {
+            format!("A client may hold {MAX_SUBSCRIPTIONS} subscriptions")
+        }
         (Resource::Sockets, _) => "Too many sockets are open".to_owned(),
         (_, Scope::Socket) => "The subscriptions of this client take too much memory".to_owned(),
         (_, Scope::Caller) => "The subscriptions of this address take too much memory".to_owned(),

@@ -291,7 +291,8 @@ impl Work {
             }
         }
         // Each state by itself: a pointer may have named somebody else before.
-        let admitted_before = |object: &Object| rights.admitted(class, hit.opened.op, object).is_ok_and(|is| is);
+        let admitted_before =
+            |object: &Object| rights.admitted(class, hit.opened.op, object).is_ok_and(|is| is);
         let current_readable = rights.may_read(self.current_acl.as_ref());
         let original_readable = self.event.original.as_deref().is_some_and(admitted_before)
             && rights.may_read(self.original_acl.as_ref());

@@ -34,7 +34,10 @@ struct Frames {
 enum Header {
     Incomplete,
     /// How many of its bytes were looked at, and what follows them.
-    Good { size: usize, rest: usize },
+    Good {
+        size: usize,
+        rest: usize,
+    },
     /// The code with which the socket is closed.
     Bad(u16),
 }
@@ -150,7 +153,9 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for Checked<S
         if self.ended {
             return Poll::Ready(None);
         }
-        Pin::new(&mut self.payload).poll_next(cx).map(|next| next.map(|chunk| chunk.map(|chunk| self.take(chunk))))
+        Pin::new(&mut self.payload)
+            .poll_next(cx)
+            .map(|next| next.map(|chunk| chunk.map(|chunk| self.take(chunk))))
     }
 }
 

@@ -167,7 +167,8 @@ impl Ledger {
     /// # Errors
     /// When there are too many sockets already.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<(Arc<Account>, Charge), Refused> {
-        let account = Arc::new(Account { socket: Level::default(), caller: self.caller(Caller::at(address)) });
+        let account =
+            Arc::new(Account { socket: Level::default(), caller: self.caller(Caller::at(address)) });
         let charge = account.take(&[(Resource::Sockets, 1)])?;
         Ok((account, charge))
     }
@@ -226,11 +227,7 @@ impl Account {
     ///
     /// # Errors
     /// The first limit that is met.
-    pub fn take_as(
-        self: &Arc<Self>,
-        user: &str,
-        wanted: &[(Resource, usize)],
-    ) -> Result<Charge, Refused> {
+    pub fn take_as(self: &Arc<Self>, user: &str, wanted: &[(Resource, usize)]) -> Result<Charge, Refused> {
         self.take_from(Some(self.ledger().caller(Caller::User(user.into()))), wanted)
     }
 

@@ -203,7 +203,11 @@ mod tests {
         for n in 0..100 {
             let mut one = (*object(1)).clone();
             one.insert("objectId".into(), json!(format!("large{n}")));
-            order.admit(ObjectEvent { object: Arc::new(one), ..saved(Some(1), 1, 1) }, MOST_BYTES / 10, later);
+            order.admit(
+                ObjectEvent { object: Arc::new(one), ..saved(Some(1), 1, 1) },
+                MOST_BYTES / 10,
+                later,
+            );
         }
         assert!(order.bytes <= MOST_BYTES + MOST_BYTES / 10 && order.newest.len() <= 11);
         let sum: usize = order.newest.values().map(|newest| newest.bytes).sum();

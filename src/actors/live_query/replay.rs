@@ -62,7 +62,8 @@ pub async fn run(shared: &Shared, place: &Place, missed: Missed) -> Result<bool>
         let state = id_of(&event).and_then(|id| present.get(id)).cloned().unwrap_or(Present::Gone);
         let work = Work::of_the_past(shared.clone(), event, state);
         let Some(outbox) = work.replay(place).await? else { return Ok(false) };
-        bytes += outbox.iter().flat_map(|(_, parcels)| parcels).map(|unsent| unsent.parcel.size()).sum::<usize>();
+        bytes +=
+            outbox.iter().flat_map(|(_, parcels)| parcels).map(|unsent| unsent.parcel.size()).sum::<usize>();
         if bytes > MOST_BYTES {
             return Ok(false);
         }

@@ -216,7 +216,9 @@ mod tests {
             let text = id.seal(&seal);
             assert_eq!(EventId::open(&seal, &text).as_ref(), Some(&id), "{text}");
             let mut parts = text.split('-');
-            assert!(parts.next().is_some_and(|part| part.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())));
+            assert!(
+                parts.next().is_some_and(|part| part.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()))
+            );
             assert_eq!(parts.collect::<Vec<_>>(), [number.to_string(), id.micros.to_string()]);
             let other = text.replacen(|c: char| c.is_ascii_alphanumeric(), "~", 1);
             assert_eq!(EventId::open(&seal, &other), None);

@@ -175,7 +175,8 @@ pub async fn open(
     }
     let identity: Arc<str> = canonical(&condition).into();
     let lists = request.keys.iter().chain(&request.watch).flatten().map(|field| 48 + field.len());
-    let weight = OVERHEAD + identity.len() + size_of_json(&condition) + matcher.weight() + lists.sum::<usize>();
+    let weight =
+        OVERHEAD + identity.len() + size_of_json(&condition) + matcher.weight() + lists.sum::<usize>();
     Ok(Opened {
         identity,
         class,

@@ -435,7 +435,8 @@ mod tests {
                     let mut audience =
                         Audience::new(false, (room > 1).then_some("token"), (room > 0).then_some(&*token));
                     audience.users = (room > 2).then(|| format!("u{who}")).into_iter().collect();
-                    let (seat, subscriber) = (counts.seat(connection), subscriber(&worker, connection, request));
+                    let (seat, subscriber) =
+                        (counts.seat(connection), subscriber(&worker, connection, request));
                     if step % 5 == 0 {
                         // Refused, or too late: the message goes, and the seat with it.
                         drop((seat, subscriber));

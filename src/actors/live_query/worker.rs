@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_waits_on_many_sockets_is_bounded_together() {
-        let mut limits = Limits::of(&crate::config::AppConfig::for_tests(serde_json::json!({})).live_query_server);
+        let mut limits =
+            Limits::of(&crate::config::AppConfig::for_tests(serde_json::json!({})).live_query_server);
         limits.caller[Resource::Unread as usize] = 10 * STEP;
         let ledger = Ledger::new(limits);
         let parcel = Arc::new(Parcel::Error { code: 1, message: "m".repeat(FREE) });

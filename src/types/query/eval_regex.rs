@@ -80,7 +80,10 @@ fn weight(compiled: &Compiled) -> usize {
 fn compile(regex: &RegexConstraint) -> Compiled {
     let Ok(translated) = translate(regex, Dialect::Rust) else { return Compiled::Never };
     if !translated.needs_backtracking {
-        let compiled = regex::RegexBuilder::new(&translated.pattern).size_limit(SIZE_LIMIT).dfa_size_limit(CACHE_LIMIT).build();
+        let compiled = regex::RegexBuilder::new(&translated.pattern)
+            .size_limit(SIZE_LIMIT)
+            .dfa_size_limit(CACHE_LIMIT)
+            .build();
         return compiled.map_or(Compiled::Never, Compiled::Linear);
     }
     fancy_regex::RegexBuilder::new(&translated.pattern)

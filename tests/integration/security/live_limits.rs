@@ -70,9 +70,7 @@ async fn memory_is_bounded_for_a_subscription_a_client_an_address_and_all() {
     drop(one);
     // The end of a connection is noticed a moment later.
     let mut three = Live::anonymous(&server).await;
-    let freed = async {
-        while three.try_subscribe(large(45_000)).await["op"] == "error" {}
-    };
+    let freed = async { while three.try_subscribe(large(45_000)).await["op"] == "error" {} };
     tokio::time::timeout(PATIENCE, freed).await.expect("what was held is given back");
 }
 
@@ -85,7 +83,10 @@ async fn every_invented_class_is_charged() {
     assert!(taken < 300, "{taken} classes");
     assert_eq!(text_of(&answer).0, 155);
     // Of a class that is listened to there is room for more.
-    assert_eq!(live.try_subscribe(json!({ "className": "LiveMade0", "where": {} })).await["op"], "subscribed");
+    assert_eq!(
+        live.try_subscribe(json!({ "className": "LiveMade0", "where": {} })).await["op"],
+        "subscribed"
+    );
 }
 
 #[actix_web::test]
@@ -187,7 +188,8 @@ async fn sockets_are_bounded() {
 #[actix_web::test]
 async fn forwarded_addresses_count_behind_a_trusted_proxy_only() {
     for (trust, others) in [(json!(1), 101), (json!(false), 429)] {
-        let options = json!({ "liveQueryServerOptions": { "maxConnectionsPerAddress": 1 }, "trustProxy": trust });
+        let options =
+            json!({ "liveQueryServerOptions": { "maxConnectionsPerAddress": 1 }, "trustProxy": trust });
         let server = TestServer::with(live_options(options)).await;
         let mut open = Vec::new();
         for (address, expected) in [("10.1.1.1", 101), ("10.1.1.1", 429), ("10.1.1.2", others)] {

@@ -17,7 +17,9 @@ async fn a_new_owner_is_not_told_what_the_last_one_had() {
     let (bob, bobs) = sign_up(&server.anonymous(), "bob").await;
     let owners = json!({ "pointerFields": ["owner"] });
     class_with(&master, "LiveOwned", json!({ "find": owners, "get": owners })).await;
-    let id = post(&master, "LiveOwned", json!({ "n": 1, "secret": "bob's", "owner": pointer("_User", &bob) })).await;
+    let id =
+        post(&master, "LiveOwned", json!({ "n": 1, "secret": "bob's", "owner": pointer("_User", &bob) }))
+            .await;
     let mut live = Live::session(&server, &token).await;
     live.subscribe("LiveOwned", json!({})).await;
     live.subscribe("LiveOwned", json!({ "objectId": id })).await;
@@ -92,8 +94,14 @@ async fn what_is_private_by_now_is_not_replayed() {
         master.put(&format!("/classes/LiveFresh/{id}"), json!({ "n": 4 })).await.ok();
         let shown = post(&master, "LiveFresh", json!({ "n": 5 })).await;
         let (resumed, frames) = missed(&server, json!({}), "LiveFresh", &start).await;
-        assert_eq!((resumed, frames.last().map(|frame| &frame["object"]["objectId"])), (json!(true), Some(&json!(shown))));
-        assert!(frames.iter().all(|frame| frame["object"]["n"] != 3 && frame["object"]["n"] != 4), "{frames:?}");
+        assert_eq!(
+            (resumed, frames.last().map(|frame| &frame["object"]["objectId"])),
+            (json!(true), Some(&json!(shown)))
+        );
+        assert!(
+            frames.iter().all(|frame| frame["object"]["n"] != 3 && frame["object"]["n"] != 4),
+            "{frames:?}"
+        );
     }
 }
 
@@ -112,8 +120,7 @@ async fn owners_of_then_and_of_now() {
     let path = format!("/classes/LiveHanded/{id}");
     master.put(&path, json!({ "secret": "ann's", "owner": pointer("_User", &ann) })).await.ok();
     let resume = async |token: &str| {
-        let mut live =
-            Live::connect(&server, json!({ "sessionToken": token, "resumeAfter": start })).await;
+        let mut live = Live::connect(&server, json!({ "sessionToken": token, "resumeAfter": start })).await;
         let answer = live.try_subscribe(json!({ "className": "LiveHanded", "where": {} })).await;
         (live, answer["resumed"].clone())
     };

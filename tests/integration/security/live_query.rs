@@ -166,10 +166,15 @@ async fn protected_fields_are_not_told_by_matching() {
 /// What no answer shows is not told by matching either.
 #[actix_web::test]
 async fn hidden_columns_are_not_told_by_matching() {
-    let server = TestServer::with(live_options(json!({ "liveQuery": { "classNames": ["Live.*", "_User"] } }))).await;
+    let server =
+        TestServer::with(live_options(json!({ "liveQuery": { "classNames": ["Live.*", "_User"] } }))).await;
     let (ann, token) = sign_up(&server.anonymous(), "ann").await;
-    class_with(&server.master(), "LiveOwn", json!({ "protectedFields": { "*": [], "userField:owner": ["secret"] } }))
-        .await;
+    class_with(
+        &server.master(),
+        "LiveOwn",
+        json!({ "protectedFields": { "*": [], "userField:owner": ["secret"] } }),
+    )
+    .await;
     let starts = json!({ "$regex": "^J" });
     for mut live in [Live::anonymous(&server).await, Live::session(&server, &token).await] {
         for (class, field) in [
