@@ -44,7 +44,7 @@ pub const MAX_BOUNDARY: usize = 70;
 pub const MAX_PARTS: usize = 1_000;
 
 /// Bytes of the id that a live query goes on from.
-pub const MAX_RESUME_BYTES: usize = 128;
+pub const MAX_RESUME_BYTES: usize = 512;
 
 /// Parts of a dotted name, found without taking it apart.
 pub fn depth_of(name: &str) -> usize {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::operations::seal::Seal;
 use crate::operations::services::ObjectEvent;
 use crate::types::Object;
+use crate::types::limits::MAX_RESUME_BYTES;
 use crate::types::names::random_alphanumeric;
 
 /// What ids are sealed for.
@@ -43,7 +44,7 @@ impl EventId {
 
     /// `None` for what is no id of ours.
     pub fn open(seal: &Seal, text: &str) -> Option<Self> {
-        let (sealed, _) = text.split_once('-')?;
+        let (sealed, _) = text.split_once('-').filter(|_| text.len() <= MAX_RESUME_BYTES)?;
         let sealed = sealed.split("__").map(|part| part.replace("_h", "-")).collect::<Vec<_>>().join("_");
         let plain = seal.open(PURPOSE, &sealed)?;
         Self::parse(std::str::from_utf8(&plain).ok()?)
@@ -215,6 +216,7 @@ mod tests {
             let id = Counter::default().id(number);
             let text = id.seal(&seal);
             assert_eq!(EventId::open(&seal, &text).as_ref(), Some(&id), "{text}");
+            assert!(text.len() < MAX_RESUME_BYTES);
             let mut parts = text.split('-');
             assert!(
                 parts.next().is_some_and(|part| part.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()))
