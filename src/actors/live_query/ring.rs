@@ -50,7 +50,8 @@ impl EventId {
         Self::parse(std::str::from_utf8(&plain).ok()?)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// What was sealed; `None` for what is no id of ours.
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let id = Self {
             node: parts.next()?.to_owned(),
