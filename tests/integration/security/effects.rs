@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::http_cloud::folder_with;
 use crate::live_query::live_options;
 use crate::support::live::Live;
-use crate::support::server::{MASTER_KEY, TestServer};
+use crate::support::server::TestServer;
 use crate::support::wait;
 use crate::users_sign_up::sign_up;
 
@@ -59,11 +59,15 @@ async fn triggers_run_for_those_who_may_write() {
 
 #[actix_web::test]
 async fn a_user_who_was_stored_is_told() {
-    let (server, _folder) = start(json!({"liveQuery": {"classNames": ["_User"]}})).await;
+    let (server, _folder) = start(json!({
+        "liveQuery": {"classNames": ["_User"]},
+        "liveQueryServerOptions": {"keyPairs": {"masterKey": "liveMaster", "restAPIKey": "any"}},
+    }))
+    .await;
     let master = server.master();
     sign_up(&server.anonymous(), "first").await;
     let fields = json!({"need": {"type": "String", "required": true}});
-    let mut live = Live::connect(&server, json!({"masterKey": MASTER_KEY})).await;
+    let mut live = Live::connect(&server, json!({"masterKey": "liveMaster"})).await;
     live.subscribe("_User", json!({})).await;
     // No session can be made any more, so that every sign-up fails after its user was stored.
     master.put("/schemas/_Session", json!({"className": "_Session", "fields": fields})).await.ok();
