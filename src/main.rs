@@ -47,7 +47,7 @@ fn run() -> Result<ExitCode, CliExit> {
     drop(runtime);
     match &invocation.command {
         Command::Serve => return Ok(serve(config, &notices, &warnings)),
-        Command::RotateFileKey { .. } | Command::CollectFiles { .. } => {
+        Command::RotateFileKey { .. } | Command::CollectFiles { .. } | Command::RestoreFiles { .. } => {
             return Ok(maintain(config, &invocation.command));
         }
         Command::ConfigDocs | Command::ConfigCheck => {}

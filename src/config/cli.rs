@@ -51,8 +51,14 @@ pub enum Command {
         /// Only these; empty for all.
         names: Vec<String>,
     },
-    /// `files gc`: remove files that no object refers to.
-    CollectFiles { dry_run: bool },
+    /// `files gc`: set files aside that nothing refers to, and remove those that long were.
+    CollectFiles {
+        dry_run: bool,
+        /// How long a file stays set aside.
+        keep_days: u64,
+    },
+    /// `files restore`: bring files back that were set aside; empty for all.
+    RestoreFiles { names: Vec<String> },
 }
 
 /// The subcommands of `files`.
@@ -76,13 +82,27 @@ fn files_commands() -> clap::Command {
         .arg(Arg::new("names").value_name("NAME").num_args(0..).help("Only these files"));
     let dry_run = Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue);
     let collect = clap::Command::new("gc")
-        .about("Remove stored files that no object refers to and that are older than a day")
-        .arg(dry_run.help("Only list them"));
+        .about("Set stored files aside that nothing refers to, and remove those that long were set aside")
+        .long_about(
+            "Set files aside that are older than a day and whose name stands nowhere in the database, bring \
+             back those that are referred to again, and remove those that were set aside for keep-days.",
+        )
+        .arg(dry_run.help("Only list them"))
+        .arg(
+            text("keep-days")
+                .value_name("DAYS")
+                .value_parser(value_parser!(u64))
+                .default_value("30")
+                .help("How many days a file stays set aside before it is removed"),
+        );
+    let restore = clap::Command::new("restore")
+        .about("Bring files back that gc has set aside")
+        .arg(Arg::new("names").value_name("NAME").num_args(0..).help("Only these files"));
     clap::Command::new("files")
-        .about("Look after stored files: rotate-key, gc")
+        .about("Look after stored files: rotate-key, gc, restore")
         .subcommand_required(true)
         .disable_help_subcommand(true)
-        .subcommands([rotate, collect])
+        .subcommands([rotate, collect, restore])
 }
 
 fn subcommands() -> [clap::Command; 3] {
@@ -105,7 +125,13 @@ impl Command {
                     old_key_file: given.get_one("old-key-file").cloned(),
                     names: given.get_many("names").into_iter().flatten().cloned().collect(),
                 },
-                Some((_, given)) => Self::CollectFiles { dry_run: given.get_flag("dry-run") },
+                Some(("restore", given)) => Self::RestoreFiles {
+                    names: given.get_many("names").into_iter().flatten().cloned().collect(),
+                },
+                Some((_, given)) => Self::CollectFiles {
+                    dry_run: given.get_flag("dry-run"),
+                    keep_days: given.get_one("keep-days").copied().unwrap_or(30),
+                },
                 None => Self::Serve,
             },
             _ => Self::Serve,

@@ -30,7 +30,7 @@ use super::crypt::{Decryptor, Encryptor, Key, OVERHEAD, Verifier};
 use super::range::{self, ByteRange, Wanted};
 use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
-    WINDOW, name,
+    WINDOW, aside, name, name_is_taken,
 };
 
 /// Uploads under way. The dot keeps them out of parse-server's key rotation.
@@ -42,6 +42,8 @@ const PIECE: usize = 4 * WINDOW;
 /// File names on disk are limited to this many bytes.
 const MAX_ENCODED: usize = 255;
 const MAX_VERIFIED: usize = 4096;
+/// Folder of the files that are set aside; the dot keeps it out of parse-server's sight.
+const ASIDE: &str = ".unused";
 
 /// A version of a file on disk.
 type Version = (u64, u64, i64, i64, u64);
@@ -72,11 +74,36 @@ impl FsStore {
 impl Shared {
     fn path(&self, name: &str) -> FileResult<PathBuf> {
         name::check_stored(name)?;
-        let encoded = name::encode_component(name).to_string();
-        if encoded.len() > MAX_ENCODED || encoded.starts_with(TEMPORARY) {
+        let own = aside::original(name);
+        let encoded = name::encode_component(own.unwrap_or(name)).to_string();
+        if encoded.len() > MAX_ENCODED || encoded.starts_with(TEMPORARY) || encoded == ASIDE {
             return Err(FileError::InvalidName);
         }
-        Ok(self.folder.join(encoded))
+        let folder = if own.is_some() { self.folder.join(ASIDE) } else { self.folder.clone() };
+        Ok(folder.join(encoded))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> FileResult<()> {
+        let file = File::open(from)?;
+        if !file.metadata()?.is_file() {
+            return Err(FileError::NotFound);
+        }
+        // Before it moves: should the move not come about, the file only looks younger.
+        File::options().append(true).open(from)?.set_modified(SystemTime::now())?;
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        match fs::hard_link(from, to) {
+            Ok(()) => fs::remove_file(from)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(name_is_taken()),
+            // A file system without links.
+            Err(_) if to.exists() => return Err(name_is_taken()),
+            Err(_) => fs::rename(from, to)?,
+        }
+        for folder in [to.parent(), from.parent()].into_iter().flatten() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
     }
 
     /// Opens a regular file and tells its plain size.
@@ -442,6 +469,14 @@ impl FileStore for FsStore {
         })
     }
 
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let (from, to) = (shared.path(from)?, shared.path(to)?);
+            blocking(move || shared.rename(&from, &to)).await
+        })
+    }
+
     /// As the peer's adapter does, `/` of a directory is percent-encoded too.
     fn location(&self, place: Place<'_>, name: &str) -> String {
         let server = place.server.trim_end_matches('/');
@@ -453,15 +488,16 @@ impl FileStore for FsStore {
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || {
             let send = |item| sender.blocking_send(item).is_ok();
-            match fs::read_dir(&shared.folder) {
-                Err(error) => drop(send(Err(error.into()))),
-                Ok(entries) => {
-                    for entry in entries {
-                        let item = entry.map_err(FileError::from).and_then(|entry| shared.listed(&entry));
-                        if let Some(item) = item.transpose()
-                            && !send(item)
-                        {
-                            break;
+            for (folder, prefix) in [(shared.folder.clone(), ""), (shared.folder.join(ASIDE), aside::PREFIX)] {
+                match fs::read_dir(&folder) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => {}
+                    Err(error) => drop(send(Err(error.into()))),
+                    Ok(entries) => {
+                        let items = entries.filter_map(|entry| {
+                            entry.map_err(FileError::from).and_then(|e| shared.listed(&e, prefix)).transpose()
+                        });
+                        if !items.into_iter().all(send) {
+                            return;
                         }
                     }
                 }
@@ -478,7 +514,7 @@ impl FileStore for FsStore {
 
 impl Shared {
     /// `None` for what is not a stored file.
-    fn listed(&self, entry: &fs::DirEntry) -> FileResult<Option<ListedFile>> {
+    fn listed(&self, entry: &fs::DirEntry, prefix: &str) -> FileResult<Option<ListedFile>> {
         let raw = entry.file_name();
         let name = raw.to_str().filter(|n| !n.starts_with('.'));
         let Some(name) = name.and_then(|n| percent_decode_str(n).decode_utf8().ok()) else { return Ok(None) };
@@ -491,6 +527,6 @@ impl Shared {
         };
         let overhead = if self.key.is_some() { OVERHEAD as u64 } else { 0 };
         let modified = meta.modified().ok().filter(|time| *time > UNIX_EPOCH);
-        Ok(Some(ListedFile { name: name.into_owned(), size: meta.len().saturating_sub(overhead), modified }))
+        Ok(Some(ListedFile { name: format!("{prefix}{name}"), size: meta.len().saturating_sub(overhead), modified }))
     }
 }

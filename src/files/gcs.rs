@@ -25,7 +25,7 @@ use super::crypt::Key;
 use super::range::{self, Wanted};
 use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
-    exact, name,
+    aside, exact, name, name_is_taken,
 };
 
 /// Bytes of one request of a resumable session; a multiple of 256 KiB, as the API demands.
@@ -134,6 +134,24 @@ impl Shared {
         }
         let stream = response.bytes_stream().map_err(FileError::store).boxed();
         Ok(FileReader { info, range, stream: exact(stream, range.len) })
+    }
+
+    /// A copy within the service, then the removal.
+    async fn rename(&self, from: &str, to: &str) -> FileResult<()> {
+        self.describe(from).await?;
+        match self.describe(to).await {
+            Err(FileError::NotFound) => {}
+            Ok(_) => return Err(name_is_taken()),
+            Err(error) => return Err(error),
+        }
+        let (source, target) = (self.resource(from)?, self.resource(to)?);
+        let target = target.strip_prefix("/storage/v1").unwrap_or(&target);
+        let mut query = Vec::new();
+        if self.options.direct_access && aside::original(to).is_none() {
+            query.push(("destinationPredefinedAcl", "publicRead".to_owned()));
+        }
+        self.client.rewrite(&format!("{source}/rewriteTo{target}"), &query).await?;
+        self.client.send(Method::DELETE, &source).await
     }
 
     async fn page(&self, token: &str) -> FileResult<Page> {
@@ -300,6 +318,10 @@ impl FileStore for GcsStore {
 
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<()>> {
         Box::pin(async move { self.shared.client.send(Method::DELETE, &self.shared.resource(name)?).await })
+    }
+
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        Box::pin(self.shared.rename(from, to))
     }
 
     fn location(&self, place: Place<'_>, name: &str) -> String {

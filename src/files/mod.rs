@@ -11,6 +11,7 @@
 //! | [`name`], [`rules`], [`mime`] | what may be uploaded under which name |
 //! | [`headers`], [`range`] | what a download answers |
 //! | [`private`] | signed addresses of private files |
+//! | [`aside`] | files that wait for their removal |
 //! | [`rotate`] | key rotation over any store |
 //!
 //! A GridFS store belongs to the MongoDB adapter and implements the same trait.
@@ -19,6 +20,7 @@
 //! visible and leaves nothing behind; a committed one is durable; a reader that has started sees one version
 //! of the file or an error, never a mixture.
 
+pub mod aside;
 pub mod config;
 pub mod crypt;
 pub mod fs;
@@ -233,6 +235,12 @@ pub trait FileStore: Send + Sync + 'static {
     /// Removes a file. `NotFound` where the store can tell.
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<()>>;
 
+    /// Gives a file another name and the present as its time of modification; never in place of another
+    /// file. `NotFound` where there is none.
+    fn rename<'a>(&'a self, _from: &'a str, _to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        Box::pin(async { Err(FileError::Unsupported("renaming")) })
+    }
+
     /// The address clients get. Never waits: it is called for every file of every answer.
     fn location(&self, place: Place<'_>, name: &str) -> String;
 
@@ -256,7 +264,8 @@ pub trait FileStore: Send + Sync + 'static {
         None
     }
 
-    /// Every committed file, in the store's own order. A file that comes or goes meanwhile may be missing.
+    /// Every committed file, those set aside included, in the store's own order, a page at a time. A file
+    /// that comes or goes meanwhile may be missing.
     fn list(&self) -> BoxStream<'_, FileResult<ListedFile>>;
 
     /// Rewrites one file from `old` (none: plain) to the store's present key (none: plain), at once for
@@ -274,6 +283,11 @@ pub(crate) fn server_location(place: Place<'_>, name: &str) -> String {
         url.extend(name::encode_component(segment));
     }
     url
+}
+
+/// What a rename answers that would replace another file.
+pub(crate) fn name_is_taken() -> FileError {
+    FileError::Store("there is a file of that name".into())
 }
 
 /// How long a store outside of this process may keep silent.

@@ -31,7 +31,7 @@ use super::crypt::Key;
 use super::range::{self, ByteRange, Wanted};
 use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
-    exact, name,
+    exact, name, name_is_taken,
 };
 
 /// Bytes of a part: the smallest S3 takes. All parts but the last have exactly this size (R2 insists).
@@ -459,6 +459,21 @@ impl FileStore for S3Store {
         Box::pin(async move {
             let path = self.shared.path(name)?;
             timely(ANSWER, self.shared.store.delete(&path)).await
+        })
+    }
+
+    /// A copy with everything that belongs to it, then the removal: S3 has no other way.
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        Box::pin(async move {
+            let (store, from, to) = (&self.shared.store, self.shared.path(from)?, self.shared.path(to)?);
+            timely(ANSWER, store.head(&from)).await?;
+            match timely(ANSWER, store.head(&to)).await {
+                Err(FileError::NotFound) => {}
+                Ok(_) => return Err(name_is_taken()),
+                Err(error) => return Err(error),
+            }
+            timely(CONTENT, store.copy(&from, &to)).await?;
+            timely(ANSWER, store.delete(&from)).await
         })
     }
 

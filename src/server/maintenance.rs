@@ -1,4 +1,4 @@
-//! The commands that look after stored files: `files rotate-key` and `files gc`.
+//! The commands that look after stored files: `files rotate-key`, `files gc` and `files restore`.
 //!
 //! They open database and store as a server does, and may run beside one (with a database of its own only
 //! while that is stopped, since it serves one process).
@@ -42,7 +42,11 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
                 let old = old_key(command).map_err(failed)?;
                 rotate(&*store, old.as_deref(), names).await
             }
-            Command::CollectFiles { dry_run } => collect(&*adapter, &*store, &config.app_id, *dry_run).await,
+            Command::CollectFiles { dry_run, keep_days } => {
+                let terms = gc::Terms { dry_run: *dry_run, ..gc::Terms::keeping_days(*keep_days) };
+                collect(&*adapter, &*store, &terms).await
+            }
+            Command::RestoreFiles { names } => restore(&*store, names).await,
             Command::Serve | Command::ConfigDocs | Command::ConfigCheck => Ok(true),
         };
         database.close().await;
@@ -116,24 +120,71 @@ async fn rotate(store: &dyn FileStore, old: Option<&str>, names: &[String]) -> R
     Ok(report.not_rotated.is_empty())
 }
 
+/// How many files met a fate, and how large they are.
+#[derive(Default)]
+struct Sum {
+    files: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, size: u64) {
+        self.files += 1;
+        self.bytes += size;
+    }
+
+    fn print(&self, what: &str) {
+        println!("{what}: {} files, {} bytes", self.files, self.bytes);
+    }
+}
+
 async fn collect(
     storage: &dyn StorageAdapter,
     store: &dyn FileStore,
-    app_id: &str,
-    dry_run: bool,
+    terms: &gc::Terms,
 ) -> Result<bool, StartError> {
-    let unused = gc::unused(storage, store, app_id, gc::GRACE).await.map_err(StartError::new)?;
-    let (mut bytes, mut complete) = (0, true);
-    for file in &unused {
-        println!("{}\t{}", file.size, file.name);
-        if !dry_run && let Err(error) = store.delete(&file.name).await {
-            eprintln!("{}: {error}", file.name);
+    let (mut unused, mut restored, mut removed) = (Sum::default(), Sum::default(), Sum::default());
+    let mut complete = true;
+    let mut tell = |name: &str, size: u64, fate: gc::Fate, outcome: FileResult<()>| {
+        if let Err(error) = outcome {
+            eprintln!("{name}: {error}");
             complete = false;
-            continue;
+            return;
         }
-        bytes += file.size;
+        let (sum, word) = match fate {
+            gc::Fate::Unused => (&mut unused, "unused"),
+            gc::Fate::Restored => (&mut restored, "referred to again"),
+            gc::Fate::Removed => (&mut removed, "removed"),
+        };
+        println!("{size}\t{name}\t{word}");
+        sum.add(size);
+    };
+    gc::collect(storage, store, terms, &mut tell).await.map_err(StartError::new)?;
+    if terms.dry_run {
+        unused.print("Unused");
+        restored.print("Referred to again");
+        removed.print("Unused for long");
+    } else {
+        unused.print("Set aside");
+        restored.print("Restored");
+        removed.print("Removed");
     }
-    let what = if dry_run { "Unused" } else { "Removed" };
-    println!("{what}: {} files, {bytes} bytes", unused.len());
+    Ok(complete)
+}
+
+async fn restore(store: &dyn FileStore, names: &[String]) -> Result<bool, StartError> {
+    let (mut restored, mut complete) = (0_u64, true);
+    let mut tell = |name: &str, outcome: FileResult<()>| match outcome {
+        Ok(()) => {
+            println!("{name}");
+            restored += 1;
+        }
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            complete = false;
+        }
+    };
+    gc::restore(store, names, &mut tell).await.map_err(failed)?;
+    println!("Restored: {restored} files");
     Ok(complete)
 }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::{
-    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, RelationSide, Returning, Session,
+    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, RelationSide, Returning, See, Session,
     StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::error::{BoxError, Error, ErrorCode};
@@ -468,6 +468,19 @@ impl StorageAdapter for MemoryAdapter {
     }
 
     async fn ensure_indexes(&self, _options: &StartupIndexes, _providers: &[String]) -> StorageResult<()> {
+        Ok(())
+    }
+
+    async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
+        let state = self.state();
+        for field in state.schemas.values().flat_map(|schema| schema.fields.values()) {
+            if let Some(default) = &field.default_value {
+                see(&default.to_string());
+            }
+        }
+        for object in state.rows.values().flat_map(|rows| rows.values()) {
+            see(&Value::Object(object.clone()).to_string());
+        }
         Ok(())
     }
 

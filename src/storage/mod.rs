@@ -324,6 +324,10 @@ pub trait StorageAdapter: Session + JobLedger {
         None
     }
 
+    /// Shows every text that the database holds, of every table and column, in one snapshot. JSON is shown
+    /// as its text.
+    async fn visit_texts(&self, see: See<'_>) -> StorageResult<()>;
+
     /// The adapter as a plain session (each call on its own connection).
     fn as_session(&self) -> &dyn Session;
 
@@ -344,6 +348,9 @@ pub trait StorageAdapter: Session + JobLedger {
         Layout::of(schema)
     }
 }
+
+/// Is shown one text after the other.
+pub type See<'a> = &'a mut (dyn for<'t> FnMut(&'t str) + Send + 'a);
 
 /// What servers tell each other.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -114,6 +114,27 @@ impl Client {
         self.run(|| self.http.request(method.clone(), &url)).await.map(drop)
     }
 
+    /// Copies an object within the service, in as many steps as it takes.
+    pub(super) async fn rewrite(&self, path: &str, query: &[(&str, String)]) -> FileResult<()> {
+        const MOST_STEPS: usize = 10_000;
+        let url = self.url(path);
+        let mut token = None;
+        for _ in 0..MOST_STEPS {
+            let mut query = query.to_vec();
+            query.extend(token.take().map(|token| ("rewriteToken", token)));
+            let answer = self.run(|| self.http.post(&url).query(&query).header(CONTENT_LENGTH, 0)).await?;
+            let answer: Value = answer.json().await.map_err(FileError::store)?;
+            if answer.get("done").and_then(Value::as_bool) == Some(true) {
+                return Ok(());
+            }
+            token = answer.get("rewriteToken").and_then(Value::as_str).map(str::to_owned);
+            if token.is_none() {
+                break;
+            }
+        }
+        Err(FileError::Store("the copy did not end".into()))
+    }
+
     /// Description and content in one request.
     pub(super) async fn upload(
         &self,

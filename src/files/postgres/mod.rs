@@ -32,7 +32,7 @@ use super::crypt::Key;
 use super::range::Wanted;
 use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
-    WINDOW, name,
+    WINDOW, name, name_is_taken,
 };
 
 /// Content bytes of one row.
@@ -235,6 +235,19 @@ impl FileStore for PostgresStore {
             let rows = self.shared.load(statement::DELETE, binds).await?;
             let row = rows.first().ok_or(FileError::NotFound)?;
             if required::<i64, BigInt>(row, 0)? == 0 { Err(FileError::NotFound) } else { Ok(()) }
+        })
+    }
+
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        Box::pin(async move {
+            name::check_stored(from)?;
+            name::check_stored(to)?;
+            let app = self.shared.app.as_str();
+            let binds = vec![Bind::Text(to), Bind::Text(app), Bind::Text(from), Bind::Text(app), Bind::Text(to)];
+            match self.shared.execute(statement::RENAME, binds).await? {
+                0 => Err(self.shared.stat(from).await.map_or_else(|error| error, |_| name_is_taken())),
+                _ => Ok(()),
+            }
         })
     }
 

@@ -201,6 +201,10 @@ WITH gone AS (DELETE FROM parsimony.file WHERE app = ? AND name = ? AND version 
 gone_chunks AS (DELETE FROM parsimony.file_chunk WHERE file IN (SELECT id FROM gone)) \
 SELECT count(*) FROM gone";
 
+pub(super) const RENAME: &str = "\
+UPDATE parsimony.file SET name = ?, stored_at = now() WHERE app = ? AND name = ? AND version IS NOT NULL \
+AND NOT EXISTS (SELECT FROM parsimony.file t WHERE t.app = ? AND t.name = ? AND t.version IS NOT NULL)";
+
 pub(super) const LIST: &str = "\
 SELECT DISTINCT ON (name) name, size, (extract(epoch FROM stored_at) * 1000)::bigint FROM parsimony.file \
 WHERE app = ? AND name > ? AND version IS NOT NULL ORDER BY name, version DESC LIMIT ?";

@@ -11,7 +11,7 @@ use super::{has_trigger, run_trigger};
 use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode};
 use crate::files::range::{ByteRange, Conditions, Verdict, Wanted};
-use crate::files::{ByteStream, FileError, FileInfo, headers, mime};
+use crate::files::{ByteStream, FileError, FileInfo, aside, headers, mime};
 use crate::operations::Ctx;
 
 /// What is not simply sent.
@@ -53,16 +53,27 @@ pub async fn find(
 ) -> Result<Found, Refusal> {
     let file = renamed(ctx, file).await.map_err(|error| refused(error, || could_not_find(file)))?;
     let store = ctx.services.files.store();
+    if aside::original(&file).is_some() {
+        return Err(Refusal::Missing);
+    }
     // Data for a trigger only where it is no more than an upload may be.
     let watched = has_trigger(ctx, TriggerKind::AfterFind);
     let range = match (range, conditions.if_range) {
         (Some(range), Some(_)) => {
-            let info = store.stat(&file).await.map_err(|error| missing(&file, error))?;
+            let info = match store.stat(&file).await {
+                Err(FileError::NotFound) if aside::comes_back(store, &file).await => store.stat(&file).await,
+                other => other,
+            };
+            let info = info.map_err(|error| missing(&file, error))?;
             Some(range).filter(|_| conditions.range_applies(&info))
         }
         (range, _) => range,
     };
-    let reader = store.open(&file, range).await.map_err(|error| missing(&file, error))?;
+    let reader = match store.open(&file, range).await {
+        Err(FileError::NotFound) if aside::comes_back(store, &file).await => store.open(&file, range).await,
+        other => other,
+    };
+    let reader = reader.map_err(|error| missing(&file, error))?;
     let mut found = Found {
         verdict: conditions.evaluate(&reader.info),
         content_type: headers::content_type(&file, reader.info.content_type.as_deref()),

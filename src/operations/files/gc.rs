@@ -1,136 +1,145 @@
-//! Files that no object refers to any more (parse-server never removes any).
+//! Files that nothing refers to any more (parse-server never removes any).
 //!
-//! A file counts as used when its name stands in a File value at any depth of any object of any class, the
-//! config's parameters included, or when any text holds an address of it (`…/files/<app id>/<name>`), since
-//! applications keep those too. Files younger than a day are left alone: they may not be attached yet.
+//! A file is referred to when its name stands anywhere in any text of the database, see [`references`]. One
+//! that is not is first set aside ([`aside`]), and removed by a later run when it was neither referred to nor
+//! asked for until then. Files younger than a day are left alone: they may not be attached yet.
+//!
+//! The listing of the store passes by in batches, each of which is looked up in one pass over the database:
+//! memory does not grow with the number of files.
+//!
+//! [`references`]: super::references
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::TryStreamExt;
-use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use futures_util::stream::BoxStream;
 
+use super::references::References;
 use crate::error::{Error, Result};
-use crate::files::{FileStore, ListedFile};
+use crate::files::{FileResult, FileStore, ListedFile, aside};
 use crate::storage::StorageAdapter;
-use crate::types::query::{Constraint, Filter, FindSpec, Operand, OrderKey};
-use crate::types::{ClassName, ClassSchema, FieldName, FieldType};
 
 /// Younger files are never unused.
-pub const GRACE: Duration = Duration::from_secs(24 * 3600);
-const PAGE: u64 = 500;
+pub const GRACE: Duration = Duration::from_secs(DAY);
+const DAY: u64 = 24 * 3600;
+/// Files that are looked up together: some 50 MB of names.
+const BATCH: usize = 200_000;
 
-/// The unused files of a store, with their sizes.
+/// How a run goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Only tell.
+    pub dry_run: bool,
+    /// Younger files are left alone.
+    pub grace: Duration,
+    /// How long a file stays set aside.
+    pub keep: Duration,
+}
+
+impl Terms {
+    pub fn keeping_days(days: u64) -> Self {
+        Self { dry_run: false, grace: GRACE, keep: Duration::from_secs(days.saturating_mul(DAY)) }
+    }
+}
+
+/// What a run does to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is set aside now.
+    Unused,
+    /// It had been set aside and is referred to again.
+    Restored,
+    /// It had been set aside for long.
+    Removed,
+}
+
+/// Is told name, size and fate of a file, and how it went.
+pub type Tell<'a> = &'a mut (dyn FnMut(&str, u64, Fate, FileResult<()>) + Send);
+
+/// One run.
 ///
 /// # Errors
-/// Whatever store or database say: then nothing may be removed.
-pub async fn unused(
+/// What database or listing say; batches that were judged before are done. A single file that cannot be
+/// moved or removed is told of and left.
+pub async fn collect(
     storage: &dyn StorageAdapter,
     store: &dyn FileStore,
-    app_id: &str,
-    younger_are_used: Duration,
-) -> Result<Vec<ListedFile>> {
-    let limit = SystemTime::now() - younger_are_used;
-    let mut candidates = HashMap::new();
-    let mut list = store.list();
-    while let Some(file) = list.try_next().await.map_err(Error::internal)? {
-        // A store that cannot tell the age cannot be cleaned.
-        if file.modified.is_some_and(|modified| modified < limit) {
-            candidates.insert(file.name.clone(), file);
-        }
-    }
-    drop(list);
-    let marker = format!("/files/{app_id}/");
-    for schema in classes(storage).await? {
-        if candidates.is_empty() {
-            break;
-        }
-        scan(storage, &schema, &marker, &mut candidates).await?;
-    }
-    let mut unused: Vec<ListedFile> = candidates.into_values().collect();
-    unused.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(unused)
-}
-
-async fn classes(storage: &dyn StorageAdapter) -> Result<Vec<Arc<ClassSchema>>> {
-    let mut classes = storage.load_schemas().await?;
-    let config = ClassName::known("_GlobalConfig");
-    if !classes.iter().any(|class| class.name == config) {
-        classes.extend(storage.load_schema(&config).await?);
-    }
-    Ok(classes.into_iter().map(Arc::new).collect())
-}
-
-/// Takes out of `candidates` what the class refers to.
-async fn scan(
-    storage: &dyn StorageAdapter,
-    schema: &Arc<ClassSchema>,
-    marker: &str,
-    candidates: &mut HashMap<String, ListedFile>,
+    terms: &Terms,
+    tell: Tell<'_>,
 ) -> Result<()> {
-    let holds = |kind: &FieldType| {
-        matches!(kind, FieldType::File | FieldType::Object | FieldType::Array | FieldType::String)
-    };
-    let columns: Vec<FieldName> = schema
-        .fields
-        .iter()
-        .filter(|(name, field)| holds(&field.ty) && **name != *"objectId")
-        .map(|(name, _)| name.clone())
-        .collect();
-    if columns.is_empty() {
-        return Ok(());
-    }
-    let id = FieldName::known("objectId");
-    let mut after: Option<String> = None;
+    let now = SystemTime::now();
+    let mut list = store.list();
     loop {
-        let filter = match after.take() {
-            Some(last) => Filter::field(id.clone(), Constraint::Gt(Operand::Text(last))),
-            None => Filter::all(),
-        };
-        let mut spec = FindSpec::new(filter).limit(PAGE);
-        spec.order = vec![OrderKey::Field { path: id.clone().into(), descending: false }];
-        spec.columns = Some(columns.clone());
-        let rows = storage.find(schema, &spec).await?;
-        for row in rows.iter() {
-            let mut open: Vec<Value> = row.to_object().into_iter().map(|(_, value)| value).collect();
-            while let Some(value) = open.pop() {
-                match value {
-                    Value::String(text) => mark_addresses(&text, marker, candidates),
-                    Value::Array(items) => open.extend(items),
-                    Value::Object(map) => {
-                        if map.get("__type").and_then(Value::as_str) == Some("File")
-                            && let Some(name) = map.get("name").and_then(Value::as_str)
-                        {
-                            candidates.remove(name);
-                        }
-                        open.extend(map.into_iter().map(|(_, value)| value));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if (rows.len() as u64) < PAGE {
+        let batch = next_batch(&mut list, now, terms.grace).await?;
+        if batch.is_empty() {
             return Ok(());
         }
-        after = rows.iter().last().map(|row| row.object_id().to_owned());
+        let names = batch.iter().map(|file| aside::original(&file.name).unwrap_or(&file.name));
+        let mut references = References::to(names);
+        storage.visit_texts(&mut |text| references.look_at(text)).await?;
+        for (index, file) in batch.iter().enumerate() {
+            let Some(fate) = fate_of(file, references.has(index), now, terms.keep) else { continue };
+            let name = aside::original(&file.name).unwrap_or(&file.name);
+            let outcome = match fate {
+                _ if terms.dry_run => Ok(()),
+                Fate::Unused => aside::set(store, name).await,
+                Fate::Restored => aside::restore(store, name).await,
+                Fate::Removed => store.delete(&file.name).await,
+            };
+            tell(name, file.size, fate, outcome);
+        }
     }
 }
 
-/// Every address of a file in a text.
-fn mark_addresses(text: &str, marker: &str, candidates: &mut HashMap<String, ListedFile>) {
-    for (at, _) in text.match_indices(marker) {
-        let rest = &text[at + marker.len()..];
-        let end = rest.find(|c: char| c.is_whitespace() || "?#\"'<>)".contains(c)).unwrap_or(rest.len());
-        // Punctuation may be part of the name or of the text around it: both readings count.
-        let shorter = rest[..end].trim_end_matches(|c: char| ".,;:!".contains(c)).len();
-        for end in [end, shorter] {
-            if let Ok(name) = percent_decode_str(&rest[..end]).decode_utf8() {
-                candidates.remove(name.as_ref());
-            }
+/// The next files whose fate is to be found out. A file whose age the store cannot tell has none.
+async fn next_batch(
+    list: &mut BoxStream<'_, FileResult<ListedFile>>,
+    now: SystemTime,
+    grace: Duration,
+) -> Result<Vec<ListedFile>> {
+    let mut batch = Vec::new();
+    while batch.len() < BATCH {
+        let Some(file) = list.try_next().await.map_err(Error::internal)? else { break };
+        let age = file.modified.and_then(|modified| now.duration_since(modified).ok());
+        if aside::original(&file.name).is_some() || age.is_some_and(|age| age > grace) {
+            batch.push(file);
         }
     }
+    Ok(batch)
+}
+
+fn fate_of(file: &ListedFile, referred: bool, now: SystemTime, keep: Duration) -> Option<Fate> {
+    let age = file.modified.and_then(|modified| now.duration_since(modified).ok());
+    match (aside::original(&file.name).is_some(), referred) {
+        (true, true) => Some(Fate::Restored),
+        (true, false) => age.filter(|age| *age > keep).map(|_| Fate::Removed),
+        (false, false) => Some(Fate::Unused),
+        (false, true) => None,
+    }
+}
+
+/// Brings back `names`, or every file that is set aside.
+///
+/// # Errors
+/// What stops the listing.
+pub async fn restore(
+    store: &dyn FileStore,
+    names: &[String],
+    tell: &mut (dyn FnMut(&str, FileResult<()>) + Send),
+) -> FileResult<()> {
+    for name in names {
+        tell(name, aside::restore(store, name).await);
+    }
+    if !names.is_empty() {
+        return Ok(());
+    }
+    let mut list = store.list();
+    while let Some(file) = list.try_next().await? {
+        if let Some(name) = aside::original(&file.name) {
+            tell(name, aside::restore(store, name).await);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,14 +147,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_found_in_texts() {
-        let names = ["a.txt", "d/b c.txt", "d.txt"];
-        let file = |name: &str| ListedFile { name: name.to_owned(), size: 0, modified: None };
-        let mut candidates: HashMap<String, ListedFile> =
-            names.iter().map(|name| ((*name).to_owned(), file(name))).collect();
-        let text =
-            "<http://h/files/app/a.txt?x=1>, http://h/files/app/d%2Fb%20c.txt, http://h/files/other/d.txt";
-        mark_addresses(text, "/files/app/", &mut candidates);
-        assert_eq!(candidates.keys().collect::<Vec<_>>(), ["d.txt"]);
+    fn fates() {
+        let now = SystemTime::now();
+        let keep = Duration::from_secs(10 * DAY);
+        let fate = |name: &str, days: u64, referred| {
+            let modified = now.checked_sub(Duration::from_secs(days * DAY));
+            fate_of(&ListedFile { name: name.to_owned(), size: 1, modified }, referred, now, keep)
+        };
+        assert_eq!(fate("a", 2, true), None);
+        assert_eq!(fate("a", 2, false), Some(Fate::Unused));
+        // However old: first it is set aside.
+        assert_eq!(fate("a", 2000, false), Some(Fate::Unused));
+        assert_eq!(fate(".unused/a", 9, false), None);
+        assert_eq!(fate(".unused/a", 11, false), Some(Fate::Removed));
+        assert_eq!(fate(".unused/a", 11, true), Some(Fate::Restored));
+        let ageless = ListedFile { name: ".unused/a".to_owned(), size: 1, modified: None };
+        assert_eq!(fate_of(&ageless, false, now, keep), None);
     }
 }

@@ -7,6 +7,8 @@ pub mod addresses;
 pub mod download;
 pub mod gc;
 pub mod module;
+pub mod references;
+mod unescape;
 pub mod upload;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::files::private::{self, Signer};
 use crate::files::rules::{self, Caller, Doors, ExtensionFilter};
-use crate::files::{FileStore, Place, name};
+use crate::files::{FileError, FileStore, Place, aside, name};
 use crate::operations::services::FileUrls;
 use crate::operations::{Credentials, Ctx, code_log};
 
@@ -196,12 +198,22 @@ pub async fn delete(ctx: &Ctx, file: &str) -> Result<()> {
         ..FilePayload::default()
     };
     run_trigger(ctx, TriggerKind::BeforeDelete, &payload).await?;
-    files.store.delete(file).await.map_err(|error| {
+    remove(&*files.store, file).await.map_err(|error| {
         tracing::error!(%error, file, "Error deleting a file");
         error.on_delete()
     })?;
     run_trigger(ctx, TriggerKind::AfterDelete, &payload).await?;
     Ok(())
+}
+
+/// Nothing of a file stays that was removed, also of one that was set aside.
+async fn remove(store: &dyn FileStore, file: &str) -> std::result::Result<(), FileError> {
+    let removed = store.delete(file).await;
+    if !matches!(removed, Ok(()) | Err(FileError::NotFound)) {
+        return removed;
+    }
+    let aside = store.delete(&aside::aside(file)).await;
+    if removed.is_ok() { removed } else { aside }
 }
 
 fn has_trigger(ctx: &Ctx, kind: TriggerKind) -> bool {

@@ -370,6 +370,10 @@ impl FileStore for WithFunctions {
         self.store.delete(name)
     }
 
+    fn rename<'a>(&'a self, from: &'a str, to: &'a str) -> BoxFuture<'a, FileResult<()>> {
+        self.store.rename(from, to)
+    }
+
     fn location(&self, place: Place<'_>, name: &str) -> String {
         self.store.location(place, name)
     }

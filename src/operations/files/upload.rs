@@ -11,7 +11,7 @@ use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::private;
 use crate::files::rules::{self, Caller, Doors};
-use crate::files::{NewFile, Upload as StoreUpload, name};
+use crate::files::{FileError, NewFile, Upload as StoreUpload, aside, name};
 use crate::operations::Ctx;
 use crate::operations::write::keywords;
 
@@ -141,6 +141,9 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     if files.becomes_private(&file.metadata) {
         stored.name = private::marked(&stored.name);
     }
+    if aside::original(&stored.name).is_some() {
+        return Err(FileError::InvalidName).map_err(save_failure(&file.name));
+    }
     let url = addresses::of(ctx, &stored.name).await?;
     let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;
     file.url = Some(url);
@@ -192,7 +195,7 @@ async fn fill(
     upload: &mut dyn StoreUpload,
     waiting: Vec<Bytes>,
     mut content: Content,
-    failed: &impl Fn(crate::files::FileError) -> Error,
+    failed: &impl Fn(FileError) -> Error,
 ) -> Result<()> {
     for chunk in waiting {
         upload.write(chunk).await.map_err(failed)?;

@@ -16,7 +16,7 @@ use super::{
     schema_table, spawned, stored, update,
 };
 use crate::storage::{
-    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, Returning, Session, StartupIndexes,
+    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, Returning, See, Session, StartupIndexes,
     StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::types::query::{FieldPath, FindHints, FindSpec};
@@ -402,6 +402,10 @@ impl StorageAdapter for PostgresAdapter {
 
     async fn notify(&self, notice: Notice) -> StorageResult<()> {
         self.core.notices.notify(&self.core.control, &notice).await
+    }
+
+    async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
+        self.core.visit_texts(see).await
     }
 
     fn live_log(&self) -> Option<&dyn crate::storage::live_log::LiveLog> {

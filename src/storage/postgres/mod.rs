@@ -42,6 +42,7 @@ pub mod select;
 pub mod sql;
 mod target;
 pub mod text;
+mod texts;
 mod transaction;
 mod update;
 mod value;
