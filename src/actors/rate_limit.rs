@@ -5,8 +5,10 @@
 //! [`RateLimiter`] is asked once for each operation, items of a batch included, before its session is
 //! looked at.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -42,10 +44,15 @@ impl Rule {
 
     fn applies(&self, request: &Limited<'_>) -> bool {
         let rule = &self.rule;
-        if !rule.request_path.matches(request.path) {
+        // The parts of a path are decoded before they are used: an escaped letter is the same route. An
+        // escaped slash, however, does not end a part.
+        let fits = rule.request_path.matches(request.path)
+            || (request.path.contains('%')
+                && rule.request_path.matches(&percent_decode_str(request.path).decode_utf8_lossy()));
+        if !fits {
             return false;
         }
-        if request.ip == "127.0.0.1" && !rule.include_internal_requests {
+        if request.is_internal && !rule.include_internal_requests {
             return false;
         }
         // As parse-server has it, this switches off the filter by methods too.
@@ -53,7 +60,10 @@ impl Rule {
             return true;
         }
         let counted = rule.request_methods.as_ref().is_none_or(|methods| {
-            methods.contains(request.method) || (request.is_batch_item && methods.contains("POST"))
+            let same_route = request.method == "HEAD" && methods.contains("GET");
+            methods.contains(request.method)
+                || same_route
+                || (request.is_batch_item && methods.contains("POST"))
         });
         counted && !request.is_master
     }
@@ -128,7 +138,7 @@ impl RateLimiter {
                 }
                 format!("session:{}", hash_of(token))
             }
-            _ => format!("ip:{}", request.ip),
+            _ => format!("ip:{}", network(request.ip)),
         };
         let hit = Hit { rule: rule.id, key, window, redis: rule.rule.redis_url.clone() };
         ask(&self.actor, hit).await
@@ -139,9 +149,6 @@ impl RateLimiter {
 impl RateLimits for RateLimiter {
     async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>> {
         let mut headers = None;
-        // The parts of a path are decoded before they are used: an escaped letter is the same route.
-        let plain = percent_decode_str(request.path).decode_utf8_lossy();
-        let request = &Limited { path: &plain, ..*request };
         let rules = self.rules();
         for rule in rules.iter().filter(|rule| rule.applies(request)) {
             let count = match self.count(rule, request).await {
@@ -163,6 +170,21 @@ impl RateLimits for RateLimiter {
             headers = Some(RateHeaders { limit, remaining: limit - hits, reset_epoch_s });
         }
         Ok(headers)
+    }
+}
+
+/// What counts as one client: an address of IPv4, or the network of IPv6 that one subscriber has, with
+/// 2^64 addresses to choose from.
+fn network(ip: &str) -> Cow<'_, str> {
+    match ip.parse::<Ipv6Addr>() {
+        Ok(address) => match address.to_ipv4_mapped() {
+            Some(mapped) => Cow::Owned(mapped.to_string()),
+            None => {
+                let prefix = u128::from(address) & !u128::from(u64::MAX);
+                Cow::Owned(format!("{}/64", Ipv6Addr::from(prefix)))
+            }
+        },
+        Err(_) => Cow::Borrowed(ip),
     }
 }
 
@@ -229,6 +251,7 @@ mod tests {
             method,
             path: "/functions/a",
             ip,
+            is_internal: ip == "127.0.0.1",
             session_token: None,
             is_master: false,
             is_batch_item: false,
@@ -245,6 +268,16 @@ mod tests {
         assert!(rule(json!({"includeInternalRequests": true})).applies(&request("GET", "127.0.0.1")));
         let with_master = rule(json!({"includeMasterKey": true, "requestMethods": "POST"}));
         assert!(with_master.applies(&Limited { is_master: true, ..request("GET", "10.0.0.1") }));
+        // A proxy on this machine.
+        assert!(plain.applies(&Limited { is_internal: false, ..request("GET", "127.0.0.1") }));
+        for path in ["/functions/%61", "/Functions/a/", "/functions/a%2Fb"] {
+            assert!(plain.applies(&Limited { path, ..request("GET", "10.0.0.1") }), "{path}");
+        }
+        let one_part = rule(json!({"requestPath": "/classes/A/:id"}));
+        assert!(one_part.applies(&Limited { path: "/classes/%41/a%2Fb", ..request("GET", "10.0.0.1") }));
+        let gets = rule(json!({"requestMethods": "GET"}));
+        assert!(gets.applies(&request("HEAD", "10.0.0.1")));
+        assert!(!rule(json!({"requestMethods": "POST"})).applies(&request("HEAD", "10.0.0.1")));
         let posts = rule(json!({"requestMethods": ["POST"]}));
         assert!(!posts.applies(&request("GET", "10.0.0.1")));
         assert!(posts.applies(&Limited { is_batch_item: true, ..request("GET", "10.0.0.1") }));

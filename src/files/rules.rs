@@ -11,6 +11,13 @@ use url::Url;
 use super::{mime, name};
 use crate::error::{Error, ErrorCode, Result};
 
+/// Bytes of a declared type.
+const MAX_TYPE: usize = 1024;
+/// Entries of the metadata, or of the tags, of a file.
+const MAX_ENTRIES: usize = 128;
+/// Bytes of all keys and texts in it.
+const MAX_DESCRIPTION: usize = 64 * 1024;
+
 /// Default of `fileUpload.fileExtensions`: everything but what browsers run.
 pub const DEFAULT_EXTENSIONS: &str = r"^(?!([xXsS]?[hH][tT][mM][lL]?(\+[xX][mM][lL])?|[xX][hH][tT]|[sS][vV][gG]([zZ]|\+[xX][mM][lL])?|[xX][mM][lL]|[xX][sS][lL][tT]?(\+[xX][mM][lL])?|[xX][sS][dD]|[rR][nN][gG]|[rR][dD][fF](\+[xX][mM][lL])?|[oO][wW][lL]|[mM][aA][tT][hH][mM][lL](\+[xX][mM][lL])?)$)";
 
@@ -245,6 +252,61 @@ pub fn header_object(which: &str, value: &str) -> Result<Map<String, Value>> {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Error::invalid_json(format!("Invalid JSON in X-Parse-File-{which} header."))),
     }
+}
+
+/// Holds a type that was declared against what can be the value of a header, which it becomes in stores and
+/// in answers.
+///
+/// # Errors
+/// 130
+pub fn check_type(content_type: Option<&str>) -> Result<()> {
+    let fits = |text: &str| text.len() <= MAX_TYPE && text.bytes().all(|c| (0x20..0x7f).contains(&c));
+    match content_type {
+        Some(text) if !fits(text) => Err(Error::parse(ErrorCode::FILE_SAVE_ERROR, "Invalid content type.")),
+        _ => Ok(()),
+    }
+}
+
+/// Holds metadata or tags against what some store could not take: too many or too large, NUL characters.
+///
+/// # Errors
+/// 130
+pub fn check_description(description: &Map<String, Value>) -> Result<()> {
+    let refused = |text| Err(Error::parse(ErrorCode::FILE_SAVE_ERROR, text));
+    if description.len() > MAX_ENTRIES {
+        return refused("Too many metadata entries or tags.");
+    }
+    let (mut size, mut has_nul) = (0, false);
+    let mut measure = |text: &str| {
+        size += text.len();
+        has_nul |= text.contains('\0');
+    };
+    let mut open: Vec<&Value> = Vec::new();
+    for (key, value) in description {
+        measure(key);
+        open.push(value);
+    }
+    while let Some(value) = open.pop() {
+        match value {
+            Value::String(text) => measure(text),
+            Value::Array(items) => open.extend(items),
+            Value::Object(map) => {
+                for (key, value) in map {
+                    measure(key);
+                    open.push(value);
+                }
+            }
+            // As long as the longest number.
+            _ => measure("-0.0000000000000000000000"),
+        }
+    }
+    if has_nul {
+        return refused("Metadata and tags cannot contain NUL characters.");
+    }
+    if size > MAX_DESCRIPTION {
+        return refused("Metadata or tags are too large.");
+    }
+    Ok(())
 }
 
 /// A size as the option `maxUploadSize` writes it: a number of bytes, or `20Mb`, `1.5 gb`, `100kb`, `7b`.

@@ -23,6 +23,7 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
     TagSet,
 };
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Map, Value};
 
@@ -33,6 +34,7 @@ use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
     exact, name, name_is_taken,
 };
+use crate::error::ErrorCode;
 
 /// Bytes of a part: the smallest S3 takes. All parts but the last have exactly this size (R2 insists).
 const PART: usize = 5 * 1024 * 1024;
@@ -40,6 +42,8 @@ const PART: usize = 5 * 1024 * 1024;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Time for a request that carries up to [`PART`].
 const CONTENT: Duration = Duration::from_secs(120);
+/// What S3 puts in front of the names of metadata.
+const METADATA: &str = "x-amz-meta-";
 /// How long a presigned URL lives where nothing is configured: the default of the AWS SDK.
 const PRESIGNED_FOR: Duration = Duration::from_secs(900);
 
@@ -97,6 +101,9 @@ impl S3Store {
         let wrong = |error: &dyn std::fmt::Display| FileError::Config(format!("S3Adapter: {error}"));
         if options.bucket_prefix.starts_with('/') || options.bucket_prefix.contains("//") {
             return Err(wrong(&"bucketPrefix must not start with \"/\" or contain \"//\""));
+        }
+        if options.global_cache_control.as_deref().is_some_and(|text| HeaderValue::from_str(text).is_err()) {
+            return Err(wrong(&"globalCacheControl cannot be a header"));
         }
         let build = |builder: AmazonS3Builder| builder.build().map_err(|error| wrong(&error));
         // A first client only finds out where credentials come from.
@@ -211,7 +218,8 @@ impl Shared {
                 return Err(error);
             }
         };
-        let range = ByteRange { start: result.range.start, len: result.range.end - result.range.start };
+        let len = result.range.end.saturating_sub(result.range.start);
+        let range = ByteRange { start: result.range.start, len };
         // A server that ignores or bends the range must not be believed.
         if range != range::resolve(wanted, result.meta.size)? {
             return Err(FileError::Store("the store answered another range".into()));
@@ -247,6 +255,11 @@ fn info(meta: &ObjectMeta) -> FileInfo {
     }
 }
 
+/// What the client did; the text is for it.
+fn unfit(message: String) -> FileError {
+    FileError::Adapter { code: Some(ErrorCode::FILE_SAVE_ERROR.0), message }
+}
+
 /// Text of a metadata value or tag: S3 knows only strings.
 fn text(value: &Value) -> String {
     match value {
@@ -270,6 +283,17 @@ impl S3Upload {
     fn new(shared: Arc<Shared>, file: NewFile) -> FileResult<Self> {
         let path = shared.path(&file.name)?;
         let mut attributes = Attributes::new();
+        for (key, value) in &file.metadata {
+            // What `object_store` cannot make a header of it answers with a panic.
+            let named = HeaderName::from_bytes(format!("{METADATA}{key}").as_bytes());
+            let valued = HeaderValue::from_bytes(text(value).as_bytes());
+            if key.is_empty() || named.is_err() || valued.is_err() {
+                return Err(unfit(format!("Metadata cannot be stored under this name or with this value: {key:?}")));
+            }
+        }
+        if file.content_type.as_deref().is_some_and(|kind| HeaderValue::from_str(kind).is_err()) {
+            return Err(unfit("Invalid content type.".to_owned()));
+        }
         if let Some(content_type) = file.content_type {
             attributes.insert(Attribute::ContentType, content_type.into());
         }

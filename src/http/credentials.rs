@@ -2,7 +2,7 @@
 //! JavaScript SDK's body form. Nothing else may decide who somebody is.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName};
 use base64::Engine;
@@ -32,6 +32,8 @@ pub struct Claims {
     pub context: Object,
     /// A key in a header and no installation: some program's, whose sign-ups need no session.
     pub by_program: bool,
+    /// Somebody passed the request on for somebody else, or says so.
+    pub forwarded: bool,
     /// `_ContentType` of the body form.
     pub content_type: Option<String>,
 }
@@ -54,6 +56,11 @@ impl Claims {
                 "x-parse-windows-key" => &mut claims.dot_net_key,
                 "x-parse-rest-api-key" => &mut claims.rest_api_key,
                 "authorization" => &mut authorization,
+                "x-forwarded-for" | "forwarded" | "x-real-ip" | "via" | "x-forwarded-host"
+                | "x-forwarded-proto" => {
+                    claims.forwarded = true;
+                    continue;
+                }
                 _ => continue,
             };
             // Of a repeated header the first counts, even when it is empty.
@@ -184,6 +191,23 @@ impl Claims {
             );
         }
         Ok(None)
+    }
+
+    /// Whether a request of this address comes from this machine itself. A proxy on it has the same address,
+    /// and would make everybody internal.
+    pub fn is_internal(&self, ip: &str) -> bool {
+        static TOLD: Once = Once::new();
+        if ip != "127.0.0.1" {
+            return false;
+        }
+        if self.forwarded {
+            TOLD.call_once(|| {
+                tracing::warn!(
+                    "Requests come through a proxy on this machine, but trustProxy does not name it: all clients have the proxy's address."
+                );
+            });
+        }
+        !self.forwarded
     }
 
     /// # Errors

@@ -96,7 +96,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         // tenth of a read. What goes wrong is logged in one made for it.
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
         let app = exchange.named();
-        match app_scope::within(app, exchange.run(payload)).instrument(span).await {
+        match contained(app_scope::within(app, exchange.run(payload)).instrument(span)).await {
             Ok(response) => validator::tagged(&http, response),
             Err(error) => app_scope::within_now(app, || {
                 span_of(&http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
@@ -112,6 +112,12 @@ fn turned_away() -> HttpResponse {
     let mut response = respond::error(&Error::overloaded(), true);
     response.head_mut().set_connection_type(ConnectionType::Close);
     response
+}
+
+/// Whoever's code it is in: a panic is an error of this request alone.
+async fn contained<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
+    let outcome = AssertUnwindSafe(run).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
 }
 
 fn span_of(http: &HttpRequest, path: &str, id: u64) -> tracing::Span {
@@ -299,8 +305,8 @@ impl Exchange<'_> {
         request: RestRequest,
         permit: OwnedSemaphorePermit,
     ) -> Result<RestResponse> {
-        let run = AssertUnwindSafe(routes::dispatch(route, ctx, request)).catch_unwind();
-        let outcome = if route.method == crate::cloud::Method::Get {
+        let run = contained(routes::dispatch(route, ctx, request));
+        if route.method == crate::cloud::Method::Get {
             run.await
         } else {
             let task = async move {
@@ -309,8 +315,7 @@ impl Exchange<'_> {
                 outcome
             };
             actix_web::rt::spawn(app_scope::carry(task.in_current_span())).await.map_err(Error::internal)?
-        };
-        outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
+        }
     }
 
     pub(super) fn client_address(&self, app: &App) -> IpAddr {
@@ -386,6 +391,7 @@ impl Exchange<'_> {
             }
         };
         let info = RequestInfo {
+            is_internal: claims.is_internal(&ip),
             ip,
             installation_id: claims.installation_id,
             by_program: claims.by_program,
@@ -418,6 +424,7 @@ impl Exchange<'_> {
             method,
             path,
             ip,
+            is_internal: claims.is_internal(ip),
             session_token: claims.session_token.as_deref().filter(|_| privileged.is_none()),
             is_master,
             is_batch_item: false,
@@ -456,5 +463,19 @@ impl Exchange<'_> {
         let host = forwarded(header::X_FORWARDED_HOST).or_else(|| header_text(headers, header::HOST));
         let host = host.or_else(|| self.http.uri().host().map(str::to_owned)).unwrap_or_default();
         Ok(format!("{scheme}://{host}{}", http.mount_path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_panic_is_an_error_of_its_request() {
+        // Beside it on the same thread.
+        let other = actix_web::rt::spawn(async { 7 });
+        let failed = contained(async { if true { panic!("a dependency's expect") } else { Ok(()) } }).await;
+        assert_eq!(failed.map_err(|error| error.status()), Err(500));
+        assert_eq!(other.await.unwrap(), 7);
     }
 }

@@ -213,6 +213,7 @@ async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
     };
     let info = RequestInfo {
         ip: "127.0.0.1".to_owned(),
+        is_internal: true,
         installation_id: (request.installation_id != PROGRAM).then(|| request.installation_id.clone()),
         by_program: request.installation_id == PROGRAM,
         context: request.context.clone(),

@@ -71,7 +71,7 @@ pub async fn run(
         builder.content_type(respond::JSON);
         for (name, value) in headers {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            builder.insert_header((name, text));
+            respond::put(&mut builder, &name, &text);
         }
         return Ok(Some(builder.body(body)));
     }

@@ -99,17 +99,18 @@ fn answer(http: &HttpRequest, response: PageResponse) -> Result<HttpResponse> {
             let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
             let mut builder = HttpResponse::build(status);
             for (name, value) in headers {
-                builder.insert_header((name, value));
+                respond::put(&mut builder, name.as_ref(), value);
             }
             builder.content_type("text/html; charset=utf-8").body(text)
         }
         PageResponse::Redirect { location, headers } => {
             let mut builder = HttpResponse::SeeOther();
             for (name, value) in headers {
-                builder.insert_header((name, value));
+                respond::put(&mut builder, name.as_ref(), value);
             }
             let (kind, text) = pointer_to(http, &location);
-            builder.insert_header((header::LOCATION, location)).content_type(kind).body(text)
+            respond::put(&mut builder, header::LOCATION.as_str(), &location);
+            builder.content_type(kind).body(text)
         }
         PageResponse::Json(value) => {
             HttpResponse::Ok().content_type("application/json; charset=utf-8").body(value.to_string())

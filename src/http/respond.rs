@@ -1,6 +1,6 @@
 //! From answers and errors to HTTP: the one place where status, headers and bodies are written.
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, HttpResponseBuilder};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
@@ -30,12 +30,21 @@ pub fn answer(response: RestResponse, sanitize: bool) -> HttpResponse {
     let mut builder = HttpResponse::build(status);
     builder.content_type(JSON);
     if let Some(location) = location {
-        builder.insert_header(("Location", location));
+        put(&mut builder, "Location", &location);
     }
     for (name, value) in headers {
-        builder.insert_header((name, value));
+        put(&mut builder, &name, &value);
     }
     builder.body(bytes)
+}
+
+/// Sets a header whose text clients, stored data or the application's code had a part in. What cannot be a
+/// header is left out: the work is done, and its answer must not fail for it.
+pub fn put(builder: &mut HttpResponseBuilder, name: &str, value: impl AsRef<[u8]>) {
+    match (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_ref())) {
+        (Ok(name), Ok(value)) => drop(builder.insert_header((name, value))),
+        _ => tracing::warn!(name, "a response header that cannot be one was left out"),
+    }
 }
 
 /// The body that parse-server's `handleParseErrors` writes. Logs the source, once.
@@ -124,4 +133,27 @@ pub fn add_cors(response: &mut HttpResponse, config: &HttpConfig, origin: Option
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allow_headers);
     }
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever ends up in a header: the status stays, and no line is added.
+        #[test]
+        fn property_of_headers(name in ".{0,20}", value in any::<String>(), token in "[a-z-]{1,9}") {
+            let body = serde_json::json!({});
+            let mut response = RestResponse::value(body).with_status(201).with_location(Some(value.clone()));
+            response.headers.push((name, value.clone()));
+            response.headers.push((format!("x-{token}"), value));
+            let answer = answer(response, true);
+            prop_assert_eq!(answer.status(), StatusCode::CREATED);
+            for (_, value) in answer.headers() {
+                prop_assert!(value.as_bytes().iter().all(|c| *c >= 0x20 || *c == b'\t'));
+            }
+        }
+    }
 }

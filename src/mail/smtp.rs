@@ -146,4 +146,48 @@ mod tests {
         assert!(refused(json!({"host": "h", "from": "a@b.c", "tls": "maybe"})).contains("tls"));
         assert!(refused(json!({"host": "h", "from": "a@b.c", "tls": "none", "port": "x"})).contains("port"));
     }
+
+    fn mailer() -> SmtpMailer {
+        SmtpMailer::new(&json!({"host": "h", "from": "Böb <a@b.example>", "tls": "none"})).unwrap()
+    }
+
+    /// The names of the headers of a mail as it is sent.
+    fn headers_of(message: &Message) -> Vec<String> {
+        let sent = String::from_utf8_lossy(&message.formatted()).into_owned();
+        let head = sent.split("\r\n\r\n").next().unwrap_or_default();
+        // Folded lines belong to the header above.
+        let lines = head.split(['\r', '\n']).filter(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
+        lines.map(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase()).collect()
+    }
+
+    proptest::proptest! {
+        /// What users and templates say becomes no header of its own, and nothing panics.
+        #[test]
+        fn property_of_mails(
+            subject in ".{0,80}(\r\n|\n|\r|\0)?.{0,80}",
+            to in "(\"?[^@]{0,20}\"? ?<)?[a-z\r\n\t ,;:\"]{1,9}@[a-z.\r\n]{1,9}>?(\r\nBcc: x@y.z)?",
+            text in proptest::prelude::any::<String>(),
+            html in proptest::option::of(".{0,80}"),
+        ) {
+            let mail = Mail { to, subject, text, html, extra: Map::new() };
+            if let Ok(message) = mailer().message(&mail) {
+                let known = ["from", "to", "subject", "date", "mime-version", "content-type", "content-transfer-encoding", "message-id"];
+                for header in headers_of(&message) {
+                    proptest::prop_assert!(known.contains(&header.as_str()), "{header}: {mail:?}");
+                }
+                let recipients = message.envelope().to().len();
+                proptest::prop_assert_eq!(recipients, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_in_subjects_are_no_headers() {
+        for subject in ["a\r\nBcc: x@y.z", "a\nBcc: x@y.z", "ä\r\n\r\nbody", "\0"] {
+            let mail = Mail { to: "c@d.example".into(), subject: subject.into(), text: "t".into(), html: None, extra: Map::new() };
+            if let Ok(message) = mailer().message(&mail) {
+                assert!(!headers_of(&message).contains(&"bcc".to_owned()), "{subject:?}");
+            }
+        }
+    }
 }

@@ -106,6 +106,7 @@ async fn check_rate(ctx: &Ctx, item: &Item) -> Result<()> {
         method: &method,
         path: &item.path,
         ip: &ctx.info.ip,
+        is_internal: ctx.info.is_internal,
         session_token: ctx.info.session_token.as_deref().filter(|_| !is_login),
         is_master: ctx.auth.is_master(),
         is_batch_item: true,

@@ -127,6 +127,8 @@ pub const PROGRAM: &str = "cloud";
 pub struct RequestInfo {
     /// Client address after `trustProxy`, without port.
     pub ip: String,
+    /// Came from this machine itself, not through a proxy on it.
+    pub is_internal: bool,
     pub installation_id: Option<String>,
     /// A call of Cloud Code, or a key in a header, and no installation: parse-server shows `cloud` to
     /// triggers and gives sign-ups no session.

@@ -145,6 +145,8 @@ pub struct Limited<'a> {
     /// Below the mount, without the query.
     pub path: &'a str,
     pub ip: &'a str,
+    /// Came from this machine itself, not through a proxy on it.
+    pub is_internal: bool,
     /// As sent: whether it is anybody's is found out where a rule wants to know.
     pub session_token: Option<&'a str>,
     pub is_master: bool,

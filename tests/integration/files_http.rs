@@ -659,10 +659,27 @@ async fn the_command_that_removes_unused_files() {
     assert!(text.contains(&names[3]) && text.contains(&names[4]) && !text.contains(&names[2]), "{text}");
     assert_eq!(reqwest::get(&urls[3]).await.unwrap().status(), 200);
     let (ok, text) = program(&server, &[], &collect).await;
-    assert!(ok && text.contains("Removed: 2 files"), "{text}");
+    assert!(ok && text.contains("Set aside: 2 files, 2 bytes") && text.contains("Removed: 0 files"), "{text}");
+    // Who asks for one gets it: it is used after all.
+    assert_eq!(reqwest::get(&urls[3]).await.unwrap().status(), 200);
+    database.batch_execute("UPDATE parsimony.file SET stored_at = now() - interval '2 days'").await.unwrap();
+    let (ok, text) = program(&server, &[], &collect).await;
+    assert!(ok && text.contains("Set aside: 1 files, 1 bytes") && text.contains("Removed: 0 files"), "{text}");
+    let (ok, text) = program(&server, &[], &["files", "restore", &names[3]]).await;
+    assert!(ok && text.contains("Restored: 1 files"), "{text}");
+    let (ok, text) = program(&server, &[], &["files", "restore", &names[3]]).await;
+    assert!(!ok && text.contains("Restored: 0 files"), "{text}");
+    database.batch_execute("UPDATE parsimony.file SET stored_at = now() - interval '2 days'").await.unwrap();
+    let (ok, text) = program(&server, &[], &["files", "gc", "--keep-days", "1"]).await;
+    assert!(ok && text.contains("Set aside: 1 files, 1 bytes"), "{text}");
+    assert!(text.contains("Removed: 1 files, 1 bytes"), "{text}");
+    // What is referred to meanwhile comes back.
+    client.post("/classes/Note", json!({ "text": names[3] })).await.ok();
+    let (ok, text) = program(&server, &[], &collect).await;
+    assert!(ok && text.contains("Restored: 1 files"), "{text}");
     for (i, url) in urls.iter().enumerate() {
         let status = reqwest::get(url).await.unwrap().status().as_u16();
-        assert_eq!(status, if i < 3 { 200 } else { 404 }, "{i}");
+        assert_eq!(status, if i < 4 { 200 } else { 404 }, "{i}");
     }
 }
 

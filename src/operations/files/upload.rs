@@ -65,6 +65,7 @@ pub async fn admit(ctx: &Ctx, file: &str, content_type: Option<&str>) -> Result<
             }
         }
     }
+    rules::check_type(content_type)?;
     if is_judged(ctx) {
         ctx.services.files.filter.check_declared(file, content_type)?;
     }
@@ -85,6 +86,8 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let directory = checked_directory(ctx, upload.directory.take())?;
     keywords::check(ctx, &upload.metadata)?;
     keywords::check(ctx, &upload.tags)?;
+    rules::check_description(&upload.metadata)?;
+    rules::check_description(&upload.tags)?;
     let files = ctx.services.files.clone();
     let mut file = FilePayload {
         name: upload.name,
@@ -181,6 +184,9 @@ async fn store(
         metadata: file.metadata.clone(),
         tags: file.tags.clone(),
     };
+    rules::check_type(new.content_type.as_deref())?;
+    rules::check_description(&new.metadata)?;
+    rules::check_description(&new.tags)?;
     let mut upload = files.store().begin(new).await.map_err(&failed)?;
     match fill(&mut *upload, waiting, content, &failed).await {
         Ok(()) => upload.commit().await.map(|info| info.size).map_err(&failed),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use parsimony::files::range::Wanted;
-use parsimony::files::{FileError, FileStore};
+use parsimony::files::{FileError, FileStore, aside};
 
 use super::{begin, content, names, not_found, put, read};
 use crate::support::wait;
@@ -19,6 +19,7 @@ pub(super) async fn run(store: &dyn FileStore, large: usize, parallel: usize) {
     odd_names(store).await;
     many_at_once(store, parallel).await;
     listing(store).await;
+    set_aside(store).await;
 }
 
 async fn sizes_and_pieces(store: &dyn FileStore, large: usize) {
@@ -158,6 +159,29 @@ async fn many_at_once(store: &dyn FileStore, parallel: usize) {
         }
     }))
     .await;
+    assert_eq!(names(store).await, [""; 0]);
+}
+
+/// A file that is set aside is not served, keeps its content, and comes back; nothing is replaced by it.
+async fn set_aside(store: &dyn FileStore) {
+    let (name, data) = ("d/set aside.txt", content(1000));
+    put(store, name, &data, 100).await;
+    aside::set(store, name).await.unwrap();
+    assert!(not_found(store.stat(name).await));
+    assert!(not_found(aside::set(store, name).await));
+    assert_eq!(names(store).await, [aside::aside(name)]);
+    let listed = store.list().next().await.unwrap().unwrap();
+    assert!(listed.size == 1000 && listed.modified.unwrap().elapsed().unwrap_or_default().as_secs() < 600);
+    aside::restore(store, name).await.unwrap();
+    assert!(read(store, name, None).await.unwrap() == data);
+    assert_eq!(names(store).await, [name]);
+    assert!(not_found(aside::restore(store, name).await));
+    aside::set(store, name).await.unwrap();
+    put(store, name, b"another", 10).await;
+    assert!(aside::restore(store, name).await.is_err());
+    assert_eq!(read(store, name, None).await.unwrap(), b"another");
+    store.delete(name).await.unwrap();
+    store.delete(&aside::aside(name)).await.unwrap();
     assert_eq!(names(store).await, [""; 0]);
 }
 
