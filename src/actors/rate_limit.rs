@@ -22,7 +22,7 @@ use super::principals::{PrincipalRegistry, hash_of};
 use super::redis_counter::RedisCounter;
 use super::session::AdmitToSession;
 use crate::cloud::{CloudEngine, Registrations};
-use crate::config::{AppConfig, RateLimitRule, RateLimitZone, Secret};
+use crate::config::{AppConfig, PathPattern, RateLimitRule, RateLimitZone, Secret};
 use crate::error::{Error, Result};
 use crate::operations::services::{Limited, PrincipalDirectory, RateHeaders, RateLimits};
 
@@ -44,12 +44,7 @@ impl Rule {
 
     fn applies(&self, request: &Limited<'_>) -> bool {
         let rule = &self.rule;
-        // The parts of a path are decoded before they are used: an escaped letter is the same route. An
-        // escaped slash, however, does not end a part.
-        let fits = rule.request_path.matches(request.path)
-            || (request.path.contains('%')
-                && rule.request_path.matches(&percent_decode_str(request.path).decode_utf8_lossy()));
-        if !fits {
+        if !rule.request_path.matches(request.path) && !matches_escaped(&rule.request_path, request.path) {
             return false;
         }
         if request.is_internal && !rule.include_internal_requests {
@@ -67,6 +62,17 @@ impl Rule {
         });
         counted && !request.is_master
     }
+}
+
+/// The parts of a path are decoded before they are used: an escaped letter is the same route. An escaped slash
+/// does not end a part; but who wrote the pattern may have thought so, and both readings count.
+fn matches_escaped(pattern: &PathPattern, path: &str) -> bool {
+    if !path.contains('%') {
+        return false;
+    }
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let parts: Vec<String> = path.split('/').map(|part| decoded(part).replace('/', "\u{fffd}")).collect();
+    pattern.matches(&parts.join("/")) || pattern.matches(&decoded(path))
 }
 
 /// The rules of the configuration and of Cloud Code as it is loaded now.
