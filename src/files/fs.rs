@@ -103,7 +103,15 @@ impl Shared {
         for folder in [to.parent(), from.parent()].into_iter().flatten() {
             File::open(folder)?.sync_all()?;
         }
+        self.leave(from);
         Ok(())
+    }
+
+    /// Removes the folder of what is set aside after the last file of it.
+    fn leave(&self, path: &Path) {
+        if path.parent().is_some_and(|folder| folder.ends_with(ASIDE) && *folder != *self.folder) {
+            let _ = fs::remove_dir(self.folder.join(ASIDE));
+        }
     }
 
     /// Opens a regular file and tells its plain size.
@@ -465,7 +473,12 @@ impl FileStore for FsStore {
         let shared = self.shared.clone();
         Box::pin(async move {
             let path = shared.path(name)?;
-            blocking(move || Ok(fs::remove_file(path)?)).await
+            blocking(move || {
+                fs::remove_file(&path)?;
+                shared.leave(&path);
+                Ok(())
+            })
+            .await
         })
     }
 

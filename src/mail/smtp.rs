@@ -147,6 +147,11 @@ mod tests {
         assert!(refused(json!({"host": "h", "from": "a@b.c", "tls": "none", "port": "x"})).contains("port"));
     }
 
+    /// The pool of connections belongs to a runtime.
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
     fn mailer() -> SmtpMailer {
         SmtpMailer::new(&json!({"host": "h", "from": "Böb <a@b.example>", "tls": "none"})).unwrap()
     }
@@ -169,6 +174,8 @@ mod tests {
             text in proptest::prelude::any::<String>(),
             html in proptest::option::of(".{0,80}"),
         ) {
+            let runtime = runtime();
+            let _inside = runtime.enter();
             let mail = Mail { to, subject, text, html, extra: Map::new() };
             if let Ok(message) = mailer().message(&mail) {
                 let known = ["from", "to", "subject", "date", "mime-version", "content-type", "content-transfer-encoding", "message-id"];
@@ -183,6 +190,8 @@ mod tests {
 
     #[test]
     fn line_ends_in_subjects_are_no_headers() {
+        let runtime = runtime();
+        let _inside = runtime.enter();
         for subject in ["a\r\nBcc: x@y.z", "a\nBcc: x@y.z", "ä\r\n\r\nbody", "\0"] {
             let mail = Mail { to: "c@d.example".into(), subject: subject.into(), text: "t".into(), html: None, extra: Map::new() };
             if let Ok(message) = mailer().message(&mail) {

@@ -11,8 +11,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::references::References;
 use crate::error::{Error, Result};
@@ -68,7 +68,8 @@ pub async fn collect(
     tell: Tell<'_>,
 ) -> Result<()> {
     let now = SystemTime::now();
-    let mut list = store.list();
+    // A stream that has ended must not be asked again.
+    let mut list = store.list().fuse().boxed();
     loop {
         let batch = next_batch(&mut list, now, terms.grace).await?;
         if batch.is_empty() {
