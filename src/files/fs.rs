@@ -501,7 +501,8 @@ impl FileStore for FsStore {
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || {
             let send = |item| sender.blocking_send(item).is_ok();
-            for (folder, prefix) in [(shared.folder.clone(), ""), (shared.folder.join(ASIDE), aside::PREFIX)] {
+            for (folder, prefix) in [(shared.folder.clone(), ""), (shared.folder.join(ASIDE), aside::PREFIX)]
+            {
                 match fs::read_dir(&folder) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && !prefix.is_empty() => {}
                     Err(error) => drop(send(Err(error.into()))),
@@ -540,6 +541,10 @@ impl Shared {
         };
         let overhead = if self.key.is_some() { OVERHEAD as u64 } else { 0 };
         let modified = meta.modified().ok().filter(|time| *time > UNIX_EPOCH);
-        Ok(Some(ListedFile { name: format!("{prefix}{name}"), size: meta.len().saturating_sub(overhead), modified }))
+        Ok(Some(ListedFile {
+            name: format!("{prefix}{name}"),
+            size: meta.len().saturating_sub(overhead),
+            modified,
+        }))
     }
 }

@@ -288,7 +288,9 @@ impl S3Upload {
             let named = HeaderName::from_bytes(format!("{METADATA}{key}").as_bytes());
             let valued = HeaderValue::from_bytes(text(value).as_bytes());
             if key.is_empty() || named.is_err() || valued.is_err() {
-                return Err(unfit(format!("Metadata cannot be stored under this name or with this value: {key:?}")));
+                return Err(unfit(format!(
+                    "Metadata cannot be stored under this name or with this value: {key:?}"
+                )));
             }
         }
         if file.content_type.as_deref().is_some_and(|kind| HeaderValue::from_str(kind).is_err()) {

@@ -1,8 +1,8 @@
 //! From answers and errors to HTTP: the one place where status, headers and bodies are written.
 
-use actix_web::{HttpResponse, HttpResponseBuilder};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use super::request::RestResponse;
 use crate::config::HttpConfig;

@@ -161,7 +161,8 @@ mod tests {
         let sent = String::from_utf8_lossy(&message.formatted()).into_owned();
         let head = sent.split("\r\n\r\n").next().unwrap_or_default();
         // Folded lines belong to the header above.
-        let lines = head.split(['\r', '\n']).filter(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
+        let lines =
+            head.split(['\r', '\n']).filter(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
         lines.map(|line| line.split(':').next().unwrap_or_default().to_ascii_lowercase()).collect()
     }
 
@@ -193,7 +194,13 @@ mod tests {
         let runtime = runtime();
         let _inside = runtime.enter();
         for subject in ["a\r\nBcc: x@y.z", "a\nBcc: x@y.z", "ä\r\n\r\nbody", "\0"] {
-            let mail = Mail { to: "c@d.example".into(), subject: subject.into(), text: "t".into(), html: None, extra: Map::new() };
+            let mail = Mail {
+                to: "c@d.example".into(),
+                subject: subject.into(),
+                text: "t".into(),
+                html: None,
+                extra: Map::new(),
+            };
             if let Ok(message) = mailer().message(&mail) {
                 assert!(!headers_of(&message).contains(&"bcc".to_owned()), "{subject:?}");
             }

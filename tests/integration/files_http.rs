@@ -659,12 +659,18 @@ async fn the_command_that_removes_unused_files() {
     assert!(text.contains(&names[3]) && text.contains(&names[4]) && !text.contains(&names[2]), "{text}");
     assert_eq!(reqwest::get(&urls[3]).await.unwrap().status(), 200);
     let (ok, text) = program(&server, &[], &collect).await;
-    assert!(ok && text.contains("Set aside: 2 files, 2 bytes") && text.contains("Removed: 0 files"), "{text}");
+    assert!(
+        ok && text.contains("Set aside: 2 files, 2 bytes") && text.contains("Removed: 0 files"),
+        "{text}"
+    );
     // Who asks for one gets it: it is used after all.
     assert_eq!(reqwest::get(&urls[3]).await.unwrap().status(), 200);
     database.batch_execute("UPDATE parsimony.file SET stored_at = now() - interval '2 days'").await.unwrap();
     let (ok, text) = program(&server, &[], &collect).await;
-    assert!(ok && text.contains("Set aside: 1 files, 1 bytes") && text.contains("Removed: 0 files"), "{text}");
+    assert!(
+        ok && text.contains("Set aside: 1 files, 1 bytes") && text.contains("Removed: 0 files"),
+        "{text}"
+    );
     let (ok, text) = program(&server, &[], &["files", "restore", &names[3]]).await;
     assert!(ok && text.contains("Restored: 1 files"), "{text}");
     let (ok, text) = program(&server, &[], &["files", "restore", &names[3]]).await;

@@ -243,7 +243,8 @@ impl FileStore for PostgresStore {
             name::check_stored(from)?;
             name::check_stored(to)?;
             let app = self.shared.app.as_str();
-            let binds = vec![Bind::Text(to), Bind::Text(app), Bind::Text(from), Bind::Text(app), Bind::Text(to)];
+            let binds =
+                vec![Bind::Text(to), Bind::Text(app), Bind::Text(from), Bind::Text(app), Bind::Text(to)];
             match self.shared.execute(statement::RENAME, binds).await? {
                 0 => Err(self.shared.stat(from).await.map_or_else(|error| error, |_| name_is_taken())),
                 _ => Ok(()),

@@ -60,7 +60,10 @@ fn names_that_begin_alike_are_told_apart() {
     let long = |end: &str| format!("{}-{end}", "x".repeat(40));
     let names: Vec<String> = (0..500).map(|i| long(&format!("{i:03}.png"))).collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    assert_eq!(mentioned(&all, &format!("{} {}", names[17], names[400])), [names[17].clone(), names[400].clone()]);
+    assert_eq!(
+        mentioned(&all, &format!("{} {}", names[17], names[400])),
+        [names[17].clone(), names[400].clone()]
+    );
 }
 
 #[test]
@@ -69,7 +72,9 @@ fn same_names_in_two_directories_are_both_kept() {
 }
 
 fn html(text: &str) -> String {
-    text.chars().map(|c| if c.is_alphanumeric() { c.to_string() } else { format!("&#x{:x};", u32::from(c)) }).collect()
+    text.chars()
+        .map(|c| if c.is_alphanumeric() { c.to_string() } else { format!("&#x{:x};", u32::from(c)) })
+        .collect()
 }
 
 fn escaped(text: &str, how: u8) -> String {

@@ -59,7 +59,8 @@ async fn escaped_slashes_are_counted_too() {
 
 #[actix_web::test]
 async fn whoever_comes_through_a_proxy_is_not_internal() {
-    let by = |headers: &'static [(&'static str, &'static str)]| (Method::GET, "/classes/A", headers, Value::Null);
+    let by =
+        |headers: &'static [(&'static str, &'static str)]| (Method::GET, "/classes/A", headers, Value::Null);
     let server = limited("/classes/*path", json!({}), json!({})).await;
     // This machine itself is.
     assert_eq!(statuses(&server, &[by(&[]), by(&[]), by(&[])]).await, [200, 200, 200]);
@@ -78,10 +79,14 @@ async fn whoever_comes_through_a_proxy_is_not_internal() {
 #[actix_web::test]
 async fn behind_a_trusted_proxy_each_client_counts_alone() {
     let server = limited("/classes/*path", json!({}), json!({"trustProxy": true})).await;
-    let by = |headers: &'static [(&'static str, &'static str)]| (Method::GET, "/classes/A", headers, Value::Null);
+    let by =
+        |headers: &'static [(&'static str, &'static str)]| (Method::GET, "/classes/A", headers, Value::Null);
     let one = || by(&[("X-Forwarded-For", "203.0.113.7")]);
     let other = || by(&[("X-Forwarded-For", "203.0.113.8")]);
-    assert_eq!(statuses(&server, &[one(), one(), one(), other(), other(), other()]).await, [200, 200, 429, 200, 200, 429]);
+    assert_eq!(
+        statuses(&server, &[one(), one(), one(), other(), other(), other()]).await,
+        [200, 200, 429, 200, 200, 429]
+    );
     // An address that only its proxy can have.
     let liar = || by(&[("X-Forwarded-For", "127.0.0.1")]);
     assert_eq!(statuses(&server, &[liar(), liar(), liar()]).await, [200, 200, 429]);
@@ -98,7 +103,8 @@ async fn behind_a_trusted_proxy_each_client_counts_alone() {
 #[actix_web::test]
 async fn a_batch_through_a_proxy_counts_each_of_its_requests() {
     let server = limited("/login", json!({}), json!({})).await;
-    let guess = json!({"method": "POST", "path": "/parse/login/", "body": {"username": "a", "password": "b"}});
+    let guess =
+        json!({"method": "POST", "path": "/parse/login/", "body": {"username": "a", "password": "b"}});
     let batch = json!({"requests": [guess, guess, guess]});
     let through = (Method::POST, "/batch", &[("X-Forwarded-For", "203.0.113.7")][..], batch.clone());
     assert_eq!(statuses(&server, &[through]).await, [400]);

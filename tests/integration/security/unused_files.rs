@@ -50,7 +50,8 @@ async fn refer(server: &TestServer) -> Vec<String> {
     client.post("/installations", installation).await.ok();
     let field = json!({"fields": {"picture": {"type": "String", "defaultValue": name(8)}}});
     master.post("/schemas/Defaults", field).await.ok();
-    let hook = json!({"functionName": "f", "url": format!("http://127.0.0.1:1/?picture={}", encoded(url(9)))});
+    let hook =
+        json!({"functionName": "f", "url": format!("http://127.0.0.1:1/?picture={}", encoded(url(9)))});
     master.post("/hooks/functions", hook).await.ok();
     // What is in no schema, and other programs' tables.
     let database = server.database().connect().await;
