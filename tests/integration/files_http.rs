@@ -688,18 +688,3 @@ async fn the_command_that_removes_unused_files() {
         assert_eq!(status, if i < 4 { 200 } else { 404 }, "{i}");
     }
 }
-
-#[actix_web::test]
-async fn uploads_are_counted_downloads_are_not() {
-    let server = TestServer::with(json!({
-        "fileUpload": {"enableForPublic": true},
-        "rateLimit": [{"requestPath": "/files/*path", "requestTimeWindow": 600_000, "requestCount": 1, "includeInternalRequests": true}],
-    }))
-    .await;
-    let name = public(&server).name("a.txt", None, "x").await;
-    let (status, body) = public(&server).raw("a.txt", None, "x").await;
-    assert_eq!((status, &body["code"]), (429, &json!(100)), "{body}");
-    for _ in 0..3 {
-        assert_eq!(get(&server, &format!("{APP_ID}/{name}"), &[]).await.status(), 200);
-    }
-}

@@ -114,3 +114,16 @@ async fn a_batch_through_a_proxy_counts_each_of_its_requests() {
     assert_eq!(statuses(&server, &[next]).await, [429]);
     assert_eq!(statuses(&server, &[(Method::POST, "/batch", &[], batch)]).await, [200]);
 }
+
+#[actix_web::test]
+async fn uploads_are_counted_downloads_are_not() {
+    let options = json!({"fileUpload": {"enableForPublic": true}, "preserveFileName": true});
+    let server = limited("/files/*path", json!({"includeInternalRequests": true}), options).await;
+    let upload = || (Method::POST, "/files/a.txt", &[][..], json!("x"));
+    assert_eq!(statuses(&server, &[upload(), upload(), upload()]).await, [201, 201, 429]);
+    for method in [Method::GET, Method::HEAD] {
+        let path = format!("/files/{APP_ID}/a.txt");
+        let download = || (method.clone(), path.as_str(), &[][..], Value::Null);
+        assert_eq!(statuses(&server, &[download(), download(), download()]).await, [200, 200, 200]);
+    }
+}
