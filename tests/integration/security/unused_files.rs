@@ -141,17 +141,27 @@ async fn references_to_files_that_the_store_serves_itself() {
     only_the_unused_go(&server, &store).await;
 }
 
+/// A folder of the folder adapter, removed however the test ends.
+struct Folder(String);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(format!("./files/{}", self.0));
+        // Other tests may have theirs beside it.
+        let _ = std::fs::remove_dir("./files");
+    }
+}
+
 #[actix_web::test]
 async fn references_to_files_in_a_folder() {
-    let folder = format!("gc-{:016x}", rand::random::<u64>());
+    let folder = Folder(format!("gc-{:016x}", rand::random::<u64>()));
     let server = TestServer::with(json!({
         "fileUpload": {"enableForPublic": true},
-        "filesAdapter": {"module": "@parse/fs-files-adapter", "options": {"filesSubDirectory": folder}},
+        "filesAdapter": {"module": "@parse/fs-files-adapter", "options": {"filesSubDirectory": folder.0}},
     }))
     .await;
-    let store = parsimony::files::fs::FsStore::new("./files", Some(&folder), None);
+    let store = parsimony::files::fs::FsStore::new("./files", Some(&folder.0), None);
     only_the_unused_go(&server, &store).await;
-    let _ = std::fs::remove_dir_all(format!("./files/{folder}"));
 }
 
 #[actix_web::test]
