@@ -46,6 +46,9 @@ use crate::types::app_scope::{self, carry};
 const REQUESTS_PER_WORKER: u64 = 1024;
 /// Most worker threads by default; beyond that the database is the limit.
 const MOST_WORKERS: usize = 4;
+/// Bounds of the time that the head of a request may take.
+const SHORTEST_HEAD: Duration = Duration::from_secs(5);
+const LONGEST_HEAD: Duration = Duration::from_secs(60);
 /// How long requests under way may take after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 /// Connections that wait to be accepted.
@@ -195,6 +198,8 @@ impl Server {
             }
         })
         .workers(threads)
+        // A connection that clients open ahead of need and leave idle is not to be answered with a 408 soon.
+        .client_request_timeout(limits.patience.clamp(SHORTEST_HEAD, LONGEST_HEAD))
         // More than `Connections` lets in, which tells those beyond instead of letting them wait.
         .max_connections(usize::MAX >> 4)
         .disable_signals()

@@ -122,7 +122,7 @@ struct Writer<'p, 't> {
 }
 
 impl Writer<'_, '_> {
-    fn write<'v>(&mut self, range: Range<usize>, depth: usize, scopes: &mut Vec<&'v Value>) {
+    fn write(&mut self, range: Range<usize>, depth: usize, scopes: &mut Vec<&Value>) {
         let parts = self.parts;
         let mut at = range.start;
         while let Some(part) = parts.get(at).filter(|_| at < range.end) {

@@ -79,7 +79,8 @@ impl Work {
         match answer {
             Ok(None) => None,
             Ok(Some((object, original))) => {
-                let render = |object: &Object| mask.render(object, key.keys.as_deref());
+                let providers = &self.shared.services.auth;
+                let render = |object: &Object| mask.render(object, key.keys.as_deref(), providers);
                 Some(Parcel::Event {
                     event: decision.event,
                     object: render(&object),

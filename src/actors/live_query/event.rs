@@ -220,7 +220,7 @@ impl Work {
 
     async fn tell(&self, class: &ClassSnapshot, hits: Vec<Hit>, outbox: &mut Outbox) {
         let mut rights: HashMap<Rc<Audience>, Rights> = HashMap::new();
-        let mut renderer = Renderer::new(&self.event);
+        let mut renderer = Renderer::new(&self.event, &self.shared.services.auth);
         let mut told = 0;
         let mut calls: Vec<Call> = Vec::new();
         for hit in &hits {

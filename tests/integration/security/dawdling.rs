@@ -197,7 +197,7 @@ async fn an_answer_nobody_reads_is_given_up() {
 
 #[actix_web::test]
 async fn answers_nobody_reads_share_their_memory() {
-    let server = TestServer::with(json!({"httpLimits": {"answerMemory": 8_000_000}})).await;
+    let server = TestServer::with(json!({"httpLimits": {"answerMemory": 20_000_000}})).await;
     for _ in 0..4 {
         server.anonymous().post("/classes/Large", json!({"text": "x".repeat(2_000_000)})).await.ok();
     }

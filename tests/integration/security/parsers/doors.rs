@@ -167,7 +167,7 @@ async fn several_origins_vary() {
     let vary = async |origins: Value| {
         let server = TestServer::with(json!({"allowOrigin": origins})).await;
         let request =
-            reqwest::Client::new().get(server.url("/classes/A")).header("Origin", "https://b.example");
+            reqwest::Client::new().get(server.url("/parse/classes/A")).header("Origin", "https://b.example");
         let request = request.header("X-Parse-Application-Id", APP_ID);
         let response = request.send().await.expect("an answer");
         let header =
