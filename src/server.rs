@@ -263,8 +263,12 @@ impl Running {
         let database = storage::open(&config, threads).await?;
         let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let classes = ClassRegistry::start(adapter.clone(), config.users.protected_fields.clone())
-            .await
+        let classes = ClassRegistry::start(
+            adapter.clone(),
+            config.users.protected_fields.clone(),
+            config.database.options.schema_cache_ttl_ms.map(Duration::from_millis),
+        )
+        .await
             .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult};
@@ -20,11 +21,44 @@ const IDLE_CHECK: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct ClassSlot {
     current: ArcSwapOption<ClassSnapshot>,
+    /// Number of the read that `current` comes from, when it was made, and number of the last event
+    /// after which it may be wrong: see [`super::freshness`].
+    read: AtomicU64,
+    read_at: AtomicU64,
+    event: AtomicU64,
+    /// Whoever finds the snapshot too old reads it again, one after another.
+    renewal: tokio::sync::Mutex<()>,
 }
 
 impl ClassSlot {
     pub fn load(&self) -> Option<Arc<ClassSnapshot>> {
         self.current.load_full()
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        self.read.load(Ordering::Acquire)
+    }
+
+    pub(super) fn read_at(&self) -> u64 {
+        self.read_at.load(Ordering::Acquire)
+    }
+
+    pub(super) fn last_event(&self) -> u64 {
+        self.event.load(Ordering::Acquire)
+    }
+
+    /// Call it after [`ClassSlot::publish`].
+    pub(super) fn was_read(&self, number: u64, at: u64) {
+        self.read_at.store(at, Ordering::Release);
+        self.read.fetch_max(number, Ordering::AcqRel);
+    }
+
+    pub(super) fn happened(&self, event: u64) {
+        self.event.fetch_max(event, Ordering::AcqRel);
+    }
+
+    pub(super) async fn renewal(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.renewal.lock().await
     }
 
     /// Only the schema actor calls this.

@@ -4,18 +4,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use actix::{Actor, Addr};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use super::ask;
 use super::class::{Admit, ClassActor, ClassSlot};
+use super::freshness::Freshness;
+use super::{ASK_DEADLINE, ask};
 use super::schema::{AddFields, Change, Create, Delete, Refresh, SchemaActor, ServerProtected, Slots};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
-use crate::operations::services::{ClassDirectory, SchemaChange};
-use crate::storage::StorageAdapter;
+use crate::operations::services::{ClassDirectory, IndexChange, SchemaChange};
+use crate::storage::{IndexMap, StorageAdapter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
@@ -27,23 +29,34 @@ pub struct ClassRegistry {
     /// Tells this app's replicas from another's on the same thread.
     number: u64,
     slots: Arc<Slots>,
+    freshness: Arc<Freshness>,
+    storage: Arc<dyn StorageAdapter>,
     schema: Addr<SchemaActor>,
     last_miss_refresh: AtomicI64,
 }
 
 impl ClassRegistry {
-    /// Loads every schema and starts the schema actor on the current arbiter.
+    /// Loads every schema and starts the schema actor on the current arbiter. Schemas are read again
+    /// after `ttl`, whether or not somebody tells of a change.
     ///
     /// # Errors
     /// When storage cannot be read.
-    pub async fn start(storage: Arc<dyn StorageAdapter>, protected: ServerProtected) -> Result<Arc<Self>> {
+    pub async fn start(
+        storage: Arc<dyn StorageAdapter>,
+        protected: ServerProtected,
+        ttl: Option<Duration>,
+    ) -> Result<Arc<Self>> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let slots: Arc<Slots> = Arc::new(ArcSwap::from_pointee(HashMap::new()));
-        let schemas = storage.load_schemas().await?;
-        let actor = SchemaActor::new(storage, slots.clone(), Arc::new(protected), schemas);
+        let freshness = Arc::new(Freshness::new(slots.clone(), ttl));
+        let read = (freshness.number(), storage.load_schemas().await?);
+        let actor =
+            SchemaActor::new(storage.clone(), slots.clone(), freshness.clone(), Arc::new(protected), read);
         Ok(Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             slots,
+            freshness,
+            storage,
             schema: actor.start(),
             last_miss_refresh: AtomicI64::new(Millis::now().0),
         }))
@@ -51,6 +64,21 @@ impl ClassRegistry {
 
     fn slot(&self, class: &ClassName) -> Option<Arc<ClassSlot>> {
         self.slots.load().get(class).cloned()
+    }
+
+    /// Reads a class again whose snapshot may be wrong. Those who come meanwhile share the read, if it
+    /// began after they came.
+    async fn renew(&self, class: &ClassName, slot: &ClassSlot) -> Result<()> {
+        let needed = self.freshness.needed(slot);
+        let renewal = async {
+            let _turn = slot.renewal().await;
+            if slot.read() > needed {
+                return Ok(());
+            }
+            ask(&self.schema, Refresh { class: Some(class.clone()) }).await
+        };
+        let overdue = |_| Err(Error::internal("the permissions of a class could not be read in time"));
+        tokio::time::timeout(ASK_DEADLINE, renewal).await.unwrap_or_else(overdue)
     }
 
     async fn ask_replica(
@@ -70,10 +98,13 @@ impl ClassRegistry {
 #[async_trait(?Send)]
 impl ClassDirectory for ClassRegistry {
     async fn admit(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
-        if let Some(slot) = self.slot(class)
-            && let Some(snapshot) = self.ask_replica(class, &slot).await?
-        {
-            return Ok(Some(snapshot));
+        if let Some(slot) = self.slot(class) {
+            if !self.freshness.covers(&slot) {
+                self.renew(class, &slot).await?;
+            }
+            if let Some(snapshot) = self.ask_replica(class, &slot).await? {
+                return Ok(Some(snapshot));
+            }
         }
         let now = Millis::now().0;
         let last = self.last_miss_refresh.load(Ordering::Relaxed);
@@ -112,7 +143,14 @@ impl ClassDirectory for ClassRegistry {
         ask(&self.schema, Create(schema)).await
     }
 
-    async fn change(&self, class: &ClassName, change: SchemaChange) -> Result<Arc<ClassSnapshot>> {
+    async fn change(&self, class: &ClassName, mut change: SchemaChange) -> Result<Arc<ClassSnapshot>> {
+        let indexes = change.indexes.take();
+        if let Some(IndexChange { create, drop }) = indexes {
+            if !change.is_empty() {
+                ask(&self.schema, Change { class: class.clone(), change }).await?;
+            }
+            return self.change_indexes(class.clone(), create, drop).await;
+        }
         ask(&self.schema, Change { class: class.clone(), change }).await
     }
 
@@ -121,9 +159,45 @@ impl ClassDirectory for ClassRegistry {
     }
 
     async fn refresh(&self, class: &ClassName) -> Result<()> {
+        self.freshness.mark(class);
+        let outcome = self.read_again(class).await;
+        if outcome.is_err() {
+            self.freshness.changed(Some(class));
+        }
+        outcome
+    }
+}
+
+impl ClassRegistry {
+    async fn read_again(&self, class: &ClassName) -> Result<()> {
         if self.schema.connected() {
             return ask(&self.schema, Refresh { class: Some(class.clone()) }).await;
         }
         Err(Error::internal("the schema actor has stopped"))
+    }
+
+    /// A build takes as long as the table is large, and waits for every transaction that wrote to it:
+    /// only the caller waits for that, and nobody does when he goes away.
+    async fn change_indexes(
+        &self,
+        class: ClassName,
+        create: IndexMap,
+        drop: Vec<String>,
+    ) -> Result<Arc<ClassSnapshot>> {
+        let (storage, schema, freshness) =
+            (self.storage.clone(), self.schema.clone(), self.freshness.clone());
+        let name = class.clone();
+        let work = actix::spawn(async move {
+            let outcome = storage.set_indexes(&name, &create, &drop).await;
+            freshness.mark(&name);
+            let read = ask(&schema, Refresh { class: Some(name.clone()) }).await;
+            if read.is_err() {
+                freshness.changed(Some(&name));
+            }
+            outcome.map_err(Error::from).and(read)
+        });
+        work.await.map_err(|error| Error::internal(format!("an index build failed: {error}")))??;
+        let slot = self.slot(&class);
+        slot.and_then(|slot| slot.load()).ok_or_else(|| Error::internal("the class was deleted meanwhile"))
     }
 }

@@ -105,10 +105,24 @@ pub struct SchemaChange {
     pub add_fields: Vec<(FieldName, Field)>,
     pub set_options: Vec<(FieldName, Field)>,
     pub permissions: Option<Map<String, Value>>,
-    pub create_indexes: IndexMap,
-    pub drop_indexes: Vec<String>,
-    /// The whole map afterwards, when indexes change.
-    pub indexes_after: Option<IndexMap>,
+    /// After all others, and without holding up anybody.
+    pub indexes: Option<IndexChange>,
+}
+
+#[derive(Debug, Default)]
+pub struct IndexChange {
+    pub create: IndexMap,
+    pub drop: Vec<String>,
+}
+
+impl SchemaChange {
+    pub fn is_empty(&self) -> bool {
+        self.delete_fields.is_empty()
+            && self.add_fields.is_empty()
+            && self.set_options.is_empty()
+            && self.permissions.is_none()
+            && self.indexes.is_none()
+    }
 }
 
 /// Sessions and roles as the session actors keep them.

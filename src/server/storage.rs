@@ -46,7 +46,8 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
     PostgresOptions {
         max: given.pool_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
         workers,
-        statement_timeout: Some(Duration::from_millis(given.statement_timeout_ms)).filter(|t| !t.is_zero()),
+        statement_timeout: Some(Duration::from_millis(given.statement_timeout_ms)),
+        max_time: given.max_time_ms.map(Duration::from_millis).filter(|t| !t.is_zero()),
         prepared_statements: given.prepared_statements,
         read_uris: config.database.read_uris.iter().map(text).collect(),
         listen_uri: config.database.listen_uri.as_ref().map(text),

@@ -540,11 +540,17 @@ impl StorageAdapter for MemoryAdapter {
     async fn set_indexes(
         &self,
         class: &ClassName,
-        _create: &IndexMap,
-        _drop: &[String],
-        result: &IndexMap,
+        create: &IndexMap,
+        drop: &[String],
     ) -> StorageResult<ClassSchema> {
-        self.state().edit(class, |schema| schema.indexes = result.clone())
+        self.state().edit(class, |schema| {
+            let primary = || ("_id_".to_owned(), serde_json::json!({ "_id": 1 }));
+            if schema.indexes.is_empty() {
+                schema.indexes.extend([primary()]);
+            }
+            schema.indexes.retain(|name, _| !drop.contains(name));
+            schema.indexes.extend(create.clone());
+        })
     }
 
     async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()> {

@@ -234,7 +234,8 @@ pub trait Transaction: Session {
 /// Indexes in the schema API's form: name → `{column: direction or kind}`.
 pub type IndexMap = Map<String, Value>;
 
-/// The whole database: sessions, schema changes, transactions.
+/// The whole database: sessions, schema changes, transactions. Every schema change tells other servers
+/// with its commit, except those inside a transaction.
 #[async_trait]
 pub trait StorageAdapter: Session + JobLedger {
     /// Creates what is missing (system tables, SQL functions, our own schema) and nothing else.
@@ -278,13 +279,13 @@ pub trait StorageAdapter: Session + JobLedger {
         clp: &Map<String, Value>,
     ) -> StorageResult<ClassSchema>;
 
-    /// Creates and drops indexes and stores the resulting map.
+    /// Creates and drops indexes and notes that in the class's map. Takes as long as it takes; others
+    /// go on meanwhile.
     async fn set_indexes(
         &self,
         class: &ClassName,
         create: &IndexMap,
         drop: &[String],
-        result: &IndexMap,
     ) -> StorageResult<ClassSchema>;
 
     /// Drops table, join tables and the `_SCHEMA` row.
@@ -363,6 +364,8 @@ pub enum Notice {
     Session { token_hash: String },
     /// All sessions of a user were changed.
     User { user_id: String },
+    /// The listening connection was lost: what others tell does not arrive until [`Notice::Lost`].
+    Deaf,
     /// The listening connection was lost and is back: anything may have been missed.
     Lost,
     /// For other subsystems: channel and payload.

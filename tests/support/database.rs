@@ -86,7 +86,7 @@ impl Drop for TestDatabase {
     }
 }
 
-async fn admin() -> Client {
+pub async fn admin() -> Client {
     connect(admin_uri()).await
 }
 

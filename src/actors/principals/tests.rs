@@ -22,7 +22,7 @@ impl World {
         for class in ["_User", "_Session", "_Role"] {
             storage.create_class(&schema(class)).await.expect("class");
         }
-        let classes = ClassRegistry::start(storage.clone(), Default::default()).await.expect("classes");
+        let classes = ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("classes");
         let config = Arc::new(AppConfig::for_tests(options));
         let registry = PrincipalRegistry::start(storage.clone(), classes, config);
         Self { storage, registry }
@@ -135,7 +135,7 @@ async fn what_was_read_before_an_invalidation_does_not_count() {
 #[actix_web::test]
 async fn the_first_session_of_all_counts_at_once() {
     let storage = MemoryAdapter::new();
-    let classes = ClassRegistry::start(storage.clone(), Default::default()).await.expect("classes");
+    let classes = ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("classes");
     let registry =
         PrincipalRegistry::start(storage.clone(), classes, Arc::new(AppConfig::for_tests(json!({}))));
     let world = World { storage, registry };

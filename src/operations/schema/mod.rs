@@ -7,7 +7,7 @@ pub mod field_rules;
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use super::services::SchemaChange;
+use super::services::{IndexChange, SchemaChange};
 use super::write::is_truthy;
 use super::write::validate::check_field_count;
 use super::{ClassSnapshot, Ctx, audit};
@@ -149,7 +149,10 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     let created = ctx.services.classes.create(schema).await?;
     audit::note(ctx, "class_created", &name);
     let created = match indexes {
-        Some(change) => ctx.services.classes.change(&class, change).await?,
+        Some(indexes) => {
+            let change = SchemaChange { indexes: Some(indexes), ..SchemaChange::default() };
+            ctx.services.classes.change(&class, change).await?
+        }
         None => created,
     };
     Ok(created.schema.to_api_json())
@@ -192,11 +195,7 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
             change.permissions = Some(permissions.clone());
         }
     }
-    if let Some(indexes) = index_change(ctx, body.get("indexes"), &after)? {
-        change.create_indexes = indexes.create_indexes;
-        change.drop_indexes = indexes.drop_indexes;
-        change.indexes_after = indexes.indexes_after;
-    }
+    change.indexes = index_change(ctx, body.get("indexes"), &after)?;
     let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
     let changed = ctx.services.classes.change(&name, change).await?;
     audit::note(ctx, event, class);
@@ -287,20 +286,20 @@ fn plan_fields(
     Ok(())
 }
 
+/// The primary key's index, which a class shows after the first change of its indexes.
+const PRIMARY_INDEX: &str = "_id_";
+
 /// What an `indexes` object asks for; `None` when it asks for nothing.
-fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Result<Option<SchemaChange>> {
+fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Result<Option<IndexChange>> {
     if matches!(indexes, Some(Value::Array(_) | Value::String(_))) {
         return Err(Error::invalid_query("Field 0 does not exist, cannot add index."));
     }
     let Some(submitted) = object_of(indexes) else { return Ok(None) };
-    let mut after = schema.indexes.clone();
-    if after.is_empty() {
-        after.insert("_id_".to_owned(), json!({ "_id": 1 }));
-    }
-    let mut change = SchemaChange::default();
+    let mut change = IndexChange::default();
     let unchecked = ctx.config().database.options.disable_index_field_validation;
     for (name, columns) in submitted {
-        let known = after.contains_key(name);
+        let known =
+            schema.indexes.contains_key(name) || (schema.indexes.is_empty() && name == PRIMARY_INDEX);
         if known && !is_delete(columns) {
             return Err(Error::invalid_query(format!("Index {name} exists, cannot update.")));
         }
@@ -308,8 +307,7 @@ fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Res
             return Err(Error::invalid_query(format!("Index {name} does not exist, cannot delete.")));
         }
         if is_delete(columns) {
-            after.shift_remove(name);
-            change.drop_indexes.push(name.clone());
+            change.drop.push(name.clone());
             continue;
         }
         for column in columns.as_object().into_iter().flatten().map(|(column, _)| column) {
@@ -321,10 +319,8 @@ fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Res
                 )));
             }
         }
-        after.insert(name.clone(), columns.clone());
-        change.create_indexes.insert(name.clone(), columns.clone());
+        change.create.insert(name.clone(), columns.clone());
     }
-    change.indexes_after = Some(after);
     Ok(Some(change))
 }
 

@@ -12,7 +12,7 @@ use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use super::transaction::PgTransaction;
 use super::writers::Writer;
 use super::{
-    Core, Executor, PostgresAdapter, command, delete, indexes, init, insert, reads, relations, roles,
+    Core, Executor, PostgresAdapter, builds, command, delete, indexes, init, insert, reads, relations, roles,
     schema_table, spawned, stored, update,
 };
 use crate::storage::{
@@ -107,7 +107,9 @@ impl Core {
     }
 
     async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
-        ddl::run(&self.control, &change).await
+        let notice = Notice::Schema { class: Some(change.class().clone()) };
+        let notice = self.notices.statement(&notice).filter(|_| change.is_of_schema());
+        ddl::run(&self.control, &change, notice.as_ref()).await
     }
 
     /// All changes of one object's relations, or none.
@@ -360,14 +362,13 @@ impl StorageAdapter for PostgresAdapter {
         class: &ClassName,
         create: &IndexMap,
         drop: &[String],
-        result: &IndexMap,
     ) -> StorageResult<ClassSchema> {
-        let schema = stored(self.load_schema(class).await?, class)?;
-        let (core, create, drop, result) = (self.core.clone(), create.clone(), drop.to_vec(), result.clone());
+        let (core, class) = (self.core.clone(), class.clone());
+        let (create, drop) = (create.clone(), drop.to_vec());
         spawned(async move {
-            indexes::change(core.control.connector(), &schema, &create, &drop).await?;
-            let answer = core.change_schema(Change::SetIndexMap(&schema.name, &result)).await?;
-            stored(answer, &schema.name)
+            let _turn = core.builds.turn(&class).await;
+            builds::change(core.control.connector(), &class, &create, &drop).await?;
+            stored(core.change_schema(Change::NoteIndexes(&class, &create, &drop)).await?, &class)
         })
         .await
     }

@@ -47,6 +47,7 @@ impl Connector {
         target: &Target,
         app_name: &str,
         statement_timeout: Option<Duration>,
+        most: Option<Duration>,
         session_settings: bool,
     ) -> StorageResult<Self> {
         let mut config = Config::new();
@@ -76,6 +77,11 @@ impl Connector {
         };
         let statement_timeout =
             statement_timeout.or(target.query_timeout).unwrap_or(DEFAULT_STATEMENT_TIMEOUT);
+        let statement_timeout = match most {
+            // Zero: no limit.
+            Some(most) if statement_timeout.is_zero() || most < statement_timeout => most,
+            _ => statement_timeout,
+        };
         Ok(Self { config, tls, statement_timeout, messages: AtomicU8::new(UNKNOWN), session_settings })
     }
 

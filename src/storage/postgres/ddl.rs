@@ -9,18 +9,16 @@
 use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::command;
 use super::error::{boxed, is_already_there};
 use super::pool::ControlLane;
 use super::sql::Sql;
 use super::value::{ColumnType, USER_COLUMNS};
-use super::{indexes, schema_table};
-use crate::error::{Error, ErrorCode};
+use super::{indexes, names, schema_table};
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::row::has_permission_columns;
-use crate::types::schema::invalid_class_name_message;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
 /// First key of the advisory locks of schema changes; the second is made of the class's name.
@@ -44,32 +42,42 @@ pub enum Change<'a> {
     SetFieldOptions(&'a ClassName, &'a [(FieldName, Field)]),
     DeleteFields(&'a ClassName, &'a [FieldName]),
     SetPermissions(&'a ClassName, &'a Map<String, Value>),
-    /// The map in `_SCHEMA` only; `indexes` builds and drops.
-    SetIndexMap(&'a ClassName, &'a IndexMap),
+    /// The map in `_SCHEMA` only; `indexes` builds and drops. What others changed meanwhile stays.
+    NoteIndexes(&'a ClassName, &'a IndexMap, &'a [String]),
     Delete(&'a ClassSchema),
     Purge(&'a ClassSchema),
     JoinTable(&'a ClassName),
 }
 
 impl Change<'_> {
-    fn class(&self) -> &ClassName {
+    /// Whether the class's `_SCHEMA` row changes.
+    pub fn is_of_schema(&self) -> bool {
+        !matches!(self, Change::Purge(_) | Change::JoinTable(_))
+    }
+
+    pub fn class(&self) -> &ClassName {
         match self {
             Change::Create(schema) | Change::Delete(schema) | Change::Purge(schema) => &schema.name,
             Change::AddFields(class, _)
             | Change::SetFieldOptions(class, _)
             | Change::DeleteFields(class, _)
             | Change::SetPermissions(class, _)
-            | Change::SetIndexMap(class, _)
+            | Change::NoteIndexes(class, _, _)
             | Change::JoinTable(class) => class,
         }
     }
 }
 
-/// Applies the change in a transaction of its own and answers the class as stored afterwards.
+/// Applies the change in a transaction of its own, with `notice` as a part of it, so that the others
+/// hear of every change that is committed, and answers the class as stored afterwards.
 ///
 /// # Errors
 /// `StaleSchema` when the class does not exist, `Conflict` when the tables stayed locked.
-pub async fn run(control: &ControlLane, change: &Change<'_>) -> StorageResult<Option<ClassSchema>> {
+pub async fn run(
+    control: &ControlLane,
+    change: &Change<'_>,
+    notice: Option<&Sql>,
+) -> StorageResult<Option<ClassSchema>> {
     let started = Instant::now();
     let mut attempt = 0;
     loop {
@@ -77,6 +85,9 @@ pub async fn run(control: &ControlLane, change: &Change<'_>) -> StorageResult<Op
         command(&conn, "BEGIN").await?;
         let error = match apply_locked(&conn, change, TURN_WAIT).await {
             Ok(stored) => {
+                if let Some(notice) = notice {
+                    notice.execute(&conn).await?;
+                }
                 command(&conn, "COMMIT").await?;
                 conn.done();
                 return Ok(stored);
@@ -113,7 +124,7 @@ async fn apply_locked(
     apply(conn, change).await
 }
 
-fn lock_key(class: &ClassName) -> i32 {
+pub fn lock_key(class: &ClassName) -> i32 {
     use sha2::{Digest, Sha256};
     let digest = Sha256::digest(class.as_str().as_bytes());
     i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
@@ -186,8 +197,8 @@ async fn apply(conn: &AsyncPgConnection, change: &Change<'_>) -> StorageResult<O
         Change::SetPermissions(class, clp) => {
             set_key(conn, class, "classLevelPermissions", Value::Object((*clp).clone())).await.map(Some)
         }
-        Change::SetIndexMap(class, map) => {
-            set_key(conn, class, "indexes", Value::Object((*map).clone())).await.map(Some)
+        Change::NoteIndexes(class, made, dropped) => {
+            edit_stored(conn, class, |stored| note_indexes(stored, made, dropped)).await.map(Some)
         }
         Change::Delete(schema) => delete(conn, schema).await.map(|()| None),
         Change::Purge(schema) => purge(conn, schema).await.map(|()| None),
@@ -199,11 +210,8 @@ async fn create(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult
     if let Some(stored) = schema_table::load_raw(conn, &schema.name, false).await? {
         return Ok(schema_table::decode(schema.name.clone(), &stored));
     }
-    if schema.name.len() > MAX_IDENTIFIER {
-        let message = invalid_class_name_message(&schema.name);
-        return Err(refused(ErrorCode::INVALID_CLASS_NAME, message));
-    }
-    refuse_long(schema.fields.keys())?;
+    names::check_class(conn, &schema.name).await?;
+    names::check_fields(schema.fields.keys())?;
     create_table(conn, schema).await?;
     for (name, column) in indexes::own_of(&schema.name) {
         let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
@@ -214,20 +222,6 @@ async fn create(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult
     schema_table::insert(conn, schema).await?;
     let stored = schema_table::load_raw(conn, &schema.name, false).await?;
     Ok(stored.map_or_else(|| schema.clone(), |json| schema_table::decode(schema.name.clone(), &json)))
-}
-
-/// PostgreSQL cuts longer names without a word, and two classes would share one table.
-const MAX_IDENTIFIER: usize = 63;
-
-fn refused(code: ErrorCode, message: String) -> StorageError {
-    StorageError::Refused(Error::parse(code, message))
-}
-
-fn refuse_long<'f>(mut fields: impl Iterator<Item = &'f FieldName>) -> StorageResult<()> {
-    match fields.find(|name| name.len() > MAX_IDENTIFIER) {
-        None => Ok(()),
-        Some(name) => Err(refused(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {name}."))),
-    }
 }
 
 /// The columns of a class's table in their order.
@@ -312,7 +306,7 @@ async fn missing_columns(
 ) -> StorageResult<Vec<(FieldName, ColumnType)>> {
     let mut sql = Sql::new(
         "SELECT a.attname::text FROM pg_catalog.pg_attribute a \
-         WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = to_regclass(quote_ident(",
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid = to_regclass('public.' || quote_ident(",
     );
     sql.push_text(class.as_str()).push_sql("))");
     let rows = sql.load(conn).await?;
@@ -366,6 +360,21 @@ async fn edit_stored(
     Ok(schema_table::decode(class.clone(), &stored))
 }
 
+/// The primary key is shown from the first change on, under the name that MongoDB gives it.
+fn note_indexes(stored: &mut Value, made: &IndexMap, dropped: &[String]) {
+    let Some(class) = stored.as_object_mut() else { return };
+    let known = class.entry("indexes").or_insert_with(|| Value::Object(Map::new()));
+    if !known.is_object() {
+        *known = Value::Object(Map::new());
+    }
+    let Some(map) = known.as_object_mut() else { return };
+    if map.is_empty() {
+        map.insert("_id_".to_owned(), json!({ "_id": 1 }));
+    }
+    map.retain(|name, _| !dropped.contains(name));
+    map.extend(made.clone());
+}
+
 async fn set_key(
     conn: &AsyncPgConnection,
     class: &ClassName,
@@ -391,7 +400,7 @@ async fn add_fields(
     if missing.is_empty() {
         return Ok(schema_table::decode(class.clone(), &stored));
     }
-    refuse_long(missing.iter().map(|(name, _)| name))?;
+    names::check_fields(missing.iter().map(|(name, _)| name))?;
     let new_columns: Vec<_> =
         missing.iter().filter_map(|(name, field)| Some((name.clone(), ColumnType::of(&field.ty)?))).collect();
     add_columns(conn, class, &new_columns).await?;

@@ -60,13 +60,13 @@ fn a_whole_find() {
     spec.skip = 10;
     let built = select::find(&schema(), &spec).unwrap_or_else(|error| panic!("{error}"));
     assert!(built.sql.is_cacheable());
-    assert_snapshot!(built.sql.to_text(), @r#"SELECT t0."objectId", t0."createdAt", t0."updatedAt", t0."_rperm", t0."_wperm", t0."name", t0."score", t0."obj", t0."tags", t0."loc", t0."owner" FROM "Game" t0 WHERE ((t0."score" >= $1 AND t0."score" < $2) AND (t0."name" = $3)) AND (t0."_rperm" IS NULL OR t0."_rperm" && $4) ORDER BY t0."score" DESC, t0."name" ASC, t0."objectId" LIMIT $5 OFFSET $6"#);
+    assert_snapshot!(built.sql.to_text(), @r#"SELECT t0."objectId", t0."createdAt", t0."updatedAt", t0."_rperm", t0."_wperm", t0."name", t0."score", t0."obj", t0."tags", t0."loc", t0."owner" FROM public."Game" t0 WHERE ((t0."score" >= $1 AND t0."score" < $2) AND (t0."name" = $3)) AND (t0."_rperm" IS NULL OR t0."_rperm" && $4) ORDER BY t0."score" DESC, t0."name" ASC, t0."objectId" LIMIT $5 OFFSET $6"#);
 }
 
 #[test]
 fn by_ids() {
     let built = select::find_by_ids(&schema(), &["a".to_owned()], Some(&["*".to_owned()].into()), Some(&[]));
-    assert_snapshot!(built.map(|built| built.sql.to_text()).unwrap_or_default(), @r#"SELECT t0."objectId", t0."createdAt", t0."updatedAt", t0."_rperm", t0."_wperm" FROM "Game" t0 WHERE t0."objectId" = ANY($1) AND (t0."_rperm" IS NULL OR t0."_rperm" && $2)"#);
+    assert_snapshot!(built.map(|built| built.sql.to_text()).unwrap_or_default(), @r#"SELECT t0."objectId", t0."createdAt", t0."updatedAt", t0."_rperm", t0."_wperm" FROM public."Game" t0 WHERE t0."objectId" = ANY($1) AND (t0."_rperm" IS NULL OR t0."_rperm" && $2)"#);
 }
 
 #[test]
@@ -98,12 +98,12 @@ fn conditions_on_places_and_words() {
 #[test]
 fn conditions_on_other_classes() {
     let inner = json!({"className": "Other", "where": {"objectId": "x"}});
-    assert_snapshot!(condition(&json!({"owner": {"$inQuery": inner}})), @r#"(t0."owner" IN (SELECT t1."objectId" FROM "Other" t1 WHERE (t1."objectId" = $1) AND (t1."_rperm" IS NULL OR t1."_rperm" && $2)))"#);
+    assert_snapshot!(condition(&json!({"owner": {"$inQuery": inner}})), @r#"(t0."owner" IN (SELECT t1."objectId" FROM public."Other" t1 WHERE (t1."objectId" = $1) AND (t1."_rperm" IS NULL OR t1."_rperm" && $2)))"#);
     let pointer = json!({"__type": "Pointer", "className": "Other", "objectId": "x"});
-    assert_snapshot!(condition(&json!({"fans": pointer})), @r#"(t0."objectId" IN (SELECT j."owningId" FROM "_Join:fans:Game" j WHERE j."relatedId" = ANY($1)))"#);
+    assert_snapshot!(condition(&json!({"fans": pointer})), @r#"(t0."objectId" IN (SELECT j."owningId" FROM public."_Join:fans:Game" j WHERE j."relatedId" = ANY($1)))"#);
     let related =
         json!({"object": {"__type": "Pointer", "className": "Game", "objectId": "g"}, "key": "fans"});
-    assert_snapshot!(condition(&json!({"$relatedTo": related})), @r#"t0."objectId" IN (SELECT t1."relatedId" FROM "_Join:fans:Game" t1 WHERE t1."owningId" = $1) AND EXISTS (SELECT 1 FROM "Game" t2 WHERE t2."objectId" = $2 AND (t2."_rperm" IS NULL OR t2."_rperm" && $3))"#);
+    assert_snapshot!(condition(&json!({"$relatedTo": related})), @r#"t0."objectId" IN (SELECT t1."relatedId" FROM public."_Join:fans:Game" t1 WHERE t1."owningId" = $1) AND EXISTS (SELECT 1 FROM public."Game" t2 WHERE t2."objectId" = $2 AND (t2."_rperm" IS NULL OR t2."_rperm" && $3))"#);
 }
 
 #[test]
@@ -115,5 +115,5 @@ fn a_pipeline() {
         json!({"$limit": 3}),
     ];
     let built = aggregate::build(&schema(), &stages, &AggregateOptions::default(), &[]);
-    assert_snapshot!(built.map(|built| built.query.sql.to_text()).unwrap_or_default(), @r#"SELECT t3."objectId", t3."total" FROM (SELECT t2.* FROM (SELECT t1."name" AS "objectId", coalesce(sum(t1."score"), 0)::float8 AS "total" FROM (SELECT t0.* FROM "Game" t0 WHERE (t0."score" > $1)) t1 GROUP BY 1) t2 ORDER BY t2."total" DESC NULLS LAST LIMIT $2) t3 ORDER BY t3."total" DESC NULLS LAST"#);
+    assert_snapshot!(built.map(|built| built.query.sql.to_text()).unwrap_or_default(), @r#"SELECT t3."objectId", t3."total" FROM (SELECT t2.* FROM (SELECT t1."name" AS "objectId", coalesce(sum(t1."score"), 0)::float8 AS "total" FROM (SELECT t0.* FROM public."Game" t0 WHERE (t0."score" > $1)) t1 GROUP BY 1) t2 ORDER BY t2."total" DESC NULLS LAST LIMIT $2) t3 ORDER BY t3."total" DESC NULLS LAST"#);
 }

@@ -1,21 +1,19 @@
-//! Indexes: those of start-up (parse-server's names and definitions, and ours), and those of the
-//! schema API. Those of small tables are built before the first request, others `CONCURRENTLY` on a
+//! Indexes of start-up: parse-server's names and definitions, and ours (those of the schema API are built
+//! in `builds`). Those of small tables are built before the first request, others `CONCURRENTLY` on a
 //! connection of their own, so that writes go on meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
-use serde_json::Value;
 
 use super::connect::Connector;
 use super::error::is_already_there;
 use super::pool::ControlLane;
 use super::sql::Sql;
-use super::value::{self, ColumnType};
-use super::{command, ddl, text};
-use crate::storage::{IndexMap, StartupIndexes, StorageError, StorageResult};
-use crate::types::{ClassName, ClassSchema, FieldName};
+use super::{builds, command, ddl, text};
+use crate::storage::{StartupIndexes, StorageError, StorageResult};
+use crate::types::ClassName;
 
 /// What is indexed, in this program's own words; names of columns are identifiers.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +127,8 @@ pub async fn ensure(
     options: &StartupIndexes,
     providers: &[String],
 ) -> StorageResult<()> {
-    let conn = turn(connector).await?;
+    let conn = turn(connector, "7813577613").await?;
+    builds::drop_abandoned(&conn).await?;
     let present = index_names(&conn).await?;
     for index in wanted(options, providers) {
         if present.contains(&index.name) || !super::table_exists(&conn, &index.table).await? {
@@ -147,22 +146,26 @@ pub async fn ensure(
     ensure_owner_indexes(&conn).await
 }
 
-/// A connection that builds indexes; one in the database at a time, so that two servers do not build
-/// the same. Asks again and again instead of waiting in a statement, whose snapshot the other one's
+/// A connection that builds indexes, holding the advisory lock of this key, so that two servers do not
+/// build the same. Asks again and again instead of waiting in a statement, whose snapshot the other one's
 /// concurrent build would wait for in turn. The lock goes with the connection.
-async fn turn(connector: &Arc<Connector>) -> StorageResult<AsyncPgConnection> {
+pub async fn turn(connector: &Arc<Connector>, key: &str) -> StorageResult<AsyncPgConnection> {
     // No statement timeout: a large table takes its time.
     let conn = connector.connect_with(Duration::ZERO).await?;
-    loop {
-        let rows = Sql::new("SELECT pg_try_advisory_lock(7813577613)").load(&conn).await?;
-        if rows.first().and_then(|row| super::sql::with_bytes(row, 0, |b| b == [1])).unwrap_or(false) {
-            return Ok(conn);
-        }
+    while !try_lock(&conn, key).await? {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(conn)
 }
 
-/// Names of valid indexes in schema `public`. Invalid ones (an interrupted build) are dropped first.
+/// `key` is one that this program spells: one number, or two.
+pub async fn try_lock(conn: &AsyncPgConnection, key: &str) -> StorageResult<bool> {
+    let mut sql = Sql::new("SELECT pg_try_advisory_lock(");
+    let rows = sql.push_sql(key).push_sql(")").uncacheable().load(conn).await?;
+    Ok(rows.first().and_then(|row| super::sql::with_bytes(row, 0, |b| b == [1])).unwrap_or(false))
+}
+
+/// Names of valid indexes in schema `public`.
 async fn index_names(conn: &AsyncPgConnection) -> StorageResult<Vec<String>> {
     let rows = Sql::new(
         "SELECT c.relname::text FROM pg_catalog.pg_index i \
@@ -251,7 +254,7 @@ fn literal(text: &str) -> String {
 }
 
 /// An interrupted or failed concurrent build leaves an invalid index behind: it is removed.
-async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> StorageResult<()> {
+pub async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> StorageResult<()> {
     // What an earlier, killed build left under this name.
     drop_invalid(conn, name).await?;
     if let Err(error) = sql.execute(conn).await {
@@ -267,7 +270,7 @@ async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> Sto
     Ok(())
 }
 
-async fn drop_invalid(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
+pub async fn drop_invalid(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
     let mut look = Sql::new(
         "SELECT 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -283,8 +286,12 @@ async fn drop_invalid(conn: &AsyncPgConnection, name: &str) -> StorageResult<()>
     if look.load(conn).await?.is_empty() {
         return Ok(());
     }
+    drop_index(conn, name).await
+}
+
+pub async fn drop_index(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
     let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");
-    sql.push_identifier(name).uncacheable();
+    sql.push_in_public(name).uncacheable();
     sql.execute(conn).await?;
     Ok(())
 }
@@ -312,143 +319,9 @@ async fn ensure_owner_indexes(conn: &AsyncPgConnection) -> StorageResult<()> {
     Ok(())
 }
 
-/// Builds and drops indexes of the schema API. Directions are ignored, as parse-server does; text,
-/// geo and JSON columns get the kind of index that their queries use.
-///
-/// # Errors
-/// Database errors; `Duplicate` never, these are not unique.
-pub async fn change(
-    connector: &Arc<Connector>,
-    schema: &ClassSchema,
-    create: &IndexMap,
-    drop: &[String],
-) -> StorageResult<()> {
-    let conn = turn(connector).await?;
-    for name in drop.iter().filter(|name| *name != "_id_") {
-        let Some(real) = name_in_database(&conn, &schema.name, name).await?.ours else { continue };
-        let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");
-        sql.push_identifier(&real).uncacheable();
-        sql.execute(&conn).await?;
-    }
-    for (name, columns) in create {
-        let place = name_in_database(&conn, &schema.name, name).await?;
-        if name == "_id_" || place.ours.is_some() {
-            continue;
-        }
-        // Index names are unique in the schema, not in the table.
-        let real = if place.taken { prefixed(&schema.name, name) } else { name.clone() };
-        let sql = schema_index(schema, &real, columns)?;
-        run_concurrently(&conn, sql, &real).await?;
-    }
-    Ok(())
-}
-
-fn prefixed(class: &ClassName, name: &str) -> String {
-    format!("{class}_{name}")
-}
-
-struct Place {
-    /// The name under which this class has the index.
-    ours: Option<String>,
-    /// Another class has an index of this name.
-    taken: bool,
-}
-
-async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &str) -> StorageResult<Place> {
-    let mut sql = Sql::new(
-        "SELECT c.relname::text, t.relname::text FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = 'public' AND c.relname::text = ANY(",
-    );
-    sql.push_text_array(vec![name.to_owned(), prefixed(class, name)]).push_sql(")");
-    let rows = sql.load(conn).await?;
-    let pairs: Vec<_> = rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect();
-    Ok(Place {
-        ours: pairs.iter().find(|(_, table)| class == table.as_str()).map(|(index, _)| index.clone()),
-        taken: pairs.iter().any(|(index, table)| index == name && class != table.as_str()),
-    })
-}
-
-fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageResult<Sql> {
-    let invalid = |what: &str| {
-        StorageError::Refused(crate::error::Error::invalid_query(format!("Index {name}: {what}")))
-    };
-    let columns = columns.as_object().filter(|c| !c.is_empty()).ok_or_else(|| invalid("no fields"))?;
-    let mut parts = Vec::new();
-    for (column, kind) in columns {
-        // Pointer columns may be named as MongoDB stores them.
-        let column = column.strip_prefix("_p_").unwrap_or(column);
-        let field = FieldName::internal(column).ok_or_else(|| invalid("invalid field"))?;
-        let ty = value::column_type(schema, column).ok_or_else(|| invalid("unknown field"))?;
-        parts.push((field, ty, kind.as_str() == Some("text")));
-    }
-    let method = match parts.as_slice() {
-        [(_, ColumnType::Point | ColumnType::Polygon, _)] => "gist",
-        [(_, ColumnType::Jsonb | ColumnType::TextArray, _)] => "gin",
-        all if all.iter().all(|(_, ty, is_text)| *is_text && *ty == ColumnType::Text) => "gin",
-        _ => "btree",
-    };
-    let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
-    sql.push_identifier(name).push_sql(" ON ").push_class(&schema.name).uncacheable();
-    sql.push_sql(" USING ").push_sql(method).push_sql(" (");
-    for (index, (field, ty, is_text)) in parts.iter().enumerate() {
-        if index > 0 {
-            sql.push_sql(", ");
-        }
-        match (method, ty) {
-            ("gin", ColumnType::Text) if *is_text => {
-                sql.push_sql("to_tsvector('english', ").push_field(field).push_sql(")");
-            }
-            ("btree", ColumnType::Point | ColumnType::Polygon) => {
-                return Err(invalid("geo fields cannot be part of a compound index"));
-            }
-            _ => {
-                sql.push_field(field);
-            }
-        }
-    }
-    sql.push_sql(")");
-    Ok(sql)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::types::{Field, FieldType};
-
-    fn text_of(columns: Value) -> Option<String> {
-        let mut schema = ClassSchema::with_defaults(ClassName::known("Game"));
-        for (name, ty) in [
-            ("title", FieldType::String),
-            ("score", FieldType::Number),
-            ("place", FieldType::GeoPoint),
-            ("tags", FieldType::Array),
-        ] {
-            schema.fields.insert(FieldName::known(name), Field::of(ty));
-        }
-        schema_index(&schema, "i", &columns).ok().map(|sql| sql.to_text())
-    }
-
-    #[test]
-    fn each_kind_of_column_gets_its_index() {
-        let on = "CREATE INDEX CONCURRENTLY IF NOT EXISTS \"i\" ON \"Game\" USING ";
-        let cases = [
-            (json!({"score": 1, "title": -1}), "btree (\"score\", \"title\")"),
-            (json!({"title": "text"}), "gin (to_tsvector('english', \"title\"))"),
-            (json!({"place": "2dsphere"}), "gist (\"place\")"),
-            (json!({"tags": 1}), "gin (\"tags\")"),
-        ];
-        for (columns, rest) in cases {
-            assert_eq!(text_of(columns), Some(format!("{on}{rest}")));
-        }
-        assert_eq!(text_of(json!({"place": 1, "score": 1})), None);
-        assert_eq!(text_of(json!({"nothere": 1})), None);
-        assert_eq!(text_of(json!({})), None);
-    }
 
     #[test]
     fn literals_are_closed() {

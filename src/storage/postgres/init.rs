@@ -145,7 +145,7 @@ async fn is_complete(conn: &AsyncPgConnection) -> StorageResult<bool> {
     let mut sql =
         Sql::new(r#"SELECT EXISTS (SELECT 1 FROM parsimony.__diesel_schema_migrations WHERE version = "#);
     sql.push_text(NEWEST_MIGRATION)
-        .push_sql(r#") AND (SELECT count(*) FROM "_SCHEMA" WHERE "className" = ANY("#);
+        .push_sql(r#") AND (SELECT count(*) FROM public."_SCHEMA" WHERE "className" = ANY("#);
     sql.push_text_array(START_CLASSES.iter().map(|name| (*name).to_owned()).collect());
     sql.push_sql(&format!(")) = {}", START_CLASSES.len())).uncacheable();
     Ok(flag(conn, sql).await? && outdated(conn).await?.is_empty())
@@ -159,7 +159,7 @@ async fn flag(conn: &AsyncPgConnection, sql: Sql) -> StorageResult<bool> {
 async fn create_missing(conn: &AsyncPgConnection) -> StorageResult<()> {
     command(
         conn,
-        r#"CREATE TABLE IF NOT EXISTS "_SCHEMA"
+        r#"CREATE TABLE IF NOT EXISTS public."_SCHEMA"
            ("className" varchar(120), "schema" jsonb, "isParseClass" bool, PRIMARY KEY ("className"))"#,
     )
     .await?;
@@ -180,7 +180,7 @@ async fn create_missing(conn: &AsyncPgConnection) -> StorageResult<()> {
 /// System classes that an older version made, with the default fields they lack.
 async fn outdated(conn: &AsyncPgConnection) -> StorageResult<Vec<(ClassName, Vec<(FieldName, Field)>)>> {
     let mut found = Vec::new();
-    let rows = Sql::new(r#"SELECT "className", "schema" FROM "_SCHEMA" WHERE "className" LIKE '\_%'"#)
+    let rows = Sql::new(r#"SELECT "className", "schema" FROM public."_SCHEMA" WHERE "className" LIKE '\_%'"#)
         .load(conn)
         .await?;
     for row in &rows {

@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(built.len(), 1);
         assert_eq!(
             built[0].to_text(),
-            "INSERT INTO \"Game\" (\"_rperm\", \"objectId\", \"score\", \"tags\") \
+            "INSERT INTO public.\"Game\" (\"_rperm\", \"objectId\", \"score\", \"tags\") \
              VALUES (NULL, $1, $2, NULL), ($3, $4, NULL, $5)"
         );
     }
@@ -182,7 +182,7 @@ mod tests {
     fn one_row_names_what_it_has() {
         let rows = rows(json!([{"tags": [], "score": 1, "objectId": "a", "_rperm": null}]));
         let built = statements(&schema(), &rows).unwrap();
-        let text = "INSERT INTO \"Game\" (\"objectId\", \"score\", \"tags\") VALUES ($1, $2, $3)";
+        let text = "INSERT INTO public.\"Game\" (\"objectId\", \"score\", \"tags\") VALUES ($1, $2, $3)";
         assert_eq!(built[0].to_text(), text);
     }
 

@@ -54,12 +54,10 @@ impl Notices {
         receiver
     }
 
-    /// Tells the others, outside any transaction.
-    ///
-    /// # Errors
-    /// Database errors.
-    pub async fn notify(&self, control: &ControlLane, notice: &Notice) -> StorageResult<()> {
-        let Some(payload) = encode(notice, &self.sender_id) else { return Ok(()) };
+    /// The statement that tells the others, at the commit of the transaction it is part of; `None` for
+    /// what concerns only this server.
+    pub fn statement(&self, notice: &Notice) -> Option<Sql> {
+        let payload = encode(notice, &self.sender_id)?;
         let mut sql = Sql::new("SELECT pg_notify(");
         sql.push_text(OWN_CHANNEL).push_sql(", ").push_text(payload).push_sql(")");
         if matches!(notice, Notice::Schema { .. }) {
@@ -68,6 +66,15 @@ impl Notices {
             sql.push_sql(", pg_notify(").push_text(PARSE_CHANNEL).push_sql(", ").push_text(payload);
             sql.push_sql(")");
         }
+        Some(sql)
+    }
+
+    /// Tells the others, outside any transaction.
+    ///
+    /// # Errors
+    /// Database errors.
+    pub async fn notify(&self, control: &ControlLane, notice: &Notice) -> StorageResult<()> {
+        let Some(sql) = self.statement(notice) else { return Ok(()) };
         let conn = control.lock().await?;
         sql.execute(&conn).await?;
         conn.done();
@@ -97,7 +104,7 @@ fn encode(notice: &Notice, sender_id: &str) -> Option<String> {
             json!({ "kind": "other", "channel": channel, "value": payload })
         }
         // A matter between the listener and its own receivers.
-        Notice::Lost => return None,
+        Notice::Lost | Notice::Deaf => return None,
     };
     payload["senderId"] = sender_id.into();
     let text = payload.to_string();
@@ -151,6 +158,7 @@ async fn listen(connector: Arc<Connector>, sender: broadcast::Sender<Notice>, ow
                     }
                 }
                 lost = true;
+                let _ = sender.send(Notice::Deaf);
                 tracing::warn!("the listening database connection was lost");
             }
             Err(error) => tracing::debug!(%error, "the listening database connection cannot be opened"),

@@ -3,12 +3,13 @@
 //! * connections: `options`, `connect`, `pool` (lanes), `listen`;
 //! * reading: `select`, `filter` and what they use, run by `reads`;
 //! * writing: `insert`, `update`, `delete`, `relations`, `roles`, `transaction`;
-//! * schema: `init`, `ddl`, `schema_table`, `indexes`.
+//! * schema: `init`, `ddl`, `names`, `schema_table`, `indexes`, `builds`.
 //!
 //! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
 mod adapter;
 pub mod aggregate;
+mod builds;
 pub mod column;
 pub mod compare;
 mod connect;
@@ -29,6 +30,7 @@ mod job_runs;
 pub mod json;
 mod listen;
 mod live_log;
+mod names;
 mod options;
 mod pace;
 mod pool;
@@ -83,6 +85,7 @@ struct Core {
     next_replica: std::sync::atomic::AtomicUsize,
     control: ControlLane,
     notices: Notices,
+    builds: builds::Builds,
     shapes: Arc<Shapes>,
     templates: insert_template::Templates,
     pace: pace::Pace,
@@ -106,9 +109,9 @@ impl PostgresAdapter {
 
     fn new(options: &PostgresOptions) -> StorageResult<Self> {
         let app_name = options.app_name.as_deref().unwrap_or("parsimony");
-        let connector = |target: &DatabaseTarget| {
+        let connector = |target: &DatabaseTarget, most: Option<Duration>| {
             let session = options.prepared_statements;
-            Connector::new(target, app_name, options.statement_timeout, session).map(Arc::new)
+            Connector::new(target, app_name, options.statement_timeout, most, session).map(Arc::new)
         };
         let lanes = |target: &DatabaseTarget, connector: Arc<Connector>| {
             let max = options.max.or(target.max).unwrap_or(DEFAULT_MAX);
@@ -117,22 +120,28 @@ impl PostgresAdapter {
             Lanes::new(connector, max, options.workers, options.acquire_timeout, idle, pipelining)
         };
         let target = DatabaseTarget::parse(&options.uri)?;
-        let primary = connector(&target)?;
+        let primary = connector(&target, None)?;
         let replicas = options.read_uris.iter().map(|uri| {
             let target = DatabaseTarget::parse(uri)?;
-            Ok(lanes(&target, connector(&target)?))
+            Ok(lanes(&target, connector(&target, options.max_time)?))
         });
         let listening = match &options.listen_uri {
-            Some(uri) => connector(&DatabaseTarget::parse(uri)?)?,
+            Some(uri) => connector(&DatabaseTarget::parse(uri)?, None)?,
             None => primary.clone(),
         };
-        let begin = primary.begin_text().into();
+        // Operations on objects; schema changes have their own patience.
+        let operations = match options.max_time {
+            Some(most) => connector(&target, Some(most))?,
+            None => primary.clone(),
+        };
+        let begin = operations.begin_text().into();
         let core = Arc::new(Core {
             replicas: replicas.collect::<StorageResult<_>>()?,
             next_replica: std::sync::atomic::AtomicUsize::new(0),
-            lanes: lanes(&target, primary.clone()),
+            lanes: lanes(&target, operations),
             control: ControlLane::new(primary),
             notices: Notices::new(listening),
+            builds: builds::Builds::default(),
             shapes: Arc::new(Shapes::default()),
             templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
@@ -221,7 +230,7 @@ fn text(row: &PgRow, index: usize) -> Option<String> {
 }
 
 async fn table_exists(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<bool> {
-    let mut sql = Sql::new("SELECT to_regclass(quote_ident(");
+    let mut sql = Sql::new("SELECT to_regclass('public.' || quote_ident(");
     sql.push_text(class.as_str()).push_sql(")) IS NOT NULL");
     let rows = sql.load(conn).await?;
     Ok(rows.first().and_then(|row| sql::with_bytes(row, 0, |b| b == [1])).unwrap_or(false))

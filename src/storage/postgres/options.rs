@@ -20,8 +20,10 @@ pub struct PostgresOptions {
     pub max: Option<u32>,
     /// How many threads serve requests: the lanes are split among them.
     pub workers: usize,
-    /// Longest a statement may run; 30 s. Always set.
+    /// Longest a statement may run; 30 s. Zero: no limit.
     pub statement_timeout: Option<Duration>,
+    /// Longest an operation on objects may run, where that is less.
+    pub max_time: Option<Duration>,
     /// Longest wait for a free connection; 5 s.
     pub acquire_timeout: Duration,
     /// `false` for poolers in transaction mode: nothing outlives a transaction.
@@ -40,6 +42,7 @@ impl PostgresOptions {
             max: None,
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             statement_timeout: None,
+            max_time: None,
             acquire_timeout: Duration::from_secs(5),
             prepared_statements: true,
             read_uris: Vec::new(),

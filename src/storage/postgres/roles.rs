@@ -11,13 +11,13 @@ pub fn statement(user_id: &str) -> Option<Sql> {
         return None;
     }
     let mut sql = Sql::new(
-        r#"WITH RECURSIVE held(id) AS (SELECT direct."owningId" FROM "_Join:users:_Role" AS direct
-         JOIN "_Role" AS role ON role."objectId" = direct."owningId" WHERE direct."relatedId" = "#,
+        r#"WITH RECURSIVE held(id) AS (SELECT direct."owningId" FROM public."_Join:users:_Role" AS direct
+         JOIN public."_Role" AS role ON role."objectId" = direct."owningId" WHERE direct."relatedId" = "#,
     );
     sql.push_text(user_id).push_sql(
-        r#" UNION SELECT up."owningId" FROM "_Join:roles:_Role" AS up JOIN held ON up."relatedId" = held.id
-         JOIN "_Role" AS role ON role."objectId" = up."owningId")
-         SELECT role."name" FROM "_Role" AS role JOIN held ON role."objectId" = held.id
+        r#" UNION SELECT up."owningId" FROM public."_Join:roles:_Role" AS up JOIN held ON up."relatedId" = held.id
+         JOIN public."_Role" AS role ON role."objectId" = up."owningId")
+         SELECT role."name" FROM public."_Role" AS role JOIN held ON role."objectId" = held.id
          WHERE role."name" IS NOT NULL ORDER BY role."name""#,
     );
     Some(sql)
@@ -26,7 +26,7 @@ pub fn statement(user_id: &str) -> Option<Sql> {
 /// As [`statement`] for databases where no role was ever a member of another.
 pub fn direct_statement(user_id: &str) -> Sql {
     let mut sql = Sql::new(
-        r#"SELECT role."name" FROM "_Role" AS role JOIN "_Join:users:_Role" AS held
+        r#"SELECT role."name" FROM public."_Role" AS role JOIN public."_Join:users:_Role" AS held
            ON held."owningId" = role."objectId" WHERE held."relatedId" = "#,
     );
     sql.push_text(user_id).push_sql(r#" AND role."name" IS NOT NULL ORDER BY role."name""#);

@@ -71,11 +71,11 @@ pub fn read(row: &PgRow) -> Option<(ClassName, Value)> {
 
 /// Every class.
 pub fn select_all() -> Sql {
-    Sql::new(r#"SELECT "className", "schema" FROM "_SCHEMA" ORDER BY "className""#)
+    Sql::new(r#"SELECT "className", "schema" FROM public."_SCHEMA" ORDER BY "className""#)
 }
 
 pub fn select_one(class: &ClassName) -> Sql {
-    let mut query = Sql::new(r#"SELECT "className", "schema" FROM "_SCHEMA" WHERE "className" = "#);
+    let mut query = Sql::new(r#"SELECT "className", "schema" FROM public."_SCHEMA" WHERE "className" = "#);
     query.push_text(class.as_str());
     query
 }
@@ -106,7 +106,7 @@ pub async fn load_raw(
 /// # Errors
 /// Database errors.
 pub async fn insert(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult<()> {
-    let mut query = Sql::new(r#"INSERT INTO "_SCHEMA" ("className", "schema", "isParseClass") VALUES ("#);
+    let mut query = Sql::new(r#"INSERT INTO public."_SCHEMA" ("className", "schema", "isParseClass") VALUES ("#);
     query.push_text(schema.name.as_str()).push_sql(", ").push_jsonb(&encode(schema));
     query.push_sql(r#", true) ON CONFLICT ("className") DO NOTHING"#);
     query.execute(conn).await?;
@@ -118,7 +118,7 @@ pub async fn insert(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageRe
 /// # Errors
 /// Database errors.
 pub async fn save(conn: &AsyncPgConnection, class: &ClassName, stored: &Value) -> StorageResult<()> {
-    let mut query = Sql::new(r#"UPDATE "_SCHEMA" SET "schema" = "#);
+    let mut query = Sql::new(r#"UPDATE public."_SCHEMA" SET "schema" = "#);
     query.push_jsonb(stored).push_sql(r#" WHERE "className" = "#).push_text(class.as_str());
     query.execute(conn).await?;
     Ok(())
@@ -127,7 +127,7 @@ pub async fn save(conn: &AsyncPgConnection, class: &ClassName, stored: &Value) -
 /// # Errors
 /// Database errors.
 pub async fn remove(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<()> {
-    let mut query = Sql::new(r#"DELETE FROM "_SCHEMA" WHERE "className" = "#);
+    let mut query = Sql::new(r#"DELETE FROM public."_SCHEMA" WHERE "className" = "#);
     query.push_text(class.as_str());
     query.execute(conn).await?;
     Ok(())

@@ -207,8 +207,15 @@ impl Sql {
         self
     }
 
+    /// The class's table, with its schema: PostgreSQL looks for bare names among its own tables first,
+    /// and a class may be called `pg_class`.
     pub fn push_class(&mut self, class: &ClassName) -> &mut Self {
-        self.push_identifier(class.as_str())
+        self.push_in_public(class.as_str())
+    }
+
+    /// A table or index of parse-server's schema `public`.
+    pub fn push_in_public(&mut self, name: &str) -> &mut Self {
+        self.push_sql("public.").push_identifier(name)
     }
 
     pub fn push_field(&mut self, field: &FieldName) -> &mut Self {

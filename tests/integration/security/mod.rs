@@ -4,6 +4,7 @@
 mod audit;
 mod batch;
 mod budget;
+mod database_names;
 mod dawdling;
 mod effects;
 mod enumeration;
@@ -25,6 +26,7 @@ mod prototype;
 mod races;
 mod rate_limits;
 mod round_trips;
+mod schema_stalls;
 mod sessions;
 mod several_apps;
 mod tokens;
