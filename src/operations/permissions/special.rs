@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::ClassName;
 use crate::types::names::SYSTEM_CLASSES;
+use crate::types::row::has_permission_columns;
 
 /// The word that error details use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,8 @@ impl Verb {
 }
 
 /// # Errors
-/// 119 (sanitized) for clients on internal classes, for find and delete of installations, and for
-/// any write with the read-only master key.
+/// 119 (sanitized) for clients on internal classes, for find and delete of installations, for any
+/// write with the read-only master key, and for objects where there can be none.
 pub fn enforce(ctx: &Ctx, class: &ClassName, verb: Verb) -> Result<()> {
     let auth = &ctx.auth;
     let op = verb.name();
@@ -55,6 +56,10 @@ pub fn enforce(ctx: &Ctx, class: &ClassName, verb: Verb) -> Result<()> {
         return Err(Error::forbidden(format!(
             "read-only masterKey isn't allowed to perform the {op} operation."
         )));
+    }
+    // These tables hold no objects: no id, no times, no permissions. Their own routes change them.
+    if matches!(verb, Verb::Create | Verb::Update) && !has_permission_columns(class) {
+        return Err(Error::forbidden(format!("Rows of {class} are not changed as objects.")));
     }
     Ok(())
 }

@@ -51,6 +51,11 @@ pub async fn get(ctx: &Ctx, class: &str) -> Result<Value> {
     Ok(shown)
 }
 
+/// The server's own tables, which go with the server and not with a schema.
+fn is_fixed(class: &ClassName) -> bool {
+    class.is_volatile() || class.is_join()
+}
+
 fn missing_class(class: &str) -> Error {
     Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {class} does not exist."))
 }
@@ -131,6 +136,9 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
         return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("Class {name} already exists.")));
     }
     let class = valid_class_name(&name)?;
+    if is_fixed(&class) {
+        return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, invalid_class_name_message(&name)));
+    }
     let submitted = fields_of(body)?;
     let mut schema =
         ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
@@ -177,7 +185,8 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     class_name_of(Some(class), body, "")?;
-    let name = ClassName::valid(class).ok_or_else(|| missing_class(class))?;
+    let name =
+        ClassName::valid(class).filter(|name| !is_fixed(name)).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
     let mut change = SchemaChange::default();
     let mut after = ClassSchema::clone(&current.schema);
@@ -334,6 +343,9 @@ pub async fn delete(ctx: &Ctx, class: &str) -> Result<Value> {
         return Err(Error::forbidden("read-only masterKey isn't allowed to delete a schema."));
     }
     let name = valid_class_name(class)?;
+    if is_fixed(&name) {
+        return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, invalid_class_name_message(class)));
+    }
     if let Some(snapshot) = ctx.services.classes.reload(&name).await? {
         let storage = &ctx.services.storage;
         let count = storage.count(&snapshot.schema, &FindSpec::new(Filter::all())).await?;

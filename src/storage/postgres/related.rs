@@ -50,7 +50,8 @@ impl FilterBuilder {
         kind: &Kind,
         query: &SubQuery,
     ) -> StorageResult<()> {
-        let Some(schema) = reachable(&query.access) else {
+        // Nothing points into a table without ids.
+        let Some(schema) = reachable(&query.access).filter(|schema| schema.field("objectId").is_some()) else {
             sql.push_sql("FALSE");
             return Ok(());
         };

@@ -186,6 +186,10 @@ pub fn find_by_ids(
     push_columns(&mut sql, schema, &layout, &Filter::all())?;
     sql.push_sql(" FROM ");
     sql.push_class(&schema.name);
+    if schema.field("objectId").is_none() {
+        sql.push_sql(" t0 WHERE FALSE");
+        return Ok(BuiltQuery { sql, layout });
+    }
     sql.push_sql(" t0 WHERE t0.\"objectId\" = ANY(");
     sql.push_bind(Bind::TextArray(ids.to_vec()));
     sql.push_sql(")");

@@ -137,13 +137,11 @@ async fn no_system_class_is_an_error_of_the_server() {
                 {"method": "PUT", "path": format!("/parse{path}/x"), "body": body},
                 {"method": "DELETE", "path": format!("/parse{path}/x"), "body": {}},
             ]});
-            let mut transaction = batch.clone();
-            transaction["transaction"] = json!(true);
-            for batch in [batch, transaction] {
-                let answer = master.post("/batch", batch.clone()).await;
-                assert!(!answer.text.contains("\"code\":1,"), "{batch} {}", answer.text);
-                answers.push((batch.to_string(), answer));
+            let answer = master.post("/batch", batch.clone()).await;
+            if answer.text.contains("\"code\":1,") {
+                faults.push(format!("{class} {batch}: {}", answer.text));
             }
+            answers.push((batch.to_string(), answer));
         }
         answers.push(("delete".into(), master.delete(&format!("{path}/x")).await));
         for stage in ["[{\"$match\":{\"objectId\":\"x\"}}]", "[{\"$group\":{\"_id\":\"$objectId\"}}]", "[{\"$sort\":{\"createdAt\":1}}]", "[{\"$project\":{\"updatedAt\":1}}]"] {
@@ -169,8 +167,6 @@ async fn no_system_class_is_an_error_of_the_server() {
     master.put("/config", json!({"params": {"a": 1}})).await.ok();
     assert_eq!(master.get("/config").await.ok()["params"]["a"], 1);
     master.post("/hooks/functions", json!({"functionName": "g", "url": "http://127.0.0.1:9/"})).await.ok();
-    master.put("/graphql-config", json!({"params": {"enabledForClasses": ["Game"]}})).await.ok();
-    master.get("/graphql-config").await.ok();
     master.post("/push_audiences", json!({"name": "n", "query": "{}"})).await.ok();
     master.post("/roles", json!({"name": "r", "ACL": {}})).await.ok();
     server.anonymous().post("/login", json!({"username": "u", "password": "p"})).await.ok();
