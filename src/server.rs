@@ -269,7 +269,7 @@ impl Running {
             config.database.options.schema_cache_ttl_ms.map(Duration::from_millis),
         )
         .await
-            .map_err(StartError::new)?;
+        .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
         let files = files::open(&config, &database.adapter, &cloud.engine).await?;

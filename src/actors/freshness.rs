@@ -78,7 +78,9 @@ impl Freshness {
     pub fn covers(&self, slot: &ClassSlot) -> bool {
         !self.deaf.load(Ordering::Acquire)
             && slot.read() > self.last_event(slot)
-            && self.ttl.is_none_or(|ttl| u128::from(self.age() - slot.read_at().min(self.age())) < ttl.as_millis())
+            && self
+                .ttl
+                .is_none_or(|ttl| u128::from(self.age() - slot.read_at().min(self.age())) < ttl.as_millis())
     }
 
     fn last_event(&self, slot: &ClassSlot) -> u64 {

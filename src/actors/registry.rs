@@ -12,8 +12,8 @@ use async_trait::async_trait;
 
 use super::class::{Admit, ClassActor, ClassSlot};
 use super::freshness::Freshness;
-use super::{ASK_DEADLINE, ask};
 use super::schema::{AddFields, Change, Create, Delete, Refresh, SchemaActor, ServerProtected, Slots};
+use super::{ASK_DEADLINE, ask};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::services::{ClassDirectory, IndexChange, SchemaChange};

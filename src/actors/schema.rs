@@ -311,7 +311,9 @@ impl Handler<AddFields> for SchemaActor {
             {
                 return Ok(Done::Before(known.clone()));
             }
-            add_fields(&*storage, &class, &fields, known.is_some()).await.map(|schema| Done::Now(Some(schema)))
+            add_fields(&*storage, &class, &fields, known.is_some())
+                .await
+                .map(|schema| Done::Now(Some(schema)))
         };
         Box::pin(self.change(name, work).map(|found, _, _| there(found)))
     }
@@ -407,14 +409,16 @@ impl Handler<Refresh> for SchemaActor {
                 None => Fresh::All(storage.load_schemas().await?),
             })
         };
-        Box::pin(actix::fut::wrap_future::<_, Self>(work).map(move |fresh: Result<_>, actor: &mut Self, _| {
-            match fresh? {
-                Fresh::All(schemas) => actor.publish_all(number, schemas),
-                Fresh::One(class, schema) => {
-                    actor.publish(&class, number, schema);
+        Box::pin(actix::fut::wrap_future::<_, Self>(work).map(
+            move |fresh: Result<_>, actor: &mut Self, _| {
+                match fresh? {
+                    Fresh::All(schemas) => actor.publish_all(number, schemas),
+                    Fresh::One(class, schema) => {
+                        actor.publish(&class, number, schema);
+                    }
                 }
-            }
-            Ok(())
-        }))
+                Ok(())
+            },
+        ))
     }
 }

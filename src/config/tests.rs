@@ -1,5 +1,6 @@
 //! Tests of reading and checking options.
 
+mod effects;
 mod messages;
 mod sources;
 

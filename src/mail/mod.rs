@@ -52,6 +52,14 @@ pub fn address_of(user: &serde_json::Map<String, Value>) -> String {
     text("email").or_else(|| text("username")).unwrap_or_default().to_owned()
 }
 
+/// Whether the text is one address and nothing else: a name before it, a list or a comment would let a
+/// user choose what a mail's header says.
+pub fn is_bare_address(text: &str) -> bool {
+    let odd = |c: char| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c);
+    let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    parts.is_some_and(|(_, domain)| !domain.contains('@')) && !text.contains(odd)
+}
+
 /// The verification mail of an adapter without one of its own.
 pub fn default_verification(mail: &AccountMail) -> Mail {
     let address = mail.user.get("email").and_then(Value::as_str).unwrap_or_default();
@@ -80,5 +88,36 @@ pub fn default_password_reset(mail: &AccountMail) -> Mail {
             mail.app_name, mail.link
         ),
         ..Mail::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_bare_address;
+
+    #[test]
+    fn an_address_is_nothing_but_an_address() {
+        for good in
+            ["a@b.c", "first.last+tag@sub.example", "o'neil@example.org", "ü@bücher.example", "a@localhost"]
+        {
+            assert!(is_bare_address(good), "{good}");
+        }
+        for bad in [
+            "Evil <v@x.y>",
+            "<v@x.y>",
+            "v@x.y, w@x.y",
+            "v@x.y;w@x.y",
+            "(me)v@x.y",
+            "\"a b\"@x.y",
+            "v@x.y\r\nBcc: w@x.y",
+            "v@w@x.y",
+            "@x.y",
+            "v@",
+            "",
+            "group:v@x.y;",
+            "v@[127.0.0.1]",
+        ] {
+            assert!(!is_bare_address(bad), "{bad}");
+        }
     }
 }

@@ -119,6 +119,9 @@ fn public_user(mut user: Object) -> Object {
 
 async fn send(ctx: &Ctx, mail: AccountMail, reset: bool) -> Result<()> {
     let Some(adapter) = &ctx.services.mail else { return Ok(()) };
+    if !crate::mail::is_bare_address(&crate::mail::address_of(&mail.user)) {
+        return Err(Error::internal("the user's address is not a bare mail address"));
+    }
     let own =
         if reset { adapter.send_password_reset(&mail).await } else { adapter.send_verification(&mail).await };
     if own? {

@@ -1,5 +1,5 @@
 //! Requests that carry `X-Parse-Request-Id` run once: ids are rows of `_Idempotency`
-//! (parse-server's `promiseEnsureIdempotency`).
+//! (parse-server's `promiseEnsureIdempotency`), each bound to whoever sent it.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,8 @@ pub async fn ensure(ctx: &Ctx, path: &str) -> Result<()> {
     let class = ClassName::known(CLASS);
     let snapshot = ctx.services.classes.admit(&class).await?;
     let schema = &snapshot.ok_or_else(|| Error::internal("_Idempotency does not exist"))?.schema;
-    let row = row(ctx, request_id, now, expire);
+    let request_id = bound(ctx, request_id);
+    let row = row(ctx, &request_id, now, expire);
     let storage = ctx.services.storage.as_session();
     let duplicate = || Error::parse(ErrorCode::DUPLICATE_REQUEST, "Duplicate request");
     match storage.create(schema, std::slice::from_ref(&row)).await {
@@ -38,7 +39,7 @@ pub async fn ensure(ctx: &Ctx, path: &str) -> Result<()> {
         Err(error) => return Err(error.into()),
     }
     // Nothing in PostgreSQL removes rows that ran out, so this request removes what is in its way.
-    let filter = Filter::eq("reqId", Operand::Text(request_id.clone()))
+    let filter = Filter::eq("reqId", Operand::Text(request_id))
         .and(Filter::field(FieldName::known("expire"), Constraint::Lt(Operand::Date(now))));
     let removed = storage.delete(schema, &Target { filter, writers: None }, false).await?;
     if removed.count == 0 {
@@ -49,6 +50,26 @@ pub async fn ensure(ctx: &Ctx, path: &str) -> Result<()> {
         Err(StorageError::Duplicate { .. }) => Err(duplicate()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The id with a mark of the caller: nobody uses up the ids of somebody else.
+fn bound(ctx: &Ctx, request_id: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let (kind, caller) = if ctx.auth.is_unrestricted() {
+        ("master", "")
+    } else if let Some(principal) = &ctx.auth.principal {
+        ("user", principal.user_id.as_str())
+    } else if let Some(token) = &ctx.info.session_token {
+        ("session", token.as_str())
+    } else {
+        ("installation", ctx.info.installation_id.as_deref().unwrap_or_default())
+    };
+    let mut hash = Sha256::new();
+    for part in [kind, "\0", caller] {
+        hash.update(part.as_bytes());
+    }
+    let mark: String = hex::encode(hash.finalize()).chars().take(16).collect();
+    format!("{request_id}:{mark}")
 }
 
 /// Removes every id that ran out.

@@ -163,8 +163,20 @@ async fn a_request_id_counts_once() {
     assert_eq!(post("/classes/Often", "one").await.status, 201);
     assert_eq!(post("/classes/Often", "one").await.status, 201);
     // What ran out is no duplicate.
-    let aged = r#"UPDATE "_Idempotency" SET expire = now() - interval '1 second' WHERE "reqId" = 'one'"#;
+    let aged = r#"UPDATE "_Idempotency" SET expire = now() - interval '1 second' WHERE "reqId" LIKE 'one:%'"#;
     assert_eq!(database.execute(aged, &[]).await.unwrap(), 1);
     assert_eq!(post("/classes/Once", "one").await.status, 201);
     assert_eq!(post("/classes/Once", "one").await.status, 400);
+    // Nobody uses up the ids of somebody else.
+    let (_, ann) = crate::users_sign_up::sign_up(&server.anonymous(), "ann").await;
+    let (_, bob) = crate::users_sign_up::sign_up(&server.anonymous(), "bob").await;
+    let here = server.client(&[("X-Parse-Application-Id", "test"), ("X-Parse-Installation-Id", "here")]);
+    for client in [server.master(), server.session(&ann), server.session(&bob), here] {
+        for status in [201, 400] {
+            let headers = [("X-Parse-Request-Id", "one")];
+            let body = json!({"a": 1}).to_string().into();
+            let answer = client.send_with(reqwest::Method::POST, "/classes/Once", Some(body), &headers).await;
+            assert_eq!(answer.status, status, "{}", answer.text);
+        }
+    }
 }

@@ -162,7 +162,8 @@ pub static DATABASE: Group = Group {
             Bool,
             "false",
             "Follow schema changes of other servers (always so here)",
-        ),
+        )
+        .accepted(),
         opt(
             "forceServerObjectId",
             "PARSE_SERVER_DATABASE_FORCE_SERVER_OBJECT_ID",
@@ -241,7 +242,7 @@ pub static DATABASE: Group = Group {
             "PARSE_SERVER_DATABASE_MAX_TIME_MS",
             Number,
             "",
-            "Milliseconds one database operation may take",
+            "Milliseconds one operation on objects may take in the database, where that is less than statementTimeout",
         ),
         opt(
             "minPoolSize",
@@ -301,7 +302,7 @@ pub static DATABASE: Group = Group {
             "PARSE_SERVER_DATABASE_SCHEMA_CACHE_TTL",
             Number,
             "",
-            "Milliseconds until the schema is read again; unset: only when it changes",
+            "Milliseconds until a class's schema is read again, told of a change or not; unset or 0: when it changes",
         ),
         opt(
             "serverMonitoringMode",
@@ -416,8 +417,10 @@ pub static DATABASE: Group = Group {
             .ours(),
         opt("poolSize", "", Number, "", "Most connections; the same as max (PostgreSQL)").ours(),
         opt("max", "", Number, "", "Most connections (PostgreSQL)").ours(),
-        opt("client_encoding", "", Text, "", "Encoding of the connection (PostgreSQL)").ours(),
-        opt("application_name", "", Text, "", "Name shown in pg_stat_activity (PostgreSQL)").ours(),
+        opt("client_encoding", "", Text, "", "Encoding of the connection (PostgreSQL)").accepted().ours(),
+        opt("application_name", "", Text, "", "Name shown in pg_stat_activity (PostgreSQL)")
+            .accepted()
+            .ours(),
         opt(
             "fallback_application_name",
             "",
@@ -425,12 +428,16 @@ pub static DATABASE: Group = Group {
             "",
             "The same, when application_name is not set (PostgreSQL)",
         )
+        .accepted()
         .ours(),
-        opt("query_timeout", "", Number, "", "Milliseconds one query may take (PostgreSQL)").ours(),
-        opt("idleTimeoutMillis", "", Number, "", "Milliseconds an idle connection is kept (PostgreSQL)")
+        opt("query_timeout", "", Number, "", "Milliseconds one query may take (PostgreSQL)")
+            .accepted()
             .ours(),
-        opt("keepAlive", "", Bool, "", "TCP keep-alive (PostgreSQL)").ours(),
-        opt("binary", "", Bool, "", "Binary results (PostgreSQL; always so here)").ours(),
+        opt("idleTimeoutMillis", "", Number, "", "Milliseconds an idle connection is kept (PostgreSQL)")
+            .accepted()
+            .ours(),
+        opt("keepAlive", "", Bool, "", "TCP keep-alive (PostgreSQL)").accepted().ours(),
+        opt("binary", "", Bool, "", "Binary results (PostgreSQL; always so here)").accepted().ours(),
         opt("initOptions", "", Object, "", "Settings of the pg-promise library").accepted().ours(),
         opt("pgOptions", "", Object, "", "Settings of the pg library").accepted().ours(),
     ],

@@ -135,24 +135,30 @@ pub static SCHEMA: Group = Group {
     name: "schema",
     options: &[
         opt("afterMigration", "PARSE_SERVER_SCHEMA_AFTER_MIGRATION", Text, "", "Function called afterwards")
+            .accepted()
             .callable(),
         opt("beforeMigration", "PARSE_SERVER_SCHEMA_BEFORE_MIGRATION", Text, "", "Function called before")
+            .accepted()
             .callable(),
-        opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes").required(),
+        opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes")
+            .accepted()
+            .required(),
         opt(
             "deleteExtraFields",
             "PARSE_SERVER_SCHEMA_DELETE_EXTRA_FIELDS",
             Bool,
             "false",
             "Remove fields that are not defined",
-        ),
+        )
+        .accepted(),
         opt(
             "keepUnknownIndexes",
             "PARSE_SERVER_SCHEMA_KEEP_UNKNOWN_INDEXES",
             Bool,
             "false",
             "Keep indexes that are not defined",
-        ),
+        )
+        .accepted(),
         opt(
             "lockSchemas",
             "PARSE_SERVER_SCHEMA_LOCK_SCHEMAS",
@@ -166,8 +172,9 @@ pub static SCHEMA: Group = Group {
             Bool,
             "false",
             "Remove and add fields whose type changed",
-        ),
-        opt("strict", "PARSE_SERVER_SCHEMA_STRICT", Bool, "false", "Remove what is not defined"),
+        )
+        .accepted(),
+        opt("strict", "PARSE_SERVER_SCHEMA_STRICT", Bool, "false", "Remove what is not defined").accepted(),
     ],
 };
 
@@ -211,7 +218,8 @@ pub static LOG_LEVELS: Group = Group {
             Text,
             r#""info""#,
             "Sign-ups with a name that is taken",
-        ),
+        )
+        .accepted(),
         opt(
             "triggerAfter",
             "PARSE_SERVER_LOG_LEVELS_TRIGGER_AFTER",

@@ -186,7 +186,8 @@ pub static OPTIONS: &[OptionDef] = &[
         Bool,
         "true",
         "Calls from Cloud Code skip HTTP (always so here)",
-    ),
+    )
+    .accepted(),
     opt(
         "cluster",
         "PARSE_SERVER_CLUSTER",

@@ -37,7 +37,8 @@ pub static OPTIONS: &[OptionDef] = &[
         Bool,
         "false",
         "Deprecated: an update checks login provider data again only when it changed",
-    ),
+    )
+    .accepted(),
     opt(
         "enforcePrivateUsers",
         "PARSE_SERVER_ENFORCE_PRIVATE_USERS",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::write::ops::infer_type;
+use crate::operations::write::ops::{check_nested_keys, infer_type};
 use crate::types::schema::is_default_column;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
@@ -27,7 +27,7 @@ pub fn new_field(class: &ClassName, name: &str, definition: &Value) -> Result<(F
 }
 
 /// # Errors
-/// 111 when `defaultValue` or `required` do not go with the type.
+/// 111 when `defaultValue` or `required` do not go with the type, 121 for keys that no object may have.
 pub fn check_options(class: &ClassName, name: &FieldName, definition: &Value, field: &Field) -> Result<()> {
     let is_relation = matches!(field.ty, FieldType::Relation(_));
     let refuse = |message: String| Err(Error::parse(ErrorCode::INCORRECT_TYPE, message));
@@ -38,6 +38,7 @@ pub fn check_options(class: &ClassName, name: &FieldName, definition: &Value, fi
                 field.ty.display()
             ));
         }
+        check_nested_keys(default)?;
         match infer_type(default)? {
             Some(ty) if ty != field.ty => {
                 return refuse(format!(

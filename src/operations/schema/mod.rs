@@ -185,8 +185,7 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     class_name_of(Some(class), body, "")?;
-    let name =
-        ClassName::valid(class).filter(|name| !is_fixed(name)).ok_or_else(|| missing_class(class))?;
+    let name = ClassName::valid(class).filter(|name| !is_fixed(name)).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
     let mut change = SchemaChange::default();
     let mut after = ClassSchema::clone(&current.schema);
@@ -307,8 +306,7 @@ fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Res
     let mut change = IndexChange::default();
     let unchecked = ctx.config().database.options.disable_index_field_validation;
     for (name, columns) in submitted {
-        let known =
-            schema.indexes.contains_key(name) || (schema.indexes.is_empty() && name == PRIMARY_INDEX);
+        let known = schema.indexes.contains_key(name) || (schema.indexes.is_empty() && name == PRIMARY_INDEX);
         if known && !is_delete(columns) {
             return Err(Error::invalid_query(format!("Index {name} exists, cannot update.")));
         }

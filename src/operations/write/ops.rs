@@ -385,7 +385,7 @@ fn mismatch(class: &ClassSchema, field: &FieldName, expected: &str, got: &str) -
 
 /// # Errors
 /// 121 when a key below the top level contains `$` or `.`.
-fn check_nested_keys(value: &Value) -> Result<()> {
+pub fn check_nested_keys(value: &Value) -> Result<()> {
     let mut pending = vec![value];
     while let Some(value) = pending.pop() {
         match value {

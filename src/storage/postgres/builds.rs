@@ -99,7 +99,10 @@ pub async fn change(
 
 /// Somebody may have made an index of this name since the request was looked at.
 fn refuse_others(stored: &ClassSchema, create: &IndexMap) -> StorageResult<()> {
-    match create.iter().find(|(name, columns)| stored.indexes.get(*name).is_some_and(|known| known != *columns)) {
+    match create
+        .iter()
+        .find(|(name, columns)| stored.indexes.get(*name).is_some_and(|known| known != *columns))
+    {
         None => Ok(()),
         Some((name, _)) => {
             let message = format!("Index {name} exists, cannot update.");

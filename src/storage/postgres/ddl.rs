@@ -15,7 +15,7 @@ use super::command;
 use super::error::{boxed, is_already_there};
 use super::pool::ControlLane;
 use super::sql::Sql;
-use super::value::{ColumnType, USER_COLUMNS};
+use super::value::{self, ColumnType, USER_COLUMNS};
 use super::{indexes, names, schema_table};
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::row::has_permission_columns;
@@ -184,6 +184,7 @@ async fn apply(conn: &AsyncPgConnection, change: &Change<'_>) -> StorageResult<O
         Change::Create(schema) => create(conn, schema).await.map(Some),
         Change::AddFields(class, fields) => add_fields(conn, class, fields).await.map(Some),
         Change::SetFieldOptions(class, fields) => {
+            value::check_defaults(class, fields.iter().map(|(name, field)| (name, field)))?;
             let edit = |stored: &mut Value| {
                 for (name, field) in *fields {
                     if let Some(slot) = stored.pointer_mut("/fields").and_then(Value::as_object_mut) {
@@ -212,6 +213,7 @@ async fn create(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult
     }
     names::check_class(conn, &schema.name).await?;
     names::check_fields(schema.fields.keys())?;
+    value::check_defaults(&schema.name, schema.fields.iter())?;
     create_table(conn, schema).await?;
     for (name, column) in indexes::own_of(&schema.name) {
         let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
@@ -401,6 +403,7 @@ async fn add_fields(
         return Ok(schema_table::decode(class.clone(), &stored));
     }
     names::check_fields(missing.iter().map(|(name, _)| name))?;
+    value::check_defaults(class, missing.iter().map(|(name, field)| (name, field)))?;
     let new_columns: Vec<_> =
         missing.iter().filter_map(|(name, field)| Some((name.clone(), ColumnType::of(&field.ty)?))).collect();
     add_columns(conn, class, &new_columns).await?;

@@ -51,7 +51,8 @@ impl FilterBuilder {
         query: &SubQuery,
     ) -> StorageResult<()> {
         // Nothing points into a table without ids.
-        let Some(schema) = reachable(&query.access).filter(|schema| schema.field("objectId").is_some()) else {
+        let Some(schema) = reachable(&query.access).filter(|schema| schema.field("objectId").is_some())
+        else {
             sql.push_sql("FALSE");
             return Ok(());
         };

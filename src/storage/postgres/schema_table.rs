@@ -106,7 +106,8 @@ pub async fn load_raw(
 /// # Errors
 /// Database errors.
 pub async fn insert(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult<()> {
-    let mut query = Sql::new(r#"INSERT INTO public."_SCHEMA" ("className", "schema", "isParseClass") VALUES ("#);
+    let mut query =
+        Sql::new(r#"INSERT INTO public."_SCHEMA" ("className", "schema", "isParseClass") VALUES ("#);
     query.push_text(schema.name.as_str()).push_sql(", ").push_jsonb(&encode(schema));
     query.push_sql(r#", true) ON CONFLICT ("className") DO NOTHING"#);
     query.execute(conn).await?;

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
 use crate::types::time::Millis;
-use crate::types::{ClassSchema, FieldType};
+use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
 /// How a column is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +176,24 @@ fn ring(value: &Value) -> Option<Vec<GeoPoint>> {
         points.push(first);
     }
     (points.len() >= 4).then_some(points)
+}
+
+/// Defaults are values that every later create would bind.
+///
+/// # Errors
+/// As [`bind`].
+pub fn check_defaults<'f>(
+    class: &ClassName,
+    fields: impl Iterator<Item = (&'f FieldName, &'f Field)>,
+) -> StorageResult<()> {
+    let given = fields.filter_map(|(name, field)| Some((name, field, field.default_value.as_ref()?)));
+    for (name, field, default) in given {
+        let Some(ty) = ColumnType::of(&field.ty) else { continue };
+        let mut schema = ClassSchema::with_defaults(class.clone());
+        schema.fields.insert(name.clone(), field.clone());
+        bind(&schema, name, ty, default)?;
+    }
+    Ok(())
 }
 
 /// The value as a bind of the column's type; `None` for null.

@@ -48,7 +48,9 @@ async fn no_field_is_called_as_a_system_column() {
 async fn classes_may_be_called_as_system_tables() {
     let server = TestServer::start().await;
     let client = server.anonymous();
-    for class in ["pg_class", "pg_shadow", "pg_settings", "pg_attribute", "pg_stat_activity", "pg_type", "user"] {
+    for class in
+        ["pg_class", "pg_shadow", "pg_settings", "pg_attribute", "pg_stat_activity", "pg_type", "user"]
+    {
         let path = format!("/classes/{class}");
         let none = client.find(class, json!({})).await.ok();
         assert_eq!(none["results"], json!([]), "{class}");
@@ -96,12 +98,29 @@ async fn no_system_class_is_an_error_of_the_server() {
     let server = TestServer::start().await;
     let master = server.master();
     server.anonymous().post("/users", json!({"username": "u", "password": "p"})).await.ok();
-    server.master().post("/classes/Game", json!({"a": {"__type": "Pointer", "className": "_Hooks", "objectId": "x"}})).await.ok();
+    server
+        .master()
+        .post("/classes/Game", json!({"a": {"__type": "Pointer", "className": "_Hooks", "objectId": "x"}}))
+        .await
+        .ok();
     let pointer = |class: &str| json!({"__type": "Pointer", "className": class, "objectId": "x"});
     let mut faults = Vec::new();
     for class in [
-        "_Hooks", "_GlobalConfig", "_GraphQLConfig", "_Join:users:_Role", "_Join:none:Game", "_SCHEMA", "_Audience",
-        "_Idempotency", "_JobSchedule", "_JobStatus", "_PushStatus", "_Product", "_Session", "_Installation", "_Role",
+        "_Hooks",
+        "_GlobalConfig",
+        "_GraphQLConfig",
+        "_Join:users:_Role",
+        "_Join:none:Game",
+        "_SCHEMA",
+        "_Audience",
+        "_Idempotency",
+        "_JobSchedule",
+        "_JobStatus",
+        "_PushStatus",
+        "_Product",
+        "_Session",
+        "_Installation",
+        "_Role",
     ] {
         let path = format!("/classes/{class}");
         let find = |params: Value| (class.to_owned(), params);
@@ -111,14 +130,25 @@ async fn no_system_class_is_an_error_of_the_server() {
             find(json!({"where": {"objectId": "x"}})),
             find(json!({"where": {"objectId": {"$in": ["x"]}}, "order": "-createdAt,objectId", "count": 1})),
             find(json!({"where": {"ACL": 1}, "keys": "url,objectId", "excludeKeys": "createdAt"})),
-            find(json!({"where": {"updatedAt": {"$gt": {"__type": "Date", "iso": "2020-01-01T00:00:00.000Z"}}}})),
+            find(
+                json!({"where": {"updatedAt": {"$gt": {"__type": "Date", "iso": "2020-01-01T00:00:00.000Z"}}}}),
+            ),
             find(json!({"include": "*", "limit": 3, "skip": 1, "explain": false})),
             find(json!({"distinct": "objectId"})),
             find(json!({"where": {"$relatedTo": {"object": pointer(class), "key": "users"}}})),
             ("Game".to_owned(), json!({"where": {"a": {"$inQuery": {"className": class, "where": {}}}}})),
-            ("Game".to_owned(), json!({"where": {"a": {"$notInQuery": {"className": class, "where": {"objectId": "x"}}}}})),
-            ("Game".to_owned(), json!({"where": {"a": {"$select": {"query": {"className": class, "where": {}}, "key": "objectId"}}}})),
-            ("Game".to_owned(), json!({"where": {"a": {"$dontSelect": {"query": {"className": class, "where": {}}, "key": "createdAt"}}}})),
+            (
+                "Game".to_owned(),
+                json!({"where": {"a": {"$notInQuery": {"className": class, "where": {"objectId": "x"}}}}}),
+            ),
+            (
+                "Game".to_owned(),
+                json!({"where": {"a": {"$select": {"query": {"className": class, "where": {}}, "key": "objectId"}}}}),
+            ),
+            (
+                "Game".to_owned(),
+                json!({"where": {"a": {"$dontSelect": {"query": {"className": class, "where": {}}, "key": "createdAt"}}}}),
+            ),
             ("Game".to_owned(), json!({"include": "a,a.b"})),
         ] {
             answers.push((params.to_string(), master.find(&of, params).await));
@@ -144,14 +174,30 @@ async fn no_system_class_is_an_error_of_the_server() {
             answers.push((batch.to_string(), answer));
         }
         answers.push(("delete".into(), master.delete(&format!("{path}/x")).await));
-        for stage in ["[{\"$match\":{\"objectId\":\"x\"}}]", "[{\"$group\":{\"_id\":\"$objectId\"}}]", "[{\"$sort\":{\"createdAt\":1}}]", "[{\"$project\":{\"updatedAt\":1}}]"] {
+        for stage in [
+            "[{\"$match\":{\"objectId\":\"x\"}}]",
+            "[{\"$group\":{\"_id\":\"$objectId\"}}]",
+            "[{\"$sort\":{\"createdAt\":1}}]",
+            "[{\"$project\":{\"updatedAt\":1}}]",
+        ] {
             answers.push((stage.into(), master.get(&format!("/aggregate/{class}?pipeline={stage}")).await));
         }
         answers.push(("explain".into(), master.find(class, json!({"explain": true})).await));
         answers.push(("get schema".into(), master.get(&format!("/schemas/{class}")).await));
-        for body in [json!({}), json!({"fields": {"extra": {"type": "String"}}}), json!({"indexes": {"i": {"objectId": 1}}}), json!({"classLevelPermissions": {"find": {}}})] {
-            answers.push((format!("put schema {body}"), master.put(&format!("/schemas/{class}"), body.clone()).await));
-            answers.push((format!("post schema {body}"), master.post(&format!("/schemas/{class}"), body.clone()).await));
+        for body in [
+            json!({}),
+            json!({"fields": {"extra": {"type": "String"}}}),
+            json!({"indexes": {"i": {"objectId": 1}}}),
+            json!({"classLevelPermissions": {"find": {}}}),
+        ] {
+            answers.push((
+                format!("put schema {body}"),
+                master.put(&format!("/schemas/{class}"), body.clone()).await,
+            ));
+            answers.push((
+                format!("post schema {body}"),
+                master.post(&format!("/schemas/{class}"), body.clone()).await,
+            ));
         }
         answers.push(("purge".into(), master.delete(&format!("/purge/{class}")).await));
         answers.push(("delete schema".into(), master.delete(&format!("/schemas/{class}")).await));
@@ -179,13 +225,22 @@ async fn the_schemas_of_the_servers_own_tables_stay() {
     let master = server.master();
     master.put("/config", json!({"params": {"a": 1}})).await.ok();
     for class in [
-        "_GlobalConfig", "_Hooks", "_GraphQLConfig", "_JobStatus", "_PushStatus", "_JobSchedule", "_Audience",
-        "_Idempotency", "_Join:users:_Role",
+        "_GlobalConfig",
+        "_Hooks",
+        "_GraphQLConfig",
+        "_JobStatus",
+        "_PushStatus",
+        "_JobSchedule",
+        "_Audience",
+        "_Idempotency",
+        "_Join:users:_Role",
     ] {
         let path = format!("/schemas/{class}");
         let gone = master.delete(&path).await;
         assert_eq!(gone.error().1, 103, "{class} {}", gone.text);
-        for body in [json!({}), json!({"fields": {"x": {"type": "String"}}}), json!({"classLevelPermissions": {}})] {
+        for body in
+            [json!({}), json!({"fields": {"x": {"type": "String"}}}), json!({"classLevelPermissions": {}})]
+        {
             let changed = master.put(&path, body).await;
             assert_eq!(changed.error().1, 103, "{class} {}", changed.text);
         }
@@ -195,4 +250,52 @@ async fn the_schemas_of_the_servers_own_tables_stay() {
     let sql = server.database().connect().await;
     let columns = "SELECT 1 FROM information_schema.columns WHERE column_name = 'x'";
     assert!(sql.query(columns, &[]).await.unwrap().is_empty());
+}
+
+/// What no object could have is no default either: every later create would fail.
+#[actix_web::test]
+async fn defaults_are_values_that_an_object_may_have() {
+    let server = TestServer::start().await;
+    let master = server.master();
+    let date = |iso: &str| json!({"__type": "Date", "iso": iso});
+    let polygon = |points: Value| json!({"__type": "Polygon", "coordinates": points});
+    let cases = [
+        ("Date", date("never"), 111),
+        ("Date", date("2020-13-45T00:00:00.000Z"), 111),
+        ("GeoPoint", json!({"__type": "GeoPoint", "latitude": 91, "longitude": 0}), 111),
+        ("GeoPoint", json!({"__type": "GeoPoint", "latitude": 0, "longitude": 1e9}), 111),
+        ("Polygon", polygon(json!([])), 111),
+        ("Polygon", polygon(json!([[0, 0], [1, 1]])), 111),
+        ("Polygon", polygon(json!([[0, 0], [0, 1], [1, "x"]])), 111),
+        ("Object", json!({"$where": 1}), 121),
+        ("Object", json!({"a": {"b.c": 1}}), 121),
+        ("Array", json!([{"$x": 1}]), 121),
+    ];
+    master
+        .post(
+            "/schemas/There",
+            json!({"fields": {"d": {"type": "Date"}, "g": {"type": "GeoPoint"},
+        "p": {"type": "Polygon"}, "o": {"type": "Object"}, "a": {"type": "Array"}}}),
+        )
+        .await
+        .ok();
+    for (number, (ty, default, code)) in cases.into_iter().enumerate() {
+        let field = json!({"type": ty, "defaultValue": default});
+        let made = master.post(&format!("/schemas/New{number}"), json!({"fields": {"x": field}})).await;
+        assert_eq!((made.status, made.error().1), (400, code), "{ty} {default} {}", made.text);
+        assert_eq!(master.get(&format!("/schemas/New{number}")).await.error().1, 103);
+        if ty != "GeoPoint" {
+            let added = master.put("/schemas/There", json!({"fields": {format!("x{number}"): field}})).await;
+            assert_eq!((added.status, added.error().1), (400, code), "{ty} {default} {}", added.text);
+        }
+        let name = &ty.to_lowercase()[..1];
+        let set = master.put("/schemas/There", json!({"fields": {name: field}})).await;
+        assert_eq!((set.status, set.error().1), (400, code), "{ty} {default} {}", set.text);
+        server.anonymous().post("/classes/There", json!({})).await.ok();
+    }
+    let good = json!({"fields": {"d": {"type": "Date", "defaultValue": date("2020-01-01T00:00:00.000Z")},
+        "p": {"type": "Polygon", "defaultValue": polygon(json!([[0, 0], [0, 1], [1, 1]]))}}});
+    master.put("/schemas/There", good).await.ok();
+    let made = server.anonymous().post("/classes/There", json!({})).await.ok();
+    assert_eq!(made["d"], date("2020-01-01T00:00:00.000Z"));
 }

@@ -23,9 +23,7 @@ async fn until_code(client: &Client, class: &str, code: i64) {
     .await;
 }
 
-fn spawn<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> tokio::task::JoinHandle<T> {
+fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(work)
 }
 
@@ -49,8 +47,10 @@ async fn a_slow_index_build_holds_up_nobody() {
         spawn(async move { master.put("/schemas/Big", json!({"indexes": {"by_a": {"a": 1}}})).await })
     };
     let (first, second) = (put(&here), put(&there));
-    until_some("the build", async || (sql.query_one(BUILDS, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(()))
-        .await;
+    until_some("the build", async || {
+        (sql.query_one(BUILDS, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
     // New fields of other classes, on both servers, and another index.
     for server in [&here, &there] {
         let began = Instant::now();
@@ -73,7 +73,8 @@ async fn a_slow_index_build_holds_up_nobody() {
     let invalid: i64 = sql.query_one(INVALID, &[]).await.unwrap().get(0);
     assert_eq!(invalid, 0);
     let transaction = sql.transaction().await.unwrap();
-    let built = transaction.query("SELECT 1 FROM pg_indexes WHERE tablename = 'Big' AND indexname = 'by_a'", &[]);
+    let built =
+        transaction.query("SELECT 1 FROM pg_indexes WHERE tablename = 'Big' AND indexname = 'by_a'", &[]);
     assert_eq!(built.await.unwrap().len(), 1);
 }
 
@@ -167,7 +168,8 @@ async fn index_names_of_any_length_and_widths_beyond_the_database() {
     let wide: serde_json::Map<String, Value> = (0..40).map(|n| (format!("f{n}"), json!(1))).collect();
     let refused = server.master().put("/schemas/Wide", json!({"indexes": {"wide": wide}})).await;
     assert_eq!(refused.error().1, 102, "{}", refused.text);
-    for name in ["x".repeat(70), "x".repeat(71), String::new(), "Wide".into(), "pg_class".into(), "\"".into()] {
+    for name in ["x".repeat(70), "x".repeat(71), String::new(), "Wide".into(), "pg_class".into(), "\"".into()]
+    {
         let made = server.master().put("/schemas/Wide", json!({"indexes": {&name: {"f1": 1}}})).await.ok();
         assert_eq!(made["indexes"][&name], json!({"f1": 1}), "{name}");
     }
@@ -187,7 +189,9 @@ fn close(class: &str) -> String {
 }
 
 fn tell(class: &str) -> String {
-    format!("SELECT pg_notify('parsimony', '{{\"kind\":\"schema\",\"value\":\"{class}\",\"senderId\":\"x\"}}'); ")
+    format!(
+        "SELECT pg_notify('parsimony', '{{\"kind\":\"schema\",\"value\":\"{class}\",\"senderId\":\"x\"}}'); "
+    )
 }
 
 #[actix_web::test]
@@ -199,7 +203,8 @@ async fn permissions_that_cannot_be_read_are_not_replaced_by_old_ones() {
     let sql = server.database().connect().await;
     let away = "ALTER TABLE \"_SCHEMA\" RENAME TO \"_AWAY\"; COMMIT";
     sql.batch_execute(&format!("BEGIN; {}{}{away}", close("Open"), tell("Open"))).await.unwrap();
-    until_some("the notice", async || (anonymous.find("Open", json!({})).await.status != 200).then_some(())).await;
+    until_some("the notice", async || (anonymous.find("Open", json!({})).await.status != 200).then_some(()))
+        .await;
     for _ in 0..10 {
         assert_eq!(anonymous.find("Open", json!({})).await.status, 500);
     }
@@ -216,9 +221,12 @@ async fn a_server_that_hears_nothing_reads_permissions_for_each_request() {
     assert_eq!(anonymous.find("Open", json!({})).await.status, 200);
     let database = server.database();
     let (sql, admin) = (database.connect().await, crate::support::database::admin().await);
-    let listening = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-    until_some("it listens", async || (sql.query_one(listening, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(()))
-        .await;
+    let listening =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
+    until_some("it listens", async || {
+        (sql.query_one(listening, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(())
+    })
+    .await;
     let allow = |on: bool| format!("ALTER DATABASE \"{}\" WITH ALLOW_CONNECTIONS {on}", database.name);
     admin.batch_execute(&allow(false)).await.unwrap();
     let kill = listening.replace("count(*)", "count(pg_terminate_backend(pid))");

@@ -1,0 +1,125 @@
+//! That options have effect: no option of the table is read into nothing.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::super::table::{self, Kind, OptionDef, Status};
+use super::super::*;
+
+/// Every Rust file below, without those of tests.
+fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            found.push((name, std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// Fields of options that the table calls accepted: they are checked, and that is all.
+const CHECKED_ONLY: &[&str] = &[
+    "after_migration",
+    "allow_expired_auth_data_token",
+    "before_migration",
+    "cache_timeout_ms",
+    "collection_prefix",
+    "delete_extra_fields",
+    "keep_unknown_indexes",
+    "log_level",
+    "mount",
+    "playground_path",
+    "recreate_modified_fields",
+    "signup_username_taken",
+    "strict",
+];
+
+/// What only another option, or a function, makes visible in the configuration.
+const HIDDEN: &[&str] = &["allowIncomplete", "serverCloseComplete", "liveQuery.eventLogRetention"];
+
+#[test]
+fn every_field_of_the_configuration_is_read() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    let declared = regex::Regex::new(r"(?m)^    pub ([a-z_0-9]+): ").unwrap();
+    let read = regex::Regex::new(r"\.\s*([a-z_0-9]+)\b").unwrap();
+    let mut used = BTreeSet::new();
+    for (_, text) in &files {
+        used.extend(read.captures_iter(text).map(|found| found[1].to_owned()));
+    }
+    let sections = files.iter().filter(|(name, _)| name.starts_with("src/config/sections/"));
+    let fields: BTreeSet<_> = sections
+        .flat_map(|(_, text)| declared.captures_iter(text).map(|found| found[1].to_owned()))
+        .collect();
+    assert!(fields.len() > 50, "{fields:?}");
+    let unread: Vec<_> =
+        fields.difference(&used).filter(|field| !CHECKED_ONLY.contains(&field.as_str())).collect();
+    assert!(unread.is_empty(), "options that are read into these fields have no effect: {unread:?}");
+}
+
+/// Values that another kind of effect may need, one of which is surely not the default.
+fn others(option: &OptionDef) -> Vec<Value> {
+    let mut values = match option.kind {
+        Kind::Bool => vec![],
+        Kind::Number => vec![json!(7), json!(1)],
+        Kind::NumberOrBool => vec![json!(7), json!(true)],
+        Kind::NumberOrText => vec![json!(7), json!("7")],
+        Kind::Text => {
+            vec![json!("other"), json!("http://other.example/x"), json!("postgres://h/d"), json!("debug")]
+        }
+        Kind::List => vec![json!(["other"]), json!(["127.0.0.1"]), json!(["postgres://h/d"]), json!([])],
+        Kind::Object => vec![json!({"other": {"other": "other"}}), json!({"other": ["other"]}), json!([])],
+        Kind::Module => vec![json!("other"), json!({"module": "other"})],
+    };
+    values.extend([json!(true), json!(false)]);
+    values
+}
+
+fn with(path: &[&str], value: Value) -> Value {
+    path.iter().rev().fold(value, |value, key| {
+        let mut object = Map::new();
+        object.insert((*key).to_owned(), value);
+        Value::Object(object)
+    })
+}
+
+/// Whether another value of the option changes what is read, or is refused.
+fn changes(path: &[&str], option: &OptionDef) -> bool {
+    let read = |options: Value| {
+        let mut all = json!({"appId": "test", "masterKey": "master"});
+        all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        AppConfig::from_json(all).map(|(config, _)| format!("{config:?}"))
+    };
+    let base = match path {
+        [_] => read(json!({})),
+        [group, ..] => read(with(&[group], json!({}))),
+        [] => return true,
+    };
+    others(option).into_iter().any(|value| match (&base, read(with(path, value))) {
+        (Ok(base), Ok(other)) => *base != other,
+        _ => true,
+    })
+}
+
+#[test]
+fn every_effective_option_changes_the_configuration() {
+    let mut dead = Vec::new();
+    for option in table::options() {
+        if option.status == Status::Effective && !changes(&[option.name], option) {
+            dead.push(option.name.to_owned());
+        }
+        // Groups inside of lists and of groups are objects of their own: their options are checked as
+        // fields, above.
+        for key in option.group.iter().flat_map(|group| group.options) {
+            if key.status == Status::Effective && !changes(&[option.name, key.name], key) {
+                dead.push(format!("{}.{}", option.name, key.name));
+            }
+        }
+    }
+    dead.retain(|name| !HIDDEN.contains(&name.as_str()));
+    assert!(dead.is_empty(), "called effective, but read by nobody: {dead:#?}");
+}
