@@ -188,7 +188,7 @@ pub fn find_by_ids(
     sql.push_class(&schema.name);
     if schema.field("objectId").is_none() {
         sql.push_sql(" t0 WHERE FALSE");
-        return Ok(BuiltQuery { sql, layout });
+        return Ok(BuiltQuery { sql, layout, room: Lent::default() });
     }
     sql.push_sql(" t0 WHERE t0.\"objectId\" = ANY(");
     sql.push_bind(Bind::TextArray(ids.to_vec()));
