@@ -7,6 +7,7 @@ mod faults;
 mod functions;
 mod loading;
 mod sdk_calls;
+mod stalls;
 mod triggers;
 
 use std::path::{Path, PathBuf};
@@ -163,6 +164,10 @@ impl Running {
 
     pub fn write(&self, name: &str, text: &str) {
         write(self.folder.path(), name, text);
+    }
+
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder.path().join(name)).unwrap();
     }
 
     pub fn exists(&self, name: &str) -> bool {

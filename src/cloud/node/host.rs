@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -46,8 +46,10 @@ pub struct Pending {
 
 /// What a host reports besides answers. Implemented by the pool.
 pub trait HostEvents: Send + Sync + 'static {
-    /// A call was answered: there is room for another.
+    /// A call was answered, or a pause is over: there is room for another.
     fn answered(&self, host: &Arc<Host>);
+    /// The host stands still: these calls have not begun there, and never will.
+    fn withdrawn(&self, host: &Arc<Host>, unbegun: Vec<Pending>);
     /// Application code asks something of the server.
     fn requested(&self, host: &Arc<Host>, id: u32, payload: Bytes);
     /// The registrations changed after the start.
@@ -58,6 +60,7 @@ pub trait HostEvents: Send + Sync + 'static {
 #[derive(Debug)]
 struct InFlight {
     position: u64,
+    since: Instant,
     pending: Pending,
 }
 
@@ -66,6 +69,26 @@ struct Calls {
     sent: u64,
     in_flight: HashMap<u32, InFlight>,
     closed: bool,
+    /// Its event loop stands still: it gets no calls until it says that it goes on.
+    paused: bool,
+    /// Pauses so far, so that the end of one is not taken for the end of the next.
+    pauses: u32,
+}
+
+impl Calls {
+    fn takes_none(&self) -> bool {
+        self.closed || self.paused
+    }
+
+    /// Takes everything out: what had begun, and what had not, in the order in which it was sent.
+    fn take(&mut self, journal: &Journal) -> (Vec<InFlight>, Vec<Pending>) {
+        let begun = journal.read(self.sent);
+        let mut left: Vec<_> = self.in_flight.drain().map(|(_, call)| call).collect();
+        left.sort_by_key(|call| call.position);
+        let (begun, unbegun): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|call| begun.contains(call.pending.id, call.position));
+        (begun, unbegun.into_iter().map(|call| call.pending).collect())
+    }
 }
 
 /// A live connection. Shared by everybody who calls.
@@ -77,13 +100,14 @@ pub struct Host {
     // A std mutex: never held across an await.
     calls: Mutex<Calls>,
     retired: AtomicBool,
-    stop: mpsc::UnboundedSender<Stop>,
+    orders: mpsc::UnboundedSender<Order>,
 }
 
 #[derive(Debug)]
-enum Stop {
+enum Order {
     Kill(String),
     Leave,
+    Pause,
 }
 
 impl Host {
@@ -94,13 +118,13 @@ impl Host {
     /// Sends a call; gives it back when this host takes none any more.
     pub fn call(&self, pending: Pending) -> Result<(), Pending> {
         let mut calls = self.calls();
-        if calls.closed {
+        if calls.takes_none() {
             return Err(pending);
         }
         calls.sent += 1;
         let (id, payload, position) = (pending.id, pending.payload.clone(), calls.sent);
-        calls.in_flight.insert(id, InFlight { position, pending });
-        drop(calls);
+        calls.in_flight.insert(id, InFlight { position, since: Instant::now(), pending });
+        // Under the lock: a call never comes to the host after the word that it was taken back.
         self.outbox.push(FrameKind::Call, id, &payload);
         Ok(())
     }
@@ -127,10 +151,15 @@ impl Host {
         self.calls().in_flight.len()
     }
 
-    /// Calls under way; `None` when the host takes none any more.
+    /// Since when a call is here.
+    pub fn since(&self, id: u32) -> Option<Instant> {
+        self.calls().in_flight.get(&id).map(|call| call.since)
+    }
+
+    /// Calls under way; `None` when the host takes none now or any more.
     pub fn load(&self) -> Option<usize> {
         let calls = self.calls();
-        (!calls.closed).then(|| calls.in_flight.len())
+        (!calls.takes_none()).then(|| calls.in_flight.len())
     }
 
     pub fn backlog(&self) -> usize {
@@ -140,13 +169,41 @@ impl Host {
     /// Gives the process up at once. Its begun calls fail, the others go to another host.
     pub fn kill(&self, reason: impl Into<String>) {
         // The keeper may have ended already.
-        let _ = self.stop.send(Stop::Kill(reason.into()));
+        let _ = self.orders.send(Order::Kill(reason.into()));
+    }
+
+    /// Its event loop stands still, says its watchdog. What it has not begun goes to another host.
+    pub fn pause(&self) {
+        let _ = self.orders.send(Order::Pause);
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.calls().paused
+    }
+
+    /// Takes back what has not begun, and tells the host so, which reads it when it goes on.
+    fn withdraw(&self, journal: &Journal) -> Vec<Pending> {
+        let mut calls = self.calls();
+        calls.paused = true;
+        calls.pauses = calls.pauses.wrapping_add(1);
+        let (begun, unbegun) = calls.take(journal);
+        calls.in_flight.extend(begun.into_iter().map(|call| (call.pending.id, call)));
+        let ids: Vec<_> = unbegun.iter().map(|pending| pending.id).collect();
+        let ids = serde_json::to_vec(&ids).unwrap_or_default();
+        self.outbox.push(FrameKind::Withdrawn, calls.pauses, &ids);
+        unbegun
+    }
+
+    /// The host has read that calls were taken back.
+    fn resume(&self, pause: u32) {
+        let mut calls = self.calls();
+        calls.paused = calls.paused && calls.pauses != pause;
     }
 
     /// Asks the process to go. No restart follows.
     pub fn leave(&self) {
         self.retire();
-        let _ = self.stop.send(Stop::Leave);
+        let _ = self.orders.send(Order::Leave);
     }
 
     /// Marks the host as replaced by intention.
@@ -167,14 +224,14 @@ impl Host {
 }
 
 /// A started process with its connection, not yet in the hands of a keeper.
-#[derive(Debug)]
 pub struct Running {
     pub host: Arc<Host>,
     child: Child,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
     journal: Journal,
-    stops: mpsc::UnboundedReceiver<Stop>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    events: Arc<dyn HostEvents>,
 }
 
 /// Why a host ended and which of its calls had not begun.
@@ -198,24 +255,24 @@ impl Running {
         events: Arc<dyn HostEvents>,
     ) -> (Self, oneshot::Receiver<Start>) {
         let (read, write) = stream.into_split();
-        let (stop, stops) = mpsc::unbounded_channel();
+        let (order, orders) = mpsc::unbounded_channel();
         let host = Arc::new(Host {
             id,
             pid: child.id(),
             outbox: Outbox::new(write),
             calls: Mutex::default(),
             retired: AtomicBool::new(false),
-            stop,
+            orders: order,
         });
         host.outbox.push(FrameKind::Init, 0, init);
         let (started, start) = oneshot::channel();
-        let reader = tokio::spawn(carry(read_frames(host.clone(), read, events, started)));
+        let reader = tokio::spawn(carry(read_frames(host.clone(), read, events.clone(), started)));
         let draining = host.clone();
         let writer = tokio::spawn(async move {
             // The reader notices a broken socket too, and says so.
             let _ = draining.outbox.drain().await;
         });
-        (Self { host, child, reader, writer, journal, stops }, start)
+        (Self { host, child, reader, writer, journal, orders, events }, start)
     }
 
     /// Waits until the process has ended, for whatever reason, and settles its calls.
@@ -226,23 +283,30 @@ impl Running {
     }
 
     async fn wait(&mut self) -> String {
-        tokio::select! {
-            status = self.child.wait() => exit_reason(status),
-            _ = &mut self.reader => {
-                // A dying process closes its socket first; its status says more.
-                match tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await {
-                    Ok(status) => exit_reason(status),
-                    Err(_) => "its connection was cut".to_owned(),
+        loop {
+            let order = tokio::select! {
+                status = self.child.wait() => return exit_reason(status),
+                _ = &mut self.reader => {
+                    // A dying process closes its socket first; its status says more.
+                    return match tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await {
+                        Ok(status) => exit_reason(status),
+                        Err(_) => "its connection was cut".to_owned(),
+                    };
                 }
-            }
-            stop = self.stops.recv() => match stop {
-                Some(Stop::Kill(reason)) => reason,
-                Some(Stop::Leave) | None => {
+                order = self.orders.recv() => order,
+            };
+            match order {
+                Some(Order::Kill(reason)) => return reason,
+                Some(Order::Pause) => {
+                    let unbegun = self.host.withdraw(&self.journal);
+                    self.events.withdrawn(&self.host, unbegun);
+                }
+                Some(Order::Leave) | None => {
                     self.host.outbox.push(FrameKind::Stop, 0, &[]);
                     let _ = tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await;
-                    "it was told to go".to_owned()
+                    return "it was told to go".to_owned();
                 }
-            },
+            }
         }
     }
 
@@ -262,17 +326,10 @@ impl Running {
     fn settle(&self) -> Vec<Pending> {
         let mut calls = self.host.calls();
         calls.closed = true;
-        let begun = self.journal.read(calls.sent);
-        let mut left: Vec<_> = calls.in_flight.drain().collect();
+        let (begun, unbegun) = calls.take(&self.journal);
         drop(calls);
-        left.sort_by_key(|(_, call)| call.position);
-        let mut unbegun = Vec::new();
-        for (id, call) in left {
-            if begun.contains(id, call.position) {
-                let _ = call.pending.reply.send(Reply::Lost);
-            } else {
-                unbegun.push(call.pending);
-            }
+        for call in begun {
+            let _ = call.pending.reply.send(Reply::Lost);
         }
         unbegun
     }
@@ -325,6 +382,10 @@ fn handle(
                 message: format!("unreadable error from Cloud Code: {error}"),
             });
             host.settle(frame.id, Reply::Failed(error));
+            events.answered(host);
+        }
+        FrameKind::Resumed => {
+            host.resume(frame.id);
             events.answered(host);
         }
         FrameKind::Request => events.requested(host, frame.id, frame.payload),

@@ -1,9 +1,10 @@
-//! Which calls a dead host had begun.
+//! Which calls a host had begun that is dead, or that stands still with its gate closed.
 //!
 //! A host writes the id of a call into a ring in a file, by a plain system call, before any application
 //! code of that call runs. The pages survive the process, so that after its death the server knows
 //! exactly what must not be run again: no acknowledgement has to cross the socket for it, and none can
-//! be lost in a buffer of the process that died.
+//! be lost in a buffer of the process that died. Of a host that lives the same is known while its gate is
+//! closed (`host/watchdog.cjs`): no call begins then.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +20,7 @@ pub struct Journal {
     path: PathBuf,
 }
 
-/// What the journal of a dead host says.
+/// What the journal of a host says.
 #[derive(Debug)]
 pub struct Begun {
     /// `None` when the journal could not be read: then everything counts as begun.
@@ -36,7 +37,7 @@ impl Journal {
         &self.path
     }
 
-    /// Reads the journal after the host has died; `sent` is how many calls it was sent in its life.
+    /// Reads the journal after the host has died or paused; `sent` is how many calls it was sent in its life.
     pub fn read(&self, sent: u64) -> Begun {
         match read_ids(&self.path) {
             Ok(ids) => Begun { ids: Some(ids), sent },

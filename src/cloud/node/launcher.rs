@@ -206,7 +206,7 @@ async fn accept(listener: UnixListener, known: Arc<Mutex<Known>>) {
     }
 }
 
-/// Reads the first frame: a host that arrives, or a watchdog that gives its process up.
+/// Reads the first frame: a host that arrives, or a watchdog whose process stands still or is given up.
 async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<()> {
     let mut buffer = BytesMut::new();
     let frame = loop {
@@ -227,6 +227,10 @@ async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<()> {
             let stalled: Reason = serde_json::from_slice(&frame.payload).ok()?;
             let host = lock(known).hosts.get(&frame.id).and_then(Weak::upgrade)?;
             host.kill(stalled.reason);
+            Some(())
+        }
+        FrameKind::Paused => {
+            lock(known).hosts.get(&frame.id).and_then(Weak::upgrade)?.pause();
             Some(())
         }
         _ => None,

@@ -8,11 +8,17 @@
 //! What a lost host means for its calls: those whose application code had begun fail with 141 and are
 //! never run again; the others go to another host. A host is lost when its process ends, its connection
 //! is cut, or its watchdog finds the event loop stalled.
+//!
+//! A host whose event loop stands still is noticed long before: its watchdog closes a gate, so that no call
+//! begins there, and tells the server, which takes back what has not begun and gives the host nothing until
+//! it goes on. `line` holds calls that no host can take, `patience` keeps their time.
 
 mod host;
 mod journal;
 mod launcher;
+mod line;
 mod outbox;
+mod patience;
 mod pipes;
 mod pool;
 mod protocol;
@@ -29,9 +35,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use self::host::{Host, HostEvents, Reply};
+use self::host::{Host, HostEvents, Pending, Reply};
 pub use self::launcher::LaunchError;
 use self::launcher::Launcher;
+use self::patience::Patience;
 use self::pool::Pool;
 use self::protocol::{ArgFrame, CallFrame, FunctionFrame, JobFrame, TriggerFrame};
 use super::{
@@ -67,7 +74,8 @@ pub struct NodeOptions {
     pub start_timeout: Duration,
     /// `cloudTimeout`: default deadline of every call except jobs, which have none.
     pub call_timeout: Option<Duration>,
-    /// `cloudStallTimeout`: how long the event loop may stand still; zero leaves it unwatched.
+    /// `cloudStallTimeout`: how long the event loop may stand still, at most half of `call_timeout`; with zero
+    /// no host is replaced for it.
     pub stall_timeout: Duration,
     /// How long calls under way may take to end after a reload or a shutdown.
     pub drain_timeout: Duration,
@@ -101,7 +109,7 @@ impl Default for NodeOptions {
             adapters: Vec::new(),
             start_timeout: Duration::from_secs(60),
             call_timeout: Some(Duration::from_secs(60)),
-            stall_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(30),
             memory_limit_mb: None,
             max_in_flight: 512,
@@ -187,16 +195,14 @@ impl NodeEngine {
         let payload = serde_json::to_vec(frame).map_err(Error::internal)?;
         let (id, answer) = self.pool.submit(payload, scope.depth > 0)?;
         let mut withdrawal = Withdrawal { pool: &self.pool, id: Some(id) };
-        let reply = match scope.deadline.or(default) {
-            Some(deadline) => match tokio::time::timeout(deadline, answer).await {
-                Ok(reply) => reply,
-                Err(_) => {
-                    return Err(Error::parse(
-                        ErrorCode::SCRIPT_FAILED,
-                        format!("Cloud Code did not answer within {} s.", deadline.as_secs_f32()),
-                    ));
-                }
-            },
+        // Who names a deadline holds something meanwhile, a transaction for one.
+        let patience = (scope.deadline.map(Patience::fixed))
+            .or_else(|| default.map(|deadline| Patience::extended(deadline, options)));
+        let reply = match patience {
+            Some(patience) => {
+                let waited = patience.wait(&self.pool, id, answer).await;
+                waited.ok_or_else(|| out_of_time(patience.deadline))?
+            }
             None => answer.await,
         };
         withdrawal.id = None;
@@ -223,6 +229,13 @@ impl NodeEngine {
     }
 }
 
+fn out_of_time(deadline: Duration) -> Error {
+    Error::parse(
+        ErrorCode::SCRIPT_FAILED,
+        format!("Cloud Code did not answer within {} s.", deadline.as_secs_f32()),
+    )
+}
+
 /// Withdraws a call when its caller stops waiting.
 struct Withdrawal<'a> {
     pool: &'a Pool,
@@ -242,6 +255,8 @@ struct NoEvents;
 
 impl HostEvents for NoEvents {
     fn answered(&self, _host: &Arc<Host>) {}
+
+    fn withdrawn(&self, _host: &Arc<Host>, _unbegun: Vec<Pending>) {}
 
     fn requested(&self, host: &Arc<Host>, id: u32, _payload: Bytes) {
         let message = "The server is not running yet.".to_owned();

@@ -1,6 +1,5 @@
 //! The pool: which host gets a call, what happens while none lives, restarts and reloads.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::NodeOptions;
 use super::host::{Host, HostEvents, Pending, Reply, Running};
 use super::launcher::{LaunchError, Launcher};
+use super::line::Line;
 use super::pipes::Pipes;
 use super::protocol::Summary;
 use super::requests::{self, Served};
@@ -33,7 +33,7 @@ struct Dispatch {
     hosts: Vec<Arc<Host>>,
     /// Replaced by a reload, ending their work.
     draining: Vec<Arc<Host>>,
-    waiting: VecDeque<Pending>,
+    waiting: Line,
     stopped: bool,
 }
 
@@ -182,7 +182,8 @@ impl Pool {
             "serverURL": options.server_url,
             "config": config,
             "adapters": adapters,
-            "stallMs": options.stall_timeout.as_millis() as u64,
+            "noticeMs": options.stall_notice().as_millis() as u64,
+            "stallMs": options.stall().as_millis() as u64,
             "memoryLimitMb": options.memory_limit_mb.map_or(0, |limit| u64::from(limit) + 256),
         }) else {
             return Map::new();
@@ -197,12 +198,14 @@ impl Pool {
             let born = Instant::now();
             let host = running.host.clone();
             let end = running.run().await;
+            let stalled = host.is_paused();
             self.remove(&host, end.unbegun);
             if host.is_retired() || self.is_over(generation) {
                 return;
             }
             tracing::error!(host = host.id, pid = host.pid, "a Cloud Code host was lost: {}", end.reason);
-            if born.elapsed() > HEALTHY_AFTER {
+            // A host that had loaded and stalled later shows no fault of the start, and calls wait.
+            if stalled || born.elapsed() > HEALTHY_AFTER {
                 backoff = Duration::ZERO;
             }
             loop {
@@ -250,8 +253,8 @@ impl Pool {
         let mut dispatch = self.dispatch();
         dispatch.hosts.retain(|known| known.id != host.id);
         dispatch.draining.retain(|known| known.id != host.id);
-        for pending in unbegun.into_iter().rev() {
-            dispatch.waiting.push_front(pending);
+        if !dispatch.stopped {
+            dispatch.waiting.put_back(unbegun);
         }
         let empty = dispatch.hosts.is_empty() && !dispatch.stopped;
         drop(dispatch);
@@ -276,12 +279,12 @@ impl Pool {
         }
         if let Some(pending) = self.hand_out(&dispatch, pending) {
             if dispatch.waiting.len() >= self.options.max_waiting {
-                dispatch.waiting.retain(|waiting| !waiting.reply.is_closed());
+                dispatch.waiting.forget_closed();
                 if dispatch.waiting.len() >= self.options.max_waiting {
                     return Err(Error::http(503, "Cloud Code is overloaded."));
                 }
             }
-            dispatch.waiting.push_back(pending);
+            dispatch.waiting.push(pending);
             self.waiting.store(dispatch.waiting.len(), Ordering::Relaxed);
         }
         Ok((id, answer))
@@ -307,12 +310,12 @@ impl Pool {
     /// Hands out what is in line, as far as hosts have room.
     fn pump(&self) {
         let mut dispatch = self.dispatch();
-        while let Some(pending) = dispatch.waiting.pop_front() {
+        while let Some(pending) = dispatch.waiting.pop() {
             if pending.reply.is_closed() {
                 continue;
             }
             if let Some(pending) = self.hand_out(&dispatch, pending) {
-                dispatch.waiting.push_front(pending);
+                dispatch.waiting.put_back(vec![pending]);
                 break;
             }
         }
@@ -328,6 +331,12 @@ impl Pool {
         if hosts.iter().any(|host| host.cancel(id)) && self.waiting.load(Ordering::Relaxed) > 0 {
             self.pump();
         }
+    }
+
+    /// Since when a host has the call; `None` when it waits in line for one.
+    pub fn since(&self, id: u32) -> Option<Instant> {
+        let dispatch = self.dispatch();
+        dispatch.hosts.iter().chain(&dispatch.draining).find_map(|host| host.since(id))
     }
 
     async fn drain(self: Arc<Self>, host: Arc<Host>) {
@@ -365,6 +374,16 @@ impl HostEvents for Pool {
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.pump();
         }
+    }
+
+    fn withdrawn(&self, host: &Arc<Host>, unbegun: Vec<Pending>) {
+        tracing::debug!(host = host.id, calls = unbegun.len(), "a Cloud Code host stands still");
+        let mut dispatch = self.dispatch();
+        if !dispatch.stopped {
+            dispatch.waiting.put_back(unbegun);
+        }
+        drop(dispatch);
+        self.pump();
     }
 
     fn requested(&self, host: &Arc<Host>, id: u32, payload: Bytes) {

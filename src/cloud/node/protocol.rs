@@ -26,6 +26,7 @@ pub enum FrameKind {
     Reply = 4,
     ReplyError = 5,
     Stop = 6,
+    Withdrawn = 7,
     Hello = 32,
     Ready = 33,
     Failed = 34,
@@ -35,6 +36,8 @@ pub enum FrameKind {
     Request = 38,
     Log = 39,
     Stalled = 40,
+    Paused = 41,
+    Resumed = 42,
 }
 
 impl FrameKind {
@@ -49,6 +52,8 @@ impl FrameKind {
             38 => Self::Request,
             39 => Self::Log,
             40 => Self::Stalled,
+            41 => Self::Paused,
+            42 => Self::Resumed,
             _ => return None,
         })
     }

@@ -147,8 +147,8 @@ pub static OPTIONS: &[OptionDef] = &[
         "cloudStallTimeout",
         "PARSIMONY_CLOUD_STALL_TIMEOUT",
         Number,
-        "10000",
-        "Milliseconds after which a Cloud Code process that does not react is replaced; 0 for never",
+        "5000",
+        "Milliseconds after which a Cloud Code process that does not react is replaced, at most half of cloudTimeout; 0 for never",
     )
     .ours(),
     opt(

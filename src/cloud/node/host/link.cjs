@@ -19,16 +19,27 @@ class Link {
     this.requests = new Map();
     // Which call the running code belongs to: {depth, transaction}.
     this.scope = new AsyncLocalStorage();
+    // Closed by the watchdog while the loop stands still (watchdog.cjs).
+    this.gate = undefined;
     // Tells the server of new registrations, if any.
     this.announce = () => {};
   }
 
   // Written before application code runs, and by a plain system call: whatever happens to this process
-  // afterwards, the server knows that the call must not be run again.
+  // afterwards, the server knows that the call must not be run again. False while the gate is closed: the
+  // server may be giving the call to another host.
   begin(id) {
-    this.entry.writeUInt32LE(id, 0);
-    fs.writeSync(this.journal, this.entry, 0, 4, (this.begun % JOURNAL_ENTRIES) * 4);
-    this.begun += 1;
+    if (!this.gate.enter()) {
+      return false;
+    }
+    try {
+      this.entry.writeUInt32LE(id, 0);
+      fs.writeSync(this.journal, this.entry, 0, 4, (this.begun % JOURNAL_ENTRIES) * 4);
+      this.begun += 1;
+    } finally {
+      this.gate.leave();
+    }
+    return true;
   }
 
   result(id, text) {

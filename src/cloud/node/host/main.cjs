@@ -14,6 +14,8 @@ const [socketPath, hostId] = process.argv.splice(2, 2);
 const socket = net.connect(socketPath);
 // Calls that came in and have not begun.
 const waiting = new Set();
+// Those of them whose turn came while the gate was closed.
+const held = new Map();
 let link;
 let application;
 
@@ -26,6 +28,10 @@ function onFrame(kind, id, text) {
       break;
     case KIND.CANCEL:
       waiting.delete(id);
+      held.delete(id);
+      break;
+    case KIND.WITHDRAWN:
+      resume(id, parse(text));
       break;
     case KIND.REPLY:
     case KIND.REPLY_ERROR:
@@ -42,17 +48,37 @@ function onFrame(kind, id, text) {
 }
 
 function run(id, text) {
-  if (!waiting.delete(id)) {
+  if (!waiting.has(id)) {
     return;
   }
   const call = parse(text);
-  link.begin(id);
+  if (!link.begin(id)) {
+    held.set(id, text);
+    return;
+  }
+  waiting.delete(id);
   link.scope.run({ depth: call.depth, transaction: call.transaction }, () => {
     application.run(call).then(
       answer => link.result(id, answer),
       error => link.error(id, error)
     );
   });
+}
+
+// The loop goes round again after a pause. The server has taken back the calls it names and sends no others
+// before it hears of this.
+function resume(pause, withdrawn) {
+  for (const id of withdrawn) {
+    waiting.delete(id);
+    held.delete(id);
+  }
+  link.gate.open();
+  wire.send(KIND.RESUMED, pause, '');
+  const rest = [...held];
+  held.clear();
+  for (const [id, text] of rest) {
+    Promise.resolve().then(() => run(id, text));
+  }
 }
 
 async function start(init) {
@@ -64,7 +90,8 @@ async function start(init) {
   }
   link = new Link(wire, init.journal);
   const { startWatchdog } = require('./watchdog.cjs');
-  const watchStalls = startWatchdog(socketPath, Number(hostId), init);
+  const { gate, watchStalls } = startWatchdog(socketPath, Number(hostId), init);
+  link.gate = gate;
   const { createApplication } = require('./application.cjs');
   application = createApplication(link, init, live);
   // Calls may come in before this ends, caused by what the application does while it loads.

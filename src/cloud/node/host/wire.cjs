@@ -10,6 +10,7 @@ const KIND = Object.freeze({
   REPLY: 4,
   REPLY_ERROR: 5,
   STOP: 6,
+  WITHDRAWN: 7,
   // from the host
   HELLO: 32,
   READY: 33,
@@ -20,6 +21,8 @@ const KIND = Object.freeze({
   REQUEST: 38,
   LOG: 39,
   STALLED: 40,
+  PAUSED: 41,
+  RESUMED: 42,
 });
 
 const HEADER = 9;
