@@ -33,6 +33,7 @@ have npm || packages+=(npm)
 postgres_found || packages+=(postgresql)
 if [ "$what" = test ]; then
   have redis-server || packages+=(redis-server)
+  have pgbouncer || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   # A browser of 300 MB, only for the tests that need one.
   [ ! -d tests/contract/dashboard ] || have chromium || packages+=(chromium)

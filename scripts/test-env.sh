@@ -4,6 +4,7 @@
 #   scripts/test-env.sh start   starts them (first stopping what an earlier run left) and writes
 #                               .test-env/env, to be read with `.`:
 #     PARSIMONY_TEST_DATABASE_URI   PostgreSQL, superuser, fsync off
+#     PARSIMONY_TEST_PGBOUNCER_URI  the same through PgBouncer in transaction mode
 #     PARSIMONY_TEST_REDIS_URL      Redis
 #     PARSIMONY_TEST_S3_ENDPOINT    S3 (moto); any credentials, make your own bucket
 #     PARSIMONY_TEST_GCS_ENDPOINT   Google Cloud Storage (emulator), bucket parsimony-test, no sign-in
@@ -90,16 +91,20 @@ make_data() {
   chmod 711 "$data"
 }
 
+# unprivileged PATH…: who runs what refuses root, as a command prefix in `as`; the paths become theirs.
+unprivileged() {
+  as=()
+  [ "$(id -u)" = 0 ] || return 0
+  local user=nobody
+  id -u postgres >/dev/null 2>&1 && user=postgres
+  as=(setpriv "--reuid=$(id -u $user)" "--regid=$(id -g $user)" --clear-groups)
+  chown "$(id -u $user):$(id -g $user)" "$@"
+}
+
 start_postgres() {
-  local port=$1 as=() bin
+  local port=$1 bin
   mkdir -m 700 "$data/pg"
-  if [ "$(id -u)" = 0 ]; then
-    # PostgreSQL refuses root.
-    local user=nobody
-    id -u postgres >/dev/null 2>&1 && user=postgres
-    as=(setpriv "--reuid=$(id -u $user)" "--regid=$(id -g $user)" --clear-groups)
-    chown "$(id -u $user):$(id -g $user)" "$data/pg"
-  fi
+  unprivileged "$data/pg"
   bin=$(postgres_bin)
   (cd "$data/pg" && "${as[@]}" "$bin/initdb" -D "$data/pg" -U tester -A trust -E UTF8 \
     --locale=C --lc-ctype=C.UTF-8 --no-sync --no-instructions >"$data/initdb.log" 2>&1) ||
@@ -112,12 +117,31 @@ start_postgres() {
     -c pg_stat_statements.max=50000
 }
 
+start_pgbouncer() {
+  local port=$1 pg=$2
+  cat >"$data/pgbouncer.ini" <<INI
+[databases]
+* = host=127.0.0.1 port=$pg user=tester
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+max_client_conn = 1000
+default_pool_size = 20
+INI
+  unprivileged "$data/pgbouncer.ini"
+  launch pgbouncer "${as[@]}" "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" "$data/pgbouncer.ini"
+}
+
 start() {
   stop
   make_data
-  local pg redis s3 gcs smtp
-  read -r pg redis s3 gcs smtp < <(free_ports 5)
+  local pg redis s3 gcs smtp pgbouncer
+  read -r pg redis s3 gcs smtp pgbouncer < <(free_ports 6)
   start_postgres "$pg"
+  start_pgbouncer "$pgbouncer" "$pg"
   launch redis redis-server --port "$redis" --bind 127.0.0.1 --save "" --appendonly no --dir "$data"
   launch s3 .venv/bin/moto_server -H 127.0.0.1 -p "$s3"
   launch gcs .venv/bin/gcp-storage-emulator start --host=127.0.0.1 "--port=$gcs" --in-memory \
@@ -125,13 +149,14 @@ start() {
   launch smtp .venv/bin/python -m aiosmtpd -n -l "127.0.0.1:$smtp" -c aiosmtpd.handlers.Mailbox "$data/mail"
   cat >"$state/env" <<ENV
 export PARSIMONY_TEST_DATABASE_URI=postgres://tester@127.0.0.1:$pg/postgres
+export PARSIMONY_TEST_PGBOUNCER_URI=postgres://tester@127.0.0.1:$pgbouncer/postgres
 export PARSIMONY_TEST_REDIS_URL=redis://127.0.0.1:$redis
 export PARSIMONY_TEST_S3_ENDPOINT=http://127.0.0.1:$s3
 export PARSIMONY_TEST_GCS_ENDPOINT=http://127.0.0.1:$gcs
 export PARSIMONY_TEST_SMTP=127.0.0.1:$smtp
 export PARSIMONY_TEST_SMTP_MAILDIR=$data/mail
 ENV
-  await postgres "$pg" && await redis "$redis" && await s3 "$s3" && await gcs "$gcs" && await smtp "$smtp"
+  await postgres "$pg" && await pgbouncer "$pgbouncer" && await redis "$redis" && await s3 "$s3" && await gcs "$gcs" && await smtp "$smtp"
 }
 
 lend() {

@@ -88,6 +88,16 @@ pub trait ClassDirectory: Send + Sync {
     /// One class, read afresh from storage.
     async fn reload(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
 
+    /// [`ClassDirectory::reload`] after the class proved to be another one than expected, for the so-manieth
+    /// time. Other classes may have changed with it: after the first time, there is a pause in which their
+    /// notices arrive.
+    async fn renew(&self, class: &ClassName, times: u32) -> Result<Option<Arc<ClassSnapshot>>> {
+        if times > 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(20 * u64::from(times))).await;
+        }
+        self.reload(class).await
+    }
+
     async fn create(&self, schema: ClassSchema) -> Result<Arc<ClassSnapshot>>;
 
     async fn change(&self, class: &ClassName, change: SchemaChange) -> Result<Arc<ClassSnapshot>>;

@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::{
-    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, RelationSide, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, RelationSide, Returning, See,
+    Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::error::{BoxError, Error, ErrorCode};
 use crate::types::query::eval::Matcher;
@@ -382,6 +382,31 @@ impl Session for MemoryAdapter {
             members.extend(change.add.iter().map(pair));
         }
         Ok(())
+    }
+
+    async fn create_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        row: &Object,
+        related: &Related,
+    ) -> StorageResult<()> {
+        self.create(class, std::slice::from_ref(row)).await?;
+        self.change_relations(&class.name, &related.owner, &related.changes).await
+    }
+
+    async fn update_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+        related: &Related,
+    ) -> StorageResult<Changed> {
+        let changed = self.update(class, target, update, returning).await?;
+        if changed.count > 0 {
+            self.change_relations(&class.name, &related.owner, &related.changes).await?;
+        }
+        Ok(changed)
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {

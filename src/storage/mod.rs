@@ -75,9 +75,23 @@ impl From<StorageError> for Error {
             ),
             StorageError::Refused(error) => error,
             StorageError::Exhausted => Self::overloaded(),
+            StorageError::Timeout => Self::parse(ErrorCode::TIMEOUT, "The request took too long"),
+            StorageError::StaleSchema(source) => {
+                tracing::warn!(error = %source, "a statement does not suit its class: {source}");
+                Self::invalid_query(UNSUITABLE)
+            }
             other => Self::database(other),
         }
     }
+}
+
+/// What a client reads when a statement did not suit its class, and did not after it was built anew.
+const UNSUITABLE: &str = "The request does not suit the fields of the class";
+
+/// Whether the error was a [`StorageError::StaleSchema`]: nothing was done, and with what the class is now
+/// it may work.
+pub fn is_stale_schema(error: &Error) -> bool {
+    matches!(error, Error::Parse { code, message } if *code == ErrorCode::INVALID_QUERY && message == UNSUITABLE)
 }
 
 pub type StorageResult<T> = Result<T, StorageError>;
@@ -182,12 +196,38 @@ pub trait Session: Send + Sync {
         changes: &[RelationChange],
     ) -> StorageResult<()>;
 
+    /// [`Session::create`] of one object together with its relations: both or neither.
+    async fn create_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        row: &Object,
+        related: &Related,
+    ) -> StorageResult<()>;
+
+    /// [`Session::update`] of one object together with its relations: both or neither. Where no row is
+    /// touched, no relation is.
+    async fn update_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+        related: &Related,
+    ) -> StorageResult<Changed>;
+
     /// Ids of the objects that relation `field` of `owners` points to (`owning → related`), or the
     /// owners that hold one of `related`.
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>>;
 
     /// All role names a user holds, directly or through child roles, by one recursive statement.
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>>;
+}
+
+/// Changes to the relations of one object.
+#[derive(Clone, Debug)]
+pub struct Related {
+    pub owner: ObjectId,
+    pub changes: Vec<RelationChange>,
 }
 
 #[derive(Clone, Debug)]

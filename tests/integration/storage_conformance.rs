@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
-    RelationQuery, RelationSide, Returning, RunClaim, Session, StorageAdapter, StorageError, Target,
+    Related, RelationQuery, RelationSide, Returning, RunClaim, Session, StorageAdapter, StorageError, Target,
 };
 use parsimony::types::geo::GeoPoint;
 use parsimony::types::query::{FieldPath, Filter, FindHints, FindSpec, Operand, OrderKey};
@@ -94,6 +94,7 @@ async fn conforms(storage: &dyn StorageAdapter) {
     duplicates_are_told(storage, &game).await;
     finds(storage, &game).await;
     relations(storage, &game).await;
+    objects_and_relations_together(storage, &game).await;
     roles(storage).await;
     transactions(storage, &game).await;
     schemas(storage).await;
@@ -301,6 +302,42 @@ async fn relations(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
     storage.change_relations(&game.name, &id("g1"), &both).await.unwrap();
     assert_eq!(ask("later", owner("g1")).await, ["y"]);
     assert_eq!(ask("friends", owner("g1")).await, ["b", "c", "z"]);
+}
+
+async fn objects_and_relations_together(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
+    let related = |owner: &str, name: &'static str, members: &[&str]| Related {
+        owner: id(owner),
+        changes: vec![RelationChange {
+            field: field(name),
+            add: members.iter().map(|member| id(member)).collect(),
+            remove: Vec::new(),
+        }],
+    };
+    let members = async |owner: &str, name: &'static str| {
+        let by = RelationSide::Owners(vec![owner.to_owned()]);
+        let query = RelationQuery { class: game.name.clone(), field: field(name), by };
+        storage.relation_ids(&query).await.unwrap()
+    };
+    let row = object(json!({"objectId": "both", "title": "together"}));
+    // A join table that nobody made yet.
+    storage.create_related(game, &row, &related("both", "fresh", &["m1"])).await.unwrap();
+    assert!(get(storage, game, "both").await.is_some());
+    assert_eq!(members("both", "fresh").await, ["m1"]);
+    // The row is refused, and the relation with it.
+    let refused = storage.create_related(game, &row, &related("both", "fresh", &["m2"])).await;
+    assert!(matches!(refused, Err(StorageError::Duplicate { .. })));
+    assert_eq!(members("both", "fresh").await, ["m1"]);
+    let rename = update(vec![("title", Op::Set(json!("renamed")))]);
+    let changed = storage
+        .update_related(game, &by_id("both"), &rename, BOTH, &related("both", "newer", &["m3"]))
+        .await
+        .unwrap();
+    assert_eq!((changed.count, members("both", "newer").await), (1, vec!["m3".to_owned()]));
+    // No row, no relation.
+    let nobody = related("none", "newer", &["m4"]);
+    let changed = storage.update_related(game, &by_id("none"), &rename, BOTH, &nobody).await.unwrap();
+    assert_eq!(changed.count, 0);
+    assert!(members("none", "newer").await.is_empty());
 }
 
 async fn roles(storage: &dyn StorageAdapter) {

@@ -32,7 +32,7 @@ use super::permissions::{Protection, clp};
 use super::{ClassSnapshot, Ctx};
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, is_stale_schema};
 use crate::types::query::Filter;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Operation, RowSet};
 
@@ -106,12 +106,26 @@ pub(super) enum Results {
     Plan(Value),
 }
 
+/// Tries of a read while fields of its classes come and go.
+const TRIES: u32 = 4;
+
+/// Without triggers, a find is sent again with the fields that the class has now when they are not those it
+/// was built for.
 async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Answer> {
     ctx.budget().check_objects(0)?;
     if triggers::needed(ctx, class) {
         return triggers::find_with_triggers(ctx, class, params.clone(), mode).await;
     }
-    find_plainly(ctx, class, params.clone(), mode).await
+    let mut tries = 1;
+    loop {
+        match find_plainly(ctx, class, params.clone(), mode).await {
+            Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() && tries < TRIES => {
+                ctx.services.classes.renew(class, tries).await?;
+            }
+            answer => return answer,
+        }
+        tries += 1;
+    }
 }
 
 /// A find without this class's triggers. The parameters are used up on the way: what was asked is read once,

@@ -14,7 +14,7 @@ use crate::operations::read;
 use crate::operations::services::{ObjectEvent, ObjectEventKind};
 use crate::operations::transaction::{self, Effect, Extent};
 use crate::operations::{ClassSnapshot, Ctx, audit, code_log};
-use crate::storage::{Changed, Target};
+use crate::storage::{Changed, StorageError, Target};
 use crate::types::query::{Filter, FindSpec};
 use crate::types::{ClassName, Object, ObjectId, Operation};
 
@@ -154,7 +154,15 @@ async fn run_statement(
         RowRestriction::Rows(rows) => filter = filter.and(rows),
     }
     let target = Target { filter, writers: ctx.auth.acl_ids() };
-    let changed = on_session!(ctx, |session| session.delete(&class.schema, &target, want_row))?;
+    let changed = match on_session!(ctx, |session| session.delete(&class.schema, &target, want_row)) {
+        // Another server took a field away, so nothing was deleted yet.
+        Err(StorageError::StaleSchema(_)) if ctx.transaction.is_none() => {
+            let renewed = ctx.services.classes.renew(class.name(), 1).await?;
+            let class = renewed.ok_or_else(Error::object_not_found)?;
+            on_session!(ctx, |session| session.delete(&class.schema, &target, want_row))?
+        }
+        outcome => outcome?,
+    };
     // parse-server deletes a session that is already gone without complaint.
     if changed.count == 0 && !class.name().is_session() {
         return Err(Error::object_not_found());

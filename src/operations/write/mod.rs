@@ -30,6 +30,7 @@ use super::transaction::{self, Extent};
 use super::{ClassSnapshot, Ctx};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
+use crate::storage::is_stale_schema;
 use crate::types::{ClassName, Object, ObjectId};
 
 /// `POST /classes/:C`: 201 with `objectId`, `createdAt` and whatever the server changed.
@@ -131,12 +132,17 @@ async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     if is_special {
         Box::pin(special::after_before_save(ctx, &mut draft)).await?;
     }
-    let snapshot = validate::against_schema(ctx, &mut draft, snapshot).await?;
+    let mut snapshot = validate::against_schema(ctx, &mut draft, snapshot).await?;
     special::check_names(ctx, &draft)?;
     if is_special {
         Box::pin(special::transform(ctx, &mut draft)).await?;
     }
-    let outcome = store::run(ctx, &mut draft, &snapshot).await?;
+    let outcome = match store::run(ctx, &mut draft, &snapshot).await {
+        Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() => {
+            Box::pin(store_anew(ctx, &mut draft, &mut snapshot)).await?
+        }
+        outcome => outcome?,
+    };
     let mut saved = respond::build(ctx, &draft, &outcome);
     let mut failure = None;
     if is_special {
@@ -150,6 +156,27 @@ async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     }
     effects::emit(ctx, &snapshot, &outcome);
     Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved, failure })))
+}
+
+/// Tries of a write while fields of its class come and go.
+const TRIES: u32 = 4;
+
+/// The fields changed on some server after the object was checked, so nothing was stored: once more with
+/// those that the class has now.
+async fn store_anew(ctx: &Ctx, draft: &mut Draft, snapshot: &mut Arc<ClassSnapshot>) -> Result<Outcome> {
+    let mut tries = 1;
+    loop {
+        let renewed = ctx.services.classes.renew(&draft.class, tries).await?;
+        // What the check filled in, it fills in again.
+        draft
+            .data
+            .retain(|key, value| !(matches!(key.as_str(), "createdAt" | "updatedAt") && value.is_string()));
+        *snapshot = validate::against_schema(ctx, draft, renewed).await?;
+        match store::run(ctx, draft, snapshot).await {
+            Err(error) if is_stale_schema(&error) && tries < TRIES => tries += 1,
+            outcome => return outcome,
+        }
+    }
 }
 
 fn conclude(ctx: &Ctx, written: Written) -> Result<Saved> {

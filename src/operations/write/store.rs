@@ -11,8 +11,9 @@ use crate::on_session;
 use crate::operations::permissions::clp::{RowRestriction, pointer_restriction};
 use crate::operations::users::auth_data;
 use crate::operations::{ClassSnapshot, Ctx};
-use crate::storage::{Changed, Returning, Target};
+use crate::storage::{Changed, Related, Returning, Target};
 use crate::types::query::{Filter, FindSpec};
+use crate::types::update::RelationChange;
 use crate::types::{FieldName, Object, ObjectId, Op, Operation};
 
 /// What is known of the object around the write.
@@ -41,14 +42,14 @@ pub async fn run(ctx: &Ctx, draft: &mut Draft, class: &Arc<ClassSnapshot>) -> Re
 
 async fn insert(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, parsed: Parsed) -> Result<Outcome> {
     let rows = [parsed.row];
-    let created = on_session!(ctx, |session| session.create(&class.schema, &rows));
+    let created = match related(draft.object_id().and_then(ObjectId::new), parsed.relations) {
+        None => on_session!(ctx, |session| session.create(&class.schema, &rows)),
+        Some(related) => {
+            on_session!(ctx, |session| session.create_related(&class.schema, &rows[0], &related))
+        }
+    };
     created.map_err(|error| super::special::map_storage_error(draft, error))?;
     let [row] = rows;
-    if !parsed.relations.is_empty()
-        && let Some(id) = draft.object_id().and_then(ObjectId::new)
-    {
-        on_session!(ctx, |session| session.change_relations(&draft.class, &id, &parsed.relations))?;
-    }
     Ok(Outcome { before: None, after: Some(Arc::new(public_object(row))), publishable: true, stamp: 0 })
 }
 
@@ -81,8 +82,14 @@ async fn update(
         || draft.data.values().any(ops::is_set_on_insert)
         || (computed && super::withhold::depends_on_row(ctx, class));
     let returning = Returning { before: publishes, after: whole || computed, written_only: !whole };
-    let changed =
-        on_session!(ctx, |session| session.update(&class.schema, &target, &parsed.update, returning));
+    let (schema, operations) = (&class.schema, &parsed.update);
+    let changed = match related(Some(id.clone()), parsed.relations) {
+        None => on_session!(ctx, |session| session.update(schema, &target, operations, returning)),
+        Some(related) => {
+            on_session!(ctx, |session| session
+                .update_related(schema, &target, operations, returning, &related))
+        }
+    };
     let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
     if changed.count == 0 {
         if let Some(filter) = unguarded
@@ -91,9 +98,6 @@ async fn update(
             return Err(super::rules::part_of_typed_value());
         }
         return Err(if draft.special.locked { auth_data::lost_race() } else { Error::object_not_found() });
-    }
-    if !parsed.relations.is_empty() {
-        on_session!(ctx, |session| session.change_relations(&draft.class, id, &parsed.relations))?;
     }
     let object = |rows: &Option<crate::types::RowSet>| {
         rows.as_ref().and_then(|rows| rows.first()).map(|row| Arc::new(row.to_object()))
@@ -111,6 +115,14 @@ pub async fn is_writable(ctx: &Ctx, class: &ClassSnapshot, filter: Filter) -> Re
     let spec = FindSpec::new(filter).limit(1);
     let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
     Ok(rows.first().is_some_and(|row| ctx.auth.may_write(row.acl().as_ref())))
+}
+
+/// What changes in the object's relations, to be stored with it; `None` for most writes.
+fn related(owner: Option<ObjectId>, changes: Vec<RelationChange>) -> Option<Related> {
+    if changes.is_empty() {
+        return None;
+    }
+    Some(Related { owner: owner?, changes })
 }
 
 /// The filter for one object that the caller may change, pointer permissions included.

@@ -7,47 +7,49 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
+use super::atomic::Beside;
 use super::ddl::{self, Change};
 use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
+use super::pool::PgConn;
 use super::transaction::PgTransaction;
 use super::writers::Writer;
 use super::{
-    Core, Executor, PostgresAdapter, builds, command, delete, indexes, init, insert, reads, relations, roles,
+    Core, Executor, PostgresAdapter, builds, delete, indexes, init, insert, length, relations, roles,
     schema_table, spawned, stored, update,
 };
 use crate::storage::{
-    AggregateOptions, Changed, IndexMap, Notice, RelationQuery, Returning, See, Session, StartupIndexes,
-    StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, Returning, See, Session,
+    StartupIndexes, StorageAdapter, StorageResult, Target, Transaction,
 };
 use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
+
+/// Tries of a write whose plan went stale while the schema was being changed.
+const TRIES: u32 = 4;
 
 /// Runs `$work`, one autocommitted statement, with an executor `$db`, on a connection that other writes
 /// may share. What was sent happens whether or not the caller stays, so no task is needed.
 macro_rules! write_one {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = &*$self.core;
-        let writer = $self.writer().await?;
-        let outcome = {
-            let $db = core.executor(&writer);
-            $work
-        };
-        match outcome {
-            Err(error) if is_stale_plan(&error) => {
-                // Its prepared statements are the problem: the connection goes with them.
-                writer.retire();
-                drop(writer);
-                let conn = core.lanes.get().await?;
-                let $db = core.executor(&conn);
+        let mut tries = 1;
+        loop {
+            let mut writer = $self.writer().await?;
+            let outcome = {
+                let $db = Executor { fresh: tries > 1, ..core.executor(&writer) };
                 $work
+            };
+            writer.answered();
+            let stale = outcome.as_ref().is_err_and(is_stale_plan);
+            if stale || outcome.as_ref().is_err_and(is_connection_lost) {
+                // With stale plans, what it prepared is the problem: the connection goes with it.
+                writer.retire();
             }
-            outcome => {
-                if outcome.as_ref().is_err_and(is_connection_lost) {
-                    writer.retire();
-                }
-                outcome
+            if !stale || tries >= TRIES {
+                break outcome;
             }
+            tries += 1;
         }
     }};
 }
@@ -58,21 +60,22 @@ macro_rules! write {
     ($self:ident, |$db:ident| $work:expr) => {{
         let core = $self.core.clone();
         spawned(async move {
-            let conn = core.lanes.get().await?;
-            let outcome = {
-                let $db = core.executor(&conn);
-                $work
-            };
-            match outcome {
-                Err(error) if is_stale_plan(&error) => {
-                    // Its prepared statements are the problem: the connection goes with them.
-                    conn.set_dirty(true);
-                    drop(conn);
-                    let conn = core.lanes.get().await?;
-                    let $db = core.executor(&conn);
+            let mut tries = 1;
+            loop {
+                let conn = core.lanes.get().await?;
+                let outcome = {
+                    let $db = Executor { fresh: tries > 1, ..core.executor(&conn) };
                     $work
+                };
+                let stale = outcome.as_ref().is_err_and(is_stale_plan);
+                if stale {
+                    // What it prepared is the problem: the connection goes with it.
+                    conn.set_dirty(true);
                 }
-                outcome => outcome,
+                if !stale || tries >= TRIES {
+                    break outcome;
+                }
+                tries += 1;
             }
         })
         .await
@@ -90,49 +93,27 @@ impl PostgresAdapter {
 }
 
 impl Core {
-    pub(super) fn executor<'a>(&'a self, conn: &'a diesel_async::AsyncPgConnection) -> Executor<'a> {
+    pub(super) fn executor<'a>(&'a self, conn: &'a PgConn) -> Executor<'a> {
         Executor {
             conn,
             shapes: &self.shapes,
             templates: &self.templates,
             prepared_statements: self.prepared_statements,
             in_transaction: false,
+            fresh: false,
             begin: &self.begin,
         }
     }
 
     /// Whether the statement touches one object, so that it is whole or not at all without a task.
     fn is_one_object(&self, target: &Target) -> bool {
-        self.prepared_statements && reads::is_by_id(&target.filter)
+        self.prepared_statements && length::is_by_id(&target.filter)
     }
 
-    async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
+    pub(super) async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
         let notice = Notice::Schema { class: Some(change.class().clone()) };
         let notice = self.notices.statement(&notice).filter(|_| change.is_of_schema());
         ddl::run(&self.control, &change, notice.as_ref()).await
-    }
-
-    /// All changes of one object's relations, or none.
-    async fn change_relations(
-        &self,
-        class: &ClassName,
-        owner: &ObjectId,
-        changes: &[RelationChange],
-    ) -> StorageResult<()> {
-        let conn = self.lanes.get().await?;
-        conn.set_dirty(true);
-        command(&conn, &self.begin).await?;
-        let db = Executor { in_transaction: true, ..self.executor(&conn) };
-        let mut outcome = Ok(());
-        for change in changes {
-            outcome = relations::change(&db, class, owner, change).await;
-            if outcome.is_err() {
-                break;
-            }
-        }
-        command(&conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        conn.set_dirty(false);
-        outcome
     }
 }
 
@@ -241,22 +222,37 @@ impl Session for PostgresAdapter {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        let core = self.core.clone();
-        let (class, owner, changes) = (class.clone(), owner.clone(), changes.to_vec());
-        spawned(async move {
-            match core.change_relations(&class, &owner, &changes).await {
-                // Rolled back: the tables are made, then everything is done again.
-                Err(StorageError::StaleSchema(_)) => {
-                    for change in &changes {
-                        let join = ClassName::join(&change.field, &class);
-                        core.change_schema(Change::JoinTable(&join)).await?;
-                    }
-                    core.change_relations(&class, &owner, &changes).await
-                }
-                outcome => outcome,
-            }
-        })
-        .await
+        let (core, class) = (self.core.clone(), class.clone());
+        let related = Related { owner: owner.clone(), changes: changes.to_vec() };
+        spawned(async move { core.write_related(&class, &Beside::Nothing, &related).await.map(drop) }).await
+    }
+
+    async fn create_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        row: &Object,
+        related: &Related,
+    ) -> StorageResult<()> {
+        let (core, related) = (self.core.clone(), related.clone());
+        let (class, beside) = (class.name.clone(), Beside::Row(class.clone(), row.clone()));
+        spawned(async move { core.write_related(&class, &beside, &related).await.map(drop) }).await
+    }
+
+    async fn update_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+        related: &Related,
+    ) -> StorageResult<Changed> {
+        let (core, related, schema) = (self.core.clone(), related.clone(), class.clone());
+        let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
+        let outcome = spawned(async move { core.write_related(&schema.name, &beside, &related).await }).await;
+        match outcome {
+            Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
+            outcome => Ok(outcome?.unwrap_or_else(|| nothing_changed(class, returning))),
+        }
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {

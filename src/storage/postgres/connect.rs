@@ -1,23 +1,29 @@
 //! Opens connections: tokio-postgres (no libpq) over TCP or a Unix socket, rustls where TLS is asked
 //! for, session settings, then diesel-async on top. Called by the lanes, the listener and DDL.
 
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures_util::future::{Either, select};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Config, NoTls};
+use tokio::net::UnixStream;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::boxed;
 use super::options::{Target, TlsMode, TlsOptions};
+use super::wire::{EncryptedConnect, Marked, OpenConnect};
 use crate::storage::{StorageError, StorageResult};
 
 const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,19 +31,24 @@ const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether the server's messages are in English, which `error` reads.
-const UNKNOWN: u8 = 0;
-const ENGLISH: u8 = 1;
-const FOREIGN: u8 = 2;
+/// How the server is reached.
+enum Link {
+    Socket(PathBuf),
+    Open,
+    Encrypted(MakeRustlsConnect),
+    /// Encrypted, or open where the server does not encrypt.
+    Either(MakeRustlsConnect),
+}
 
 /// Makes connections to one database.
 pub struct Connector {
     config: Config,
-    tls: Option<MakeRustlsConnect>,
+    link: Link,
     statement_timeout: Duration,
-    messages: AtomicU8,
     /// `false` behind a pooler in transaction mode, where a session's settings become others'.
     session_settings: bool,
+    /// What the last short question took.
+    trip_micros: AtomicU64,
 }
 
 impl Connector {
@@ -62,18 +73,16 @@ impl Connector {
         if let Some(password) = &target.password {
             config.password(password);
         }
-        if target.is_socket() {
-            config.host_path(&target.host);
+        let link = if target.is_socket() {
+            config.host_path(&target.host).ssl_mode(SslMode::Disable);
+            Link::Socket(Path::new(&target.host).join(format!(".s.PGSQL.{}", target.port)))
         } else {
-            config.host(&target.host);
-        }
-        let tls = if target.tls.mode == TlsMode::Off || target.is_socket() {
-            config.ssl_mode(SslMode::Disable);
-            None
-        } else {
-            let prefer = target.tls.mode == TlsMode::Prefer;
-            config.ssl_mode(if prefer { SslMode::Prefer } else { SslMode::Require });
-            Some(MakeRustlsConnect::new(tls_config(&target.tls)?))
+            config.host(&target.host).ssl_mode(SslMode::Require);
+            match target.tls.mode {
+                TlsMode::Off => Link::Open,
+                TlsMode::Prefer => Link::Either(MakeRustlsConnect::new(tls_config(&target.tls)?)),
+                _ => Link::Encrypted(MakeRustlsConnect::new(tls_config(&target.tls)?)),
+            }
         };
         let statement_timeout =
             statement_timeout.or(target.query_timeout).unwrap_or(DEFAULT_STATEMENT_TIMEOUT);
@@ -82,7 +91,7 @@ impl Connector {
             Some(most) if statement_timeout.is_zero() || most < statement_timeout => most,
             _ => statement_timeout,
         };
-        Ok(Self { config, tls, statement_timeout, messages: AtomicU8::new(UNKNOWN), session_settings })
+        Ok(Self { config, link, statement_timeout, session_settings, trip_micros: AtomicU64::new(0) })
     }
 
     /// `BEGIN`, and the statement timeout where the session does not have it.
@@ -91,6 +100,11 @@ impl Connector {
             return "BEGIN".to_owned();
         }
         format!("BEGIN; SET LOCAL statement_timeout = {}", millis(self.statement_timeout))
+    }
+
+    /// How long a question and its answer travelled when a connection was last opened.
+    pub fn trip(&self) -> Duration {
+        Duration::from_micros(self.trip_micros.load(Ordering::Relaxed))
     }
 
     /// A connection with `statement_timeout` set.
@@ -106,18 +120,7 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`].
     pub async fn connect_with(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
-        let refused = |error: &dyn std::error::Error| StorageError::Unavailable(boxed(describe(error)));
-        let wrapped = match &self.tls {
-            None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(|e| refused(&e))?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
-            }
-            Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(|e| refused(&e))?;
-                AsyncPgConnection::try_from_client_and_connection(client, connection).await
-            }
-        };
-        let mut conn = wrapped.map_err(|e| refused(&e))?;
+        let mut conn = self.open().await?;
         if !self.session_settings {
             return Ok(conn);
         }
@@ -128,35 +131,114 @@ impl Connector {
             "SET search_path = public; SET parsimony.server = 'yes'; SET statement_timeout = {}; SET extra_float_digits = 3",
             millis(timeout)
         );
+        let asked = Instant::now();
         conn.batch_execute(&settings).await?;
-        self.speak_english(&mut conn).await?;
+        self.trip_micros.store(u64::try_from(asked.elapsed().as_micros()).unwrap_or(0), Ordering::Relaxed);
         Ok(conn)
     }
 
-    /// Error kinds are told by English texts. Servers that speak another language are asked to
-    /// change; only a superuser's (or granted) session may, so a refusal is lived with.
-    async fn speak_english(&self, conn: &mut AsyncPgConnection) -> StorageResult<()> {
-        if self.messages.load(Ordering::Relaxed) == UNKNOWN {
-            let rows = super::sql::Sql::new("SELECT current_setting('lc_messages')").load(conn).await?;
-            let language = rows.first().and_then(|row| {
-                super::sql::with_bytes(row, 0, |bytes| String::from_utf8_lossy(bytes).into_owned())
-            });
-            let english = language.is_none_or(|name| {
-                name.is_empty()
-                    || name == "C"
-                    || name == "POSIX"
-                    || name.starts_with("en")
-                    || name.starts_with("C.")
-            });
-            self.messages.store(if english { ENGLISH } else { FOREIGN }, Ordering::Relaxed);
+    async fn open(&self) -> StorageResult<AsyncPgConnection> {
+        match &self.link {
+            Link::Socket(path) => self.open_socket(path).await,
+            Link::Open => self.open_plain().await,
+            Link::Encrypted(tls) => self.open_with(&self.config, EncryptedConnect(tls.clone())).await,
+            Link::Either(tls) => match self.open_with(&self.config, EncryptedConnect(tls.clone())).await {
+                // `Prefer` is no protection against whoever sits in between, by its meaning.
+                Err(StorageError::Unavailable(error)) if error.to_string().contains(NO_TLS) => {
+                    self.open_plain().await
+                }
+                opened => opened,
+            },
         }
-        if self.messages.load(Ordering::Relaxed) == FOREIGN
-            && conn.batch_execute("SET lc_messages = 'C'").await.is_err()
-        {
-            tracing::debug!("the database keeps its own message language");
-        }
-        Ok(())
     }
+
+    async fn open_plain(&self) -> StorageResult<AsyncPgConnection> {
+        let mut config = self.config.clone();
+        config.ssl_negotiation(SslNegotiation::Direct);
+        self.open_with(&config, OpenConnect).await
+    }
+
+    async fn open_with<T>(&self, config: &Config, tls: T) -> StorageResult<AsyncPgConnection>
+    where
+        T: MakeTlsConnect<Socket> + Send,
+        T::Stream: Send + 'static,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let (client, mut connection) = config.connect(tls).await.map_err(|e| refused(&e))?;
+        if !self.session_settings {
+            let opening = pin!(client.batch_execute("BEGIN"));
+            match select(opening, &mut connection).await {
+                Either::Left((begun, _)) => begun.map_err(|e| refused(&e))?,
+                Either::Right(_) => return Err(StorageError::Unavailable(boxed("connection closed"))),
+            }
+        }
+        let conn = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        self.set_up(conn.map_err(|e| refused(&e))?).await
+    }
+
+    /// Behind a pooler in transaction mode, what diesel prepares to set up a connection needs a transaction
+    /// around it: here it ends.
+    async fn set_up(&self, mut conn: AsyncPgConnection) -> StorageResult<AsyncPgConnection> {
+        if !self.session_settings {
+            conn.batch_execute("COMMIT").await?;
+        }
+        Ok(conn)
+    }
+
+    async fn open_socket(&self, path: &Path) -> StorageResult<AsyncPgConnection> {
+        let opening = async {
+            let stream = UnixStream::connect(path).await.map_err(|e| refused(&e))?;
+            self.config.connect_raw(Marked::new(stream), NoTls).await.map_err(|e| refused(&e))
+        };
+        let slow = |_| StorageError::Unavailable(boxed("the database does not answer"));
+        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(slow)??;
+        tokio::spawn(connection);
+        if !self.session_settings {
+            client.batch_execute("BEGIN").await.map_err(|e| refused(&e))?;
+        }
+        self.set_up(AsyncPgConnection::try_from(client).await.map_err(|e| refused(&e))?).await
+    }
+
+    /// A connection whose notifications can be received, which those over [`Connector::connect`] cannot
+    /// where the server is reached through a socket. No statement timeout.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect_listening(&self) -> StorageResult<AsyncPgConnection> {
+        match &self.link {
+            Link::Socket(_) => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(|e| refused(&e))?;
+                let opened = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+                opened.map_err(|e| refused(&e))
+            }
+            _ => self.connect_with(Duration::ZERO).await,
+        }
+    }
+
+    /// Ends the statement that runs on the connection of this token, if one does.
+    pub async fn cancel(&self, token: CancelToken) {
+        let outcome = match &self.link {
+            Link::Socket(path) => match UnixStream::connect(path).await {
+                Ok(stream) => token.cancel_query_raw(stream, NoTls).await,
+                Err(error) => return tracing::debug!(%error, "a statement cannot be cancelled: {error}"),
+            },
+            Link::Open => token.cancel_query(OpenConnect).await,
+            Link::Encrypted(tls) | Link::Either(tls) => {
+                token.cancel_query(EncryptedConnect(tls.clone())).await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a statement cannot be cancelled: {error}");
+        }
+    }
+}
+
+/// What the driver says when it must encrypt and the server does not.
+const NO_TLS: &str = "server does not support TLS";
+
+fn refused(error: &dyn std::error::Error) -> StorageError {
+    StorageError::Unavailable(boxed(describe(error)))
 }
 
 /// As PostgreSQL takes it.

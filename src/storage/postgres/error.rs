@@ -1,20 +1,27 @@
-//! Database errors become [`StorageError`]s here and nowhere else. Their texts are for the log; what
-//! a client sees is decided by `From<StorageError> for Error`.
-//!
-//! diesel keeps the SQLSTATE of few errors, so the others are told apart by PostgreSQL's English
-//! messages; `connect` asks for those where the server speaks another language.
+//! Database errors become [`StorageError`]s here and nowhere else, by their SQLSTATE (`wire` puts it in front of
+//! the text, `sqlstate` says what it means). Their texts are for the log; what a client sees is decided
+//! by `From<StorageError> for Error`.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
-use crate::error::{Error, ErrorCode};
+use super::sqlstate::{Meaning, meaning};
+use crate::error::Error;
 use crate::storage::StorageError;
 
 /// The index that makes one auth provider's ids unique: `_User_unique_authData_<provider>_id`.
 const AUTH_INDEX: (&str, &str) = ("_User_unique_authData_", "_id");
+const UNDEFINED_TABLE: &str = "42P01";
 
-/// What the database said, for the log.
+/// What the database said, for the log: `code text`.
 #[derive(Debug)]
 pub struct DatabaseError(String);
+
+impl DatabaseError {
+    /// The SQLSTATE; empty where the text did not come from the server.
+    fn code(&self) -> &str {
+        code_of(&self.0)
+    }
+}
 
 impl std::fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,6 +36,15 @@ pub fn boxed(text: impl Into<String>) -> crate::error::BoxError {
     Box::new(DatabaseError(text.into()))
 }
 
+/// The SQLSTATE in front of a text.
+fn code_of(text: &str) -> &str {
+    let is_code = |code: &str| code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    match text.split_at_checked(5) {
+        Some((code, rest)) if rest.starts_with(' ') && is_code(code) => code,
+        _ => "",
+    }
+}
+
 impl From<DieselError> for StorageError {
     fn from(error: DieselError) -> Self {
         match error {
@@ -39,44 +55,27 @@ impl From<DieselError> for StorageError {
 }
 
 fn database(kind: &DatabaseErrorKind, info: &(dyn DatabaseErrorInformation + Send + Sync)) -> StorageError {
-    let message = info.message();
+    let text = info.message();
     match kind {
-        DatabaseErrorKind::UniqueViolation => duplicate(info.constraint_name()),
-        DatabaseErrorKind::SerializationFailure => StorageError::Conflict(boxed(message)),
         DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
-            StorageError::Unavailable(boxed(message))
+            StorageError::Unavailable(boxed(text))
         }
-        _ => by_message(message),
+        _ => told(text, info.constraint_name()),
     }
 }
 
-fn by_message(message: &str) -> StorageError {
-    let is = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-    if is(&["does not exist"]) && (message.starts_with("relation ") || message.starts_with("column ")) {
-        StorageError::StaleSchema(boxed(message))
-    } else if is(&["due to lock timeout", "could not obtain lock", "deadlock detected", "tuple concurrently"])
-    {
-        StorageError::Conflict(boxed(message))
-    } else if is(&["due to statement timeout", "due to user request"]) {
-        StorageError::Timeout
-    } else if is(&[
-        "terminating connection",
-        "database system is",
-        "too many clients",
-        "connection slots are reserved",
-        "too many connections",
-        "cannot connect now",
-    ]) {
-        StorageError::Unavailable(boxed(message))
-    } else if is(&["index row size", "index row requires"]) {
-        // A value too long for the index on its column, such as a username of some thousand characters.
-        let message = "A value is too long for an indexed field";
-        StorageError::Refused(Error::parse(ErrorCode::OBJECT_TOO_LARGE, message))
-    } else if is(&["invalid regular expression"]) {
-        // What the translation lets pass and PostgreSQL's own parser does not, such as `a**`.
-        StorageError::Refused(Error::invalid_query("Invalid regular expression"))
-    } else {
-        StorageError::Other(boxed(message))
+fn told(text: &str, constraint: Option<&str>) -> StorageError {
+    match meaning(code_of(text), text) {
+        Meaning::Lost => StorageError::Unavailable(boxed(text)),
+        Meaning::Stale => StorageError::StaleSchema(boxed(text)),
+        Meaning::Duplicate => duplicate(constraint),
+        Meaning::Conflict => StorageError::Conflict(boxed(text)),
+        Meaning::Timeout => StorageError::Timeout,
+        Meaning::Mistake(code, message) => {
+            tracing::debug!(error = text, "the database refused a request: {text}");
+            StorageError::Refused(Error::parse(code, message))
+        }
+        Meaning::Replan | Meaning::Exists | Meaning::Fault => StorageError::Other(boxed(text)),
     }
 }
 
@@ -98,28 +97,35 @@ pub fn is_connection_lost(error: &StorageError) -> bool {
     matches!(error, StorageError::Unavailable(_))
 }
 
-/// A prepared plan met a changed table (0A000): the same read works on a fresh plan.
+fn source_code(error: &StorageError) -> &str {
+    match error {
+        StorageError::Other(source) | StorageError::StaleSchema(source) => {
+            source.downcast_ref::<DatabaseError>().map_or("", DatabaseError::code)
+        }
+        _ => "",
+    }
+}
+
+/// A prepared plan met a changed table: the statement did nothing, and works on a fresh plan.
 pub fn is_stale_plan(error: &StorageError) -> bool {
-    matches!(error, StorageError::Other(source) if source.to_string().contains("cached plan must not change"))
+    matches!(error, StorageError::Other(source)
+        if meaning(source_code(error), &source.to_string()) == Meaning::Replan)
 }
 
 /// The whole table is missing, as system classes' tables are until first use.
 pub fn is_missing_table(error: &StorageError) -> bool {
-    matches!(error, StorageError::StaleSchema(source) if source.to_string().starts_with("relation "))
+    matches!(error, StorageError::StaleSchema(_)) && source_code(error) == UNDEFINED_TABLE
 }
 
 /// The object is there already (two servers created it at the same moment).
 pub fn is_already_there(error: &StorageError) -> bool {
-    match error {
-        StorageError::Duplicate { .. } => true,
-        StorageError::Other(source) => source.to_string().ends_with("already exists"),
-        _ => false,
-    }
+    matches!(error, StorageError::Duplicate { .. }) || meaning(source_code(error), "") == Meaning::Exists
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorCode;
 
     #[test]
     fn constraint_names_tell_field_and_provider() {
@@ -134,13 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_told_apart() {
-        assert!(matches!(by_message("relation \"X\" does not exist"), StorageError::StaleSchema(_)));
-        assert!(matches!(by_message("column t0.x does not exist"), StorageError::StaleSchema(_)));
-        assert!(matches!(by_message("canceling statement due to statement timeout"), StorageError::Timeout));
-        assert!(matches!(by_message("canceling statement due to lock timeout"), StorageError::Conflict(_)));
-        assert!(matches!(by_message("function f() does not exist"), StorageError::Other(_)));
-        let pattern = by_message("invalid regular expression: quantifier operand invalid");
+    fn codes_tell_errors_apart_in_any_language() {
+        let missing = told("42P01 Relation »X« existiert nicht", None);
+        assert!(is_missing_table(&missing) && !is_stale_plan(&missing));
+        let column = told("42703 column t0.x does not exist", None);
+        assert!(matches!(column, StorageError::StaleSchema(_)) && !is_missing_table(&column));
+        assert!(is_stale_plan(&told("0A000 cached plan must not change result type", None)));
+        assert!(matches!(told("57014 canceling statement", None), StorageError::Timeout));
+        assert!(matches!(told("55P03 canceling statement", None), StorageError::Conflict(_)));
+        assert!(is_already_there(&told("42P07 …", None)) && is_already_there(&told("23505 …", None)));
+        let pattern = told("2201B ungültiger regulärer Ausdruck", None);
         assert!(matches!(pattern, StorageError::Refused(error) if error.is(ErrorCode::INVALID_QUERY)));
+        // Not the server's words.
+        for text in ["connection closed", "", "ABC", "12345", "äöü x"] {
+            assert_eq!(code_of(text), "");
+            assert!(matches!(told(text, None), StorageError::Other(_)));
+        }
     }
 }

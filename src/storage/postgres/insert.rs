@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::Executor;
 use super::error::boxed;
 use super::insert_template::Slot;
 use super::sql::Sql;
 use super::value::{self, ColumnType};
-use super::{Executor, command};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassSchema, FieldName, Object};
 
@@ -128,21 +128,16 @@ pub async fn run(db: &Executor<'_>, schema: &Arc<ClassSchema>, rows: &[Object]) 
         _ => {}
     }
     let statements = statements(schema, rows)?;
-    let bracket = statements.len() > 1 && !db.in_transaction;
-    if bracket {
-        command(db.conn, "BEGIN").await?;
+    if statements.len() == 1 || db.in_transaction {
+        return all(db, statements).await;
     }
-    let inside = Executor { in_transaction: db.in_transaction || bracket, ..*db };
+    db.begin().await?;
+    db.end(all(&Executor { in_transaction: true, ..*db }, statements).await).await
+}
+
+async fn all(db: &Executor<'_>, statements: Vec<Sql>) -> StorageResult<()> {
     for sql in statements {
-        if let Err(error) = inside.execute(sql).await {
-            if bracket {
-                command(db.conn, "ROLLBACK").await?;
-            }
-            return Err(error);
-        }
-    }
-    if bracket {
-        command(db.conn, "COMMIT").await?;
+        db.execute(sql).await?;
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ async fn listen(connector: Arc<Connector>, sender: broadcast::Sender<Notice>, ow
 }
 
 async fn open(connector: &Connector) -> StorageResult<AsyncPgConnection> {
-    let conn = connector.connect_with(Duration::ZERO).await?;
+    let conn = connector.connect_listening().await?;
     command(&conn, &format!(r#"LISTEN "{PARSE_CHANNEL}"; LISTEN "{OWN_CHANNEL}""#)).await?;
     Ok(conn)
 }

@@ -1,14 +1,16 @@
 //! The PostgreSQL adapter: parse-server's own layout, reached through diesel-async.
 //!
-//! * connections: `options`, `connect`, `pool` (lanes), `listen`;
-//! * reading: `select`, `filter` and what they use, run by `reads`;
-//! * writing: `insert`, `update`, `delete`, `relations`, `roles`, `transaction`;
+//! * connections: `options`, `connect`, `wire`, `pool` (lanes), `held`, `listen`;
+//! * errors: `error`, `sqlstate`;
+//! * reading: `select`, `filter` and what they use, run by `reads` (`length`, `pace`, `patience`);
+//! * writing: `insert`, `update`, `delete`, `relations`, `atomic`, `roles`, `transaction`;
 //! * schema: `init`, `ddl`, `names`, `schema_table`, `indexes`, `builds`.
 //!
 //! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
 mod adapter;
 pub mod aggregate;
+mod atomic;
 mod builds;
 pub mod column;
 pub mod compare;
@@ -22,17 +24,20 @@ pub mod filter;
 pub mod geo;
 #[cfg(test)]
 mod golden_tests;
+mod held;
 mod indexes;
 mod init;
 mod insert;
 mod insert_template;
 mod job_runs;
 pub mod json;
+mod length;
 mod listen;
 mod live_log;
 mod names;
 mod options;
 mod pace;
+mod patience;
 mod pool;
 mod reads;
 pub mod related;
@@ -42,12 +47,14 @@ pub mod row;
 mod schema_table;
 pub mod select;
 pub mod sql;
+mod sqlstate;
 mod target;
 pub mod text;
 mod texts;
 mod transaction;
 mod update;
 mod value;
+mod wire;
 mod writers;
 
 use std::future::Future;
@@ -64,7 +71,7 @@ use listen::Notices;
 pub use options::PostgresOptions;
 use options::Target as DatabaseTarget;
 pub use pool::Pooled;
-use pool::{ControlLane, Lanes};
+use pool::{ControlLane, Lanes, PgConn};
 use sql::{PgRow, Shapes, Sql};
 
 /// How long an idle connection is kept when the URI does not say (`idleTimeoutMillis`).
@@ -109,9 +116,11 @@ impl PostgresAdapter {
 
     fn new(options: &PostgresOptions) -> StorageResult<Self> {
         let app_name = options.app_name.as_deref().unwrap_or("parsimony");
-        let connector = |target: &DatabaseTarget, most: Option<Duration>| {
-            let session = options.prepared_statements;
+        let connector_of = |target: &DatabaseTarget, most: Option<Duration>, session: bool| {
             Connector::new(target, app_name, options.statement_timeout, most, session).map(Arc::new)
+        };
+        let connector = |target: &DatabaseTarget, most: Option<Duration>| {
+            connector_of(target, most, options.prepared_statements)
         };
         let lanes = |target: &DatabaseTarget, connector: Arc<Connector>| {
             let max = options.max.or(target.max).unwrap_or(DEFAULT_MAX);
@@ -126,7 +135,8 @@ impl PostgresAdapter {
             Ok(lanes(&target, connector(&target, options.max_time)?))
         });
         let listening = match &options.listen_uri {
-            Some(uri) => connector(&DatabaseTarget::parse(uri)?, None)?,
+            // Not through the pooler, so it can have settings, and what needs a session is done there too.
+            Some(uri) => connector_of(&DatabaseTarget::parse(uri)?, None, true)?,
             None => primary.clone(),
         };
         // Operations on objects; schema changes have their own patience.
@@ -139,7 +149,7 @@ impl PostgresAdapter {
             replicas: replicas.collect::<StorageResult<_>>()?,
             next_replica: std::sync::atomic::AtomicUsize::new(0),
             lanes: lanes(&target, operations),
-            control: ControlLane::new(primary),
+            control: ControlLane::new(listening.clone()),
             notices: Notices::new(listening),
             builds: builds::Builds::default(),
             shapes: Arc::new(Shapes::default()),
@@ -176,18 +186,20 @@ impl PostgresAdapter {
 
 /// One connection and how statements are run on it.
 struct Executor<'a> {
-    conn: &'a AsyncPgConnection,
+    conn: &'a PgConn,
     shapes: &'a Shapes,
     templates: &'a insert_template::Templates,
     prepared_statements: bool,
     in_transaction: bool,
+    /// Every statement is planned anew: a kept plan was refused.
+    fresh: bool,
     begin: &'a str,
 }
 
 impl Executor<'_> {
     /// Chooses whether the statement is prepared for good.
     fn admit(&self, sql: &mut Sql) {
-        if self.prepared_statements {
+        if self.prepared_statements && !self.fresh {
             self.shapes.admit(sql);
         } else {
             sql.uncacheable();
@@ -210,10 +222,24 @@ impl Executor<'_> {
         if self.prepared_statements || self.in_transaction {
             return work.await;
         }
-        command(self.conn, self.begin).await?;
-        let outcome = work.await;
-        command(self.conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        outcome
+        self.begin().await?;
+        self.end(work.await).await
+    }
+
+    /// Opens a transaction. The connection is closed, which rolls back, unless [`Executor::end`] is reached.
+    async fn begin(&self) -> StorageResult<()> {
+        self.conn.set_dirty(true);
+        command(self.conn, self.begin).await
+    }
+
+    /// Commits, or rolls back after an error.
+    async fn end<T>(&self, outcome: StorageResult<T>) -> StorageResult<T> {
+        let ended = command(self.conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await;
+        if ended.is_ok() {
+            self.conn.set_dirty(false);
+        }
+        let answer = outcome?;
+        ended.map(|()| answer)
     }
 }
 

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -17,15 +17,13 @@ use std::time::Duration;
 use bb8::{ManageConnection, RunError};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::PoolableConnection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::connect::Connector;
 use super::error::boxed;
+use super::patience::Patience;
 use super::writers::{Writer, Writers};
 use crate::storage::{StorageError, StorageResult};
-
-/// A read on the pipelined lane that takes longer is rerun on the pool and its connection retired.
-pub const SHARED_READ_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A connection as the pool keeps it.
 pub struct PgConn {
@@ -33,11 +31,27 @@ pub struct PgConn {
     place: Place,
     /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
     dirty: AtomicBool,
+    connector: Arc<Connector>,
+    recovered: AtomicU32,
 }
+
+/// So often a connection survives that somebody went away in the middle of a statement: each time, the
+/// server may keep a statement that was being prepared.
+const MAX_RECOVERIES: u32 = 100;
 
 impl PgConn {
     pub fn set_dirty(&self, dirty: bool) {
         self.dirty.store(dirty, Ordering::Relaxed);
+    }
+
+    /// Whether it is worth being cleaned, rather than closed.
+    pub fn may_recover(&self) -> bool {
+        self.recovered.fetch_add(1, Ordering::Relaxed) < MAX_RECOVERIES
+    }
+
+    /// Ends the statement that runs on it.
+    pub async fn cancel(&self) {
+        self.connector.cancel(self.conn.cancel_token()).await;
     }
 }
 
@@ -112,7 +126,13 @@ impl ManageConnection for Manager {
 
     async fn connect(&self) -> Result<PgConn, StorageError> {
         let (conn, place) = self.1.connect(&self.0).await?;
-        Ok(PgConn { conn, place, dirty: AtomicBool::new(false) })
+        Ok(PgConn {
+            conn,
+            place,
+            dirty: AtomicBool::new(false),
+            connector: self.0.clone(),
+            recovered: AtomicU32::new(0),
+        })
     }
 
     async fn is_valid(&self, _: &mut PgConn) -> Result<(), StorageError> {
@@ -144,11 +164,23 @@ pub struct SharedConn {
     place: Place,
     /// Broken, or busy with something long: nobody takes it any more.
     retired: AtomicBool,
+    /// Wakes those who wait for it when it is retired.
+    given_up: Notify,
 }
 
 impl SharedConn {
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        self.retired.store(true, Ordering::Release);
+        self.given_up.notify_waiters();
+    }
+
+    /// Until something long is known to be in the way.
+    pub async fn retired(&self) {
+        let mut given_up = std::pin::pin!(self.given_up.notified());
+        given_up.as_mut().enable();
+        if !self.retired.load(Ordering::Acquire) {
+            given_up.await;
+        }
     }
 }
 
@@ -169,6 +201,7 @@ pub struct Lanes {
     acquire_timeout: Duration,
     idle_timeout: Duration,
     closed: AtomicBool,
+    pub patience: Patience,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
@@ -220,6 +253,7 @@ impl Lanes {
             acquire_timeout,
             idle_timeout,
             closed: AtomicBool::new(false),
+            patience: Patience::default(),
         }
     }
 
@@ -333,7 +367,9 @@ impl Lanes {
             return Ok(Some(conn.clone()));
         }
         let (conn, opened_at) = slot.home.connect(&self.connector).await?;
-        let conn = Arc::new(SharedConn { conn, place: opened_at, retired: AtomicBool::new(false) });
+        self.patience.at_least(self.connector.trip());
+        let (retired, given_up) = (AtomicBool::new(false), Notify::new());
+        let conn = Arc::new(SharedConn { conn, place: opened_at, retired, given_up });
         *place = Some(conn.clone());
         Ok(Some(conn))
     }

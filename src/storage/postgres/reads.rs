@@ -1,28 +1,28 @@
 //! Runs the SELECT side: which lane a read takes, the one retry a read gets, and the same statements
 //! inside transactions.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
 use serde_json::Value;
-use smallvec::SmallVec;
 
 use super::column::Alias;
 use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
-use super::pool::{Lanes, SHARED_READ_TIMEOUT};
+use super::held::Held;
+use super::length::{Length, SHORT_IDS, length, plain_parts};
+use super::pool::{Lanes, PgConn, SharedConn};
 use super::select::{self, BuiltQuery};
 use super::sql::{PgRow, Sql, with_bytes};
 use super::{Core, Executor, aggregate, command, distinct, row};
 use crate::storage::{AggregateOptions, StorageResult};
-use crate::types::query::{Constraint, FieldPath, Filter, FindHints, FindSpec, Operand};
+use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
 
-/// Ids in one read of the pipelined lane.
-const SHORT_IDS: usize = 1000;
-/// Rows in one read of the pipelined lane, unless they are found by id.
-const SHORT_LIMIT: u64 = 100;
+/// Tries of a read whose plan went stale while the schema was being changed.
+const TRIES: u32 = 4;
 
 /// A statement and what to make of its rows.
 enum Query {
@@ -67,17 +67,6 @@ impl Answer {
     }
 }
 
-/// How long a read is likely to take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
-    /// Surely short: on the pipelined lane.
-    Short,
-    /// Few rows by plain comparisons: there too, once the shape proved quick.
-    Learned,
-    /// Anything.
-    Open,
-}
-
 /// What a read may use.
 #[derive(Clone, Copy)]
 struct Lane {
@@ -113,48 +102,89 @@ impl Core {
             Some(shape) => self.pace.is_quick(shape),
             None => lane.length == Length::Short,
         };
-        if shares && let Ok(Some(shared)) = lanes.shared().await {
-            match tokio::time::timeout(SHARED_READ_TIMEOUT, query.run(&shared)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if is_connection_lost(&error) || is_stale_plan(&error) => shared.retire(),
-                Ok(Err(error)) => return Err(error),
-                // Whoever is in the way stays on that connection; nobody else joins it.
-                Err(_) => {
+        if shares
+            && let Ok(Some(shared)) = lanes.shared().await
+            && let Some(outcome) = self.read_shared(lanes, &shared, &query, learned).await
+        {
+            match outcome {
+                Err(error) if is_stale_plan(&error) => {
                     shared.retire();
-                    if let Some(shape) = learned {
-                        self.pace.blocked(shape);
-                    }
+                    query.sql().uncacheable();
                 }
+                Err(error) if is_connection_lost(&error) => shared.retire(),
+                outcome => return outcome,
             }
         }
-        let mut retried = false;
+        let mut tries = 1;
         loop {
-            let conn = lanes.get().await?;
+            let held = Held::new(lanes.get().await?);
+            let conn = held.conn()?;
             let began = Instant::now();
             let outcome = if self.prepared_statements {
-                query.run(&conn).await
+                query.run(conn).await
             } else {
-                self.run_bracketed(&conn, &query).await
+                self.run_bracketed(conn, &query).await
             };
+            if outcome.as_ref().is_err_and(is_stale_plan) {
+                // What it prepared is the problem: the connection goes with it, and the next one plans anew.
+                conn.set_dirty(true);
+                query.sql().uncacheable();
+            }
+            held.released();
             match outcome {
-                Err(error) if !retried && is_connection_lost(&error) => {}
-                Err(error) if !retried && is_stale_plan(&error) => conn.set_dirty(true),
+                Err(error) if tries < TRIES && is_stale_plan(&error) => {}
+                Err(error) if tries == 1 && is_connection_lost(&error) => {}
                 outcome => {
                     if let Some(shape) = learned {
-                        self.pace.measured(shape, began.elapsed());
+                        // A long way to the database is not the statement's fault.
+                        self.pace.measured(shape, began.elapsed().saturating_sub(lanes.patience.usual()));
                     }
                     return outcome;
                 }
             }
-            retried = true;
+            tries += 1;
         }
     }
 
-    async fn run_bracketed(&self, conn: &AsyncPgConnection, query: &Query) -> StorageResult<Answer> {
-        command(conn, &self.begin).await?;
-        let outcome = query.run(conn).await;
-        command(conn, if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-        outcome
+    /// `None`: something long is in front of it, so it shall be sent again elsewhere.
+    async fn read_shared(
+        &self,
+        lanes: &Lanes,
+        shared: &SharedConn,
+        query: &Query,
+        learned: Option<u64>,
+    ) -> Option<StorageResult<Answer>> {
+        let patience = &lanes.patience;
+        let (began, limit) = (Instant::now(), patience.limit());
+        let mut answer = pin!(query.run(shared));
+        let outcome = match tokio::time::timeout(limit, &mut answer).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tokio::select! {
+                    outcome = &mut answer => outcome,
+                    () = is_in_the_way(lanes, shared) => {
+                        if patience.spend() {
+                            return None;
+                        }
+                        answer.await
+                    }
+                }
+            }
+        };
+        let took = began.elapsed();
+        patience.answered(took);
+        if took > limit
+            && let Some(shape) = learned
+        {
+            self.pace.blocked(shape);
+        }
+        Some(outcome)
+    }
+
+    async fn run_bracketed(&self, conn: &PgConn, query: &Query) -> StorageResult<Answer> {
+        let db = self.executor(conn);
+        db.begin().await?;
+        db.end(query.run(conn).await).await
     }
 
     pub(super) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
@@ -271,6 +301,28 @@ impl Core {
     }
 }
 
+/// Until the connection is known to be held up while the database answers others. One reader at a time
+/// asks it something small; the rest hear of it.
+async fn is_in_the_way(lanes: &Lanes, shared: &SharedConn) {
+    let Some(_question) = lanes.patience.ask() else { return shared.retired().await };
+    let limit = lanes.patience.limit();
+    let trip = async {
+        let held = Held::new(lanes.get().await?);
+        let began = Instant::now();
+        command(held.conn()?, "").await?;
+        held.released();
+        StorageResult::Ok(began.elapsed())
+    };
+    match trip.await {
+        Ok(took) if took < limit / 2 => shared.retire(),
+        Ok(took) => {
+            lanes.patience.at_least(took);
+            shared.retired().await;
+        }
+        Err(_) => shared.retired().await,
+    }
+}
+
 fn number(rows: &[PgRow]) -> u64 {
     let count = rows.first().and_then(|row| {
         with_bytes(row, 0, |bytes| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default())
@@ -302,87 +354,6 @@ fn plan_objects(plan: Value) -> Vec<Object> {
 /// These two are plain texts in answers.
 fn is_plain_date(path: &FieldPath) -> bool {
     path.is("createdAt") || path.is("updatedAt")
-}
-
-/// What a filter of comparisons joined by AND finds its rows by.
-struct PlainParts<'a> {
-    by_id: bool,
-    /// The columns that are compared with one value.
-    equal: SmallVec<[&'a FieldName; 4]>,
-}
-
-/// `None` when there is anything in it that costs more than a comparison.
-fn plain_parts(filter: &Filter) -> Option<PlainParts<'_>> {
-    let conjuncts = match filter {
-        Filter::And(parts) => parts.as_slice(),
-        single => std::slice::from_ref(single),
-    };
-    let mut found = PlainParts { by_id: false, equal: SmallVec::new() };
-    for part in conjuncts {
-        let Filter::Field { path, constraints } = part else { return None };
-        if path.is_dotted() || !constraints.iter().all(is_plain) {
-            return None;
-        }
-        for constraint in constraints {
-            match constraint {
-                Constraint::Eq(Operand::Text(_)) if path.is("objectId") => found.by_id = true,
-                Constraint::In(ids) if path.is("objectId") && ids.len() <= SHORT_IDS => found.by_id = true,
-                Constraint::Eq(operand) if *operand != Operand::Null => found.equal.push(&path.root),
-                _ => {}
-            }
-        }
-    }
-    Some(found)
-}
-
-/// Surely short: found by id, or by an indexed column with few rows asked for, and nothing in the
-/// filter that costs more than a comparison. Without an index to go by, experience tells.
-fn length(class: &ClassSchema, spec: &FindSpec) -> Length {
-    let Some(parts) = plain_parts(&spec.filter) else { return Length::Open };
-    let few = spec.limit.is_some_and(|limit| limit <= SHORT_LIMIT) && spec.skip <= SHORT_LIMIT;
-    if parts.by_id || (few && parts.equal.iter().any(|column| is_indexed(class, column))) {
-        return Length::Short;
-    }
-    if few { Length::Learned } else { Length::Open }
-}
-
-/// One object by its id, with nothing beside it that costs more than a comparison.
-pub(super) fn is_by_id(filter: &Filter) -> bool {
-    let parts = match filter {
-        Filter::And(parts) => parts.as_slice(),
-        single => std::slice::from_ref(single),
-    };
-    plain_parts(filter).is_some() && parts.iter().any(|part| part.exact_id().is_some())
-}
-
-fn is_plain(constraint: &Constraint) -> bool {
-    matches!(
-        constraint,
-        Constraint::Eq(_)
-            | Constraint::Ne(_)
-            | Constraint::Lt(_)
-            | Constraint::Lte(_)
-            | Constraint::Gt(_)
-            | Constraint::Gte(_)
-            | Constraint::Exists(_)
-    ) || matches!(constraint, Constraint::In(list) | Constraint::Nin(list) if list.len() <= SHORT_IDS)
-}
-
-/// Start-up indexes, and the first column of those of the schema API.
-fn is_indexed(class: &ClassSchema, column: &FieldName) -> bool {
-    let column = column.as_str();
-    let built_in: &[&str] = match class.name.as_str() {
-        "_User" => &["username", "email", "_email_verify_token", "_perishable_token"],
-        "_Session" => &["sessionToken", "user"],
-        "_Installation" => &["installationId", "deviceToken"],
-        "_Role" => &["name"],
-        "_Idempotency" => &["reqId"],
-        _ => &[],
-    };
-    built_in.contains(&column)
-        || class.indexes.values().any(|columns| {
-            columns.as_object().and_then(|c| c.keys().next()).is_some_and(|first| first == column)
-        })
 }
 
 // The same reads inside a transaction: on its connection, without retries.
@@ -449,47 +420,4 @@ pub(super) async fn aggregate(
     }
     let rows = built.query.load(db.conn).await?;
     Ok(built.objects(&rows))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::query::{RegexConstraint, TextSearch};
-    use crate::types::{ClassName, ObjectId};
-
-    fn short(filter: Filter, limit: Option<u64>) -> bool {
-        let class = ClassSchema::with_defaults(ClassName::known("_Session"));
-        let mut spec = FindSpec::new(filter);
-        spec.limit = limit;
-        length(&class, &spec) == Length::Short
-    }
-
-    #[test]
-    fn only_cheap_reads_are_pipelined() {
-        let token = || Filter::eq("sessionToken", Operand::Text("r:x".into()));
-        let id = ObjectId::new("a").unwrap();
-        assert!(short(Filter::by_id(&id), None));
-        assert!(short(token(), Some(1)));
-        assert!(!short(token(), None));
-        assert!(!short(token(), Some(1000)));
-        assert!(!short(Filter::all(), Some(1)));
-        assert!(!short(Filter::eq("installationId", Operand::Text("x".into())), Some(1)));
-        let regex = RegexConstraint { pattern: "a".into(), options: String::new() };
-        let costly = Filter::field(FieldName::known("createdWith"), Constraint::Regex(regex));
-        assert!(!short(token().and(costly), Some(1)));
-        let search = TextSearch {
-            term: "x".into(),
-            language: None,
-            case_sensitive: false,
-            diacritic_sensitive: false,
-        };
-        let costly = Filter::field(FieldName::known("sessionToken"), Constraint::Text(search));
-        assert!(!short(token().and(costly), Some(1)));
-        assert!(!short(Filter::Or(vec![token(), Filter::by_id(&id)]), Some(1)));
-        let class = ClassSchema::with_defaults(ClassName::known("Game"));
-        let mut spec = FindSpec::new(Filter::all()).limit(100);
-        assert_eq!(length(&class, &spec), Length::Learned);
-        spec.limit = None;
-        assert_eq!(length(&class, &spec), Length::Open);
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Cancel safety
 //! Statements run in a spawned task, so a caller that goes away cannot leave one half-read. Dropped
-//! without an end, the connection is closed, and PostgreSQL rolls back.
+//! without an end, the transaction is rolled back before the connection is anybody else's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
+use super::atomic::{self, Beside};
 use super::ddl::{self, Change};
-use super::error::boxed;
+use super::error::{boxed, is_stale_plan};
 use super::pool::Pooled;
-use super::{Core, Executor, command, delete, insert, reads, relations, roles, update};
+use super::{Core, Executor, command, delete, held, insert, reads, relations, roles, update};
 use crate::storage::{
-    AggregateOptions, Changed, RelationQuery, Returning, Session, StorageError, StorageResult, Target,
-    Transaction,
+    AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageError, StorageResult,
+    Target, Transaction,
 };
 use crate::types::query::{FieldPath, FindHints, FindSpec};
 use crate::types::update::RelationChange;
@@ -36,7 +37,18 @@ struct State {
     guarded: Arc<AtomicBool>,
     /// The savepoint exists.
     marked: AtomicBool,
+    /// A plan that the connection kept was refused: it is not used again.
+    stale: AtomicBool,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for State {
+    /// Without an end, as when the request went away: rolled back before anybody else gets the connection.
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            held::recover(conn);
+        }
+    }
 }
 
 impl State {
@@ -49,6 +61,17 @@ impl State {
             command(conn, "RELEASE SAVEPOINT statement; SAVEPOINT statement").await
         } else {
             command(conn, "SAVEPOINT statement").await
+        }
+    }
+
+    /// The whole transaction may be tried again after a stale plan, on another connection.
+    fn seen<T>(&self, outcome: StorageResult<T>) -> StorageResult<T> {
+        match outcome {
+            Err(error) if is_stale_plan(&error) => {
+                self.stale.store(true, Ordering::Relaxed);
+                Err(StorageError::Conflict(boxed(error.to_string())))
+            }
+            outcome => outcome,
         }
     }
 
@@ -78,7 +101,7 @@ macro_rules! within {
             if outcome.is_err() {
                 state.go_back(conn).await;
             }
-            outcome
+            state.seen(outcome)
         })
         .await
     }};
@@ -91,24 +114,46 @@ impl PgTransaction {
     /// `Unavailable` when the connection broke.
     pub async fn begin(core: Arc<Core>, conn: Pooled, permit: OwnedSemaphorePermit) -> StorageResult<Self> {
         conn.set_dirty(true);
-        command(&conn, &core.begin).await?;
         let guarded = Arc::new(AtomicBool::new(false));
-        let state =
-            State { conn: Some(conn), guarded: guarded.clone(), marked: false.into(), _permit: permit };
+        let state = State {
+            conn: Some(conn),
+            guarded: guarded.clone(),
+            marked: false.into(),
+            stale: false.into(),
+            _permit: permit,
+        };
+        command(state.conn.as_ref().ok_or_else(ended)?, &core.begin).await?;
         Ok(Self { state: Arc::new(Mutex::new(state)), guarded, core })
     }
 
     async fn end(&self, how: &'static str) -> StorageResult<()> {
         let state = self.state.clone();
         super::spawned(async move {
-            let conn = state.lock().await.conn.take().ok_or_else(ended)?;
+            let mut state = state.lock().await;
+            let conn = state.conn.take().ok_or_else(ended)?;
             // COMMIT of a failed transaction answers ROLLBACK without an error; see `commit`.
             command(&conn, how).await?;
-            conn.set_dirty(false);
+            conn.set_dirty(state.stale.load(Ordering::Relaxed));
             Ok(())
         })
         .await
     }
+}
+
+/// The join tables first: a statement that misses one would end the transaction.
+async fn write_inside(
+    db: &Executor<'_>,
+    class: &ClassName,
+    beside: &Beside,
+    related: &Related,
+) -> StorageResult<Option<Changed>> {
+    for change in &related.changes {
+        let join = ClassName::join(&change.field, class);
+        if !super::table_exists(db.conn, &join).await? {
+            ddl::run_inside(db.conn, &Change::JoinTable(&join)).await?;
+        }
+    }
+    atomic::write(db, class, beside, related).await
 }
 
 #[async_trait]
@@ -235,17 +280,32 @@ impl Session for PgTransaction {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        let (class, owner, changes) = (class.clone(), owner.clone(), changes.to_vec());
-        within!(self, |db| {
-            for change in &changes {
-                let join = ClassName::join(&change.field, &class);
-                if !super::table_exists(db.conn, &join).await? {
-                    ddl::run_inside(db.conn, &Change::JoinTable(&join)).await?;
-                }
-                relations::change(&db, &class, &owner, change).await?;
-            }
-            Ok(())
-        })
+        let (class, related) = (class.clone(), Related { owner: owner.clone(), changes: changes.to_vec() });
+        within!(self, |db| write_inside(&db, &class, &Beside::Nothing, &related).await.map(drop))
+    }
+
+    async fn create_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        row: &Object,
+        related: &Related,
+    ) -> StorageResult<()> {
+        let (beside, related) = (Beside::Row(class.clone(), row.clone()), related.clone());
+        let class = class.clone();
+        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await.map(drop))
+    }
+
+    async fn update_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+        related: &Related,
+    ) -> StorageResult<Changed> {
+        let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
+        let (class, related) = (class.clone(), related.clone());
+        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await?.ok_or_else(ended))
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {

@@ -12,9 +12,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use diesel_async::AsyncPgConnection;
-
-use super::pool::Pooled;
+use super::command;
+use super::pool::{PgConn, Pooled};
 
 /// Statements under way on one connection at most.
 const DEPTH: u32 = 8;
@@ -27,6 +26,15 @@ const STALLED: Duration = Duration::from_millis(20);
 struct Lane {
     conn: Pooled,
     load: Mutex<Load>,
+}
+
+impl Lane {
+    /// One statement fewer is under way.
+    fn moved(&self) {
+        let mut load = lock(&self.load);
+        load.under_way = load.under_way.saturating_sub(1);
+        load.moved = Instant::now();
+    }
 }
 
 struct Load {
@@ -47,8 +55,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to send one statement. Given back when it was answered.
-pub struct Writer(Arc<Lane>);
+/// The right to send one statement. Given back when that was answered, whether or not whoever sent it
+/// still waits.
+pub struct Writer {
+    lane: Arc<Lane>,
+    answered: bool,
+}
 
 impl Writer {
     fn join(lane: Arc<Lane>, now: Instant) -> Self {
@@ -60,7 +72,12 @@ impl Writer {
             load.under_way += 1;
             load.turns_left = load.turns_left.saturating_sub(1);
         }
-        Self(lane)
+        Self { lane, answered: false }
+    }
+
+    /// Nothing is under way any more.
+    pub fn answered(&mut self) {
+        self.answered = true;
     }
 
     /// For one caller alone.
@@ -72,23 +89,34 @@ impl Writer {
 
     /// Nobody joins any more, and the connection is closed once those under way are answered.
     pub fn retire(&self) {
-        self.0.conn.set_dirty(true);
-        lock(&self.0.load).turns_left = 0;
+        self.lane.conn.set_dirty(true);
+        lock(&self.lane.load).turns_left = 0;
     }
 }
 
 impl Deref for Writer {
-    type Target = AsyncPgConnection;
-    fn deref(&self) -> &AsyncPgConnection {
-        &self.0.conn
+    type Target = PgConn;
+    fn deref(&self) -> &PgConn {
+        &self.lane.conn
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let mut load = lock(&self.0.load);
-        load.under_way -= 1;
-        load.moved = Instant::now();
+        if !self.answered
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // The statement is on its way, and happens: the connection is kept until it has.
+            let lane = self.lane.clone();
+            runtime.spawn(async move {
+                if command(&lane.conn, "").await.is_err() {
+                    lane.conn.set_dirty(true);
+                }
+                lane.moved();
+            });
+            return;
+        }
+        self.lane.moved();
     }
 }
 

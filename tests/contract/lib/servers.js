@@ -25,9 +25,9 @@ function command(kind, file) {
 
 /**
  * Starts one server of `kind` ('parsimony' or 'oracle') with a named configuration on a fresh database, or on
- * `databaseURI`, with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
+ * `databaseURI` (reached through `pooler`, if given), with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
  */
-export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted } = {}) {
+export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted, pooler } = {}) {
   const database = databaseURI ? null : await createDatabase(postgres, `${kind}_${name}`);
   const uri = databaseURI ?? database.uri;
   if (kind === 'oracle' && database) await provideGeometry(uri);
@@ -38,6 +38,11 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
     ...configurations[name], ...overrides, port, host: '127.0.0.1', databaseURI: uri, serverURL: `${origin}/parse`,
     publicServerURL: `${origin}/parse`,
   };
+  if (pooler) {
+    // Notices need a connection that stays.
+    Object.assign(config, { databaseURI: new URL(new URL(uri).pathname, pooler).toString(), databaseListenURI: uri });
+    config.databaseOptions = { ...config.databaseOptions, preparedStatements: false };
+  }
   let file = path.join(home, 'config.json');
   fs.writeFileSync(file, JSON.stringify(config));
   if (script) {

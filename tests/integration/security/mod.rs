@@ -4,6 +4,7 @@
 mod audit;
 mod batch;
 mod budget;
+mod cancellation;
 mod database_names;
 mod dawdling;
 mod effects;
@@ -29,6 +30,9 @@ mod round_trips;
 mod schema_stalls;
 mod sessions;
 mod several_apps;
+mod shifting_schemas;
+mod slow_database;
+mod sqlstate;
 mod tokens;
 mod transactions;
 mod unused_files;
