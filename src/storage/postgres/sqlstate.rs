@@ -97,7 +97,8 @@ const CLASSES: &[(&str, Meaning)] = &[
     ("20", QUERY),
     ("21", QUERY),
     ("22", VALUE),
-    ("23", RULE),
+    // Constraints that the operator made by hand: the schema API knows of none, so no client can keep to them.
+    ("23", Fault),
     ("24", Fault),
     ("25", Fault),
     // The prepared statement is not there, as behind a pooler.
