@@ -25,7 +25,6 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::actors::jobs::JobScheduler;
-use crate::actors::live_query::socket;
 use crate::actors::principals::PrincipalRegistry;
 use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
@@ -34,11 +33,14 @@ use crate::auth::AuthProviders;
 use crate::cloud::CallbackId;
 use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
-use crate::http::internal::{CloudServer, Workers};
 use crate::http::{self, Front};
+use crate::live_query::delivery::socket;
 use crate::logging::Presence;
+use crate::operations;
+use crate::operations::Services;
+use crate::operations::admin::security_check;
 use crate::operations::budget::Pool;
-use crate::operations::{self, Services, security_check};
+use crate::rest::internal::{CloudServer, Workers};
 use crate::storage::{Notice, StorageAdapter};
 use crate::types::app_scope::{self, carry};
 
@@ -295,7 +297,7 @@ impl Running {
             seal: operations::seal::Seal::new(&config),
             presence,
         });
-        operations::hooks::publish(&services).await.map_err(StartError::new)?;
+        crate::operations::admin::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {
             hub.attach(services.clone()).await.map_err(StartError::new)?;
         }
@@ -367,13 +369,13 @@ async fn hear_of_hooks(services: Weak<Services>) {
     let Some(mut notices) = services.upgrade().map(|services| services.storage.notices()) else { return };
     loop {
         match notices.recv().await {
-            Ok(Notice::Other { channel, .. }) if channel == operations::hooks::CHANNEL => {}
+            Ok(Notice::Other { channel, .. }) if channel == crate::operations::admin::hooks::CHANNEL => {}
             Ok(Notice::Lost) | Err(RecvError::Lagged(_)) => {}
             Ok(_) => continue,
             Err(RecvError::Closed) => return,
         }
         let Some(services) = services.upgrade() else { return };
-        if let Err(error) = operations::hooks::publish(&services).await {
+        if let Err(error) = crate::operations::admin::hooks::publish(&services).await {
             tracing::warn!(%error, "could not read the hooks again after a notice");
         }
     }
@@ -383,7 +385,7 @@ async fn hear_of_hooks(services: Weak<Services>) {
 async fn forget_request_ids(services: Weak<Services>) {
     loop {
         let Some(known) = services.upgrade() else { return };
-        if let Err(error) = operations::idempotency::remove_expired(&known).await {
+        if let Err(error) = crate::operations::object::idempotency::remove_expired(&known).await {
             tracing::warn!(%error, "could not remove request ids that ran out");
         }
         drop(known);

@@ -4,6 +4,7 @@
 #[path = "support/paths.rs"]
 mod paths;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,36 +15,41 @@ use paths::{Code, tokens};
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("types", &["error"]),
-    ("config", &["types", "error"]),
-    ("storage", BASE),
-    ("cloud", BASE),
-    ("auth", BASE),
-    ("files", BASE),
-    ("mail", BASE),
-    ("push", BASE),
-    ("cache", BASE),
-    ("pubsub", BASE),
-    ("logging", BASE),
+    ("query", &["types", "error"]),
+    ("config", BASE),
+    ("storage", &join(&["query", "config"], BASE)),
+    ("cloud", CONFIGURED),
+    ("auth", CONFIGURED),
+    ("files", CONFIGURED),
+    ("mail", CONFIGURED),
+    ("push", CONFIGURED),
+    ("cache", CONFIGURED),
+    ("pubsub", CONFIGURED),
+    ("outbound", CONFIGURED),
+    ("logging", CONFIGURED),
     ("operations", TRAITS),
     ("actors", &join(&["operations"], TRAITS)),
-    ("app", &join(&["operations", "actors"], TRAITS)),
-    // The first front door; the pages behind it know no HTTP library and are called through it.
-    ("http", &join(&["pages", "operations", "actors", "app"], TRAITS)),
-    // Other front doors share the first one's context.
-    ("graphql", &join(&["operations", "actors", "app", "http"], TRAITS)),
+    ("live_query", &join(&["operations", "actors"], TRAITS)),
+    ("app", &join(&["operations", "actors", "live_query"], TRAITS)),
+    // The REST surface; the transport in front of it is `http`.
+    ("rest", &join(&["operations", "actors", "app"], TRAITS)),
+    // Other front doors. The pages know no HTTP library and are called through `http`.
+    ("graphql", &join(&["operations", "actors", "app"], TRAITS)),
     ("pages", &join(&["operations", "actors", "app"], TRAITS)),
+    ("http", &join(&["pages", "rest", "live_query", "operations", "actors", "app"], TRAITS)),
     ("main", &["server", "logging", "config", "error"]),
 ];
 
-const BASE: &[&str] = &["config", "types", "error"];
+const BASE: &[&str] = &["types", "error"];
+const CONFIGURED: &[&str] = &["config", "types", "error"];
 const TRAITS: &[&str] = &[
-    "storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "logging", "config", "types",
-    "error",
+    "storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "outbound", "logging", "config",
+    "query", "types", "error",
 ];
 
 /// Pads with repetitions of the first, so that the lengths need no counting.
-const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 16] {
-    let mut all = [own[0]; 16];
+const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 24] {
+    let mut all = [own[0]; 24];
     let mut i = 0;
     while i < A {
         all[i] = own[i];
@@ -60,7 +66,7 @@ const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -
 const OWNED: &[(&[&str], &str)] = &[(&["storage", "postgres"], "server"), (&["storage", "mongo"], "server")];
 
 /// Modules that know nothing of HTTP and actors, and so never name their crates.
-const WITHOUT_ACTIX: &[&str] = &["types", "config", "storage", "operations"];
+const WITHOUT_ACTIX: &[&str] = &["types", "query", "config", "storage", "operations", "rest", "pages"];
 
 const MAX_LINES: usize = 700;
 
@@ -167,6 +173,111 @@ fn dependencies_point_downwards() {
     nothing(rust_files(&["src"]).iter().flat_map(|(file, source)| wrong_paths(file, source)).collect());
 }
 
+/// Circles that still stand, by folder: the rooms that reach each other. The list only gets shorter.
+const STANDING: &[(&str, &[&str])] = &[
+    ("actors", &["freshness", "schema"]),
+    ("actors", &["lookup", "principals", "session"]),
+    ("cloud", &["hub", "webhooks"]),
+    ("files", &["mime", "name"]),
+    ("http", &["files", "front", "middleware"]),
+    ("live_query::delivery", &["bus", "redis_bus"]),
+    ("live_query::delivery", &["class", "client", "connection", "ledger", "seat", "worker"]),
+    ("live_query::matching", &["calls", "event", "replay"]),
+    ("live_query", &["delivery", "matching", "protocol"]),
+    ("operations::object::write", &["draft", "special"]),
+    ("operations::object::write", &["respond", "round_trip", "store", "triggers", "withhold"]),
+    ("operations::object", &["read", "write"]),
+    (
+        "operations",
+        &[
+            "account", "audit", "budget", "classes", "code_log", "context", "files", "jobs", "object",
+            "services",
+        ],
+    ),
+    ("query", &["parse", "request"]),
+    ("rest", &["routers", "routes"]),
+    ("storage::postgres::connection", &["pool", "writers"]),
+    ("storage::postgres::query", &["compare", "text"]),
+    ("storage::postgres::query", &["filter", "related", "select"]),
+    ("storage::postgres::schema", &["builds", "ddl", "indexes"]),
+    ("storage::postgres", &["connection", "query", "schema", "write"]),
+];
+
+/// For each folder of the source: which of its rooms (files or folders, by module name) name which others.
+/// A name that the folder's own `mod.rs` hands out counts for no room.
+fn neighbours(sources: &[(String, String)]) -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
+    let modules: BTreeSet<Vec<String>> = sources.iter().map(|(file, _)| module_of(file)).collect();
+    let mut folders: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (file, source) in sources {
+        let own = module_of(file);
+        for (_, path) in Code::new(file, source).paths {
+            let known = (0..=path.len()).rev().find(|length| modules.contains(&path[..*length]));
+            let Some(target) = known.map(|length| &path[..length]) else { continue };
+            let shared = own.iter().zip(target).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (own.get(shared), target.get(shared)) {
+                let folder = folders.entry(own[..shared].join("::")).or_default();
+                folder.entry(from.clone()).or_default().insert(to.clone());
+            }
+        }
+    }
+    folders
+}
+
+/// `["http", "front"]` for `src/http/front.rs`, `["http"]` for `src/http/mod.rs` and `src/http.rs`.
+fn module_of(file: &str) -> Vec<String> {
+    let parts = file.trim_start_matches("src/").trim_end_matches(".rs").split('/');
+    parts.filter(|part| !["mod", "lib", "main"].contains(part)).map(str::to_owned).collect()
+}
+
+/// Sets of rooms that can reach each other, larger than one.
+fn circles(rooms: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
+    let reach = |start: &String| {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(room) = open.pop() {
+            for next in rooms.get(room).into_iter().flatten() {
+                if seen.insert(next.clone()) {
+                    open.push(next);
+                }
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> = rooms.keys().map(|room| (room, reach(room))).collect();
+    let mut found: Vec<BTreeSet<String>> = Vec::new();
+    for (room, from_here) in &reached {
+        let circle: BTreeSet<String> = from_here
+            .iter()
+            .filter(|other| reached.get(other).is_some_and(|back| back.contains(*room)))
+            .cloned()
+            .collect();
+        if circle.len() > 1 && !found.contains(&circle) {
+            found.push(circle);
+        }
+    }
+    found
+}
+
+fn new_circles(sources: &[(String, String)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (folder, rooms) in neighbours(sources) {
+        for circle in circles(&rooms) {
+            let names: Vec<&str> = circle.iter().map(String::as_str).collect();
+            if !STANDING.iter().any(|(at, standing)| *at == folder && *standing == names) {
+                wrong.push(format!("src/{}: a circle of {}", folder.replace("::", "/"), names.join(", ")));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn rooms_do_not_import_each_other_in_circles() {
+    let sources: Vec<_> =
+        rust_files(&["src"]).into_iter().filter(|(file, _)| !file.starts_with("src/server")).collect();
+    nothing(new_circles(&sources));
+}
+
 #[test]
 fn files_are_small() {
     let long = rust_files(&["src", "tests", "bench"]).into_iter().filter_map(|(file, source)| {
@@ -262,6 +373,22 @@ mod the_checker {
         refuses("src/storage/mod.rs", "use crate::storage::postgres::Pool;", "only `server` may name");
         refuses("src/operations/a.rs", "use actix_web::web;", "`operations` may not name `actix_web`");
         refuses("src/newcomer/a.rs", "", "module `newcomer` has no place");
+    }
+
+    #[test]
+    fn finds_circles_among_rooms() {
+        let file = |name: &str, source: &str| (format!("src/{name}.rs"), source.to_owned());
+        let tree = [
+            file("a/mod", "mod x; mod y;"),
+            file("a/x", "use super::y::Y;"),
+            file("a/y", "use crate::b::B;"),
+            file("b", "use crate::a::x::X;"),
+        ];
+        assert_eq!(new_circles(&tree), ["src/: a circle of a, b"]);
+        let inside = [file("a/mod", ""), file("a/x", "use super::y::Y;"), file("a/y", "use super::x::X;")];
+        assert_eq!(new_circles(&inside), ["src/a: a circle of x, y"]);
+        let downwards = [file("a/mod", ""), file("a/x", "use super::y::Y; use super::Z;"), file("a/y", "")];
+        assert!(new_circles(&downwards).is_empty());
     }
 
     #[test]

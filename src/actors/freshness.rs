@@ -175,10 +175,11 @@ pub async fn renew(freshness: Arc<Freshness>, actor: WeakAddr<SchemaActor>) {
             continue;
         };
         tracing::warn!(%error, "schemas could not be read again: permissions are read for each request until they were");
-        let mut again = freshness.stale();
-        again.everything |= stale.everything;
-        again.classes.extend(stale.classes);
-        drop(again);
+        {
+            let mut again = freshness.stale();
+            again.everything |= stale.everything;
+            again.classes.extend(stale.classes);
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -9,7 +9,8 @@ use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message
 use super::ask;
 use crate::error::Result;
 use crate::operations::Services;
-use crate::operations::schedules::{self, Runner};
+use crate::operations::jobs::schedules;
+use crate::operations::jobs::schedules::Runner;
 use crate::types::time::Millis;
 
 /// How long a schedule may be stored before it is seen; what is known to be due sooner is run in time.

@@ -13,8 +13,8 @@ use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::services::ClassDirectory;
 use crate::operations::{ClassSnapshot, Principal};
+use crate::query::Filter;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
-use crate::types::query::Filter;
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
 
@@ -165,7 +165,7 @@ impl Lookup {
         if user_id.starts_with("role:") {
             return Err(Failure::RoleLikeId);
         }
-        crate::operations::users::strip_secrets(&mut user);
+        crate::operations::classes::user::strip_secrets(&mut user);
         let roles = self.roles(user_id.as_str()).await?;
         let text = |key: &str| session.get(key).and_then(Value::as_str).map(str::to_owned);
         let principal = Principal {

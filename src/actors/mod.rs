@@ -8,7 +8,6 @@ mod buckets;
 pub mod class;
 mod freshness;
 pub mod jobs;
-pub mod live_query;
 mod lookup;
 pub mod principals;
 pub mod rate_limit;

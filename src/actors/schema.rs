@@ -226,7 +226,8 @@ impl SchemaActor {
 
 type Answer<T> = ResponseActFuture<SchemaActor, Result<T>>;
 
-/// What a change came to.
+/// What a change came to. Changes are rare: the size of the variants costs nothing.
+#[allow(clippy::large_enum_variant)]
 enum Done {
     /// Somebody in the queue before us did it.
     Before(Arc<ClassSnapshot>),
@@ -235,6 +236,7 @@ enum Done {
     Gone,
 }
 
+#[allow(clippy::large_enum_variant)]
 enum Changed {
     Nothing(Arc<ClassSnapshot>),
     Class {
@@ -390,6 +392,7 @@ impl Handler<Delete> for SchemaActor {
 }
 
 /// What a read found.
+#[allow(clippy::large_enum_variant)]
 enum Fresh {
     All(Vec<ClassSchema>),
     One(ClassName, Option<ClassSchema>),

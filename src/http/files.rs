@@ -21,17 +21,18 @@ use tracing::Instrument;
 use super::body;
 use super::credentials::{Claims, header_text};
 use super::front::Exchange;
-use super::request::RestResponse;
 use super::transfer::Incoming;
-use super::{respond, routes};
 use crate::app::{App, AppState};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::range::{Conditions, Verdict, Wanted, format_date};
 use crate::files::{FileInfo, headers, name, rules};
+use crate::http::respond;
 use crate::operations::files::download::{self, Found, Refusal};
 use crate::operations::files::upload::{self, Content, Upload};
 use crate::operations::files::{check_download, check_private, delete};
 use crate::operations::{Credentials, Ctx};
+use crate::rest::request::RestResponse;
+use crate::rest::routes;
 use crate::types::Object;
 use crate::types::app_scope::carry;
 
@@ -441,7 +442,7 @@ fn answer(found: Found, private: Option<u64>) -> HttpResponse {
 
 fn validators(builder: &mut actix_web::HttpResponseBuilder, info: &FileInfo) {
     if let Some(etag) = &info.etag {
-        respond::put(builder, header::ETAG.as_str(), &format!("\"{etag}\""));
+        respond::put(builder, header::ETAG.as_str(), format!("\"{etag}\""));
     }
     if let Some(modified) = info.modified {
         builder.insert_header((header::LAST_MODIFIED, format_date(modified)));

@@ -1,7 +1,7 @@
 //! The pipeline of a request, in parse-server's order: CORS, keys, health, body, method override,
 //! credentials, state, allowed routes, session, route, error mapper.
 //!
-//! One catch-all service; everything behind [`crate::http::routes`] knows no actix.
+//! One catch-all service; everything behind [`crate::rest::routes`] knows no actix.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
@@ -17,16 +17,19 @@ use tracing::Instrument;
 
 use super::body::{self, Body};
 use super::credentials::{Claims, header_list, header_text, unknown_session_error};
-use super::request::{RestRequest, RestResponse, method_of};
 use super::transfer::Pace;
-use super::{connections, files, middleware, multipart, pages, query_string, respond, routes, validator};
-use crate::actors::live_query::{connection, socket};
 use crate::app::{App, AppRegistry, AppState};
 use crate::config::HttpLimits;
 use crate::error::{Error, ErrorCode, Result};
+use crate::http::{
+    connections, etag as validator, files, middleware, multipart, pages, query_string, respond,
+};
+use crate::live_query::delivery::{connection, socket};
 use crate::operations::budget::Budget;
 use crate::operations::services::{Limited, RateHeaders};
-use crate::operations::{self, Auth, Credentials, Ctx, RequestInfo};
+use crate::operations::{Auth, Credentials, Ctx, RequestInfo};
+use crate::rest::request::{RestRequest, RestResponse, method_of};
+use crate::rest::routes;
 use crate::types::Object;
 use crate::types::app_scope::{self, AppNumber};
 
@@ -290,7 +293,7 @@ impl Exchange<'_> {
             (request.body, request.uploads) = multipart::parse(&content_type, bytes).await?;
         }
         if route.idempotent {
-            operations::idempotency::ensure(&ctx, path).await?;
+            crate::operations::object::idempotency::ensure(&ctx, path).await?;
         }
         let sanitize = ctx.config().http.sanitize_errors;
         let response = self.guarded(route, ctx, request, permit).await?;
@@ -405,7 +408,7 @@ impl Exchange<'_> {
             budget: Budget::default(),
         };
         let ctx = Ctx::new(services, auth, info);
-        operations::write::keywords::check(&ctx, &ctx.info.context)?;
+        crate::operations::object::write::keywords::check(&ctx, &ctx.info.context)?;
         Ok(ctx)
     }
 

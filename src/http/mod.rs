@@ -7,19 +7,15 @@
 mod body;
 pub mod connections;
 mod credentials;
+pub(crate) mod etag;
 mod files;
 mod front;
-pub mod internal;
 mod middleware;
 mod multipart;
 pub mod pages;
 mod query_string;
-mod request;
 mod respond;
-mod routers;
-mod routes;
 mod transfer;
-mod validator;
 
 /// The parsers of what clients send, for tests that feed them with anything.
 pub mod parsers {
@@ -28,5 +24,5 @@ pub mod parsers {
     pub use super::query_string::{parse_flat, parse_nested};
 }
 
+pub use crate::rest::routes::table;
 pub use front::{Front, serve};
-pub use routes::table;

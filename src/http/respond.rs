@@ -4,10 +4,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
-use super::request::RestResponse;
 use crate::config::HttpConfig;
 use crate::error::{Error, ErrorCode};
 use crate::operations::services::RateHeaders;
+use crate::rest::request::RestResponse;
 
 pub const JSON: &str = "application/json; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";

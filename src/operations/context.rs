@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::budget::Budget;
 use super::services::{ObjectEvent, Services};
-use super::transaction::{Effect, OpenTransaction};
 use crate::cloud::{Caller, Scope, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::object::transaction::{Effect, OpenTransaction};
 use crate::storage::{Notice, Session};
 use crate::types::room::{Lent, Room};
 use crate::types::{Acl, Object, ObjectId};

@@ -1,18 +1,19 @@
 //! Background jobs: runs with their `_JobStatus` rows, and the schedules the dashboard keeps
 //! (parse-server's `handleCloudJob`, `jobStatusHandler`).
 
+pub mod schedules;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::context::Ctx;
-use super::schedules::{Missed, Schedule};
 use super::services::Services;
 use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::jobs::schedules::{Missed, Schedule};
+use crate::query::{Filter, Operand};
 use crate::storage::{Returning, Target};
-use crate::types::query::{Filter, Operand};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
@@ -26,7 +27,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
     }
-    super::write::keywords::check(ctx, &params)?;
+    crate::operations::object::write::keywords::check(ctx, &params)?;
     if !ctx.services.cloud.registrations().has_job(name) {
         return Err(invalid_job());
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::users::mark_as_user;
 use crate::cloud::{AdapterArg, AdapterCall, CloudEngine};
 use crate::error::Result;
 use crate::mail::{AccountMail, Mail, MailAdapter};
+use crate::operations::classes::user::mark_as_user;
 
 /// The option's name, under which the engine knows the adapter.
 pub const ADAPTER: &str = "emailAdapter";

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::context::Ctx;
-use super::read;
 use crate::error::{Error, Result};
+use crate::operations::object::read;
 use crate::types::{ClassName, Object};
 
 const PRODUCTION: &str = "https://buy.itunes.apple.com/verifyReceipt";
@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// 107 without receipt or product, 101 for a product that does not exist.
 pub async fn validate(ctx: &Ctx, body: &Object) -> Result<Value> {
     let missing = || Error::invalid_json("missing receipt or productIdentifier");
-    let present = |key: &str| body.get(key).filter(|value| super::write::is_truthy(value));
+    let present =
+        |key: &str| body.get(key).filter(|value| crate::operations::object::write::is_truthy(value));
     let receipt = present("receipt").ok_or_else(missing)?;
     let product = present("productIdentifier").ok_or_else(missing)?;
     let receipt = match receipt.get("__type").and_then(Value::as_str) {

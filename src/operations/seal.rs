@@ -1,6 +1,6 @@
 //! What clients carry for the server and must neither read nor change: cursors of finds, ids from which live
 //! queries resume. One facility, so that there is one place where a value may leave without the masking of
-//! [`super::read::encode`]: sealed.
+//! [`crate::operations::object::read::encode`]: sealed.
 //!
 //! A text is `base64url(salt ‖ nonce ‖ AES-256-GCM)`. The key is the application's, derived from its master key,
 //! so equal servers open each other's seals. A purpose belongs to the key: what was sealed as a cursor opens

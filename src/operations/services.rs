@@ -27,7 +27,7 @@ pub struct Services {
     pub file_urls: Arc<dyn FileUrls>,
     pub files: Arc<super::files::Files>,
     pub jobs: Arc<super::jobs::RunningJobs>,
-    pub transactions: Arc<super::transaction::Transactions>,
+    pub transactions: Arc<crate::operations::object::transaction::Transactions>,
     /// Memory for long answers.
     pub answers: Arc<super::budget::Pool>,
     pub seal: super::seal::Seal,

@@ -16,7 +16,8 @@ use crate::cloud::{AdapterArg, CallbackId};
 use crate::config::OptionValue;
 use crate::error::{Error, ErrorCode, Result};
 use crate::mail::template::fill;
-use crate::operations::{Ctx, account_mail};
+use crate::operations::Ctx;
+use crate::operations::account::mail as account_mail;
 use crate::types::Object;
 
 /// A request below the pages endpoint.

@@ -14,8 +14,8 @@ use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
 use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
-use crate::http::internal::{CloudServer, Workers};
 use crate::operations::files::module as files_module;
+use crate::rest::internal::{CloudServer, Workers};
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
 pub struct Cloud {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::actors::live_query::LiveQueryHub;
 use crate::config::AppConfig;
+use crate::live_query::LiveQueryHub;
 use crate::operations::services::{EventSink, NoEvents};
 
 /// The sink for the operations, and the hub behind it for the sockets.

@@ -21,8 +21,9 @@ use super::{
     Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::error::{BoxError, Error, ErrorCode};
-use crate::types::query::eval::Matcher;
-use crate::types::query::{FieldPath, FindHints, FindSpec, OrderKey};
+use crate::query::evaluate::Matcher;
+use crate::query::{FindHints, FindSpec, OrderKey};
+use crate::types::path::FieldPath;
 use crate::types::row::ColumnKind;
 use crate::types::update::RelationChange;
 use crate::types::{

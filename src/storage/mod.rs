@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::error::{BoxError, Error, ErrorCode};
-use crate::types::query::{Filter, FindHints, FindSpec, Operand};
+use crate::query::{Filter, FindHints, FindSpec, Operand};
 use crate::types::update::RelationChange;
 use crate::types::{
     ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
@@ -149,7 +149,7 @@ pub trait Session: Send + Sync {
     async fn distinct(
         &self,
         class: &Arc<ClassSchema>,
-        path: &crate::types::query::FieldPath,
+        path: &crate::types::path::FieldPath,
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>>;
 

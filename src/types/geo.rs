@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::query::number_json;
+use crate::types::number::number_json;
 
 /// Mean earth radius as parse-server's PostgreSQL adapter uses it, in metres.
 pub const EARTH_RADIUS_M: f64 = 6_371_000.0;

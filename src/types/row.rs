@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::geo::GeoPoint;
 use super::names::{ClassName, FieldName};
-use super::query::number_json;
 use super::room::{Lent, Taken};
 use super::schema::{ClassSchema, FieldType};
 use super::time::Millis;
 use super::{Acl, Object};
+use crate::types::number::number_json;
 
 /// The columns of a result, shared by its rows and by every result of the same shape.
 #[derive(Clone, Debug, PartialEq)]

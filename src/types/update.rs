@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::names::{FieldName, ObjectId};
-use super::query::FieldPath;
+use crate::types::path::FieldPath;
 
 /// What happens to the value at one path, in one atomic statement.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use parsimony::storage::postgres::{aggregate, distinct};
+use parsimony::query::FindSpec;
+use parsimony::query::parse::parse_key;
+use parsimony::storage::postgres::query::{aggregate, distinct};
 use parsimony::storage::{AggregateOptions, StorageError};
 use parsimony::types::FieldType::{Array, Date, GeoPoint, Number, Object, Pointer, String as Text};
-use parsimony::types::query::FindSpec;
-use parsimony::types::query::parse::parse_key;
 use serde_json::{Value, json};
 
 use crate::query_support::{Fixture, class, date, point, pointer, schema};

@@ -13,9 +13,9 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestError, TestRunner};
 use serde_json::{Map, Value, json};
 
-use parsimony::actors::live_query::index::Index;
-use parsimony::types::query::eval::Matcher;
-use parsimony::types::query::{ParseContext, parse_where};
+use parsimony::live_query::matching::index::Index;
+use parsimony::query::evaluate::Matcher;
+use parsimony::query::{ParseContext, parse_where};
 
 use crate::query_support::{Fixture, class, date, evaluate, point, pointer, schema};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use diesel_async::SimpleAsyncConnection;
-use parsimony::storage::postgres::select;
+use parsimony::query::request::parse_order;
+use parsimony::query::{Access, Constraint, Filter, FindSpec};
+use parsimony::storage::postgres::query::select;
 use parsimony::types::FieldType::{Array, GeoPoint, Number, Object, Pointer, Relation, String as Text};
-use parsimony::types::query::request::parse_order;
-use parsimony::types::query::{Access, Constraint, Filter, FindSpec};
 use serde_json::{Value, json};
 
 use crate::query_support::{Fixture, class, point, pointer, schema};

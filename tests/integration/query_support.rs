@@ -2,12 +2,12 @@
 //! evaluator in memory.
 
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
-use parsimony::storage::postgres::select;
+use parsimony::query::evaluate::Matcher;
+use parsimony::query::visit::{Guarded, visit_guarded};
+use parsimony::query::{Filter, FindSpec, Operand, ParseContext, QueryLimits, operand, parse_where};
+use parsimony::storage::postgres::query::select;
 use parsimony::storage::postgres::sql::{Bind, Sql};
 use parsimony::types::geo::GeoPoint;
-use parsimony::types::query::eval::Matcher;
-use parsimony::types::query::visit::{Guarded, visit_guarded};
-use parsimony::types::query::{Filter, FindSpec, Operand, ParseContext, QueryLimits, operand, parse_where};
 use parsimony::types::time::Millis;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ impl Fixture {
         visit_guarded(&mut filter, &mut |mut guarded: Guarded<'_>| {
             let schema = self.schemas.iter().find(|schema| schema.name == *guarded.class()).cloned();
             *guarded.access_mut() =
-                parsimony::types::query::Access { schema, readers: readers.clone(), denied: false };
+                parsimony::query::Access { schema, readers: readers.clone(), denied: false };
             Ok::<(), ()>(())
         })
         .unwrap();

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use parsimony::query::{Filter, FindHints, FindSpec, Operand, OrderKey};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
     Related, RelationQuery, RelationSide, Returning, RunClaim, Session, StorageAdapter, StorageError, Target,
 };
 use parsimony::types::geo::GeoPoint;
-use parsimony::types::query::{FieldPath, Filter, FindHints, FindSpec, Operand, OrderKey};
+use parsimony::types::path::FieldPath;
 use parsimony::types::time::Millis;
 use parsimony::types::update::{Op, RelationChange};
 use parsimony::types::{

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsimony::query::{Filter, FindSpec, Operand, ReadPreference};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
     Notice, Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target,
 };
-use parsimony::types::query::{Filter, FindSpec, Operand, ReadPreference};
 use parsimony::types::update::Op;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::{Value, json};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsimony::query::Filter;
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{Returning, Session, StorageAdapter, StorageError, Target};
-use parsimony::types::query::Filter;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::json;
 use tokio::task::JoinSet;

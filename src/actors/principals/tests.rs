@@ -2,9 +2,9 @@ use serde_json::json;
 
 use super::*;
 use crate::actors::registry::ClassRegistry;
+use crate::query::Filter;
 use crate::storage::memory::MemoryAdapter;
 use crate::storage::{Session, Target};
-use crate::types::query::Filter;
 use crate::types::{ClassName, ClassSchema, ObjectId};
 
 struct World {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::files::Place;
 use crate::operations::Ctx;
-use crate::operations::read::view::{IncludedField, Target, View};
+use crate::operations::object::read::view::{IncludedField, Target, View};
 use crate::operations::services::FileUrls;
 use crate::types::row::{CellRef, ColumnKind};
 use crate::types::{FieldType, RowSet};

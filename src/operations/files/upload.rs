@@ -13,7 +13,7 @@ use crate::files::private;
 use crate::files::rules::{self, Caller, Doors};
 use crate::files::{FileError, NewFile, Upload as StoreUpload, aside, name};
 use crate::operations::Ctx;
-use crate::operations::write::keywords;
+use crate::operations::object::write::keywords;
 
 /// How much of the content its kind is judged by.
 const JUDGED: usize = 4096;

@@ -3,8 +3,8 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::{Auth, ClassSnapshot};
+use crate::query::{Constraint, Filter, Operand};
 use crate::types::clp::Grant;
-use crate::types::query::{Constraint, Filter, Operand};
 use crate::types::{ClassName, FieldName, FieldType, Operation};
 
 /// What pointer permissions leave of a class for one caller.

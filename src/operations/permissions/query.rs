@@ -10,7 +10,7 @@ use super::protected::Protection;
 use super::special::{Verb, check_class_exists, enforce};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::{ClassSnapshot, Ctx};
-use crate::types::query::{Access, Constraint, Filter, Operand, OrderKey, RelatedTo, SubQuery};
+use crate::query::{Access, Constraint, Filter, Operand, OrderKey, RelatedTo, SubQuery};
 use crate::types::{ClassName, Operation};
 
 /// Refuses hidden fields in the conditions and resolves sub-queries. What the server itself adds to a
@@ -228,7 +228,7 @@ async fn owner_is_readable(
     rows: Filter,
 ) -> Result<bool> {
     let by_id = Filter::eq("objectId", Operand::Text(related.owner_id.clone()));
-    let mut spec = crate::types::query::FindSpec::new(by_id.and(rows)).limit(1);
+    let mut spec = crate::query::FindSpec::new(by_id.and(rows)).limit(1);
     spec.readers = ctx.auth.acl_ids();
     let found = crate::on_session!(ctx, |session| session.count(&owner.schema, &spec))?;
     Ok(found > 0)

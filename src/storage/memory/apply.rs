@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{StorageError, StorageResult, other};
 use crate::error::{Error, ErrorCode};
-use crate::types::query::eval::json_equals;
-use crate::types::query::number_json;
+use crate::query::evaluate::json_equals;
+use crate::types::number::number_json;
 use crate::types::update::Op;
 use crate::types::{ClassSchema, FieldType, Object, Update};
 

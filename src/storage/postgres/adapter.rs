@@ -1,27 +1,29 @@
 //! The storage traits on [`PostgresAdapter`]: which lane each call takes. Writes run in tasks of their
 //! own, so that a request that goes away cannot cut one half-way.
 
-use std::sync::Arc;
+pub(crate) use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
-use super::atomic::Beside;
-use super::ddl::{self, Change};
-use super::error::{is_connection_lost, is_missing_table, is_stale_plan};
-use super::pool::PgConn;
-use super::transaction::PgTransaction;
-use super::writers::Writer;
-use super::{
-    Core, Executor, PostgresAdapter, builds, delete, indexes, init, insert, length, relations, roles,
-    schema_table, spawned, stored, update,
-};
+use crate::query::{FindHints, FindSpec};
+use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
+use crate::storage::postgres::connection::pool::PgConn;
+use crate::storage::postgres::connection::transaction::PgTransaction;
+use crate::storage::postgres::connection::writers::Writer;
+use crate::storage::postgres::query::{length, roles};
+use crate::storage::postgres::schema::ddl;
+use crate::storage::postgres::schema::ddl::Change;
+use crate::storage::postgres::schema::{builds, indexes, init, table as schema_table};
+use crate::storage::postgres::write::atomic::Beside;
+use crate::storage::postgres::write::{delete, insert, relations, update};
+use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::{
     AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, Returning, See, Session,
     StartupIndexes, StorageAdapter, StorageResult, Target, Transaction,
 };
-use crate::types::query::{FieldPath, FindHints, FindSpec};
+use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Layout, Object, ObjectId, RowSet, Update};
 

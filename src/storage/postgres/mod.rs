@@ -9,69 +9,32 @@
 //! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
 mod adapter;
-pub mod aggregate;
-mod atomic;
-mod builds;
-pub mod column;
-pub mod compare;
-mod connect;
-mod ddl;
-mod delete;
-pub mod distinct;
+pub mod connection;
 pub mod embedded;
-mod error;
-pub mod filter;
-pub mod geo;
-#[cfg(test)]
-mod golden_tests;
-mod held;
-mod indexes;
-mod init;
-mod insert;
-mod insert_template;
-mod job_runs;
-pub mod json;
-mod length;
-mod listen;
-mod live_log;
-mod names;
-mod options;
-mod pace;
-mod patience;
-mod pool;
-mod reads;
-pub mod related;
-mod relations;
-mod roles;
-pub mod row;
-mod schema_table;
-pub mod select;
+pub mod own;
+pub mod query;
+pub mod schema;
 pub mod sql;
-mod sqlstate;
-mod target;
-pub mod text;
-mod texts;
-mod transaction;
-mod update;
-mod value;
-mod wire;
-mod writers;
+pub mod write;
 
+use crate::storage::postgres::connection::pace;
+use crate::storage::postgres::schema::builds;
+use crate::storage::postgres::write::insert_template;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
+use crate::storage::postgres::connection::connect::Connector;
+use crate::storage::postgres::connection::error::boxed;
+use crate::storage::postgres::connection::listen::Notices;
+pub use crate::storage::postgres::connection::options::PostgresOptions;
+use crate::storage::postgres::connection::options::Target as DatabaseTarget;
+pub use crate::storage::postgres::connection::pool::Pooled;
+use crate::storage::postgres::connection::pool::{ControlLane, Lanes, PgConn};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
-use connect::Connector;
-use error::boxed;
-use listen::Notices;
-pub use options::PostgresOptions;
-use options::Target as DatabaseTarget;
-pub use pool::Pooled;
-use pool::{ControlLane, Lanes, PgConn};
 use sql::{PgRow, Shapes, Sql};
 
 /// How long an idle connection is kept when the URI does not say (`idleTimeoutMillis`).
@@ -86,7 +49,7 @@ pub struct PostgresAdapter {
 }
 
 /// What spawned writes keep alive.
-struct Core {
+pub(crate) struct Core {
     lanes: Lanes,
     replicas: Vec<Lanes>,
     next_replica: std::sync::atomic::AtomicUsize,
@@ -185,7 +148,7 @@ impl PostgresAdapter {
 }
 
 /// One connection and how statements are run on it.
-struct Executor<'a> {
+pub(crate) struct Executor<'a> {
     conn: &'a PgConn,
     shapes: &'a Shapes,
     templates: &'a insert_template::Templates,
@@ -251,7 +214,7 @@ async fn command(conn: &AsyncPgConnection, text: &str) -> StorageResult<()> {
 }
 
 /// A text column of a row.
-fn text(row: &PgRow, index: usize) -> Option<String> {
+fn column_text(row: &PgRow, index: usize) -> Option<String> {
     sql::with_bytes(row, index, |bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 

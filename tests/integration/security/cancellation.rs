@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use parsimony::query::{Constraint, Filter, FindHints, FindSpec, Operand, RegexConstraint};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{Related, Returning, Session, StorageAdapter, Target};
-use parsimony::types::query::{Constraint, Filter, FindHints, FindSpec, Operand, RegexConstraint};
 use parsimony::types::update::RelationChange;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::json;

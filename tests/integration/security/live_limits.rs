@@ -243,7 +243,7 @@ async fn what_breaks_the_protocol_is_closed_at_once() {
         (vec![0xf1, 0x80, 0, 0, 0, 0], 1002),
         (vec![0x80, 0x80, 0, 0, 0, 0], 1002),
         // One message in parts without end.
-        ([vec![0x01, 0x80, 0, 0, 0, 0], vec![0x00, 0x80, 0, 0, 0, 0].repeat(5_000)].concat(), 1008),
+        ([vec![0x01, 0x80, 0, 0, 0, 0], [0x00, 0x80, 0, 0, 0, 0].repeat(5_000)].concat(), 1008),
     ] {
         let mut live = Live::anonymous(&server).await;
         // It may be closed while this is still sent.

@@ -13,8 +13,11 @@ async fn limited(path: &str, extra: Value, options: Value) -> TestServer {
     TestServer::with(all).await
 }
 
-/// The statuses of requests, in turn: method, path below the mount, further headers, body.
-async fn statuses(server: &TestServer, requests: &[(Method, &str, &[(&str, &str)], Value)]) -> Vec<u16> {
+/// Method, path below the mount, further headers, body.
+type Request<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], Value);
+
+/// The statuses of requests, in turn.
+async fn statuses(server: &TestServer, requests: &[Request<'_>]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for (method, path, headers, body) in requests {
         let url = server.url(&format!("/parse{path}"));

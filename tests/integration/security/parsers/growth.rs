@@ -171,7 +171,7 @@ const KINDS: &[Kind] = &[
                 "{{\"op\":\"subscribe\",\"requestId\":1,\"query\":{{\"className\":\"A\",\"where\":{{}},\"keys\":[{}0]}}}}",
                 text(b)
             );
-            drop(parsimony::actors::live_query::protocol::parse(&frame));
+            drop(parsimony::live_query::protocol::parse(&frame));
         },
     },
     Kind { name: "open sections", grow: |n| numbered(n, "{{#a", "}}"), feed: parser_of_templates },

@@ -7,20 +7,22 @@ mod doors;
 mod growth;
 
 use futures_util::FutureExt;
-use parsimony::actors::live_query::{protocol, ring::EventId};
 use parsimony::files::range::{Conditions, Wanted};
 use parsimony::files::{FileInfo, mime, name};
 use parsimony::http::parsers::{parse_flat, parse_json, parse_multipart, parse_nested};
+use parsimony::live_query::matching::ring::EventId;
+use parsimony::live_query::protocol;
 use parsimony::mail::template;
-use parsimony::operations::batch;
-use parsimony::operations::read::keyset::Paging;
-use parsimony::operations::write::{Draft, ops};
+use parsimony::operations::object::batch;
+use parsimony::operations::object::read::keyset::Paging;
+use parsimony::operations::object::write::{Draft, ops};
 use parsimony::pages::locale;
-use parsimony::types::query::regex::{Dialect, translate};
-use parsimony::types::query::term::Term;
-use parsimony::types::query::{
-    FindRequest, GetRequest, ParseContext, QueryLimits, RegexConstraint, eval, operand, parse_where,
-    relative_time,
+use parsimony::query::regex::{Dialect, translate};
+use parsimony::query::relative_time;
+use parsimony::query::term::Term;
+use parsimony::query::{
+    FindRequest, GetRequest, ParseContext, QueryLimits, RegexConstraint, evaluate as eval, operand,
+    parse_where,
 };
 use parsimony::types::time::Millis;
 use parsimony::types::{Acl, ClassName, ClassSchema, Field, FieldName, FieldType, ObjectId};

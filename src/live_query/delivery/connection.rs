@@ -1,0 +1,309 @@
+//! `LiveQueryConnection`: one WebSocket. The only file that names `actix-web-actors`, which its authors
+//! have deprecated: everything about the protocol is in [`super::client`].
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler};
+use actix_http::ws::{Codec, Item};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws;
+use futures_util::Stream;
+
+use super::client::{Client, Door};
+use super::frames::{Checked, MAX_MESSAGE};
+use super::ledger::{Refused, Scope};
+use super::socket;
+use super::worker::{Batch, ConnectionId, Letters, LiveQueryWorker, Outlet};
+use crate::live_query::LiveQueryHub;
+use crate::live_query::protocol;
+use crate::live_query::protocol::{Refusal, Request};
+
+/// A client that has this much waiting for it is not reading: it is dropped.
+pub const MAX_UNREAD: usize = 4 * 1024 * 1024;
+/// Frames are made for so many bytes at a time; what waits for its turn is shared with others.
+const ROOM: usize = 32 * 1024;
+/// A peer that took no bytes for so many heartbeats is gone.
+const TAKES_BYTES_WITHIN: u32 = 3;
+/// A ping goes out behind every so many bytes; its pong tells that they were read.
+const MARK_EVERY: usize = 64 * 1024;
+/// Pings that are answered between two heartbeats: who sends more wants the server's work, not its answer.
+const MAX_PINGS: u32 = 100;
+/// Heartbeats after which a socket on which nobody has connected is closed.
+const CONNECT_WITHIN: u32 = 6;
+/// Close code for clients that do not read (private range).
+const SLOW_READER: u16 = 4008;
+
+/// Answers an upgrade request. `hubs`: the applications whose it may be, never none; `several`: the process has
+/// more than one, so the client must name its own.
+///
+/// # Errors
+/// 400 when the handshake is not one, 429 and 503 when too many sockets are open.
+pub fn accept(
+    request: &HttpRequest,
+    stream: web::Payload,
+    hubs: Vec<Arc<LiveQueryHub>>,
+    several: bool,
+    address: IpAddr,
+) -> Result<HttpResponse, actix_web::Error> {
+    let Some(hub) = hubs.first().cloned() else { return Ok(HttpResponse::NotFound().finish()) };
+    let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
+    let mut response = ws::handshake(request)?;
+    let choice = if several { hubs.into_boxed_slice() } else { Box::default() };
+    let door = Door { hub, choice, address, resume: resume_after(request.query_string()) };
+    let client = match Client::new(door, LiveQueryWorker::here()) {
+        Ok(client) => client,
+        Err(refused) => {
+            socket::let_go(request);
+            return Ok(too_many_sockets(refused));
+        }
+    };
+    socket::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
+    let outlet = Outlet::new(MAX_UNREAD, Some(client.account().clone()));
+    let connection = LiveQueryConnection {
+        id: client.id,
+        client: Rc::new(RefCell::new(Some(client))),
+        outlet: outlet.clone(),
+        heartbeat,
+        opened: Instant::now(),
+        heard: Instant::now(),
+        unread: 0,
+        unmarked: 0,
+        pings: 0,
+        fragments: None,
+    };
+    let codec = Codec::new().max_size(MAX_MESSAGE);
+    let frames = ws::WebsocketContext::with_codec(connection, Checked::new(stream), codec);
+    Ok(response.streaming(Paced { frames: Box::pin(frames), outlet }))
+}
+
+fn too_many_sockets(refused: Refused) -> HttpResponse {
+    let status = match refused.scope {
+        Scope::App => StatusCode::SERVICE_UNAVAILABLE,
+        Scope::Socket | Scope::Caller => StatusCode::TOO_MANY_REQUESTS,
+    };
+    tracing::debug!(?refused, "a live query socket is refused");
+    HttpResponse::build(status).json(serde_json::json!({ "error": "Too many sockets are open" }))
+}
+
+/// The body of the answer. It is polled when its connection can send, and the actor only then: that is when
+/// there is room.
+struct Paced<S> {
+    frames: Pin<Box<S>>,
+    outlet: Rc<Outlet>,
+}
+
+impl<S: Stream> Stream for Paced<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.outlet.make_room(ROOM);
+        let polled = self.frames.as_mut().poll_next(cx);
+        if polled.is_pending() && self.outlet.wants_room() {
+            // What was taken came to nothing.
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
+}
+
+/// `resumeAfter` of the URL: a place where servers that do not know it take no offence.
+fn resume_after(query: &str) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == "resumeAfter").map(|(_, id)| id.into_owned())
+}
+
+pub struct LiveQueryConnection {
+    id: ConnectionId,
+    /// Out while a request is worked on; the actor waits for it then.
+    client: Rc<RefCell<Option<Client>>>,
+    outlet: Rc<Outlet>,
+    heartbeat: Duration,
+    opened: Instant,
+    heard: Instant,
+    /// Bytes sent and not known to be read.
+    unread: usize,
+    /// Of those, sent since the last mark.
+    unmarked: usize,
+    /// Answered since the last heartbeat.
+    pings: u32,
+    /// Of a text message that comes in several frames.
+    fragments: Option<Vec<u8>>,
+}
+
+type Ctx = ws::WebsocketContext<LiveQueryConnection>;
+
+/// Closes the socket with this code.
+fn end(code: ws::CloseCode, ctx: &mut Ctx) {
+    ctx.close(Some(code.into()));
+    ctx.stop();
+}
+
+impl LiveQueryConnection {
+    fn send(&mut self, frame: String, ctx: &mut Ctx) {
+        self.unread += frame.len();
+        self.unmarked += frame.len();
+        if self.unread > MAX_UNREAD {
+            self.drop_slow(ctx);
+            return;
+        }
+        ctx.text(frame);
+        if self.unmarked >= MARK_EVERY {
+            ctx.ping(self.unmarked.to_string().as_bytes());
+            self.unmarked = 0;
+        }
+    }
+
+    fn pong(&mut self, payload: &[u8], ctx: &mut Ctx) {
+        self.pings += 1;
+        if self.pings > MAX_PINGS {
+            end(ws::CloseCode::Policy, ctx);
+            return;
+        }
+        ctx.pong(payload);
+    }
+
+    fn drop_slow(&self, ctx: &mut Ctx) {
+        let reason = ws::CloseReason {
+            code: ws::CloseCode::Other(SLOW_READER),
+            description: Some("The client does not read what it is sent".to_owned()),
+        };
+        tracing::warn!(connection = self.id, unread_bytes = self.unread, "dropping a slow live query client");
+        ctx.close(Some(reason));
+        ctx.stop();
+    }
+
+    fn take(&mut self, request: Option<Result<Request, Refusal>>, ctx: &mut Ctx) {
+        match request {
+            Some(Ok(request)) => self.work(request, ctx),
+            Some(Err(refusal)) => self.send(refusal.to_frame(), ctx),
+            // Not JSON: dropped without an answer.
+            None => {}
+        }
+    }
+
+    /// A message that comes in fragments.
+    fn join(&mut self, part: Item, ctx: &mut Ctx) {
+        let (bytes, is_last) = match part {
+            Item::FirstText(bytes) => {
+                self.fragments = Some(Vec::new());
+                (bytes, false)
+            }
+            Item::FirstBinary(bytes) => {
+                self.fragments = None;
+                (bytes, false)
+            }
+            Item::Continue(bytes) => (bytes, false),
+            Item::Last(bytes) => (bytes, true),
+        };
+        if let Some(fragments) = &mut self.fragments {
+            if fragments.len() + bytes.len() > MAX_MESSAGE {
+                end(ws::CloseCode::Size, ctx);
+                return;
+            }
+            fragments.extend_from_slice(&bytes);
+        }
+        if is_last {
+            let request = match self.fragments.take() {
+                Some(text) => std::str::from_utf8(&text).ok().and_then(protocol::parse),
+                None => Some(protocol::without_op()),
+            };
+            self.take(request, ctx);
+        }
+    }
+
+    fn work(&mut self, request: Request, ctx: &mut Ctx) {
+        let Some(mut client) = self.client.borrow_mut().take() else { return };
+        let done = async move {
+            let frame = client.answer(request).await;
+            (client, frame)
+        };
+        // The next frame waits: requests of one client are answered in order.
+        ctx.wait(actix::fut::wrap_future::<_, Self>(done).map(|(client, frame), connection, ctx| {
+            connection.client.replace(Some(client));
+            connection.send(frame, ctx);
+        }));
+    }
+}
+
+impl Actor for LiveQueryConnection {
+    type Context = Ctx;
+
+    fn started(&mut self, ctx: &mut Ctx) {
+        LiveQueryWorker::register(self.id, self.outlet.clone());
+        ctx.add_stream(Letters(self.outlet.clone()));
+        ctx.run_interval(self.heartbeat, |connection, ctx| {
+            if connection.heard.elapsed() > connection.heartbeat * 2 {
+                ctx.stop();
+                return;
+            }
+            let is_strange = connection.client.borrow().as_ref().is_some_and(|client| !client.is_connected());
+            if is_strange && connection.opened.elapsed() > connection.heartbeat * CONNECT_WITHIN {
+                end(ws::CloseCode::Policy, ctx);
+                return;
+            }
+            connection.pings = 0;
+            ctx.ping(b"");
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Ctx) {
+        // Otherwise it ends with the request that is worked on.
+        if let Some(client) = self.client.borrow_mut().take() {
+            client.disconnected();
+        }
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnection {
+    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Ctx) {
+        self.heard = Instant::now();
+        match message {
+            Ok(ws::Message::Text(text)) => self.take(protocol::parse(&text), ctx),
+            Ok(ws::Message::Ping(payload)) => self.pong(&payload, ctx),
+            Ok(ws::Message::Pong(payload)) => {
+                let read: usize =
+                    std::str::from_utf8(&payload).ok().and_then(|n| n.parse().ok()).unwrap_or_default();
+                self.unread = self.unread.saturating_sub(read);
+            }
+            Ok(ws::Message::Close(reason)) => {
+                ctx.close(reason);
+                ctx.stop();
+            }
+            Ok(ws::Message::Binary(_)) => self.take(Some(protocol::without_op()), ctx),
+            Ok(ws::Message::Continuation(part)) => self.join(part, ctx),
+            Ok(ws::Message::Nop) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a live query frame could not be read");
+                let code = match error {
+                    ws::ProtocolError::Overflow => ws::CloseCode::Size,
+                    _ => ws::CloseCode::Protocol,
+                };
+                end(code, ctx);
+            }
+        }
+    }
+}
+
+impl StreamHandler<Batch> for LiveQueryConnection {
+    fn handle(&mut self, batch: Batch, ctx: &mut Ctx) {
+        let Batch::Letters(letters) = batch else {
+            self.drop_slow(ctx);
+            return;
+        };
+        for (parcel, request_id) in letters {
+            let client = self.client.borrow();
+            let frame = client.as_ref().and_then(|client| client.event_frame(&parcel, &request_id));
+            drop(client);
+            if let Some(frame) = frame {
+                self.send(frame, ctx);
+            }
+        }
+    }
+}

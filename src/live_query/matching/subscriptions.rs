@@ -1,0 +1,486 @@
+//! The subscriptions of one class as its owner keeps them. Subscriptions with the same query are one
+//! entry, matched once; below it those with the same rights are one audience, checked once; below that
+//! those who are sent the same frames by the same worker are one group, told with one message.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::Addr;
+
+use super::index::{EntryId, Index};
+use super::subscription::{Audience, Opened};
+use crate::live_query::delivery::ledger::Charge;
+use crate::live_query::delivery::seat::Seat;
+use crate::live_query::delivery::worker::{ConnectionId, LiveQueryWorker, Target};
+
+/// One client's subscription.
+#[derive(Clone)]
+pub struct Subscriber {
+    pub connection: ConnectionId,
+    pub worker: Addr<LiveQueryWorker>,
+    /// As JSON.
+    pub request_id: Arc<str>,
+    pub installation_id: Option<Arc<str>>,
+    pub keys: Option<Arc<BTreeSet<String>>>,
+    pub watch: Option<Arc<Vec<String>>>,
+    /// The client wants events to carry ids.
+    pub with_ids: bool,
+}
+
+/// What the members of a group have in common.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct GroupKey {
+    pub worker: Addr<LiveQueryWorker>,
+    pub keys: Option<Arc<BTreeSet<String>>>,
+    pub watch: Option<Arc<Vec<String>>>,
+    pub with_ids: bool,
+}
+
+/// Those who hear the same. Messages to workers share the list: it is copied when it changes while
+/// one is under way.
+#[derive(Clone)]
+pub struct Group {
+    pub key: Rc<GroupKey>,
+    pub targets: Arc<Vec<Target>>,
+}
+
+/// Subscriptions with the same query.
+struct Entry {
+    opened: Rc<Opened>,
+    audiences: Audiences,
+    /// Where more than a few listen.
+    finder: Option<Box<Finder>>,
+    /// Of a query that needs the database: at the charge of whoever brought it.
+    _asking: Option<Charge>,
+}
+
+/// Most queries are one client's, so few entries have one.
+#[derive(Default)]
+struct Finder {
+    at: HashMap<Rc<Audience>, usize>,
+    /// User → audiences that only this user's rights (and roles) let read.
+    by_user: HashMap<String, HashSet<Rc<Audience>>>,
+    /// Master and nobody in particular.
+    others: HashSet<Rc<Audience>>,
+}
+
+/// So many audiences are looked through one by one.
+const FEW: usize = 8;
+
+/// Connection and request id.
+pub type Place = (ConnectionId, Arc<str>);
+
+struct Spot {
+    entry: EntryId,
+    audience: Rc<Audience>,
+    key: Rc<GroupKey>,
+    at: usize,
+    _seat: Seat,
+}
+
+/// An entry's audiences with their groups, as they were when an event was looked at.
+pub type Audiences = Vec<(Rc<Audience>, Vec<Group>)>;
+
+#[derive(Default)]
+pub struct Subscriptions {
+    pub index: Index,
+    entries: HashMap<EntryId, Entry>,
+    by_query: HashMap<Arc<str>, EntryId>,
+    /// Those of one connection stand together.
+    places: BTreeMap<Place, Spot>,
+    /// What most subscriptions have in common, kept once: without a session, and whole objects.
+    nobody: Rc<Audience>,
+    plain: Vec<Rc<GroupKey>>,
+    next: EntryId,
+    /// Entries whose query cannot be decided from the object alone.
+    asking: usize,
+}
+
+impl Subscriptions {
+    /// Opens a subscription; answers whether it replaced the one in its place.
+    pub fn insert(
+        &mut self,
+        opened: Opened,
+        audience: Audience,
+        subscriber: Subscriber,
+        seat: Seat,
+        asking: Option<Charge>,
+    ) -> bool {
+        let place: Place = (subscriber.connection, subscriber.request_id.clone());
+        let replaced = self.remove(&place);
+        let id = match self.by_query.get(&opened.identity) {
+            Some(id) => *id,
+            None => self.add_entry(opened, asking),
+        };
+        let key = self.key_of(&subscriber);
+        let audience = if audience == *self.nobody { self.nobody.clone() } else { Rc::new(audience) };
+        let Some(entry) = self.entries.get_mut(&id) else { return replaced };
+        let target = Target {
+            connection: subscriber.connection,
+            request_id: subscriber.request_id,
+            installation_id: subscriber.installation_id,
+        };
+        let (audience, groups) = entry.audience(audience);
+        let (key, at) = match groups.iter_mut().find(|group| group.key == key) {
+            Some(group) => {
+                Arc::make_mut(&mut group.targets).push(target);
+                (group.key.clone(), group.targets.len() - 1)
+            }
+            None => {
+                groups.reserve_exact(1);
+                groups.push(Group { key: key.clone(), targets: Arc::new(vec![target]) });
+                (key, 0)
+            }
+        };
+        self.places.insert(place, Spot { entry: id, audience, key, at, _seat: seat });
+        replaced
+    }
+
+    fn key_of(&mut self, subscriber: &Subscriber) -> Rc<GroupKey> {
+        let key = GroupKey {
+            worker: subscriber.worker.clone(),
+            keys: subscriber.keys.clone(),
+            watch: subscriber.watch.clone(),
+            with_ids: subscriber.with_ids,
+        };
+        if let Some(known) = self.plain.iter().find(|known| ***known == key) {
+            return known.clone();
+        }
+        let is_plain = key.keys.is_none() && key.watch.is_none();
+        let key = Rc::new(key);
+        if is_plain {
+            // One or two for each worker that is there.
+            self.plain.retain(|known| known.worker.connected());
+            self.plain.push(key.clone());
+        }
+        key
+    }
+
+    fn add_entry(&mut self, opened: Opened, asking: Option<Charge>) -> EntryId {
+        self.next += 1;
+        let id = self.next;
+        self.asking += usize::from(opened.matcher.asks());
+        self.index.insert(id, opened.matcher.filter());
+        self.by_query.insert(opened.identity.clone(), id);
+        let entry = Entry { opened: Rc::new(opened), audiences: Vec::new(), finder: None, _asking: asking };
+        self.entries.insert(id, entry);
+        id
+    }
+
+    /// Ends one subscription; answers whether there was one.
+    pub fn remove(&mut self, place: &Place) -> bool {
+        let Some(spot) = self.places.remove(place) else { return false };
+        let Some(entry) = self.entries.get_mut(&spot.entry) else { return true };
+        if let Some(moved) = entry.take(&spot)
+            && let Some(other) = self.places.get_mut(&moved)
+        {
+            other.at = spot.at;
+        }
+        if entry.audiences.is_empty()
+            && let Some(entry) = self.entries.remove(&spot.entry)
+        {
+            self.by_query.remove(&entry.opened.identity);
+            self.index.remove(spot.entry);
+            self.asking -= usize::from(entry.opened.matcher.asks());
+        }
+        true
+    }
+
+    /// Ends all subscriptions of a connection; answers how many there were.
+    pub fn remove_connection(&mut self, connection: ConnectionId) -> usize {
+        let first: Place = (connection, "".into());
+        let theirs = self.places.range(first..).take_while(|(place, _)| place.0 == connection);
+        let theirs: Vec<Place> = theirs.map(|(place, _)| place.clone()).collect();
+        theirs.iter().filter(|place| self.remove(place)).count()
+    }
+
+    pub fn opened(&self, id: EntryId) -> Option<&Rc<Opened>> {
+        self.entries.get(&id).map(|entry| &entry.opened)
+    }
+
+    /// Who listens to an entry. With `readers`, those whom these users' rights do not concern are
+    /// left out.
+    pub fn audiences(&self, id: EntryId, readers: Option<&[String]>) -> Audiences {
+        let Some(entry) = self.entries.get(&id) else { return Vec::new() };
+        match (readers, &entry.finder) {
+            (None, _) => entry.audiences.clone(),
+            (Some(readers), None) => {
+                let concerned = |audience: &Audience| {
+                    audience.users.is_empty() || audience.users.iter().any(|user| readers.contains(user))
+                };
+                let found = entry.audiences.iter().filter(|(audience, _)| concerned(audience));
+                found.cloned().collect()
+            }
+            (Some(readers), Some(finder)) => {
+                let theirs = readers.iter().filter_map(|user| finder.by_user.get(user)).flatten();
+                let found: HashSet<&Rc<Audience>> = theirs.chain(&finder.others).collect();
+                let found = found.into_iter().filter_map(|audience| finder.at.get(audience));
+                found.filter_map(|at| entry.audiences.get(*at).cloned()).collect()
+            }
+        }
+    }
+
+    /// One subscription alone.
+    pub fn only(&self, place: &Place) -> Option<(Rc<Opened>, Audiences)> {
+        let spot = self.places.get(place)?;
+        let entry = self.entries.get(&spot.entry)?;
+        let (_, groups) = entry.audiences.get(entry.position(&spot.audience)?)?;
+        let target = groups.iter().find(|group| group.key == spot.key)?.targets.get(spot.at)?.clone();
+        let group = Group { key: spot.key.clone(), targets: Arc::new(vec![target]) };
+        Some((entry.opened.clone(), vec![(spot.audience.clone(), vec![group])]))
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Different queries that cannot be decided from the object alone.
+    pub fn asking(&self) -> usize {
+        self.asking
+    }
+
+    /// Whether somebody has a subscription with this query.
+    pub fn knows(&self, identity: &str) -> bool {
+        self.by_query.contains_key(identity)
+    }
+}
+
+impl Entry {
+    fn position(&self, audience: &Audience) -> Option<usize> {
+        match &self.finder {
+            Some(finder) => finder.at.get(audience).copied(),
+            None => self.audiences.iter().position(|(known, _)| **known == *audience),
+        }
+    }
+
+    /// The audience as it is known here, made known if it is new, with its groups.
+    fn audience(&mut self, audience: Rc<Audience>) -> (Rc<Audience>, &mut Vec<Group>) {
+        let at = self.position(&audience).unwrap_or_else(|| {
+            let at = self.audiences.len();
+            if at == 0 {
+                self.audiences.reserve_exact(1);
+            }
+            self.audiences.push((audience.clone(), Vec::new()));
+            if let Some(finder) = &mut self.finder {
+                finder.add(&audience, at);
+            } else if self.audiences.len() > FEW {
+                let mut finder = Finder::default();
+                self.audiences.iter().enumerate().for_each(|(at, (audience, _))| finder.add(audience, at));
+                self.finder = Some(Box::new(finder));
+            }
+            at
+        });
+        let (audience, groups) = &mut self.audiences[at];
+        (audience.clone(), groups)
+    }
+
+    fn forget_audience(&mut self, at: usize) {
+        let (gone, _) = self.audiences.swap_remove(at);
+        if self.audiences.len() <= FEW / 2 {
+            self.finder = None;
+        }
+        if let Some(finder) = &mut self.finder {
+            finder.remove(&gone);
+            if let Some((moved, _)) = self.audiences.get(at) {
+                finder.at.insert(moved.clone(), at);
+            }
+        }
+    }
+
+    /// Takes a target out; answers the place of the one that took its position.
+    fn take(&mut self, spot: &Spot) -> Option<Place> {
+        let place = self.position(&spot.audience)?;
+        let (_, groups) = self.audiences.get_mut(place)?;
+        let index = groups.iter().position(|group| group.key == spot.key)?;
+        let targets = Arc::make_mut(&mut groups[index].targets);
+        if spot.at < targets.len() {
+            targets.swap_remove(spot.at);
+        }
+        let moved = targets.get(spot.at).map(|target| (target.connection, target.request_id.clone()));
+        if targets.is_empty() {
+            groups.swap_remove(index);
+            if groups.is_empty() {
+                self.forget_audience(place);
+            }
+        }
+        moved
+    }
+}
+
+impl Finder {
+    fn add(&mut self, audience: &Rc<Audience>, at: usize) {
+        self.at.insert(audience.clone(), at);
+        if audience.users.is_empty() {
+            self.others.insert(audience.clone());
+        }
+        for user in &audience.users {
+            self.by_user.entry(user.clone()).or_default().insert(audience.clone());
+        }
+    }
+
+    fn remove(&mut self, audience: &Rc<Audience>) {
+        self.at.remove(audience);
+        self.others.remove(audience);
+        for user in &audience.users {
+            if let Some(audiences) = self.by_user.get_mut(user) {
+                audiences.remove(audience);
+                if audiences.is_empty() {
+                    self.by_user.remove(user);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::live_query::delivery::ledger::{Account, Ledger, Limits, Resource};
+    use crate::live_query::delivery::seat::Listeners;
+    use crate::query::evaluate::Matcher;
+    use crate::query::{ParseContext, parse_where};
+    use crate::types::{ClassName, Operation};
+
+    fn opened(room: u64) -> Opened {
+        let condition = json!({ "room": room });
+        let filter = parse_where(&condition, &ParseContext::master()).expect("a valid query");
+        Opened {
+            class: ClassName::known("Chat"),
+            matcher: Matcher::new(filter),
+            identity: condition.to_string().into(),
+            op: Operation::Find,
+            keys: None,
+            watch: None,
+            looks_at: vec!["room".to_owned()],
+            weight: 100,
+        }
+    }
+
+    fn subscriber(worker: &Addr<LiveQueryWorker>, connection: u64, request: u64) -> Subscriber {
+        Subscriber {
+            connection,
+            worker: worker.clone(),
+            request_id: request.to_string().into(),
+            installation_id: None,
+            keys: None,
+            watch: request.is_multiple_of(3).then(|| Arc::new(vec!["a".to_owned()])),
+            with_ids: false,
+        }
+    }
+
+    /// What everybody holds, and a class's count.
+    struct Counts {
+        ledger: Arc<Ledger>,
+        listeners: Arc<Listeners>,
+        accounts: Vec<(Arc<Account>, Charge)>,
+    }
+
+    impl Counts {
+        fn new() -> Self {
+            let config = crate::config::AppConfig::for_tests(json!({}));
+            let ledger = Ledger::new(Limits::of(&config.live_query_server));
+            let address = |n: u8| std::net::IpAddr::from([10, 0, 0, n % 3]);
+            let accounts = (0..7).map(|n| ledger.admit(address(n)).expect("room")).collect();
+            let listeners = Listeners::new(ClassName::known("Chat"), Arc::default(), std::sync::Weak::new());
+            Self { ledger, listeners, accounts }
+        }
+
+        fn seat(&self, connection: u64) -> Seat {
+            let wanted = [(Resource::Subscriptions, 1), (Resource::Bytes, 100)];
+            let (account, _) = &self.accounts[connection as usize];
+            Seat::new(account.take(&wanted).expect("room"), self.listeners.clone())
+        }
+
+        /// Everything counts as many as there are.
+        fn agree(&self, held: usize) {
+            assert_eq!(self.listeners.count(), held);
+            assert_eq!(self.ledger.used(Resource::Subscriptions), held);
+            assert_eq!(self.ledger.used(Resource::Bytes), held * 100);
+        }
+    }
+
+    /// Opens, replaces, fails and ends at random; compares with a plain map.
+    #[actix::test]
+    async fn agrees_with_a_plain_map() {
+        let worker = LiveQueryWorker::here();
+        let counts = Counts::new();
+        let mut subscriptions = Subscriptions::default();
+        let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        let mut many = 0;
+        for step in 0..4000u64 {
+            let random = step.wrapping_mul(6_364_136_223_846_793_005).rotate_left(29) >> 3;
+            let (connection, request, room) = (random % 7, (random >> 8) % 50, (random >> 16) % 5);
+            match (random >> 40) & 7 {
+                0 if step % 16 == 0 => {
+                    let count = model.len();
+                    model.retain(|(owner, _), _| *owner != connection);
+                    assert_eq!(subscriptions.remove_connection(connection), count - model.len());
+                }
+                1 | 2 => {
+                    let place = (connection, Arc::from(request.to_string().as_str()));
+                    let known = model.remove(&(connection, request.to_string())).is_some();
+                    assert_eq!(subscriptions.remove(&place), known);
+                }
+                _ => {
+                    // In one room nobody is anybody, in another there are more than a few.
+                    let who = if room == 4 { random % 31 } else { room };
+                    let token = who.to_string();
+                    let mut audience =
+                        Audience::new(false, (room > 1).then_some("token"), (room > 0).then_some(&*token));
+                    audience.users = (room > 2).then(|| format!("u{who}")).into_iter().collect();
+                    let (seat, subscriber) =
+                        (counts.seat(connection), subscriber(&worker, connection, request));
+                    if step % 5 == 0 {
+                        // Refused, or too late: the message goes, and the seat with it.
+                        drop((seat, subscriber));
+                        continue;
+                    }
+                    let replaced = subscriptions.insert(opened(room), audience, subscriber, seat, None);
+                    let known = model.insert((connection, request.to_string()), room).is_some();
+                    assert_eq!(replaced, known);
+                }
+            }
+            assert_eq!(subscriptions.len(), model.len());
+            counts.agree(model.len());
+            let room = subscriptions.by_query.get(&opened(4).identity);
+            many = many.max(room.map_or(0, |id| subscriptions.audiences(*id, None).len()));
+        }
+        let mut found: BTreeMap<(u64, String), u64> = BTreeMap::new();
+        for (room, id) in (0..5).filter_map(|room| {
+            let id = subscriptions.by_query.get(&opened(room).identity)?;
+            Some((room, *id))
+        }) {
+            let targets = subscriptions.audiences(id, None).into_iter().flat_map(|(_, groups)| groups);
+            for target in targets.flat_map(|group| group.targets.to_vec()) {
+                found.insert((target.connection, target.request_id.to_string()), room);
+            }
+            let concerned = subscriptions.audiences(id, Some(&["u3".to_owned()]));
+            let all = subscriptions.audiences(id, None);
+            let wanted =
+                |audience: &Audience| audience.users.is_empty() || audience.users.contains(&"u3".to_owned());
+            assert_eq!(concerned.len(), all.iter().filter(|(audience, _)| wanted(audience)).count());
+            assert!(concerned.iter().all(|(audience, _)| wanted(audience)), "room {room}");
+        }
+        assert_eq!(found, model);
+        assert!(many > FEW, "{many}");
+        for place in model.keys() {
+            let place: Place = (place.0, place.1.as_str().into());
+            let (_, audiences) = subscriptions.only(&place).expect("a subscription");
+            let target = &audiences[0].1[0].targets[0];
+            assert_eq!((target.connection, target.request_id.clone()), place);
+        }
+        for connection in 0..7 {
+            subscriptions.remove_connection(connection);
+        }
+        assert!(subscriptions.is_empty() && subscriptions.entries.is_empty());
+        assert!(subscriptions.by_query.is_empty());
+        counts.agree(0);
+    }
+}

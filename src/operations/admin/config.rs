@@ -1,0 +1,168 @@
+//! `Parse.Config`: the one row of `_GlobalConfig` (parse-server's `GlobalConfigRouter`).
+
+use serde_json::{Value, json};
+
+use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
+use crate::error::{Error, Result};
+use crate::on_session;
+use crate::operations::code_log;
+use crate::operations::context::Ctx;
+use crate::operations::object::write::ops::{created_value, update_op};
+use crate::operations::object::write::rules;
+use crate::query::{Filter, FindSpec, Operand};
+use crate::storage::{Returning, StorageError, Target};
+use crate::types::limits::MAX_DOTTED_CHANGES;
+use crate::types::path::FieldPath;
+use crate::types::update::Op;
+use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
+
+const CLASS: &str = "_GlobalConfig";
+const ID: &str = "1";
+
+/// `{"params": {…}, "masterKeyOnly": {…}}`; only `params` when nothing is stored. Parameters that are
+/// for the master key are left out for everybody else.
+///
+/// # Errors
+/// When storage fails.
+pub async fn get(ctx: &Ctx) -> Result<Value> {
+    let Some((mut params, mut master_only)) = load(ctx).await? else { return Ok(json!({ "params": {} })) };
+    if !ctx.auth.is_master() {
+        params.retain(|name, _| master_only.get(name) != Some(&Value::Bool(true)));
+        master_only.retain(|_, only| only != &Value::Bool(true));
+    }
+    Ok(json!({ "params": params, "masterKeyOnly": master_only }))
+}
+
+/// Merges `params`; `{"__op": "Delete"}` removes one. Runs the `Parse.Config` triggers.
+///
+/// # Errors
+/// 403, 119 for the read-only master key, 107 without parameters, and what the triggers throw.
+pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
+    if ctx.auth.is_read_only() {
+        return Err(Error::forbidden("read-only masterKey isn't allowed to update the config."));
+    }
+    let sent = object(body.shift_remove("params"));
+    if sent.is_empty() {
+        return Err(Error::invalid_json("params must be an object with at least one parameter"));
+    }
+    if sent.keys().any(|name| name.contains('\0')) {
+        return Err(Error::invalid_json("strings must not contain null characters"));
+    }
+    rules::check(ctx, &sent)?;
+    let flags = object(body.shift_remove("masterKeyOnly"));
+    let registered = ctx.services.cloud.registrations();
+    let triggers = registered.triggers_of(CONFIG_CLASS);
+    let stored = if triggers.is_empty() { Object::new() } else { load(ctx).await?.unwrap_or_default().0 };
+    let mut context = ctx.info.context.clone();
+    let mut params = sent;
+    if triggers.contains(TriggerKind::BeforeSave) {
+        let call = trigger(ctx, TriggerKind::BeforeSave, &params, &stored, context.clone());
+        let answer = code_log::run_trigger(ctx, call).await?;
+        if let Some(changed) = answer.object {
+            rules::check(ctx, &changed)?;
+            params = changed;
+        }
+        if let Some(handed_on) = answer.context {
+            context = handed_on;
+        }
+    }
+    store(ctx, &params, &flags).await?;
+    crate::operations::audit::note(ctx, "config_changed", CLASS);
+    if triggers.contains(TriggerKind::AfterSave) {
+        let call = trigger(ctx, TriggerKind::AfterSave, &params, &stored, context);
+        if let Err(error) = code_log::run_trigger(ctx, call).await {
+            tracing::warn!(%error, "afterSave of Parse.Config failed");
+        }
+    }
+    Ok(json!({ "result": true }))
+}
+
+fn object(value: Option<Value>) -> Object {
+    match value {
+        Some(Value::Object(object)) => object,
+        _ => Object::new(),
+    }
+}
+
+async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
+    let snapshot = ctx.services.classes.admit(&ClassName::known(CLASS)).await?;
+    snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_GlobalConfig does not exist"))
+}
+
+async fn load(ctx: &Ctx) -> Result<Option<(Object, Object)>> {
+    let schema = schema(ctx).await?;
+    let spec = FindSpec::new(Filter::eq("objectId", Operand::Text(ID.into()))).limit(1);
+    let rows = on_session!(ctx, |session| session.find(&schema, &spec))?;
+    let Some(row) = rows.iter().next() else { return Ok(None) };
+    let mut row = row.to_object();
+    Ok(Some((object(row.shift_remove("params")), object(row.shift_remove("masterKeyOnly")))))
+}
+
+async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
+    if params.len() > MAX_DOTTED_CHANGES {
+        return Err(Error::invalid_json(format!(
+            "A change of the configuration must not have more than {MAX_DOTTED_CHANGES} parameters"
+        )));
+    }
+    let schema = schema(ctx).await?;
+    let mut update = Update::default();
+    let mut row_params = Object::new();
+    let mut row_flags = Object::new();
+    for (name, value) in params {
+        let flag = Value::Bool(flags.get(name).is_some_and(|flag| flag == true));
+        if value.get("__op").is_none() {
+            update.ops.push((path("params", name), Op::Set(value.clone())));
+            row_params.insert(name.clone(), value.clone());
+        } else {
+            let Some(op) = update_op(value)? else { continue };
+            let removed = matches!(op, Op::Unset);
+            update.ops.push((path("params", name), op));
+            if removed {
+                update.ops.push((path("masterKeyOnly", name), Op::Unset));
+                continue;
+            }
+            row_params.extend(created_value(value)?.map(|value| (name.clone(), value)));
+        }
+        update.ops.push((path("masterKeyOnly", name), Op::Set(flag.clone())));
+        row_flags.insert(name.clone(), flag);
+    }
+    if update.is_empty() {
+        return Ok(());
+    }
+    let target = Target { filter: Filter::eq("objectId", Operand::Text(ID.into())), writers: None };
+    let row: Object = [
+        ("objectId".to_owned(), Value::String(ID.into())),
+        ("params".to_owned(), Value::Object(row_params)),
+        ("masterKeyOnly".to_owned(), Value::Object(row_flags)),
+    ]
+    .into_iter()
+    .collect();
+    // Two first writers: the one that is refused finds the other's row when it updates again.
+    loop {
+        let changed =
+            on_session!(ctx, |session| session.update(&schema, &target, &update, Returning::default()))?;
+        if changed.count > 0 {
+            return Ok(());
+        }
+        match on_session!(ctx, |session| session.create(&schema, std::slice::from_ref(&row))) {
+            Ok(()) => return Ok(()),
+            Err(StorageError::Duplicate { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn path(column: &'static str, name: &str) -> FieldPath {
+    FieldPath { root: FieldName::known(column), rest: vec![name.to_owned()] }
+}
+
+fn trigger(ctx: &Ctx, kind: TriggerKind, params: &Object, stored: &Object, context: Object) -> TriggerCall {
+    TriggerCall {
+        object: Some(Payload::Value(Value::Object(params.clone()))),
+        original: Some(Payload::Value(Value::Object(stored.clone()))),
+        caller: ctx.caller(),
+        context,
+        scope: ctx.scope(),
+        ..TriggerCall::new(kind, CONFIG_CLASS)
+    }
+}

@@ -1,0 +1,229 @@
+//! Sessions: making them, and the rules of `_Session` rows.
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::on_session;
+use crate::operations::object::transaction::Effect;
+use crate::operations::object::write;
+use crate::operations::object::write::special::pointer_filter;
+use crate::operations::object::write::{Draft, Saved};
+use crate::operations::{Auth, Ctx, PROGRAM, audit};
+use crate::query::{Constraint, Filter, FindSpec, Operand};
+use crate::storage::Target;
+use crate::types::time::Millis;
+use crate::types::{ClassName, FieldName, Object};
+
+pub fn class() -> ClassName {
+    ClassName::known("_Session")
+}
+
+/// `{"action": …, "authProvider": …}`.
+pub fn created_with(action: &str, provider: &str) -> Value {
+    json!({ "action": action, "authProvider": provider })
+}
+
+/// A new session's row without its id; the token is in it.
+pub fn new_row(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Object {
+    let mut row = Object::new();
+    row.insert("sessionToken".to_owned(), new_token().into());
+    let user = json!({ "__type": "Pointer", "className": "_User", "objectId": user_id });
+    row.insert("user".to_owned(), user);
+    if let Some(created_with) = created_with {
+        row.insert("createdWith".to_owned(), created_with);
+    }
+    if let Some(at) = expires_at(ctx) {
+        row.insert("expiresAt".to_owned(), json!({ "__type": "Date", "iso": at.to_iso() }));
+    }
+    row
+}
+
+/// `r:` and 32 hexadecimal digits.
+fn new_token() -> String {
+    let bytes: [u8; 16] = rand::random();
+    format!("r:{}", hex::encode(bytes))
+}
+
+fn expires_at(ctx: &Ctx) -> Option<Millis> {
+    let users = &ctx.config().users;
+    let length = i64::try_from(users.session_length).unwrap_or(i64::MAX).saturating_mul(1000);
+    users.expire_inactive_sessions.then(|| Millis(Millis::now().0.saturating_add(length)))
+}
+
+/// Whether a sign-up, or a login by `authData`, is made by a program: those get no session. Logins by
+/// name do.
+pub fn is_by_program(ctx: &Ctx) -> bool {
+    ctx.info.acting_installation() == Some(PROGRAM)
+}
+
+/// Makes a session for the user, with the request's installation, and answers its token.
+///
+/// # Errors
+/// When storage fails.
+pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Result<String> {
+    let installation = ctx.info.installation_id.as_deref();
+    let mut row = new_row(ctx, user_id, created_with);
+    if let Some(installation) = installation.filter(|id| !id.is_empty()) {
+        row.insert("installationId".to_owned(), installation.into());
+    }
+    let token = row.get("sessionToken").and_then(Value::as_str).unwrap_or_default().to_owned();
+    insert(ctx, row).await?;
+    audit::note(ctx, "session_created", user_id);
+    Ok(token)
+}
+
+/// Stores a session's row with full rights.
+async fn insert(ctx: &Ctx, row: Object) -> Result<Saved> {
+    let master = ctx.with_auth(Auth::master());
+    Box::pin(write::save(&master, Draft::create(class(), row))).await
+}
+
+/// The rules before a session is written (`RestWrite.handleSession`).
+///
+/// # Errors
+/// 209 without a user, 105 for what may not be written.
+pub async fn prepare(ctx: &Ctx, draft: &mut Draft) -> Result<Option<Saved>> {
+    let unrestricted = ctx.auth.is_unrestricted();
+    let user = ctx.auth.user_id().map(str::to_owned);
+    if user.is_none() && !unrestricted {
+        return Err(Error::parse(ErrorCode::INVALID_SESSION_TOKEN, "Session token required."));
+    }
+    if draft.data.contains_key("ACL") {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, "Cannot set ACL on a Session."));
+    }
+    if draft.is_create() {
+        return match user {
+            Some(user) if !unrestricted => create_by_client(ctx, draft, &user).await.map(Some),
+            _ => Ok(None),
+        };
+    }
+    check_update(ctx, draft, user.as_deref())?;
+    if let Some(user) = user.filter(|_| !unrestricted) {
+        draft.special.condition = Some(pointer_filter("user", &user));
+    }
+    Ok(None)
+}
+
+async fn create_by_client(ctx: &Ctx, draft: &Draft, user: &str) -> Result<Saved> {
+    // Stored with full rights, so that nobody would look at it later.
+    write::rules::check(ctx, &draft.data)?;
+    const OURS: [&str; 5] = ["objectId", "user", "sessionToken", "expiresAt", "createdWith"];
+    let mut row = new_row(ctx, user, Some(json!({ "action": "create" })));
+    for (key, value) in draft.data.iter().filter(|(key, _)| {
+        let root = key.split('.').next().unwrap_or(key);
+        !OURS.contains(&root)
+    }) {
+        row.insert(key.clone(), value.clone());
+    }
+    let stored = insert(ctx, row.clone()).await?;
+    audit::note(ctx, "session_created", user);
+    let id = stored.body.get("objectId").cloned();
+    let id = id.ok_or_else(|| Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, "Error creating session."))?;
+    row.insert("objectId".to_owned(), id);
+    Ok(Saved { status: 201, location: stored.location, body: row, replacement: None })
+}
+
+fn check_update(ctx: &Ctx, draft: &Draft, user: Option<&str>) -> Result<()> {
+    let invalid = |key: &str| Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid key name: {key}"));
+    // Paths below a column count as the column.
+    let written = |name: &str| {
+        draft.data.keys().any(|key| key == name || key.strip_prefix(name).is_some_and(|r| r.starts_with('.')))
+    };
+    if written("user") && !ctx.auth.is_master() {
+        let given = draft.data.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
+        if given.is_none() || given != user {
+            return Err(invalid("user"));
+        }
+    }
+    for key in ["installationId", "sessionToken"] {
+        if written(key) {
+            return Err(invalid(key));
+        }
+    }
+    for key in ["expiresAt", "createdWith"] {
+        if written(key) && !ctx.auth.is_unrestricted() {
+            return Err(invalid(key));
+        }
+    }
+    Ok(())
+}
+
+/// One session for each user and installation: a new one ends the others.
+///
+/// # Errors
+/// When storage fails.
+pub async fn remove_duplicates(ctx: &Ctx, draft: &Draft) -> Result<()> {
+    if !draft.is_create() {
+        return Ok(());
+    }
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let user = text(draft.data.get("user").and_then(|user| user.get("objectId")));
+    let (Some(user), Some(installation), Some(token)) =
+        (user, text(draft.data.get("installationId")), text(draft.data.get("sessionToken")))
+    else {
+        return Ok(());
+    };
+    let others = pointer_filter("user", &user)
+        .and(Filter::eq("installationId", Operand::Text(installation)))
+        .and(Filter::field(FieldName::known("sessionToken"), Constraint::Ne(Operand::Text(token))));
+    remove(ctx, others).await
+}
+
+/// Ends every session of a user.
+///
+/// # Errors
+/// When storage fails.
+pub async fn remove_all_of(ctx: &Ctx, user_id: &str) -> Result<()> {
+    remove(ctx, pointer_filter("user", user_id)).await
+}
+
+/// Deletes sessions and lets every cache know.
+async fn remove(ctx: &Ctx, filter: Filter) -> Result<()> {
+    let Some(class) = ctx.services.classes.admit(&class()).await? else { return Ok(()) };
+    let target = Target { filter, writers: None };
+    let gone = on_session!(ctx, |session| session.delete(&class.schema, &target, true))?;
+    for row in gone.before.iter().flat_map(|rows| rows.iter()) {
+        audit::note(ctx, "session_revoked", row.text("user").unwrap_or(row.object_id()));
+        if let Some(token) = row.text("sessionToken") {
+            ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
+        }
+    }
+    Ok(())
+}
+
+/// A session row was changed: what is known of it is read again. New ones nobody knows yet.
+///
+/// # Errors
+/// When storage fails.
+pub async fn after_store(ctx: &Ctx, draft: &Draft) -> Result<()> {
+    let Some(id) = &draft.id else { return Ok(()) };
+    for row in find(ctx, Filter::by_id(id)).await? {
+        if let Some(token) = row.get("sessionToken").and_then(Value::as_str) {
+            ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
+        }
+    }
+    Ok(())
+}
+
+/// Sessions with full rights, at most one page.
+///
+/// # Errors
+/// When storage fails.
+pub async fn find(ctx: &Ctx, filter: Filter) -> Result<Vec<Object>> {
+    let Some(class) = ctx.services.classes.admit(&class()).await? else { return Ok(Vec::new()) };
+    let spec = FindSpec::new(filter).limit(100);
+    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
+    Ok(rows.iter().map(|row| row.to_object()).collect())
+}
+
+/// The session of a token, with full rights.
+///
+/// # Errors
+/// When storage fails.
+pub async fn by_token(ctx: &Ctx, token: &str) -> Result<Option<Object>> {
+    if token.contains('\0') {
+        return Ok(None);
+    }
+    let filter = Filter::eq("sessionToken", Operand::Text(token.to_owned()));
+    Ok(find(ctx, filter).await?.into_iter().next())
+}

@@ -1,0 +1,214 @@
+//! Which provider answers to a name: those of [`crate::auth`], and adapters that an application wrote
+//! in JavaScript, which run in its Cloud Code process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use crate::auth::{AuthProvider, AuthRequest, Callbacks, Policy, Step, Verdict};
+use crate::cloud::{self, AdapterArg, AdapterCall, AdapterInfo, TriggerCall, TriggerKind};
+use crate::config::CallbackId;
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::Ctx;
+use crate::types::Object;
+
+/// The provider of this name; `None` when the app knows none, or switched it off.
+pub fn provider(ctx: &Ctx, name: &str) -> Option<Arc<dyn AuthProvider>> {
+    let providers = &ctx.services.auth;
+    if !providers.is_enabled(name) {
+        return None;
+    }
+    let adapter = format!("auth.{name}");
+    let built_in = providers.get(name);
+    let registrations = ctx.services.cloud.registrations();
+    // Settings of a built-in provider may hold functions too (`sendSMS`): that makes no adapter of them.
+    let Some(info) = registrations.adapter(&adapter).filter(|info| built_in.is_none() || validates(info))
+    else {
+        return built_in.cloned();
+    };
+    Some(Arc::new(Custom { ctx: ctx.clone(), adapter, name: name.to_owned(), info: info.clone() }))
+}
+
+fn validates(info: &AdapterInfo) -> bool {
+    ["validateAuthData", "validateSetUp", "validateLogin", "validateUpdate"]
+        .iter()
+        .any(|method| info.methods.contains(*method))
+}
+
+fn shows_by_code(info: &AdapterInfo) -> bool {
+    info.methods.contains("afterFind")
+}
+
+/// Whether an adapter of the application decides what readers see of its data.
+pub fn any_shows_by_code(ctx: &Ctx) -> bool {
+    let registrations = ctx.services.cloud.registrations();
+    registrations.adapters().iter().any(|(name, info)| name.starts_with("auth.") && shows_by_code(info))
+}
+
+/// Lets the application's adapters replace what readers see (`afterFind`).
+///
+/// # Errors
+/// What an adapter throws.
+pub async fn show_by_code(ctx: &Ctx, providers: &mut Object) -> Result<()> {
+    let registrations = ctx.services.cloud.registrations();
+    for (name, data) in providers {
+        let adapter = format!("auth.{name}");
+        if !registrations.adapter(&adapter).is_some_and(shows_by_code) {
+            continue;
+        }
+        let caller = ctx.caller();
+        let request = json!({ "ip": ctx.info.ip, "user": caller.user, "master": caller.master });
+        let args = vec![AdapterArg::Json(data.clone()), AdapterArg::Options, AdapterArg::Json(request)];
+        let call = AdapterCall { adapter, method: "afterFind".to_owned(), args, deadline: None };
+        let shown = ctx.services.cloud.call_adapter(call).await?;
+        if crate::operations::object::write::is_truthy(&shown) {
+            *data = shown;
+        }
+    }
+    Ok(())
+}
+
+/// Functions of the configuration, through the Cloud Code process.
+pub struct CloudCallbacks<'a>(pub &'a Ctx);
+
+#[async_trait(?Send)]
+impl Callbacks for CloudCallbacks<'_> {
+    async fn call(&self, id: CallbackId, args: Vec<Value>) -> Result<Value> {
+        let id = u32::try_from(id.0).map_err(Error::internal)?;
+        let args = args.into_iter().map(AdapterArg::Json).collect();
+        self.0.services.cloud.call_callback(cloud::CallbackId(id), args).await
+    }
+}
+
+/// An adapter of the application.
+struct Custom {
+    ctx: Ctx,
+    /// As the engine knows it: `auth.<name>`.
+    adapter: String,
+    name: String,
+    info: AdapterInfo,
+}
+
+impl Custom {
+    fn has(&self, method: &str) -> bool {
+        self.info.methods.contains(method)
+    }
+
+    async fn call(&self, method: &str, args: Vec<AdapterArg>) -> Result<Value> {
+        let call =
+            AdapterCall { adapter: self.adapter.clone(), method: method.to_owned(), args, deadline: None };
+        self.ctx.services.cloud.call_adapter(call).await
+    }
+
+    /// The trigger-like object adapters are given.
+    fn request(&self, request: &AuthRequest<'_>) -> AdapterArg {
+        let shown = |object: &Object| Value::Object(object.clone()).into();
+        let mut call = TriggerCall::new(TriggerKind::BeforeSave, "_User");
+        call.object_id = request.original.and_then(|user| user.get("objectId")?.as_str().map(str::to_owned));
+        call.original = request.original.map(shown);
+        call.object = Some(shown(request.object));
+        call.caller = self.ctx.caller();
+        call.context.clone_from(&self.ctx.info.context);
+        call.scope = self.ctx.scope();
+        AdapterArg::Request(Box::new(call))
+    }
+}
+
+fn misconfigured() -> Error {
+    Error::parse(
+        ErrorCode::OTHER_CAUSE,
+        "Adapter is not configured. Implement either validateAuthData or all of the following: \
+         validateSetUp, validateLogin and validateUpdate",
+    )
+}
+
+fn policy_of(name: &str) -> Result<Policy> {
+    match name {
+        "default" => Ok(Policy::Default),
+        "additional" => Ok(Policy::Additional),
+        "solo" => Ok(Policy::Solo),
+        _ => Err(Error::parse(
+            ErrorCode::OTHER_CAUSE,
+            "AuthAdapter policy is not configured correctly. The value must be either \"solo\", \
+             \"additional\", \"default\" or undefined (will be handled as \"default\")",
+        )),
+    }
+}
+
+#[async_trait(?Send)]
+impl AuthProvider for Custom {
+    async fn before_find(&self, data: &mut Object) -> Result<()> {
+        if !self.has("beforeFind") {
+            return Ok(());
+        }
+        let answer = self.call("beforeFind", vec![AdapterArg::Json(Value::Object(data.clone()))]).await?;
+        if let Value::Object(changed) = answer {
+            *data = changed;
+        }
+        Ok(())
+    }
+
+    async fn validate(&self, step: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
+        let given = || AdapterArg::Json(data.clone());
+        let settings = self.ctx.services.auth.settings(&self.name);
+        let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
+        if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
+            let args =
+                vec![AdapterArg::Json(ids.clone()), given(), AdapterArg::Options, self.request(request)];
+            self.call("validateAppId", args).await?;
+        }
+        if let Some(Value::String(policy)) = self.info.properties.get("policy") {
+            policy_of(policy)?;
+        }
+        let method = if self.has("validateAuthData") {
+            "validateAuthData"
+        } else if [Step::SetUp, Step::Login, Step::Update].iter().all(|step| self.has(step.method())) {
+            step.method()
+        } else {
+            return Err(misconfigured());
+        };
+        let answer = self.call(method, vec![given(), AdapterArg::Options, self.request(request)]).await?;
+        let given =
+            |key: &str| answer.get(key).filter(|value| crate::operations::object::write::is_truthy(value));
+        Ok(Verdict {
+            response: given("response").cloned(),
+            save: given("save").cloned(),
+            do_not_save: given("doNotSave").is_some(),
+            then_fail: None,
+        })
+    }
+
+    async fn policy(&self, stored: &Value, master: bool) -> Result<Policy> {
+        let answer = if self.has("policy") {
+            let request = json!({ "ip": self.ctx.info.ip, "user": self.ctx.caller().user, "master": master });
+            self.call("policy", vec![AdapterArg::Json(request), AdapterArg::Json(stored.clone())]).await?
+        } else {
+            self.info.properties.get("policy").cloned().unwrap_or(Value::Null)
+        };
+        match answer {
+            Value::String(name) => policy_of(&name),
+            _ => Ok(Policy::Default),
+        }
+    }
+
+    async fn challenge(
+        &self,
+        challenge: &Value,
+        data: Option<&Value>,
+        request: &AuthRequest<'_>,
+    ) -> Result<Option<Value>> {
+        if !self.has("challenge") {
+            return Ok(None);
+        }
+        let data = data.cloned().unwrap_or(Value::Null);
+        let args = vec![
+            AdapterArg::Json(challenge.clone()),
+            AdapterArg::Json(data),
+            AdapterArg::Options,
+            self.request(request),
+        ];
+        let answer = self.call("challenge", args).await?;
+        Ok(Some(if crate::operations::object::write::is_truthy(&answer) { answer } else { true.into() }))
+    }
+}

@@ -1,0 +1,170 @@
+//! `GET /aggregate/:C`: pipelines and distinct, for the master key (parse-server `AggregateRouter`).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::parse_context;
+use crate::error::{Error, ErrorCode, Result};
+use crate::on_session;
+use crate::operations::object::write::is_truthy;
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::query::parse::{parse_key, parse_where};
+use crate::query::{Filter, FindHints, FindSpec, ReadPreference};
+use crate::storage::AggregateOptions;
+use crate::types::{ClassName, ClassSchema, Object};
+
+/// `{"results": […]}`.
+///
+/// # Errors
+/// 403 without a master key, 119 for a read-only one that may not aggregate, 102 and 107 for what is
+/// malformed.
+pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Value> {
+    ctx.require_master()?;
+    if ctx.auth.is_read_only() && !ctx.config().query.allow_aggregation_for_read_only_master_key {
+        return Err(Error::forbidden("Cannot run an aggregation pipeline when using the readOnlyMasterKey"));
+    }
+    let mut params = params.clone();
+    let options = take_options(ctx, &mut params)?;
+    let stages = pipeline(&params)?;
+    let Some(snapshot) = ctx.services.classes.admit(class).await? else {
+        return Ok(json!({ "results": [] }));
+    };
+    if let Some(field) = params.get("distinct").filter(|field| is_truthy(field)) {
+        return distinct(ctx, &snapshot, &params, field).await;
+    }
+    let schemas = looked_up(ctx, &stages).await?;
+    let rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &stages, &options, &schemas))?;
+    let raw = options.raw_values || options.raw_field_names;
+    let results: Vec<Value> =
+        rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
+    Ok(json!({ "results": results }))
+}
+
+/// Internal columns and hashes never leave, not even to a master.
+fn clean(mut row: Object) -> Object {
+    row.retain(|key, _| !key.starts_with('_') && key != "password");
+    row
+}
+
+fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
+    let config = &ctx.config().query;
+    let mut flag = |key: &str, default: bool| match params.get(key) {
+        Some(Value::Bool(value)) => {
+            let value = *value;
+            params.shift_remove(key);
+            value
+        }
+        _ => default,
+    };
+    let raw_values = flag("rawValues", config.aggregation_raw_values);
+    let raw_field_names = flag("rawFieldNames", config.aggregation_raw_field_names);
+    params.shift_remove("hint");
+    let explain = params.shift_remove("explain").is_some_and(|explain| is_truthy(&explain));
+    let comment = params.shift_remove("comment").and_then(|comment| comment.as_str().map(str::to_owned));
+    let read_preference = match params.shift_remove("readPreference") {
+        Some(Value::String(name)) => ReadPreference::parse(&name)
+            .ok_or_else(|| Error::invalid_query("Not supported read preference."))?,
+        _ => ReadPreference::default(),
+    };
+    Ok(AggregateOptions {
+        raw_values,
+        raw_field_names,
+        hints: FindHints { read_preference, comment, room: ctx.room() },
+        explain,
+    })
+}
+
+/// The stages, from `pipeline` or from the parameters themselves.
+fn pipeline(params: &Object) -> Result<Vec<Value>> {
+    let distinct = params.get("distinct").is_some_and(is_truthy);
+    let stages: Vec<Value> = match params.get("pipeline") {
+        Some(Value::Array(stages)) => stages.clone(),
+        Some(Value::Object(stages)) => one_each(stages),
+        Some(_) => return Err(Error::invalid_query("Invalid aggregate stage 'pipeline'.")),
+        None => one_each(params),
+    };
+    let mut checked = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let Value::Object(object) = &stage else {
+            return Err(Error::invalid_query("Pipeline stages should only have one key but found ."));
+        };
+        let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+        let [name] = keys.as_slice() else {
+            let found = keys.join(", ");
+            return Err(Error::invalid_query(format!(
+                "Pipeline stages should only have one key but found {found}."
+            )));
+        };
+        if *name == "where" && !distinct {
+            return Err(Error::invalid_query("where needs distinct; a pipeline takes a $match stage."));
+        }
+        if matches!(*name, "distinct" | "where") {
+            continue;
+        }
+        if !name.starts_with('$') {
+            return Err(Error::invalid_query(format!("Invalid aggregate stage '{name}'.")));
+        }
+        check_group(name, &object[*name])?;
+        checked.push(stage);
+    }
+    Ok(checked)
+}
+
+fn one_each(stages: &Map<String, Value>) -> Vec<Value> {
+    stages.iter().map(|(name, stage)| json!({ name.as_str(): stage })).collect()
+}
+
+fn check_group(name: &str, stage: &Value) -> Result<()> {
+    if name != "$group" {
+        return Ok(());
+    }
+    if stage.get("objectId").is_some() {
+        return Err(Error::invalid_query("Cannot use 'objectId' in aggregation stage $group."));
+    }
+    if stage.get("_id").is_none() {
+        return Err(Error::invalid_query("Invalid parameter for query: group. Missing key _id"));
+    }
+    Ok(())
+}
+
+/// Classes that `$lookup` stages name; one that does not exist is left out and finds nothing.
+async fn looked_up(ctx: &Ctx, stages: &[Value]) -> Result<Vec<Arc<ClassSchema>>> {
+    let mut schemas = Vec::new();
+    for stage in stages {
+        let from = stage.get("$lookup").and_then(|lookup| lookup.get("from")).and_then(Value::as_str);
+        if let Some(class) = from.and_then(ClassName::valid)
+            && let Some(snapshot) = ctx.services.classes.admit(&class).await?
+        {
+            schemas.push(snapshot.schema.clone());
+        }
+    }
+    Ok(schemas)
+}
+
+async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field: &Value) -> Result<Value> {
+    let name = field.as_str().map_or_else(|| field.to_string(), str::to_owned);
+    // No internal column leaves as a value, not even to a master.
+    let path = parse_key(&name, false)?;
+    if path.root.is_internal() {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid key name: {name}")));
+    }
+    let mut filter = Filter::all();
+    let parsed;
+    let condition = match params.get("where") {
+        Some(Value::String(text)) => {
+            parsed = serde_json::from_str(text)
+                .map_err(|_| Error::parse(ErrorCode::INVALID_JSON, "where parameter is not valid JSON"))?;
+            Some(&parsed)
+        }
+        other => other,
+    };
+    if let Some(condition) = condition {
+        filter = parse_where(condition, &parse_context(ctx, Some(class)))?;
+        let open = crate::operations::permissions::Protection::default();
+        crate::operations::permissions::query::authorize_filter(ctx, class, &open, &mut filter).await?;
+    }
+    let spec = FindSpec::new(filter);
+    let values = on_session!(ctx, |session| session.distinct(&class.schema, &path, &spec))?;
+    Ok(json!({ "results": values }))
+}

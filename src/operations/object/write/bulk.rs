@@ -1,0 +1,188 @@
+//! Many objects at once: creates of one class in one insert, and update or delete by query for the
+//! master key (beyond parse-server, see docs/beyond.md).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::draft::{Draft, Saved};
+use super::{ops, respond, special, store, triggers, validate};
+use crate::cloud::TriggerKind;
+use crate::error::{Error, Result};
+use crate::on_session;
+use crate::operations::object::read::parse_context;
+use crate::operations::permissions::Protection;
+use crate::operations::permissions::query::authorize_filter;
+use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
+use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::query::{Filter, parse_where};
+use crate::storage::{Changed, Returning, Target};
+use crate::types::{ClassName, Object, RowSet};
+
+/// Whether creates of this class may share one statement: nothing runs before or after each of them.
+pub fn can_create_together(ctx: &Ctx, class: &ClassName) -> bool {
+    !class.is_system()
+        && !triggers::has(ctx, TriggerKind::BeforeSave, class)
+        && !triggers::has(ctx, TriggerKind::AfterSave, class)
+}
+
+/// Creates all of them, in order, with one answer each. One statement when all are well-formed; if it
+/// is refused each one is tried by itself, so that the answers are those of single creates.
+pub async fn create_many(ctx: &Ctx, class: &ClassName, bodies: Vec<Object>) -> Vec<Result<Saved>> {
+    if bodies.len() > 1 && can_create_together(ctx, class) {
+        match create_together(ctx, class, &bodies).await {
+            Ok(Some(saved)) => return saved.into_iter().map(Ok).collect(),
+            Ok(None) => {}
+            // Inside a transaction the first refusal has ended it: no second try.
+            Err(error) if ctx.transaction.is_some() => return vec![Err(error)],
+            Err(error) => tracing::debug!(%error, %class, "creating one by one"),
+        }
+    }
+    let mut answers = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        answers.push(super::create(ctx, class, body).await);
+    }
+    answers
+}
+
+/// `None` when the objects cannot share a statement (relations among their fields).
+async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Result<Option<Vec<Saved>>> {
+    enforce(ctx, class, Verb::Create)?;
+    let mut snapshot = ctx.services.classes.admit(class).await?;
+    check_class_exists(ctx, class, snapshot.as_deref())?;
+    let mut drafts = Vec::with_capacity(bodies.len());
+    let mut rows = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        super::check_client_ids(ctx, body)?;
+        let mut draft = Draft::create(class.clone(), body.clone());
+        let validated = validate::against_schema(ctx, &mut draft, snapshot).await?;
+        let parsed = ops::parse(&draft, &validated.schema)?;
+        snapshot = Some(validated);
+        if !parsed.relations.is_empty() {
+            return Ok(None);
+        }
+        rows.push(parsed.row);
+        drafts.push(draft);
+    }
+    let Some(snapshot) = snapshot else { return Ok(None) };
+    on_session!(ctx, |session| session.create(&snapshot.schema, &rows))?;
+    let mut saved = Vec::with_capacity(drafts.len());
+    for (draft, row) in drafts.into_iter().zip(rows) {
+        let after = Some(Arc::new(store::public_object(row)));
+        let outcome = store::Outcome { before: None, after, publishable: true, stamp: 0 };
+        let mut answer = respond::build(ctx, &draft, &outcome);
+        super::effects::emit(ctx, &snapshot, &outcome);
+        special::finish(ctx, &draft, &snapshot, &mut answer)?;
+        saved.push(answer);
+    }
+    Ok(Some(saved))
+}
+
+/// Applies one body to every object the filter matches; answers how many.
+///
+/// # Errors
+/// 403 without the master key; 119 for classes with triggers or rules of their own.
+pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: Object) -> Result<u64> {
+    ctx.require_write_master("update")?;
+    let Some(snapshot) = admit_bulk(ctx, class, [TriggerKind::BeforeSave, TriggerKind::AfterSave]).await?
+    else {
+        return Ok(0);
+    };
+    let placeholder = crate::types::ObjectId::new("-").ok_or_else(Error::object_not_found)?;
+    let mut draft = Draft::update(class.clone(), placeholder, body);
+    let snapshot = validate::against_schema(ctx, &mut draft, Some(snapshot)).await?;
+    let parsed = ops::parse(&draft, &snapshot.schema)?;
+    if !parsed.relations.is_empty() {
+        return Err(Error::forbidden("Relations cannot be changed by query."));
+    }
+    let publishes = ctx.services.events.publishes(class);
+    let filter = matching(ctx, &snapshot, condition).await?;
+    let target = Target { filter, writers: None };
+    let returning = Returning { before: publishes, after: publishes, written_only: false };
+    let changed =
+        on_session!(ctx, |session| session.update(&snapshot.schema, &target, &parsed.update, returning))?;
+    emit_all(ctx, &snapshot, &changed, ObjectEventKind::Saved);
+    Ok(changed.count)
+}
+
+/// Deletes every object the filter matches; answers how many.
+///
+/// # Errors
+/// As [`update_many`].
+pub async fn delete_many(ctx: &Ctx, class: &ClassName, condition: &Value) -> Result<u64> {
+    ctx.require_write_master("delete")?;
+    let Some(snapshot) =
+        admit_bulk(ctx, class, [TriggerKind::BeforeDelete, TriggerKind::AfterDelete]).await?
+    else {
+        return Ok(0);
+    };
+    let publishes = ctx.services.events.publishes(class);
+    let filter = matching(ctx, &snapshot, condition).await?;
+    let target = Target { filter, writers: None };
+    let changed = on_session!(ctx, |session| session.delete(&snapshot.schema, &target, publishes))?;
+    emit_all(ctx, &snapshot, &changed, ObjectEventKind::Deleted);
+    Ok(changed.count)
+}
+
+/// The condition parsed and its sub-queries resolved.
+async fn matching(ctx: &Ctx, class: &ClassSnapshot, condition: &Value) -> Result<Filter> {
+    let mut filter = parse_where(condition, &parse_context(ctx, Some(class)))?;
+    authorize_filter(ctx, class, &Protection::default(), &mut filter).await?;
+    Ok(filter)
+}
+
+/// Triggers see single objects, and system classes have rules for each object: both are refused
+/// rather than silently skipped.
+async fn admit_bulk(
+    ctx: &Ctx,
+    class: &ClassName,
+    triggers: [TriggerKind; 2],
+) -> Result<Option<Arc<ClassSnapshot>>> {
+    if class.is_system() {
+        return Err(Error::forbidden(format!("{class} cannot be changed by query.")));
+    }
+    if triggers.into_iter().any(|kind| triggers::has(ctx, kind, class)) {
+        return Err(Error::forbidden(format!("{class} has triggers and cannot be changed by query.")));
+    }
+    ctx.services.classes.admit(class).await
+}
+
+fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: ObjectEventKind) {
+    let objects = |rows: Option<&RowSet>| -> Vec<Arc<Object>> {
+        rows.into_iter()
+            .flat_map(RowSet::iter)
+            .map(|row| Arc::new(super::effects::full_object(ctx, class, &row.to_object())))
+            .collect()
+    };
+    let before = objects(changed.before.as_ref());
+    let permissions = super::effects::permissions_of(class);
+    match kind {
+        ObjectEventKind::Saved => {
+            for (index, object) in objects(changed.after.as_ref()).into_iter().enumerate() {
+                let original = before.get(index).cloned();
+                ctx.emit(ObjectEvent {
+                    class: class.name().clone(),
+                    kind,
+                    object,
+                    original,
+                    stamp: changed.stamp,
+                    permissions: permissions.clone(),
+                });
+            }
+        }
+        ObjectEventKind::Deleted => {
+            for object in before {
+                let class = class.name().clone();
+                ctx.emit(ObjectEvent {
+                    class,
+                    kind,
+                    object,
+                    original: None,
+                    stamp: changed.stamp,
+                    permissions: permissions.clone(),
+                });
+            }
+        }
+    }
+}

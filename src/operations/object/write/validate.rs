@@ -1,0 +1,311 @@
+//! A draft against its class: types, new fields, required fields and defaults, class permissions.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::draft::Draft;
+use super::ops::{created_value, infer_type, is_delete};
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::object::transaction::Effect;
+use crate::operations::permissions::clp::{self, Action};
+use crate::operations::{ClassSnapshot, Ctx};
+use crate::types::limits::MAX_FIELDS;
+use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
+
+/// Adds the fields the draft brings, fills in what a new object gets, and answers the class as it is
+/// afterwards.
+///
+/// # Errors
+/// 105, 111 for names and types, 119 for class permissions, 130 for file addresses, 142 for required
+/// fields.
+pub async fn against_schema(
+    ctx: &Ctx,
+    draft: &mut Draft,
+    snapshot: Option<Arc<ClassSnapshot>>,
+) -> Result<Arc<ClassSnapshot>> {
+    super::ops::check_size(&draft.data)?;
+    super::rules::check(ctx, &draft.data)?;
+    let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
+    if !new_fields.is_empty() {
+        let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
+        check_field_count(&draft.class, known + new_fields.len())?;
+    }
+    check_required_columns(draft)?;
+    let action = if draft.is_create() { Action::Create } else { Action::Update };
+    if let Some(class) = &snapshot {
+        if !new_fields.is_empty() {
+            draft.adds_field = true;
+            clp::check(&ctx.auth, class, Operation::AddField, action)?;
+        }
+        let op = if draft.is_create() { Operation::Create } else { Operation::Update };
+        clp::check(&ctx.auth, class, op, action)?;
+    }
+    let class = match snapshot {
+        Some(class) if new_fields.is_empty() => class,
+        _ if draft.class.is_volatile() => {
+            return Err(Error::parse(
+                ErrorCode::INVALID_KEY_NAME,
+                format!("Invalid field name: {}.", new_fields.first().map_or("", |(name, _)| name.as_str())),
+            ));
+        }
+        _ => evolve(ctx, draft, &new_fields).await?,
+    };
+    for (name, field) in &new_fields {
+        check_type(&draft.class, name, class.schema.field_type(name), &field.ty)?;
+    }
+    fill_in(ctx, draft, &class)?;
+    Ok(class)
+}
+
+/// To be asked before a class gets new fields.
+///
+/// # Errors
+/// 105 for more fields than a table can have columns.
+pub fn check_field_count(class: &ClassName, count: usize) -> Result<()> {
+    if count > MAX_FIELDS {
+        let message = format!("Class {class} must not have more than {MAX_FIELDS} fields");
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, message));
+    }
+    Ok(())
+}
+
+/// Fields of the draft that the class does not have; those it has must agree in type.
+fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Result<Vec<(FieldName, Field)>> {
+    let mut new: Vec<(FieldName, Field)> = Vec::new();
+    let mut geo_points = 0;
+    for (key, value) in &draft.data {
+        let (root, ty) = match key.split_once('.') {
+            None => (key.as_str(), infer_type(value)?),
+            Some((root, below)) => {
+                let index = below.split('.').next().is_some_and(|s| s.bytes().all(|b| b.is_ascii_digit()));
+                let per_offset = matches!(root, "sentPerUTCOffset" | "failedPerUTCOffset");
+                (root, Some(if index && !per_offset { FieldType::Array } else { FieldType::Object }))
+            }
+        };
+        geo_points += usize::from(ty == Some(FieldType::GeoPoint));
+        if geo_points > 1 {
+            return Err(Error::parse(
+                ErrorCode::INCORRECT_TYPE,
+                "there can only be one geopoint field in a class",
+            ));
+        }
+        if root == "ACL" {
+            if key != "ACL" {
+                // Permissions are columns of their own, which a path does not reach.
+                return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}.")));
+            }
+            continue;
+        }
+        if let (Some(ty), Some((name, field))) =
+            (&ty, snapshot.and_then(|class| class.schema.fields.get_key_value(root)))
+            && !name.is_internal()
+        {
+            check_dotted_type(&draft.class, key, name, &field.ty, ty)?;
+            continue;
+        }
+        let bare = if ctx.auth.is_maintenance() { root.strip_prefix('_').unwrap_or(root) } else { root };
+        let invalid = || Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {root}."));
+        let name = match FieldName::valid(bare) {
+            Some(_) if bare != "className" || draft.class == "_Hooks" => {
+                FieldName::internal(root).ok_or_else(invalid)?
+            }
+            _ if ty.is_none() => continue,
+            _ => return Err(invalid()),
+        };
+        let Some(ty) = ty else { continue };
+        if name.is_internal() {
+            continue;
+        }
+        let known = snapshot.and_then(|class| class.schema.field_type(&name));
+        match known {
+            Some(expected) => check_dotted_type(&draft.class, key, &name, expected, &ty)?,
+            None => match new.iter().find(|(known, _)| *known == name) {
+                Some((_, field)) => check_type(&draft.class, &name, Some(&field.ty), &ty)?,
+                None => {
+                    if ty == FieldType::GeoPoint
+                        && let Some(class) = snapshot
+                        && class.schema.fields.values().any(|field| field.ty == FieldType::GeoPoint)
+                    {
+                        return Err(Error::parse(
+                            ErrorCode::INCORRECT_TYPE,
+                            "there can only be one geopoint field in a class",
+                        ));
+                    }
+                    new.push((name, Field::of(ty)));
+                }
+            },
+        }
+    }
+    Ok(new)
+}
+
+fn check_dotted_type(
+    class: &ClassName,
+    key: &str,
+    name: &FieldName,
+    expected: &FieldType,
+    ty: &FieldType,
+) -> Result<()> {
+    // A numeric segment may be a key of an Object as well as an index of an Array.
+    let container = matches!(expected, FieldType::Object | FieldType::Array);
+    if key.contains('.') && *ty == FieldType::Array && container {
+        return Ok(());
+    }
+    check_type(class, name, Some(expected), ty)
+}
+
+fn check_type(
+    class: &ClassName,
+    field: &FieldName,
+    expected: Option<&FieldType>,
+    got: &FieldType,
+) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::parse(
+        ErrorCode::INCORRECT_TYPE,
+        format!(
+            "schema mismatch for {class}.{field}; expected {} but got {}",
+            expected.display(),
+            got.display()
+        ),
+    ))
+}
+
+/// System classes that need columns (`SchemaController.requiredColumns.write`).
+fn check_required_columns(draft: &Draft) -> Result<()> {
+    let required: &[&str] = match draft.class.as_str() {
+        "_Role" => &["name", "ACL"],
+        "_Product" => &["productIdentifier", "icon", "order", "title", "subtitle"],
+        _ => return Ok(()),
+    };
+    for column in required {
+        let value = draft.data.get(*column);
+        let missing = match draft.id {
+            Some(_) => value.is_some_and(is_delete),
+            None => !value.is_some_and(super::is_truthy),
+        };
+        if missing {
+            return Err(Error::parse(ErrorCode::INCORRECT_TYPE, format!("{column} is required.")));
+        }
+    }
+    Ok(())
+}
+
+async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>> {
+    let known = ctx.services.classes.admit(&draft.class).await?;
+    let (Some(open), Some(_)) = (&ctx.transaction, &known) else {
+        return ctx.services.classes.evolve(&draft.class, fields).await;
+    };
+    // The transaction's own connection: it may already hold locks on the table.
+    let guard = open.lock().await;
+    let transaction = guard.as_ref().ok_or_else(|| Error::internal("the transaction has ended"))?;
+    let mut schema = transaction.add_fields(&draft.class, fields).await?;
+    open.defer(Effect::ClassChanged(draft.class.clone()));
+    schema.add_default_columns();
+    let server = ctx.config().users.protected_fields.get(draft.class.as_str());
+    Ok(Arc::new(ClassSnapshot::build(schema, server, 0)))
+}
+
+/// Required fields and, for new objects, id, times, default values and the class's default ACL.
+fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
+    if !draft.is_create() {
+        for (name, value) in &draft.data {
+            if is_unset(Some(value)) && class.schema.field(name).is_some_and(|field| field.required) {
+                return Err(required_error(name));
+            }
+        }
+        draft.data.insert("updatedAt".to_owned(), draft.now.to_iso().into());
+        return Ok(());
+    }
+    default_acl(ctx, draft, class);
+    set_times(ctx, draft)?;
+    if !draft.data.get("objectId").is_some_and(super::is_truthy) {
+        let id = ObjectId::generate(ctx.config().schema.object_id_size);
+        draft.data.insert("objectId".to_owned(), id.as_str().into());
+    }
+    let wanting = |field: &Field| field.required || field.default_value.is_some();
+    for (name, field) in class.schema.fields.iter().filter(|(_, field)| wanting(field)) {
+        let value = draft.data.get(name.as_str());
+        if !stores_nothing(value) {
+            continue;
+        }
+        let absent = value.is_none_or(is_delete);
+        match &field.default_value {
+            Some(default) if absent => draft.set_for_client(name, default.clone()),
+            _ if field.required => return Err(required_error(name)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_unset(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(other) => is_delete(other),
+    }
+}
+
+/// Whether a new object will have nothing in the field, whatever operator says so.
+fn stores_nothing(value: Option<&Value>) -> bool {
+    let Some(value) = value else { return true };
+    if is_unset(Some(value)) || value.get("__op").is_none() {
+        return is_unset(Some(value));
+    }
+    let result = created_value(value).ok().flatten();
+    is_unset(result.as_ref())
+}
+
+fn required_error(field: &str) -> Error {
+    Error::parse(ErrorCode::VALIDATION_ERROR, format!("{field} is required"))
+}
+
+/// CLP.ACL, unless the client sent an ACL or it says no more than "public".
+fn default_acl(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) {
+    let Some(acl) = class.schema.clp.as_ref().and_then(|clp| clp.acl.as_ref()) else { return };
+    let has_own = draft.data.get("ACL").is_some_and(super::is_truthy);
+    if has_own || *acl == json!({"*": {"read": true, "write": true}}) {
+        return;
+    }
+    let mut acl = acl.clone();
+    if let Some(entries) = acl.as_object_mut()
+        && let Some(own) = entries.shift_remove("currentUser")
+        && let Some(user) = ctx.auth.user_id()
+    {
+        entries.insert(user.to_owned(), own);
+    }
+    draft.set_for_client("ACL", acl);
+}
+
+/// Times are the server's; with the maintenance key a create may bring its own.
+fn set_times(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+    let given = |key: &str| {
+        let value = draft.data.get(key)?;
+        (value.get("__type")? == "Date").then(|| value.get("iso")?.as_str().map(str::to_owned)).flatten()
+    };
+    let now = draft.now.to_iso();
+    let (created, updated) = match given("createdAt").filter(|_| ctx.auth.is_maintenance()) {
+        None => (now.clone(), now),
+        Some(created) => {
+            let updated = given("updatedAt").unwrap_or_else(|| created.clone());
+            let at = crate::types::time::Millis::parse;
+            if let (Some(c), Some(u)) = (at(&created), at(&updated))
+                && u < c
+            {
+                return Err(Error::parse(
+                    ErrorCode::VALIDATION_ERROR,
+                    "updatedAt cannot occur before createdAt",
+                ));
+            }
+            (created, updated)
+        }
+    };
+    draft.data.insert("createdAt".to_owned(), created.into());
+    draft.data.insert("updatedAt".to_owned(), updated.into());
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Requests that do not come by HTTP: Cloud Code's SDK calls, run on the workers as if they had.
+//!
+//! Engines call from any thread. A request is posted to one of the workers, runs there through the same
+//! table as everything else, and its answer comes back by a channel.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::request::{RestRequest, RestResponse};
+use super::routes;
+use crate::app::App;
+use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
+use crate::error::{Error, Result};
+use crate::operations::{self, Auth, Credentials, Ctx, PROGRAM, RequestInfo};
+use crate::types::Object;
+use crate::types::app_scope::within;
+
+type Job = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
+
+/// Jobs that wait for one worker; more make the sender wait.
+const QUEUE: usize = 256;
+
+/// The worker threads that take internal requests.
+#[derive(Clone)]
+pub struct Workers {
+    lanes: Arc<Mutex<Vec<mpsc::Sender<Job>>>>,
+    joined: watch::Sender<usize>,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { lanes: Arc::default(), joined: watch::Sender::new(0) }
+    }
+}
+
+impl Workers {
+    /// Makes the current thread, an actix arbiter, take requests from now on.
+    pub fn join(&self) {
+        let (sender, mut jobs) = mpsc::channel::<Job>(QUEUE);
+        tokio::task::spawn_local(async move {
+            while let Some(job) = jobs.recv().await {
+                tokio::task::spawn_local(job());
+            }
+        });
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.joined.send_modify(|count| *count += 1);
+    }
+
+    /// The next worker in turn, waiting for the first one to join.
+    async fn lane(&self) -> Result<mpsc::Sender<Job>> {
+        let mut joined = self.joined.subscribe();
+        joined.wait_for(|count| *count > 0).await.map_err(Error::internal)?;
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|lane| !lane.is_closed());
+        let lane = lanes.pop().ok_or_else(|| Error::internal("no worker is running"))?;
+        lanes.insert(0, lane.clone());
+        Ok(lane)
+    }
+
+    /// Runs `work` on a worker.
+    ///
+    /// # Errors
+    /// What `work` answers; 500 when its worker ended or it panicked.
+    ///
+    /// # Cancel safety
+    /// Work that was posted runs on when this future is dropped.
+    pub async fn run<T, W, F>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> F + Send + 'static,
+        F: Future<Output = Result<T>> + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            async move {
+                // The caller may have gone; the work was done all the same.
+                let _ = reply.send(work().await);
+            }
+            .boxed_local()
+        });
+        self.lane().await?.send(job).await.map_err(|_| Error::internal("a worker has ended"))?;
+        answer.await.map_err(|_| Error::internal("an internal request was dropped"))?
+    }
+}
+
+/// What Cloud Code of one application calls. Made before the application, which is bound later;
+/// requests wait for that.
+pub struct CloudServer {
+    workers: Workers,
+    /// Held while a job's message is stored, in turn: the last one said is the last one stored.
+    messages: tokio::sync::Mutex<()>,
+    app: watch::Sender<Option<Weak<App>>>,
+}
+
+impl CloudServer {
+    pub fn new(workers: Workers) -> Arc<Self> {
+        Arc::new(Self { workers, messages: tokio::sync::Mutex::default(), app: watch::Sender::new(None) })
+    }
+
+    pub fn bind(&self, app: &Arc<App>) {
+        self.app.send_replace(Some(Arc::downgrade(app)));
+    }
+
+    async fn app(&self) -> Result<Arc<App>> {
+        let mut bound = self.app.subscribe();
+        let app = bound.wait_for(Option::is_some).await.map_err(Error::internal)?.clone();
+        app.and_then(|app| app.upgrade()).ok_or_else(|| Error::internal("the application has ended"))
+    }
+
+    fn bound(&self) -> Option<Arc<App>> {
+        self.app.borrow().as_ref()?.upgrade()
+    }
+}
+
+impl ServerApi for CloudServer {
+    fn request(&self, request: InternalRequest) -> BoxFuture<'_, Result<InternalResponse>> {
+        Box::pin(async move {
+            let app = self.app().await?;
+            let whose = Some(app.services.presence.number());
+            self.workers.run(move || within(whose, answer(app, request))).await
+        })
+    }
+
+    fn send_email(&self, mail: Map<String, Value>) -> BoxFuture<'_, Result<Option<Value>>> {
+        Box::pin(async move {
+            let app = self.app().await?;
+            crate::operations::account::send_email::send(&app.services, mail).await
+        })
+    }
+
+    fn job_message(&self, job_id: String, message: Value) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let app = self.app().await?;
+            let _turn = self.messages.lock().await;
+            self.workers
+                .run(move || async move { operations::jobs::set_message(&app.services, &job_id, message).await })
+                .await
+        })
+    }
+
+    fn config(&self) -> Map<String, Value> {
+        self.bound().map(|app| shown_config(&app)).unwrap_or_default()
+    }
+
+    fn set_config(&self, options: Map<String, Value>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let names: Vec<_> = options.keys().map(String::as_str).collect();
+            tracing::warn!(
+                "Parse.Server was assigned: options are fixed while the server runs ({})",
+                names.join(", ")
+            );
+            Ok(())
+        })
+    }
+}
+
+/// The options that code commonly reads from `Parse.Server`.
+fn shown_config(app: &App) -> Map<String, Value> {
+    let config = app.config();
+    let shown = json!({
+        "appId": config.app_id,
+        "applicationId": config.app_id,
+        "appName": config.app_name,
+        "masterKey": config.keys.master_key.value().map(|key| key.expose().clone()),
+        "serverURL": config.http.server_url,
+        "publicServerURL": config.http.public_server_url.as_ref().and_then(|url| url.value()),
+        "mount": config.http.server_url,
+        "mountPath": config.http.mount_path,
+    });
+    match shown {
+        Value::Object(shown) => shown,
+        _ => Map::new(),
+    }
+}
+
+/// Runs on a worker.
+async fn answer(app: Arc<App>, request: InternalRequest) -> Result<InternalResponse> {
+    let InternalRequest { method, path, data, .. } = &request;
+    let found = routes::find(app.config(), *method, path);
+    let cannot = || Error::invalid_json(format!("cannot route {} {path}", method.as_str()));
+    let (route, params) = found.ok_or_else(cannot)??;
+    let body = match data {
+        Value::Object(body) => body.clone(),
+        _ => Object::new(),
+    };
+    let ctx = context(&app, &request).await?;
+    let request = RestRequest { body, params, ..RestRequest::default() };
+    let RestResponse { status, body, location, mut headers } = routes::dispatch(route, ctx, request).await?;
+    if let Some(location) = location {
+        headers.push(("Location".to_owned(), location));
+    }
+    Ok(InternalResponse { status, body: body.into_value()?, headers })
+}
+
+/// Nothing comes from the request whose code is running.
+async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
+    let services = app.services.clone();
+    let auth = match (&request.session_token, request.use_master_key) {
+        (_, true) => Auth::master(),
+        (None, false) => Auth::anonymous(),
+        (Some(token), false) => {
+            let principal = services.principals.authenticate(token).await?;
+            Auth { credentials: Credentials::Client, principal: Some(principal) }
+        }
+    };
+    let base_url = match app.public_server_url().await? {
+        Some(url) => url,
+        None => app.config().http.server_url.clone(),
+    };
+    let info = RequestInfo {
+        ip: "127.0.0.1".to_owned(),
+        is_internal: true,
+        installation_id: (request.installation_id != PROGRAM).then(|| request.installation_id.clone()),
+        by_program: request.installation_id == PROGRAM,
+        context: request.context.clone(),
+        base_url,
+        session_token: request.session_token.clone(),
+        ..RequestInfo::default()
+    };
+    let transaction = request.transaction.map(|id| services.transactions.join(id)).transpose()?;
+    let mut ctx = Ctx::new(services, auth, info);
+    ctx.depth = request.depth;
+    ctx.transaction = transaction;
+    Ok(ctx)
+}

@@ -1,0 +1,48 @@
+//! `/login`, `/logout`, `/users/me`, `/sessions/me` and the other routes of accounts.
+
+use crate::error::Result;
+use crate::operations::Ctx;
+use crate::operations::account::{self, mail as account_mail};
+use crate::operations::classes::user as users;
+use crate::rest::request::{RestRequest, RestResponse};
+
+pub async fn log_in(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    users::log_in(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+}
+
+pub async fn log_in_as(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    users::log_in_as(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+}
+
+pub async fn log_out(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
+    users::log_out(&ctx).await?;
+    Ok(RestResponse::empty())
+}
+
+pub async fn me(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
+    account::me::me(&ctx).await.map(RestResponse::value)
+}
+
+pub async fn session(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
+    users::session_of_caller(&ctx).await.map(RestResponse::value)
+}
+
+pub async fn verify_password(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    users::verify_password(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+}
+
+pub async fn challenge(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    account::challenge::challenge(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+}
+
+pub async fn upgrade_session(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
+    users::upgrade_session(&ctx).await.map(RestResponse::value)
+}
+
+pub async fn request_password_reset(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    account_mail::request_password_reset(&ctx, &request.body).await.map(RestResponse::value)
+}
+
+pub async fn verification_email_request(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    account_mail::verification_email_request(&ctx, &request.body).await.map(RestResponse::value)
+}

@@ -1,0 +1,13 @@
+//! Connections: opening them, the lanes that share them, transactions, and what they report.
+pub(crate) mod connect;
+pub(crate) mod error;
+pub(crate) mod held;
+pub(crate) mod listen;
+pub(crate) mod options;
+pub(crate) mod pace;
+pub(crate) mod patience;
+pub(crate) mod pool;
+pub(crate) mod sqlstate;
+pub(crate) mod transaction;
+pub(crate) mod wire;
+pub(crate) mod writers;

@@ -1,0 +1,346 @@
+//! An open transaction: one pooled connection, taken out of its lane until commit or rollback.
+//!
+//! # Cancel safety
+//! Statements run in a spawned task, so a caller that goes away cannot leave one half-read. Dropped
+//! without an end, the transaction is rolled back before the connection is anybody else's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
+
+use super::error::{boxed, is_stale_plan};
+use super::pool::Pooled;
+use crate::query::{FindHints, FindSpec};
+use crate::storage::postgres::connection::held;
+use crate::storage::postgres::query::{reads, roles};
+use crate::storage::postgres::schema::ddl;
+use crate::storage::postgres::schema::ddl::Change;
+use crate::storage::postgres::write::atomic;
+use crate::storage::postgres::write::atomic::Beside;
+use crate::storage::postgres::write::{delete, insert, relations, update};
+use crate::storage::postgres::{Core, Executor, command};
+use crate::storage::{
+    AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageError, StorageResult,
+    Target, Transaction,
+};
+use crate::types::path::FieldPath;
+use crate::types::update::RelationChange;
+use crate::types::{ClassName, ClassSchema, Field, FieldName, Object, ObjectId, RowSet, Update};
+
+pub struct PgTransaction {
+    state: Arc<Mutex<State>>,
+    guarded: Arc<AtomicBool>,
+    core: Arc<Core>,
+}
+
+struct State {
+    /// `None` once it ended.
+    conn: Option<Pooled>,
+    /// Statements are set off by a savepoint.
+    guarded: Arc<AtomicBool>,
+    /// The savepoint exists.
+    marked: AtomicBool,
+    /// A plan that the connection kept was refused: it is not used again.
+    stale: AtomicBool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for State {
+    /// Without an end, as when the request went away: rolled back before anybody else gets the connection.
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            held::recover(conn);
+        }
+    }
+}
+
+impl State {
+    /// Moves the one savepoint to where the transaction is now, in one round trip.
+    async fn mark(&self, conn: &Pooled) -> StorageResult<()> {
+        if !self.guarded.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.marked.swap(true, Ordering::Relaxed) {
+            command(conn, "RELEASE SAVEPOINT statement; SAVEPOINT statement").await
+        } else {
+            command(conn, "SAVEPOINT statement").await
+        }
+    }
+
+    /// The whole transaction may be tried again after a stale plan, on another connection.
+    fn seen<T>(&self, outcome: StorageResult<T>) -> StorageResult<T> {
+        match outcome {
+            Err(error) if is_stale_plan(&error) => {
+                self.stale.store(true, Ordering::Relaxed);
+                Err(StorageError::Conflict(boxed(error.to_string())))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn go_back(&self, conn: &Pooled) {
+        if self.guarded.load(Ordering::Relaxed)
+            && let Err(error) = command(conn, "ROLLBACK TO SAVEPOINT statement").await
+        {
+            tracing::warn!(%error, "a transaction cannot go on after a refused statement");
+        }
+    }
+}
+
+fn ended() -> StorageError {
+    StorageError::Other(boxed("the transaction has ended"))
+}
+
+/// Runs `$work` with `$db` on the transaction's connection, in a task of its own.
+macro_rules! within {
+    ($self:ident, |$db:ident| $work:expr) => {{
+        let (state, core) = ($self.state.clone(), $self.core.clone());
+        crate::storage::postgres::spawned(async move {
+            let state = state.lock().await;
+            let conn = state.conn.as_ref().ok_or_else(ended)?;
+            state.mark(conn).await?;
+            let $db = Executor { in_transaction: true, ..core.executor(conn) };
+            let outcome: StorageResult<_> = async { $work }.await;
+            if outcome.is_err() {
+                state.go_back(conn).await;
+            }
+            state.seen(outcome)
+        })
+        .await
+    }};
+}
+
+impl PgTransaction {
+    /// Opens the transaction on `conn`.
+    ///
+    /// # Errors
+    /// `Unavailable` when the connection broke.
+    pub async fn begin(core: Arc<Core>, conn: Pooled, permit: OwnedSemaphorePermit) -> StorageResult<Self> {
+        conn.set_dirty(true);
+        let guarded = Arc::new(AtomicBool::new(false));
+        let state = State {
+            conn: Some(conn),
+            guarded: guarded.clone(),
+            marked: false.into(),
+            stale: false.into(),
+            _permit: permit,
+        };
+        command(state.conn.as_ref().ok_or_else(ended)?, &core.begin).await?;
+        Ok(Self { state: Arc::new(Mutex::new(state)), guarded, core })
+    }
+
+    async fn end(&self, how: &'static str) -> StorageResult<()> {
+        let state = self.state.clone();
+        crate::storage::postgres::spawned(async move {
+            let mut state = state.lock().await;
+            let conn = state.conn.take().ok_or_else(ended)?;
+            // COMMIT of a failed transaction answers ROLLBACK without an error; see `commit`.
+            command(&conn, how).await?;
+            conn.set_dirty(state.stale.load(Ordering::Relaxed));
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The join tables first: a statement that misses one would end the transaction.
+async fn write_inside(
+    db: &Executor<'_>,
+    class: &ClassName,
+    beside: &Beside,
+    related: &Related,
+) -> StorageResult<Option<Changed>> {
+    for change in &related.changes {
+        let join = ClassName::join(&change.field, class);
+        if !crate::storage::postgres::table_exists(db.conn, &join).await? {
+            ddl::run_inside(db.conn, &Change::JoinTable(&join)).await?;
+        }
+    }
+    atomic::write(db, class, beside, related).await
+}
+
+#[async_trait]
+impl Transaction for PgTransaction {
+    async fn commit(self: Box<Self>) -> StorageResult<()> {
+        // Asks first whether the transaction is still good: a statement that failed inside leaves it
+        // aborted, and PostgreSQL would answer COMMIT with a silent rollback.
+        let good = within!(self, |db| db.execute(crate::storage::postgres::sql::Sql::new("SELECT 1")).await);
+        if let Err(error) = good {
+            self.end("ROLLBACK").await?;
+            return Err(error);
+        }
+        self.end("COMMIT").await
+    }
+
+    async fn rollback(self: Box<Self>) -> StorageResult<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn add_fields(
+        &self,
+        class: &ClassName,
+        fields: &[(FieldName, Field)],
+    ) -> StorageResult<ClassSchema> {
+        let (class, fields) = (class.clone(), fields.to_vec());
+        within!(self, |db| {
+            let stored = ddl::run_inside(db.conn, &Change::AddFields(&class, &fields)).await?;
+            stored.ok_or_else(ended)
+        })
+    }
+
+    fn guard(&self) {
+        self.guarded.store(true, Ordering::Relaxed);
+    }
+
+    fn as_session(&self) -> &dyn Session {
+        self
+    }
+}
+
+#[async_trait]
+impl Session for PgTransaction {
+    async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::find(&db, &class, &spec).await)
+    }
+
+    async fn find_by_ids(
+        &self,
+        class: &Arc<ClassSchema>,
+        ids: &[String],
+        readers: Option<&Arc<[String]>>,
+        columns: Option<&[FieldName]>,
+        _hints: &FindHints,
+    ) -> StorageResult<RowSet> {
+        let (class, ids, readers) = (class.clone(), ids.to_vec(), readers.cloned());
+        let columns = columns.map(<[FieldName]>::to_vec);
+        within!(self, |db| {
+            reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
+        })
+    }
+
+    async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::count(&db, &class, &spec).await)
+    }
+
+    async fn distinct(
+        &self,
+        class: &Arc<ClassSchema>,
+        path: &FieldPath,
+        spec: &FindSpec,
+    ) -> StorageResult<Vec<Value>> {
+        let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
+        within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
+    }
+
+    async fn aggregate(
+        &self,
+        class: &Arc<ClassSchema>,
+        pipeline: &[Value],
+        options: &AggregateOptions,
+        schemas: &[Arc<ClassSchema>],
+    ) -> StorageResult<Vec<Object>> {
+        let (class, pipeline) = (class.clone(), pipeline.to_vec());
+        let (options, schemas) = (options.clone(), schemas.to_vec());
+        within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options, &schemas).await)
+    }
+
+    async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
+        let (class, spec) = (class.clone(), spec.clone());
+        within!(self, |db| reads::explain(&db, &class, &spec).await)
+    }
+
+    async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        let (class, rows) = (class.clone(), rows.to_vec());
+        within!(self, |db| insert::run(&db, &class, &rows).await)
+    }
+
+    async fn update(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+    ) -> StorageResult<Changed> {
+        let (class, target, update) = (class.clone(), target.clone(), update.clone());
+        within!(self, |db| update::run(&db, &class, &target, &update, returning).await)
+    }
+
+    async fn delete(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        returning_before: bool,
+    ) -> StorageResult<Changed> {
+        let (class, target) = (class.clone(), target.clone());
+        within!(self, |db| delete::run(&db, &class, &target, returning_before).await)
+    }
+
+    async fn change_relations(
+        &self,
+        class: &ClassName,
+        owner: &ObjectId,
+        changes: &[RelationChange],
+    ) -> StorageResult<()> {
+        let (class, related) = (class.clone(), Related { owner: owner.clone(), changes: changes.to_vec() });
+        within!(self, |db| write_inside(&db, &class, &Beside::Nothing, &related).await.map(drop))
+    }
+
+    async fn create_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        row: &Object,
+        related: &Related,
+    ) -> StorageResult<()> {
+        let (beside, related) = (Beside::Row(class.clone(), row.clone()), related.clone());
+        let class = class.clone();
+        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await.map(drop))
+    }
+
+    async fn update_related(
+        &self,
+        class: &Arc<ClassSchema>,
+        target: &Target,
+        update: &Update,
+        returning: Returning,
+        related: &Related,
+    ) -> StorageResult<Changed> {
+        let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
+        let (class, related) = (class.clone(), related.clone());
+        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await?.ok_or_else(ended))
+    }
+
+    async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
+        let query = query.clone();
+        within!(self, |db| {
+            // A failed statement would abort the whole transaction, so look first.
+            if crate::storage::postgres::table_exists(db.conn, &ClassName::join(&query.field, &query.class))
+                .await?
+            {
+                relations::read_ids(db.load(relations::ids_statement(&query)).await)
+            } else {
+                Ok(Vec::new())
+            }
+        })
+    }
+
+    async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
+        let Some(inherited) = roles::statement(user_id) else { return Ok(Vec::new()) };
+        let direct = roles::direct_statement(user_id);
+        within!(self, |db| {
+            if !crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:users:_Role"))
+                .await?
+            {
+                return Ok(Vec::new());
+            }
+            let nested =
+                crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:roles:_Role"))
+                    .await?;
+            roles::read(db.load(if nested { inherited } else { direct }).await)
+        })
+    }
+}

@@ -1,0 +1,425 @@
+//! Runs the SELECT side: which lane a read takes, the one retry a read gets, and the same statements
+//! inside transactions.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use diesel_async::AsyncPgConnection;
+use serde_json::Value;
+
+use super::column::Alias;
+use super::length::{Length, SHORT_IDS, length, plain_parts};
+use super::select::{self, BuiltQuery};
+use crate::query::{FindHints, FindSpec};
+use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
+use crate::storage::postgres::connection::held::Held;
+use crate::storage::postgres::connection::pool::{Lanes, PgConn, SharedConn};
+use crate::storage::postgres::query::{aggregate, distinct, row};
+use crate::storage::postgres::sql::{PgRow, Sql, with_bytes};
+use crate::storage::postgres::{Core, Executor, command};
+use crate::storage::{AggregateOptions, StorageResult};
+use crate::types::path::FieldPath;
+use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
+
+/// Tries of a read whose plan went stale while the schema was being changed.
+const TRIES: u32 = 4;
+
+/// A statement and what to make of its rows.
+enum Query {
+    Set(BuiltQuery),
+    Rows(Sql),
+}
+
+enum Answer {
+    Set(RowSet),
+    Rows(Vec<PgRow>),
+}
+
+impl Query {
+    fn sql(&mut self) -> &mut Sql {
+        match self {
+            Self::Set(built) => &mut built.sql,
+            Self::Rows(sql) => sql,
+        }
+    }
+
+    async fn run(&self, conn: &AsyncPgConnection) -> StorageResult<Answer> {
+        Ok(match self {
+            Self::Set(built) => Answer::Set(built.load(conn).await?),
+            Self::Rows(sql) => Answer::Rows(sql.load(conn).await?),
+        })
+    }
+}
+
+impl Answer {
+    fn into_set(self, layout: Arc<Layout>) -> RowSet {
+        match self {
+            Self::Set(set) => set,
+            Self::Rows(_) => RowSet::new(layout),
+        }
+    }
+
+    fn into_rows(self) -> Vec<PgRow> {
+        match self {
+            Self::Set(_) => Vec::new(),
+            Self::Rows(rows) => rows,
+        }
+    }
+}
+
+/// What a read may use.
+#[derive(Clone, Copy)]
+struct Lane {
+    length: Length,
+    replica: bool,
+}
+
+impl Lane {
+    fn of(length: Length, hints: &FindHints) -> Self {
+        Self { length, replica: hints.read_preference.allows_replica() }
+    }
+}
+
+impl Core {
+    fn lanes_for(&self, lane: Lane) -> &Lanes {
+        if lane.replica && !self.replicas.is_empty() {
+            let turn = self.next_replica.fetch_add(1, Ordering::Relaxed);
+            return &self.replicas[turn % self.replicas.len()];
+        }
+        &self.lanes
+    }
+
+    /// Reads are sent once more when the connection broke or its plan went stale.
+    async fn read(&self, mut query: Query, lane: Lane) -> StorageResult<Answer> {
+        if self.prepared_statements {
+            self.shapes.admit(query.sql());
+        } else {
+            query.sql().uncacheable();
+        }
+        let lanes = self.lanes_for(lane);
+        let learned = (lane.length == Length::Learned).then(|| query.sql().shape());
+        let shares = match learned {
+            Some(shape) => self.pace.is_quick(shape),
+            None => lane.length == Length::Short,
+        };
+        if shares
+            && let Ok(Some(shared)) = lanes.shared().await
+            && let Some(outcome) = self.read_shared(lanes, &shared, &query, learned).await
+        {
+            match outcome {
+                Err(error) if is_stale_plan(&error) => {
+                    shared.retire();
+                    query.sql().uncacheable();
+                }
+                Err(error) if is_connection_lost(&error) => shared.retire(),
+                outcome => return outcome,
+            }
+        }
+        let mut tries = 1;
+        loop {
+            let held = Held::new(lanes.get().await?);
+            let conn = held.conn()?;
+            let began = Instant::now();
+            let outcome = if self.prepared_statements {
+                query.run(conn).await
+            } else {
+                self.run_bracketed(conn, &query).await
+            };
+            if outcome.as_ref().is_err_and(is_stale_plan) {
+                // What it prepared is the problem: the connection goes with it, and the next one plans anew.
+                conn.set_dirty(true);
+                query.sql().uncacheable();
+            }
+            held.released();
+            match outcome {
+                Err(error) if tries < TRIES && is_stale_plan(&error) => {}
+                Err(error) if tries == 1 && is_connection_lost(&error) => {}
+                outcome => {
+                    if let Some(shape) = learned {
+                        // A long way to the database is not the statement's fault.
+                        self.pace.measured(shape, began.elapsed().saturating_sub(lanes.patience.usual()));
+                    }
+                    return outcome;
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    /// `None`: something long is in front of it, so it shall be sent again elsewhere.
+    async fn read_shared(
+        &self,
+        lanes: &Lanes,
+        shared: &SharedConn,
+        query: &Query,
+        learned: Option<u64>,
+    ) -> Option<StorageResult<Answer>> {
+        let patience = &lanes.patience;
+        let (began, limit) = (Instant::now(), patience.limit());
+        let mut answer = pin!(query.run(shared));
+        let outcome = match tokio::time::timeout(limit, &mut answer).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tokio::select! {
+                    outcome = &mut answer => outcome,
+                    () = is_in_the_way(lanes, shared) => {
+                        if patience.spend() {
+                            return None;
+                        }
+                        answer.await
+                    }
+                }
+            }
+        };
+        let took = began.elapsed();
+        patience.answered(took);
+        if took > limit
+            && let Some(shape) = learned
+        {
+            self.pace.blocked(shape);
+        }
+        Some(outcome)
+    }
+
+    async fn run_bracketed(&self, conn: &PgConn, query: &Query) -> StorageResult<Answer> {
+        let db = self.executor(conn);
+        db.begin().await?;
+        db.end(query.run(conn).await).await
+    }
+
+    pub(crate) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
+        let built = select::find_shared(class, spec)?;
+        let lane = Lane::of(length(class, spec), &spec.hints);
+        self.set(built, lane).await
+    }
+
+    /// Rows of a class whose table is not there yet are no rows.
+    async fn set(&self, built: BuiltQuery, lane: Lane) -> StorageResult<RowSet> {
+        let layout = built.layout.clone();
+        match self.read(Query::Set(built), lane).await {
+            Ok(answer) => Ok(answer.into_set(layout)),
+            Err(error) if is_missing_table(&error) => Ok(RowSet::new(layout)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One statement for what every request with a session that is not in memory needs.
+    pub(crate) async fn session_with_user(
+        &self,
+        sessions: &Arc<ClassSchema>,
+        users: &Arc<ClassSchema>,
+        token: &str,
+    ) -> StorageResult<Option<(Object, Object)>> {
+        let (session, user) = (select::layout(sessions, None, false), select::layout(users, None, false));
+        let mut sql = Sql::new("SELECT ");
+        select::push_layout(&mut sql, Alias(1), &session);
+        sql.push_sql(", ");
+        select::push_layout(&mut sql, Alias::MAIN, &user);
+        sql.push_sql(" FROM ").push_class(&sessions.name);
+        sql.push_sql(" t1 JOIN ").push_class(&users.name);
+        sql.push_sql(" t0 ON t0.\"objectId\" = t1.\"user\" WHERE t1.\"sessionToken\" = ");
+        sql.push_text(token.to_owned()).push_sql(" LIMIT 1");
+        let rows = self.rows(sql, Lane::of(Length::Short, &FindHints::default())).await?;
+        let Some(found) = rows.first() else { return Ok(None) };
+        let object = |layout: &Arc<Layout>, first: usize| {
+            let mut set = RowSet::new(layout.clone());
+            row::push_row(&mut set, found, first, layout.columns.len());
+            set.first().map(|row| row.to_object()).unwrap_or_default()
+        };
+        Ok(Some((object(&session, 0), object(&user, session.columns.len()))))
+    }
+
+    async fn rows(&self, sql: Sql, lane: Lane) -> StorageResult<Vec<PgRow>> {
+        match self.read(Query::Rows(sql), lane).await {
+            Ok(answer) => Ok(answer.into_rows()),
+            Err(error) if is_missing_table(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn find_by_ids(
+        &self,
+        class: &Arc<ClassSchema>,
+        ids: &[String],
+        readers: Option<&Arc<[String]>>,
+        columns: Option<&[FieldName]>,
+        hints: &FindHints,
+    ) -> StorageResult<RowSet> {
+        let mut built = select::find_by_ids(class, ids, readers, columns)?;
+        built.room = hints.room.clone();
+        let length = if ids.len() <= SHORT_IDS { Length::Short } else { Length::Open };
+        self.set(built, Lane::of(length, hints)).await
+    }
+
+    pub(crate) async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
+        let sql = select::count(class, spec)?;
+        let length = match plain_parts(&spec.filter) {
+            Some(parts) if parts.by_id => Length::Short,
+            Some(_) => Length::Learned,
+            None => Length::Open,
+        };
+        Ok(number(&self.rows(sql, Lane::of(length, &spec.hints)).await?))
+    }
+
+    pub(crate) async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
+        let sql = explained(select::find(class, spec)?.sql);
+        Ok(plan(&self.rows(sql, Lane::of(Length::Open, &spec.hints)).await?))
+    }
+
+    pub(crate) async fn distinct(
+        &self,
+        class: &Arc<ClassSchema>,
+        path: &FieldPath,
+        spec: &FindSpec,
+    ) -> StorageResult<Vec<Value>> {
+        let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
+        let rows = self.rows(sql, Lane::of(Length::Open, &spec.hints)).await?;
+        Ok(distinct::decode(&rows, is_plain_date(path)))
+    }
+
+    pub(crate) async fn aggregate(
+        &self,
+        class: &Arc<ClassSchema>,
+        pipeline: &[Value],
+        options: &AggregateOptions,
+        schemas: &[Arc<ClassSchema>],
+    ) -> StorageResult<Vec<Object>> {
+        let mut built = aggregate::build(class, pipeline, options, schemas)?;
+        let lane = Lane::of(Length::Open, &options.hints);
+        if options.explain {
+            let sql = explained(std::mem::take(&mut built.query.sql));
+            return Ok(plan_objects(plan(&self.rows(sql, lane).await?)));
+        }
+        let rows = self.set(built.query.clone(), lane).await?;
+        Ok(built.objects(&rows))
+    }
+
+    /// Rows of a statement that some other part built.
+    pub(crate) async fn load(&self, sql: Sql, short: bool) -> StorageResult<Vec<PgRow>> {
+        let length = if short { Length::Short } else { Length::Open };
+        Ok(self.read(Query::Rows(sql), Lane { length, replica: false }).await?.into_rows())
+    }
+}
+
+/// Until the connection is known to be held up while the database answers others. One reader at a time
+/// asks it something small; the rest hear of it.
+async fn is_in_the_way(lanes: &Lanes, shared: &SharedConn) {
+    let Some(_question) = lanes.patience.ask() else { return shared.retired().await };
+    let limit = lanes.patience.limit();
+    let trip = async {
+        let held = Held::new(lanes.get().await?);
+        let began = Instant::now();
+        command(held.conn()?, "").await?;
+        held.released();
+        StorageResult::Ok(began.elapsed())
+    };
+    match trip.await {
+        Ok(took) if took < limit / 2 => shared.retire(),
+        Ok(took) => {
+            lanes.patience.at_least(took);
+            shared.retired().await;
+        }
+        Err(_) => shared.retired().await,
+    }
+}
+
+fn number(rows: &[PgRow]) -> u64 {
+    let count = rows.first().and_then(|row| {
+        with_bytes(row, 0, |bytes| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default())
+    });
+    count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
+}
+
+fn explained(sql: Sql) -> Sql {
+    let mut explained = Sql::new("EXPLAIN (FORMAT JSON) ");
+    explained.append(sql).uncacheable();
+    explained
+}
+
+/// `EXPLAIN` answers one row of JSON text.
+fn plan(rows: &[PgRow]) -> Value {
+    let json = rows.first().and_then(|row| with_bytes(row, 0, |bytes| serde_json::from_slice(bytes).ok()));
+    json.flatten().unwrap_or_default()
+}
+
+/// A plan as the rows of an answer.
+fn plan_objects(plan: Value) -> Vec<Object> {
+    let list = match plan {
+        Value::Array(list) => list,
+        other => vec![other],
+    };
+    list.into_iter().filter_map(|entry| entry.as_object().cloned()).collect()
+}
+
+/// These two are plain texts in answers.
+fn is_plain_date(path: &FieldPath) -> bool {
+    path.is("createdAt") || path.is("updatedAt")
+}
+
+// The same reads inside a transaction: on its connection, without retries.
+
+pub(crate) async fn find(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    spec: &FindSpec,
+) -> StorageResult<RowSet> {
+    let mut built = select::find(class, spec)?;
+    db.admit(&mut built.sql);
+    Ok(built.load(db.conn).await?)
+}
+
+pub(crate) async fn find_by_ids(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    ids: &[String],
+    readers: Option<&Arc<[String]>>,
+    columns: Option<&[FieldName]>,
+) -> StorageResult<RowSet> {
+    let mut built = select::find_by_ids(class, ids, readers, columns)?;
+    db.admit(&mut built.sql);
+    Ok(built.load(db.conn).await?)
+}
+
+pub(crate) async fn count(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    spec: &FindSpec,
+) -> StorageResult<u64> {
+    Ok(number(&db.load(select::count(class, spec)?).await?))
+}
+
+pub(crate) async fn explain(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    spec: &FindSpec,
+) -> StorageResult<Value> {
+    Ok(plan(&db.load(explained(select::find(class, spec)?.sql)).await?))
+}
+
+pub(crate) async fn distinct(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    path: &FieldPath,
+    spec: &FindSpec,
+) -> StorageResult<Vec<Value>> {
+    let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
+    Ok(distinct::decode(&db.load(sql).await?, is_plain_date(path)))
+}
+
+pub(crate) async fn aggregate(
+    db: &Executor<'_>,
+    class: &Arc<ClassSchema>,
+    pipeline: &[Value],
+    options: &AggregateOptions,
+    schemas: &[Arc<ClassSchema>],
+) -> StorageResult<Vec<Object>> {
+    let mut built = aggregate::build(class, pipeline, options, schemas)?;
+    if options.explain {
+        let sql = explained(std::mem::take(&mut built.query.sql));
+        return Ok(plan_objects(plan(&db.load(sql).await?)));
+    }
+    let rows = built.query.load(db.conn).await?;
+    Ok(built.objects(&rows))
+}

@@ -1,0 +1,186 @@
+//! `$text`: PostgreSQL's full-text search with MongoDB's reading of a term: any word matches, a
+//! "quoted phrase" must occur, a -word must not.
+
+use super::column::Expr;
+use super::compare::without_nul;
+use crate::error::Error;
+use crate::query::term::Term;
+use crate::query::{Constraint, Filter, TextSearch};
+use crate::storage::postgres::sql::Sql;
+use crate::storage::{StorageError, StorageResult};
+use crate::types::path::FieldPath;
+
+/// Text-search configurations of a stock PostgreSQL, with the codes MongoDB takes.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("none", "simple"),
+    ("simple", "simple"),
+    ("ar", "arabic"),
+    ("arabic", "arabic"),
+    ("hy", "armenian"),
+    ("armenian", "armenian"),
+    ("eu", "basque"),
+    ("basque", "basque"),
+    ("ca", "catalan"),
+    ("catalan", "catalan"),
+    ("da", "danish"),
+    ("danish", "danish"),
+    ("nl", "dutch"),
+    ("dutch", "dutch"),
+    ("en", "english"),
+    ("english", "english"),
+    ("fi", "finnish"),
+    ("finnish", "finnish"),
+    ("fr", "french"),
+    ("french", "french"),
+    ("de", "german"),
+    ("german", "german"),
+    ("el", "greek"),
+    ("greek", "greek"),
+    ("hi", "hindi"),
+    ("hindi", "hindi"),
+    ("hu", "hungarian"),
+    ("hungarian", "hungarian"),
+    ("id", "indonesian"),
+    ("indonesian", "indonesian"),
+    ("ga", "irish"),
+    ("irish", "irish"),
+    ("it", "italian"),
+    ("italian", "italian"),
+    ("lt", "lithuanian"),
+    ("lithuanian", "lithuanian"),
+    ("ne", "nepali"),
+    ("nepali", "nepali"),
+    ("nb", "norwegian"),
+    ("norwegian", "norwegian"),
+    ("pt", "portuguese"),
+    ("portuguese", "portuguese"),
+    ("ro", "romanian"),
+    ("romanian", "romanian"),
+    ("ru", "russian"),
+    ("russian", "russian"),
+    ("sr", "serbian"),
+    ("serbian", "serbian"),
+    ("es", "spanish"),
+    ("spanish", "spanish"),
+    ("sv", "swedish"),
+    ("swedish", "swedish"),
+    ("ta", "tamil"),
+    ("tamil", "tamil"),
+    ("tr", "turkish"),
+    ("turkish", "turkish"),
+    ("yi", "yiddish"),
+    ("yiddish", "yiddish"),
+];
+
+fn configuration(search: &TextSearch) -> StorageResult<&'static str> {
+    let wanted = search.language.as_deref().unwrap_or("english").to_ascii_lowercase();
+    LANGUAGES.iter().find(|(code, _)| *code == wanted).map(|(_, name)| *name).ok_or_else(|| {
+        StorageError::Refused(Error::invalid_query(format!("bad $text: $language {wanted} is not supported")))
+    })
+}
+
+/// `to_tsvector(config, col)`, the form that full-text indexes are made on.
+fn push_vector(sql: &mut Sql, column: Expr<'_>, config: &'static str, search: &TextSearch) {
+    sql.push_sql("to_tsvector('");
+    sql.push_sql(config);
+    sql.push_sql("', ");
+    if search.diacritic_sensitive {
+        column.push(sql);
+    } else {
+        push_folded(sql, |sql| column.push(sql));
+    }
+    sql.push_sql(")");
+}
+
+/// What is wanted and what is excluded are queries of their own: a search term has no brackets.
+fn push_query(sql: &mut Sql, config: &'static str, search: &TextSearch) {
+    let (wanted, excluded) = Term::parse(&without_nul(&search.term)).to_web_searches();
+    let Some(excluded) = excluded else { return push_one_query(sql, config, search, wanted) };
+    sql.push_sql("(");
+    push_one_query(sql, config, search, wanted);
+    sql.push_sql(" && ");
+    push_one_query(sql, config, search, excluded);
+    sql.push_sql(")");
+}
+
+fn push_one_query(sql: &mut Sql, config: &'static str, search: &TextSearch, term: String) {
+    sql.push_sql("websearch_to_tsquery('");
+    sql.push_sql(config);
+    sql.push_sql("', ");
+    if search.diacritic_sensitive {
+        sql.push_text(term);
+    } else {
+        push_folded(sql, |sql| {
+            sql.push_text(term);
+        });
+    }
+    sql.push_sql(")");
+}
+
+/// The text without its combining marks.
+fn push_folded(sql: &mut Sql, text: impl FnOnce(&mut Sql)) {
+    sql.push_sql("regexp_replace(normalize(");
+    text(sql);
+    sql.push_sql(", NFD), '[\\u0300-\\u036f]', '', 'g')");
+}
+
+/// # Errors
+/// `Refused` (102) for a language PostgreSQL has no dictionary for.
+pub fn push_match(sql: &mut Sql, column: Expr<'_>, search: &TextSearch) -> StorageResult<()> {
+    let config = configuration(search)?;
+    sql.push_sql("(");
+    push_vector(sql, column, config, search);
+    sql.push_sql(" @@ ");
+    push_query(sql, config, search);
+    if search.case_sensitive {
+        // The index folds case; one of the words must also occur as it was written.
+        sql.push_sql(" AND ");
+        column.push(sql);
+        sql.push_sql(" ~ ");
+        sql.push_text(Term::parse(&without_nul(&search.term)).to_case_pattern());
+    }
+    sql.push_sql(")");
+    Ok(())
+}
+
+/// The `$text` search of a filter that every matching row satisfies, with its column.
+pub fn search_of(filter: &Filter) -> Option<(&FieldPath, &TextSearch)> {
+    match filter {
+        Filter::And(parts) => parts.iter().find_map(search_of),
+        Filter::Field { path, constraints } => constraints.iter().find_map(|constraint| match constraint {
+            Constraint::Text(search) => Some((path, search)),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+/// Relevance of the row; 0 without a search.
+///
+/// # Errors
+/// `Refused` for an unknown language.
+pub fn push_score(sql: &mut Sql, column: Expr<'_>, search: &TextSearch) -> StorageResult<()> {
+    let config = configuration(search)?;
+    sql.push_sql("ts_rank_cd(");
+    push_vector(sql, column, config, search);
+    sql.push_sql(", ");
+    push_query(sql, config, search);
+    sql.push_sql(", 32)::float8");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_languages_are_refused() {
+        let search = TextSearch {
+            term: "x".into(),
+            language: Some("klingon".into()),
+            case_sensitive: false,
+            diacritic_sensitive: true,
+        };
+        assert!(matches!(configuration(&search), Err(StorageError::Refused(_))));
+    }
+}

@@ -1,0 +1,9 @@
+//! INSERT, UPDATE and DELETE on class tables and join tables.
+pub(crate) mod atomic;
+pub(crate) mod delete;
+pub(crate) mod insert;
+pub(crate) mod insert_template;
+pub(crate) mod relations;
+pub(crate) mod target;
+pub(crate) mod update;
+pub(crate) mod value;

@@ -1,0 +1,294 @@
+//! REST JSON to column values: what each Parse type is bound as. Used by insert and update.
+//!
+//! Types were validated above storage; a value that still does not fit is refused with 111 instead of
+//! reaching the database.
+
+use serde_json::Value;
+
+use crate::error::{Error, ErrorCode};
+use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::{StorageError, StorageResult};
+use crate::types::geo::GeoPoint;
+use crate::types::time::Millis;
+use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
+
+/// How a column is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    Text,
+    Double,
+    Bool,
+    Timestamp,
+    Jsonb,
+    Point,
+    Polygon,
+    TextArray,
+}
+
+impl ColumnType {
+    /// As DDL and casts spell it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Double => "double precision",
+            Self::Bool => "boolean",
+            Self::Timestamp => "timestamp with time zone",
+            Self::Jsonb => "jsonb",
+            Self::Point => "point",
+            Self::Polygon => "polygon",
+            Self::TextArray => "text[]",
+        }
+    }
+
+    /// `None` for what has no column (relations, ACL).
+    pub fn of(ty: &FieldType) -> Option<Self> {
+        Some(match ty {
+            FieldType::String | FieldType::Pointer(_) | FieldType::File => Self::Text,
+            FieldType::Number => Self::Double,
+            FieldType::Boolean => Self::Bool,
+            FieldType::Date => Self::Timestamp,
+            FieldType::Object | FieldType::Array | FieldType::Bytes => Self::Jsonb,
+            FieldType::GeoPoint => Self::Point,
+            FieldType::Polygon => Self::Polygon,
+            FieldType::Relation(_) | FieldType::Acl => return None,
+        })
+    }
+}
+
+/// Columns of `_User` that are no REST fields; every `_User` table has them.
+pub const USER_COLUMNS: &[(&str, FieldType)] = &[
+    ("_hashed_password", FieldType::String),
+    ("_email_verify_token", FieldType::String),
+    ("_email_verify_token_expires_at", FieldType::Date),
+    ("_account_lockout_expires_at", FieldType::Date),
+    ("_failed_login_count", FieldType::Number),
+    ("_perishable_token", FieldType::String),
+    ("_perishable_token_expires_at", FieldType::Date),
+    ("_password_changed_at", FieldType::Date),
+    ("_password_history", FieldType::Array),
+];
+
+/// The type of a stored column; `None` when the class has no such column.
+pub fn column_type(schema: &ClassSchema, column: &str) -> Option<ColumnType> {
+    if column == "_rperm" || column == "_wperm" {
+        return Some(ColumnType::TextArray);
+    }
+    if let Some(ty) = schema.field_type(column) {
+        return ColumnType::of(ty);
+    }
+    let internal = schema.name.is_user().then(|| USER_COLUMNS.iter().find(|(name, _)| *name == column));
+    internal.flatten().and_then(|(_, ty)| ColumnType::of(ty))
+}
+
+/// 111 with the text of a schema mismatch.
+pub fn mismatch(schema: &ClassSchema, column: &str, value: &Value) -> StorageError {
+    let expected = schema.field_type(column).map_or_else(|| "another type".to_owned(), FieldType::display);
+    let got = match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "Boolean".to_owned(),
+        Value::Number(_) => "Number".to_owned(),
+        Value::String(_) => "String".to_owned(),
+        Value::Array(_) => "Array".to_owned(),
+        Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
+            Some("Pointer") => {
+                let class = object.get("className").and_then(Value::as_str).unwrap_or_default();
+                format!("Pointer<{class}>")
+            }
+            Some(tag) => tag.to_owned(),
+            None => "Object".to_owned(),
+        },
+    };
+    StorageError::Refused(Error::parse(
+        ErrorCode::INCORRECT_TYPE,
+        format!("schema mismatch for {}.{column}; expected {expected} but got {got}", schema.name),
+    ))
+}
+
+/// PostgreSQL's text and jsonb cannot hold U+0000.
+fn without_nul(text: &str) -> StorageResult<&str> {
+    if text.contains('\0') {
+        return Err(null_character());
+    }
+    Ok(text)
+}
+
+fn null_character() -> StorageError {
+    StorageError::Refused(Error::invalid_json("strings must not contain null characters"))
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(elements) => elements.iter().any(has_nul),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// JSON as it is stored inside Object and Array columns.
+///
+/// # Errors
+/// 107 for text that PostgreSQL cannot hold.
+pub fn jsonb(value: &Value) -> StorageResult<Bind> {
+    if has_nul(value) {
+        return Err(null_character());
+    }
+    Ok(Bind::Jsonb(value.to_string()))
+}
+
+/// The first day PostgreSQL knows: 4713 BC.
+const FIRST_INSTANT: i64 = -210_866_803_200_000;
+
+/// An instant: an ISO string or `{"__type":"Date","iso":…}`, within what PostgreSQL can hold.
+pub fn instant(value: &Value) -> Option<Millis> {
+    let iso = match value {
+        Value::Object(date) => date.get("iso")?,
+        other => other,
+    };
+    Millis::parse(iso.as_str()?).filter(|at| at.0 >= FIRST_INSTANT)
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
+            Some("Pointer") => object.get("objectId").and_then(Value::as_str),
+            Some("File") => object.get("name").and_then(Value::as_str),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A polygon's ring, closed. Coordinates are `[latitude, longitude]` pairs.
+fn ring(value: &Value) -> Option<Vec<GeoPoint>> {
+    let coordinates = value.get("coordinates").unwrap_or(value).as_array()?;
+    let mut points = coordinates
+        .iter()
+        .map(|pair| match pair {
+            Value::Array(pair) => GeoPoint::new(pair.first()?.as_f64()?, pair.get(1)?.as_f64()?),
+            other => GeoPoint::from_json(other),
+        })
+        .collect::<Option<Vec<_>>>()?;
+    if points.first() != points.last()
+        && let Some(first) = points.first().copied()
+    {
+        points.push(first);
+    }
+    (points.len() >= 4).then_some(points)
+}
+
+/// Defaults are values that every later create would bind.
+///
+/// # Errors
+/// As [`bind`].
+pub fn check_defaults<'f>(
+    class: &ClassName,
+    fields: impl Iterator<Item = (&'f FieldName, &'f Field)>,
+) -> StorageResult<()> {
+    let given = fields.filter_map(|(name, field)| Some((name, field, field.default_value.as_ref()?)));
+    for (name, field, default) in given {
+        let Some(ty) = ColumnType::of(&field.ty) else { continue };
+        let mut schema = ClassSchema::with_defaults(class.clone());
+        schema.fields.insert(name.clone(), field.clone());
+        bind(&schema, name, ty, default)?;
+    }
+    Ok(())
+}
+
+/// The value as a bind of the column's type; `None` for null.
+///
+/// # Errors
+/// 111 when the value does not fit the column.
+pub fn bind(
+    schema: &ClassSchema,
+    column: &str,
+    ty: ColumnType,
+    value: &Value,
+) -> StorageResult<Option<Bind>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let wrong = || mismatch(schema, column, value);
+    Ok(Some(match ty {
+        ColumnType::Text => Bind::Text(without_nul(text(value).ok_or_else(wrong)?)?.to_owned()),
+        ColumnType::Double => Bind::Double(value.as_f64().ok_or_else(wrong)?),
+        ColumnType::Bool => Bind::Bool(value.as_bool().ok_or_else(wrong)?),
+        ColumnType::Timestamp => Bind::Timestamptz(instant(value).ok_or_else(wrong)?),
+        ColumnType::Jsonb => jsonb(value)?,
+        ColumnType::Point => Bind::Point(GeoPoint::from_json(value).ok_or_else(wrong)?),
+        ColumnType::Polygon => Bind::Polygon(ring(value).ok_or_else(wrong)?),
+        ColumnType::TextArray => {
+            let entries = value.as_array().ok_or_else(wrong)?;
+            let entries = entries
+                .iter()
+                .map(|entry| Ok(without_nul(entry.as_str().ok_or_else(wrong)?)?.to_owned()))
+                .collect::<StorageResult<Vec<_>>>()?;
+            Bind::TextArray(entries)
+        }
+    }))
+}
+
+/// Appends the value, `NULL` included.
+///
+/// # Errors
+/// As [`bind`].
+pub fn push(
+    sql: &mut Sql,
+    schema: &ClassSchema,
+    column: &str,
+    ty: ColumnType,
+    value: &Value,
+) -> StorageResult<()> {
+    match bind(schema, column, ty, value)? {
+        Some(bind) => sql.push_bind(bind),
+        None => sql.push_sql("NULL"),
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::{ClassName, Field, FieldName};
+
+    fn schema() -> ClassSchema {
+        let mut schema = ClassSchema::with_defaults(ClassName::known("Thing"));
+        schema.fields.insert(FieldName::known("at"), Field::of(FieldType::Date));
+        schema.fields.insert(FieldName::known("n"), Field::of(FieldType::Number));
+        schema.fields.insert(FieldName::known("area"), Field::of(FieldType::Polygon));
+        schema
+    }
+
+    #[test]
+    fn dates_come_in_both_forms() {
+        let schema = schema();
+        for value in
+            [json!("2020-01-01T00:00:00.000Z"), json!({"__type":"Date","iso":"2020-01-01T00:00:00.000Z"})]
+        {
+            let bound = bind(&schema, "at", ColumnType::Timestamp, &value).unwrap();
+            assert_eq!(bound, Some(Bind::Timestamptz(Millis(1_577_836_800_000))));
+        }
+    }
+
+    #[test]
+    fn rings_are_closed() {
+        let value = json!({"__type":"Polygon","coordinates":[[0,0],[0,1],[1,1]]});
+        let Some(Bind::Polygon(points)) = bind(&schema(), "area", ColumnType::Polygon, &value).unwrap()
+        else {
+            panic!("no polygon")
+        };
+        assert_eq!(points.len(), 4);
+        assert_eq!(points[0], points[3]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = bind(&schema(), "n", ColumnType::Double, &json!("7")).unwrap_err();
+        let StorageError::Refused(error) = refused else { panic!("{refused}") };
+        assert_eq!(error.public_message(true), "schema mismatch for Thing.n; expected Number but got String");
+        assert!(bind(&schema(), "n", ColumnType::Jsonb, &json!({"a":["\0"]})).is_err());
+    }
+}
