@@ -387,6 +387,7 @@ async fn servers_hear_each_other_and_parse_server() {
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     parse_server.query(cut, &[]).await.unwrap();
+    assert_eq!(heard.recv().await.unwrap(), Notice::Deaf, "nothing is heard for a while");
     assert_eq!(heard.recv().await.unwrap(), Notice::Lost, "the caches must forget");
     two.close().await;
     assert!(matches!(two.ping().await, Err(StorageError::Unavailable(_))));

@@ -21,7 +21,7 @@ use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::{
     AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageResult, Target, Transaction,
+    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -295,12 +295,12 @@ impl StorageAdapter for PostgresAdapter {
     }
 
     async fn load_schemas(&self) -> StorageResult<Vec<ClassSchema>> {
-        let rows = self.core.load(schema_table::select_all(), false).await?;
+        let rows = self.core.load(schema_table::select_all(), false).await.map_err(not_of_a_class)?;
         Ok(schema_table::read_all(&rows))
     }
 
     async fn load_schema(&self, class: &ClassName) -> StorageResult<Option<ClassSchema>> {
-        let rows = self.core.load(schema_table::select_one(class), true).await?;
+        let rows = self.core.load(schema_table::select_one(class), true).await.map_err(not_of_a_class)?;
         Ok(schema_table::read_all(&rows).pop())
     }
 
@@ -430,5 +430,13 @@ impl StorageAdapter for PostgresAdapter {
             replica.close().await;
         }
         self.core.control.close().await;
+    }
+}
+
+/// `_SCHEMA` is no class: when it does not answer, that is the server's fault and not the request's.
+fn not_of_a_class(error: StorageError) -> StorageError {
+    match error {
+        StorageError::StaleSchema(source) => StorageError::Other(source),
+        other => other,
     }
 }

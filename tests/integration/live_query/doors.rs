@@ -200,7 +200,7 @@ async fn last_update(postgres: &tokio_postgres::Client, class: &str) -> String {
         .query(
             "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE $1 \
              ORDER BY query_start DESC LIMIT 1",
-            &[&format!("UPDATE \"{class}\"%")],
+            &[&format!("UPDATE public.\"{class}\"%")],
         )
         .await
         .unwrap();

@@ -126,7 +126,7 @@ async fn forgotten(server: &TestServer, class: &str) {
     let id = id_of(&master.post(&format!("/classes/{class}"), json!({ "n": 0 })).await.ok());
     let last = format!(
         "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE \
-         'UPDATE \"{class}\"%' ORDER BY query_start DESC LIMIT 1"
+         'UPDATE public.\"{class}\"%' ORDER BY query_start DESC LIMIT 1"
     );
     crate::support::wait::until_some("everybody to be forgotten", async || {
         master.put(&format!("/classes/{class}/{id}"), json!({ "n": 1 })).await.ok();

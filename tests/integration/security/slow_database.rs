@@ -97,7 +97,7 @@ impl Fixture {
     async fn calls(&self) -> i64 {
         let sql = r#"SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s
             JOIN pg_database d ON d.oid = s.dbid
-            WHERE d.datname = current_database() AND query LIKE 'SELECT%FROM "Game"%ANY%'"#;
+            WHERE d.datname = current_database() AND query LIKE 'SELECT%FROM public."Game"%ANY%'"#;
         let client = self.database.connect().await;
         client.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await.unwrap();
         client.query_one(sql, &[]).await.unwrap().get(0)
