@@ -12,7 +12,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const args = process.argv.slice(2);
 const at = args.indexOf('--target');
 if (at >= 0) process.env.TARGET = args.splice(at, 2)[1];
-// Through PgBouncer: the SDK suite, which in a run of everything is run once more like this.
+// Through PgBouncer, on request: `--pooler sdk`.
 const pooler = process.env.PARSIMONY_TEST_PGBOUNCER_URI;
 const pooledOnly = args.includes('--pooler') && args.splice(args.indexOf('--pooler'), 1).length > 0;
 if (pooledOnly && !pooler) throw new Error('--pooler: PARSIMONY_TEST_PGBOUNCER_URI is not set');
@@ -48,6 +48,5 @@ async function run(wanted, options) {
 }
 
 const codes = [await run(wanted, pooledOnly ? { pooler } : {})];
-if (args.length === 0 && !pooledOnly && pooler && target === 'parsimony') codes.push(await run(files('sdk'), { pooler }));
 await postgres.stop();
 process.exit(Math.max(...codes));
