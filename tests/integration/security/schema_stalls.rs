@@ -126,7 +126,8 @@ async fn a_build_that_breaks_leaves_nothing_and_can_be_repeated() {
     sql.query_one(kill, &[]).await.unwrap();
     writer.batch_execute("COMMIT").await.unwrap();
     let answer = put.await.unwrap();
-    assert_eq!(answer.error().1, 124, "{}", answer.text);
+    // The server's fault, whether the last word of the connection was heard or not.
+    assert!([1, 124].contains(&answer.error().1), "{}", answer.text);
     until_some("nothing is left", async || {
         let left: i64 = sql.query_one(INVALID, &[]).await.unwrap().get(0);
         (left == 0).then_some(())
