@@ -196,11 +196,8 @@ const STANDING: &[(&str, &[&str])] = &[
     ),
     ("query", &["parse", "request"]),
     ("rest", &["routers", "routes"]),
-    ("storage::postgres::connection", &["pool", "writers"]),
     ("storage::postgres::query", &["compare", "text"]),
     ("storage::postgres::query", &["filter", "related", "select"]),
-    ("storage::postgres::schema", &["builds", "ddl", "indexes"]),
-    ("storage::postgres", &["connection", "query", "schema", "write"]),
 ];
 
 /// For each folder of the source: which of its rooms (files or folders, by module name) name which others.

@@ -9,13 +9,13 @@ use tokio::sync::broadcast;
 
 use crate::query::{FindHints, FindSpec};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
-use crate::storage::postgres::connection::pool::PgConn;
-use crate::storage::postgres::connection::transaction::PgTransaction;
+use crate::storage::postgres::connection::pooled::PgConn;
 use crate::storage::postgres::connection::writers::Writer;
 use crate::storage::postgres::query::{length, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
 use crate::storage::postgres::schema::{builds, indexes, init, table as schema_table};
+use crate::storage::postgres::transaction::PgTransaction;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};

@@ -1,11 +1,15 @@
 //! The PostgreSQL adapter: parse-server's own layout, reached through diesel-async.
 //!
-//! * connections: `options`, `connect`, `wire`, `pool` (lanes), `held`, `listen`;
-//! * errors: `error`, `sqlstate`;
-//! * reading: `select`, `filter` and what they use, run by `reads` (`length`, `pace`, `patience`);
-//! * writing: `insert`, `update`, `delete`, `relations`, `atomic`, `roles`, `transaction`;
-//! * schema: `init`, `ddl`, `names`, `schema_table`, `indexes`, `builds`.
+//! * `connection`: opening, the lanes that share connections, errors by SQLSTATE, what servers tell each other;
+//! * `sql`, `value`: the one statement type, and how values of Parse types are bound;
+//! * `query`: reads, from the filter to the row;
+//! * `write`: statements that change class tables and join tables;
+//! * `schema`: class tables as they are made and changed, indexes, start-up;
+//! * `own`: what the server itself keeps in schema `parsimony`;
+//! * `transaction`, `adapter`: the storage traits, on one connection and on the lanes;
+//! * `embedded`: the private cluster.
 //!
+//! Each names those above it only.
 //! Only the adapter's methods touch the lanes; everything below takes an [`Executor`] or a connection.
 
 mod adapter;
@@ -15,6 +19,8 @@ pub mod own;
 pub mod query;
 pub mod schema;
 pub mod sql;
+mod transaction;
+pub(crate) mod value;
 pub mod write;
 
 use crate::storage::postgres::connection::pace;
@@ -27,12 +33,14 @@ use std::time::Duration;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::storage::postgres::connection::connect::Connector;
+use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::connection::listen::Notices;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::options::Target as DatabaseTarget;
-pub use crate::storage::postgres::connection::pool::Pooled;
-use crate::storage::postgres::connection::pool::{ControlLane, Lanes, PgConn};
+use crate::storage::postgres::connection::pool::Lanes;
+use crate::storage::postgres::connection::pooled::PgConn;
+pub use crate::storage::postgres::connection::pooled::Pooled;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
 use sql::{PgRow, Shapes, Sql};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::error::boxed;
-use super::pool::{PgConn, Pooled};
+use super::pooled::{PgConn, Pooled};
 use crate::storage::postgres::command;
 use crate::storage::{StorageError, StorageResult};
 

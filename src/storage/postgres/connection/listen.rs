@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::connect::Connector;
-use super::pool::ControlLane;
+use super::control::ControlLane;
 use crate::storage::postgres::command;
 use crate::storage::postgres::sql::Sql;
 use crate::storage::{Notice, StorageResult};

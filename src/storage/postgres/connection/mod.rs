@@ -1,5 +1,6 @@
-//! Connections: opening them, the lanes that share them, transactions, and what they report.
+//! Connections: opening them, the lanes that share them, and what they report.
 pub(crate) mod connect;
+pub(crate) mod control;
 pub(crate) mod error;
 pub(crate) mod held;
 pub(crate) mod listen;
@@ -7,7 +8,7 @@ pub(crate) mod options;
 pub(crate) mod pace;
 pub(crate) mod patience;
 pub(crate) mod pool;
+pub(crate) mod pooled;
 pub(crate) mod sqlstate;
-pub(crate) mod transaction;
 pub(crate) mod wire;
 pub(crate) mod writers;

@@ -8,13 +8,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::ThreadId;
 use std::time::Duration;
 
-use bb8::{ManageConnection, RunError};
+use bb8::RunError;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::PoolableConnection;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -22,130 +21,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::connect::Connector;
 use super::error::boxed;
 use super::patience::Patience;
+use super::pooled::{Home, Manager, Place, Pooled};
 use super::writers::{Writer, Writers};
 use crate::storage::{StorageError, StorageResult};
-
-/// A connection as the pool keeps it.
-pub struct PgConn {
-    conn: AsyncPgConnection,
-    place: Place,
-    /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
-    dirty: AtomicBool,
-    connector: Arc<Connector>,
-    recovered: AtomicU32,
-}
-
-/// So often a connection survives that somebody went away in the middle of a statement: each time, the
-/// server may keep a statement that was being prepared.
-const MAX_RECOVERIES: u32 = 100;
-
-impl PgConn {
-    pub fn set_dirty(&self, dirty: bool) {
-        self.dirty.store(dirty, Ordering::Relaxed);
-    }
-
-    /// Whether it is worth being cleaned, rather than closed.
-    pub fn may_recover(&self) -> bool {
-        self.recovered.fetch_add(1, Ordering::Relaxed) < MAX_RECOVERIES
-    }
-
-    /// Ends the statement that runs on it.
-    pub async fn cancel(&self) {
-        self.connector.cancel(self.conn.cancel_token()).await;
-    }
-}
-
-impl Deref for PgConn {
-    type Target = AsyncPgConnection;
-    fn deref(&self) -> &AsyncPgConnection {
-        &self.conn
-    }
-}
-
-impl DerefMut for PgConn {
-    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        &mut self.conn
-    }
-}
-
-/// Where the connections of a slot are driven: nowhere in particular until a thread has registered, nor
-/// after that thread has ended.
-#[derive(Default)]
-struct Home(std::sync::Mutex<Option<Residence>>);
-
-#[derive(Clone)]
-struct Residence {
-    runtime: tokio::runtime::Handle,
-    thread: ThreadId,
-}
-
-/// Where a connection was opened, to be compared with where it should be.
-type Place = Option<ThreadId>;
-
-impl Home {
-    fn residence(&self) -> std::sync::MutexGuard<'_, Option<Residence>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// The first thread to come stays.
-    fn settle(&self) {
-        let thread = std::thread::current().id();
-        let runtime = tokio::runtime::Handle::current();
-        self.residence().get_or_insert(Residence { runtime, thread });
-    }
-
-    fn place(&self) -> Place {
-        self.residence().as_ref().map(|home| home.thread)
-    }
-
-    /// A connection that is driven at home, or here while there is no home.
-    async fn connect(&self, connector: &Arc<Connector>) -> StorageResult<(AsyncPgConnection, Place)> {
-        let home = self.residence().clone();
-        let Some(home) = home else { return Ok((connector.connect().await?, None)) };
-        if home.thread == std::thread::current().id() {
-            return Ok((connector.connect().await?, Some(home.thread)));
-        }
-        let elsewhere = connector.clone();
-        match home.runtime.spawn(async move { elsewhere.connect().await }).await {
-            Ok(opened) => Ok((opened?, Some(home.thread))),
-            // The worker has ended, as it does before the last things are written at a stop.
-            Err(_) => {
-                *self.residence() = None;
-                Ok((connector.connect().await?, None))
-            }
-        }
-    }
-}
-
-/// Lets bb8 open and judge connections.
-pub struct Manager(Arc<Connector>, Arc<Home>);
-
-impl ManageConnection for Manager {
-    type Connection = PgConn;
-    type Error = StorageError;
-
-    async fn connect(&self) -> Result<PgConn, StorageError> {
-        let (conn, place) = self.1.connect(&self.0).await?;
-        Ok(PgConn {
-            conn,
-            place,
-            dirty: AtomicBool::new(false),
-            connector: self.0.clone(),
-            recovered: AtomicU32::new(0),
-        })
-    }
-
-    async fn is_valid(&self, _: &mut PgConn) -> Result<(), StorageError> {
-        // Never asked: `test_on_check_out` is off, `Lanes::get` looks at the socket instead.
-        Ok(())
-    }
-
-    fn has_broken(&self, conn: &mut PgConn) -> bool {
-        conn.dirty.load(Ordering::Relaxed) || conn.conn.is_broken()
-    }
-}
-
-pub type Pooled = bb8::PooledConnection<'static, Manager>;
 
 struct Slot {
     home: Arc<Home>,
@@ -395,61 +273,5 @@ impl Lanes {
                 }
             }
         }
-    }
-}
-
-/// The connection for schema changes and notices: outside the lanes, so that open transactions cannot
-/// keep it from those who need it. One at a time; opened when first needed.
-pub struct ControlLane {
-    connector: Arc<Connector>,
-    conn: tokio::sync::Mutex<Option<AsyncPgConnection>>,
-}
-
-impl ControlLane {
-    pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector, conn: tokio::sync::Mutex::new(None) }
-    }
-
-    pub fn connector(&self) -> &Arc<Connector> {
-        &self.connector
-    }
-
-    /// The connection, for the holder alone.
-    ///
-    /// # Errors
-    /// `Unavailable` when it cannot be opened.
-    pub async fn lock(&self) -> StorageResult<Control<'_>> {
-        let mut place = self.conn.lock().await;
-        let mut kept = place.take();
-        let conn = match kept.take_if(|conn| !conn.is_broken()) {
-            Some(conn) => conn,
-            None => self.connector.connect().await?,
-        };
-        Ok(Control { place, conn })
-    }
-
-    pub async fn close(&self) {
-        self.conn.lock().await.take();
-    }
-}
-
-/// Holder of the control connection. Dropped without [`Control::done`] (an error, a cancelled
-/// future), the connection is closed, which ends whatever was open on it.
-pub struct Control<'a> {
-    place: tokio::sync::MutexGuard<'a, Option<AsyncPgConnection>>,
-    conn: AsyncPgConnection,
-}
-
-impl Control<'_> {
-    /// Gives the connection back in a clean state.
-    pub fn done(mut self) {
-        *self.place = Some(self.conn);
-    }
-}
-
-impl Deref for Control<'_> {
-    type Target = AsyncPgConnection;
-    fn deref(&self) -> &AsyncPgConnection {
-        &self.conn
     }
 }

@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::pool::{PgConn, Pooled};
+use super::pooled::{PgConn, Pooled};
 use crate::storage::postgres::command;
 
 /// Statements under way on one connection at most.

@@ -10,19 +10,17 @@ use diesel_async::AsyncPgConnection;
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::indexes::{drop_index, drop_invalid, run_concurrently, try_lock, turn};
+use super::concurrently::{drop_index, drop_invalid, lock_of, run_concurrently, turn};
 use crate::error::Error;
 use crate::storage::postgres::column_text;
 use crate::storage::postgres::connection::connect::Connector;
-use crate::storage::postgres::schema::{ddl, names, table as schema_table};
+use crate::storage::postgres::schema::{names, table as schema_table};
 use crate::storage::postgres::sql::Sql;
-use crate::storage::postgres::write::value;
-use crate::storage::postgres::write::value::ColumnType;
+use crate::storage::postgres::value;
+use crate::storage::postgres::value::ColumnType;
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema, FieldName};
 
-/// First key of the advisory locks of builds; the second is made of the class's name.
-const BUILD_LOCKS: i32 = 0x7061_7278;
 /// Classes whose indexes are built by this server at a time: each takes a connection.
 const AT_ONCE: usize = 4;
 /// PostgreSQL's limit.
@@ -63,10 +61,6 @@ impl Builds {
         // A semaphore that is never closed always has a permit in the end.
         Turn { _class: turn.lock_owned().await, _place: self.at_once.clone().acquire_owned().await.ok() }
     }
-}
-
-fn lock_of(class: &ClassName) -> String {
-    format!("{BUILD_LOCKS}, {}", ddl::lock_key(class))
 }
 
 /// Builds and drops indexes. Directions are ignored, as parse-server does; text, geo and JSON columns get
@@ -166,32 +160,6 @@ async fn clear_up(connector: &Arc<Connector>, conn: AsyncPgConnection, class: &C
         pause *= 2;
     }
     tracing::warn!(class = %class, "an unfinished index of {class} stays until it is built again or a server starts");
-}
-
-/// Invalid indexes that nobody is building: their server or the database went away.
-///
-/// # Errors
-/// Database errors.
-pub async fn drop_abandoned(conn: &AsyncPgConnection) -> StorageResult<()> {
-    let rows = Sql::new(
-        "SELECT c.relname::text, t.relname::text FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = 'public' AND NOT i.indisvalid",
-    )
-    .load(conn)
-    .await?;
-    for (name, table) in rows.iter().filter_map(|row| Some((column_text(row, 0)?, column_text(row, 1)?))) {
-        let Some(class) = ClassName::valid(&table) else { continue };
-        let lock = lock_of(&class);
-        if !try_lock(conn, &lock).await? {
-            continue;
-        }
-        drop_invalid(conn, &name).await?;
-        crate::storage::postgres::command(conn, &format!("SELECT pg_advisory_unlock({lock})")).await?;
-    }
-    Ok(())
 }
 
 /// Under its own name, and under one with the class before it where another class has that name.

@@ -12,12 +12,13 @@ use diesel_async::AsyncPgConnection;
 use serde_json::{Map, Value, json};
 
 use crate::storage::postgres::command;
+use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::{boxed, is_already_there};
-use crate::storage::postgres::connection::pool::ControlLane;
-use crate::storage::postgres::schema::{indexes, names, table as schema_table};
+use crate::storage::postgres::schema::concurrently::lock_key;
+use crate::storage::postgres::schema::{names, table as schema_table};
 use crate::storage::postgres::sql::Sql;
-use crate::storage::postgres::write::value;
-use crate::storage::postgres::write::value::{ColumnType, USER_COLUMNS};
+use crate::storage::postgres::value;
+use crate::storage::postgres::value::{ColumnType, USER_COLUMNS};
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::row::has_permission_columns;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
@@ -125,12 +126,6 @@ async fn apply_locked(
     apply(conn, change).await
 }
 
-pub fn lock_key(class: &ClassName) -> i32 {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(class.as_str().as_bytes());
-    i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
-}
-
 /// Applies the change on a connection that already holds a lock against other servers (start-up).
 ///
 /// # Errors
@@ -216,7 +211,7 @@ async fn create(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult
     names::check_fields(schema.fields.keys())?;
     value::check_defaults(&schema.name, schema.fields.iter())?;
     create_table(conn, schema).await?;
-    for (name, column) in indexes::own_of(&schema.name) {
+    for (name, column) in names::own_of(&schema.name) {
         let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
         sql.push_identifier(&name).push_sql(" ON ").push_class(&schema.name).uncacheable();
         sql.push_sql(" (").push_identifier(column).push_sql(")");
@@ -334,17 +329,10 @@ pub async fn create_join_table(conn: &AsyncPgConnection, join: &ClassName) -> St
     );
     sql.execute(conn).await?;
     let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
-    sql.push_identifier(&owner_index(join)).push_sql(" ON ").push_class(join).uncacheable();
+    sql.push_identifier(&names::owner_index(join)).push_sql(" ON ").push_class(join).uncacheable();
     sql.push_sql(r#" ("owningId")"#);
     sql.execute(conn).await?;
     Ok(())
-}
-
-/// Name of our index on a join table; hashed, because identifiers end at 63 bytes.
-pub fn owner_index(join: &ClassName) -> String {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(join.as_str().as_bytes());
-    format!("parsimony_owner_{}", hex::encode(&digest[..8]))
 }
 
 async fn stored_or_stale(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<Value> {

@@ -3,17 +3,17 @@
 //! connection of their own, so that writes go on meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use diesel_async::AsyncPgConnection;
 
 use crate::storage::postgres::connection::connect::Connector;
+use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::is_already_there;
-use crate::storage::postgres::connection::pool::ControlLane;
-use crate::storage::postgres::schema::{builds, ddl};
+use crate::storage::postgres::schema::concurrently::{drop_abandoned, run_concurrently, turn};
+use crate::storage::postgres::schema::names::{self, OWN, own_name};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::{column_text, command};
-use crate::storage::{StartupIndexes, StorageError, StorageResult};
+use crate::storage::{StartupIndexes, StorageResult};
 use crate::types::ClassName;
 
 /// What is indexed, in this program's own words; names of columns are identifiers.
@@ -101,24 +101,6 @@ fn wanted(options: &StartupIndexes, providers: &[String]) -> Vec<Wanted> {
 /// Bytes of a table whose indexes are built in moments.
 const SMALL_TABLE: u32 = 4 << 20;
 
-/// Look-ups that parse-server leaves to table scans: by session token, by a user's sessions, by
-/// installation.
-const OWN: &[(&str, &str)] = &[
-    ("_Session", "sessionToken"),
-    ("_Session", "user"),
-    ("_Installation", "installationId"),
-    ("_Installation", "deviceToken"),
-];
-
-fn own_name(class: &str, column: &str) -> String {
-    format!("parsimony{class}_{column}")
-}
-
-/// Names and columns of our own indexes on this class, for a table that is being made.
-pub fn own_of(class: &ClassName) -> impl Iterator<Item = (String, &'static str)> {
-    OWN.iter().filter(move |(of, _)| class == *of).map(|(of, column)| (own_name(of, column), *column))
-}
-
 /// Builds the missing start-up indexes, unique ones first.
 ///
 /// # Errors
@@ -129,7 +111,7 @@ pub async fn ensure(
     providers: &[String],
 ) -> StorageResult<()> {
     let conn = turn(connector, "7813577613").await?;
-    builds::drop_abandoned(&conn).await?;
+    drop_abandoned(&conn).await?;
     let present = index_names(&conn).await?;
     for index in wanted(options, providers) {
         if present.contains(&index.name)
@@ -147,28 +129,6 @@ pub async fn ensure(
         }
     }
     ensure_owner_indexes(&conn).await
-}
-
-/// A connection that builds indexes, holding the advisory lock of this key, so that two servers do not
-/// build the same. Asks again and again instead of waiting in a statement, whose snapshot the other one's
-/// concurrent build would wait for in turn. The lock goes with the connection.
-pub async fn turn(connector: &Arc<Connector>, key: &str) -> StorageResult<AsyncPgConnection> {
-    // No statement timeout: a large table takes its time.
-    let conn = connector.connect_with(Duration::ZERO).await?;
-    while !try_lock(&conn, key).await? {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(conn)
-}
-
-/// `key` is one that this program spells: one number, or two.
-pub async fn try_lock(conn: &AsyncPgConnection, key: &str) -> StorageResult<bool> {
-    let mut sql = Sql::new("SELECT pg_try_advisory_lock(");
-    let rows = sql.push_sql(key).push_sql(")").uncacheable().load(conn).await?;
-    Ok(rows
-        .first()
-        .and_then(|row| crate::storage::postgres::sql::with_bytes(row, 0, |b| b == [1]))
-        .unwrap_or(false))
 }
 
 /// Names of valid indexes in schema `public`.
@@ -259,49 +219,6 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "").replace('\'', "''"))
 }
 
-/// An interrupted or failed concurrent build leaves an invalid index behind: it is removed.
-pub async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> StorageResult<()> {
-    // What an earlier, killed build left under this name.
-    drop_invalid(conn, name).await?;
-    if let Err(error) = sql.execute(conn).await {
-        let error = StorageError::from(error);
-        drop_invalid(conn, name).await?;
-        // A write of the first session may have made it while we waited.
-        return if is_already_there(&error) && !matches!(error, StorageError::Duplicate { .. }) {
-            Ok(())
-        } else {
-            Err(error)
-        };
-    }
-    Ok(())
-}
-
-pub async fn drop_invalid(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
-    let mut look = Sql::new(
-        "SELECT 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = 'public' AND NOT i.indisvalid AND c.relname = ",
-    );
-    look.push_text(name);
-    // Another server's build in progress is invalid too: it holds a lock on the table, so its name
-    // shows in pg_stat_progress_create_index.
-    look.push_sql(
-        " AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p \
-         WHERE p.index_relid = i.indexrelid)",
-    );
-    if look.load(conn).await?.is_empty() {
-        return Ok(());
-    }
-    drop_index(conn, name).await
-}
-
-pub async fn drop_index(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
-    let mut sql = Sql::new("DROP INDEX CONCURRENTLY IF EXISTS ");
-    sql.push_in_public(name).uncacheable();
-    sql.execute(conn).await?;
-    Ok(())
-}
-
 /// Join tables that parse-server made have no index for look-ups by owner.
 async fn ensure_owner_indexes(conn: &AsyncPgConnection) -> StorageResult<()> {
     let present = index_names(conn).await?;
@@ -313,7 +230,7 @@ async fn ensure_owner_indexes(conn: &AsyncPgConnection) -> StorageResult<()> {
     .load(conn)
     .await?;
     for join in rows.iter().filter_map(|row| ClassName::valid(&column_text(row, 0)?)) {
-        let name = ddl::owner_index(&join);
+        let name = names::owner_index(&join);
         if present.contains(&name) {
             continue;
         }

@@ -6,8 +6,8 @@ use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnecti
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::storage::postgres::connection::connect::Connector;
+use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::boxed;
-use crate::storage::postgres::connection::pool::ControlLane;
 use crate::storage::postgres::schema::{ddl, table as schema_table};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::{column_text, command};

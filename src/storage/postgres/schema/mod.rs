@@ -1,5 +1,6 @@
 //! Class tables as they are made and changed: DDL, indexes, `_SCHEMA`, and what a new database needs.
 pub(crate) mod builds;
+pub(crate) mod concurrently;
 pub(crate) mod ddl;
 pub(crate) mod indexes;
 pub(crate) mod init;

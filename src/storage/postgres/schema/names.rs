@@ -54,6 +54,31 @@ pub fn index_name(wanted: String) -> String {
     format!("parsimony_index_{}", hex::encode(digest.iter().take(8).copied().collect::<Vec<_>>()))
 }
 
+/// Look-ups that parse-server leaves to table scans: by session token, by a user's sessions, by
+/// installation.
+pub const OWN: &[(&str, &str)] = &[
+    ("_Session", "sessionToken"),
+    ("_Session", "user"),
+    ("_Installation", "installationId"),
+    ("_Installation", "deviceToken"),
+];
+
+pub fn own_name(class: &str, column: &str) -> String {
+    format!("parsimony{class}_{column}")
+}
+
+/// Names and columns of our own indexes on this class, for a table that is being made.
+pub fn own_of(class: &ClassName) -> impl Iterator<Item = (String, &'static str)> {
+    OWN.iter().filter(move |(of, _)| class == *of).map(|(of, column)| (own_name(of, column), *column))
+}
+
+/// Name of our index on a join table; hashed, because identifiers end at 63 bytes.
+pub fn owner_index(join: &ClassName) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(join.as_str().as_bytes());
+    format!("parsimony_owner_{}", hex::encode(&digest[..8]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

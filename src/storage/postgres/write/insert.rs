@@ -6,10 +6,10 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::insert_template::Slot;
-use super::value::{self, ColumnType};
 use crate::storage::postgres::Executor;
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::sql::Sql;
+use crate::storage::postgres::value::{self, ColumnType};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassSchema, FieldName, Object};
 

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::value::{self, ColumnType};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;
+use crate::storage::postgres::value::{self, ColumnType};
 use crate::types::{ClassName, ClassSchema, FieldName, Object};
 
 /// One column of the statement, in its order.

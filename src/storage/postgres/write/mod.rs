@@ -6,4 +6,3 @@ pub(crate) mod insert_template;
 pub(crate) mod relations;
 pub(crate) mod target;
 pub(crate) mod update;
-pub(crate) mod value;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::value::{self, ColumnType};
 use crate::storage::postgres::Executor;
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::postgres::value::{self, ColumnType};
 use crate::storage::postgres::write::target;
 use crate::storage::{Changed, Returning, StorageError, StorageResult, Target};
 use crate::types::names::INTERNAL_COLUMNS;

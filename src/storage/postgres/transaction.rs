@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
-use super::error::{boxed, is_stale_plan};
-use super::pool::Pooled;
 use crate::query::{FindHints, FindSpec};
+use crate::storage::postgres::connection::error::{boxed, is_stale_plan};
 use crate::storage::postgres::connection::held;
+use crate::storage::postgres::connection::pooled::Pooled;
 use crate::storage::postgres::query::{reads, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
