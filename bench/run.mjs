@@ -10,9 +10,9 @@ import { liveScenarios, runLive } from './lib/live.mjs';
 import { load, median, percentile } from './lib/load.mjs';
 import { runPgbench } from './lib/pgbench.mjs';
 import { backends, measureCpu, residentMegabytes, tree } from './lib/process.mjs';
-import { markdown, number, publish } from './lib/report.mjs';
+import { beforeAndAfter, markdown, number, publish } from './lib/report.mjs';
 import { scenarios } from './lib/scenarios.mjs';
-import { binary, floorBinary, kinds, peerVersion, startServer } from './lib/servers.mjs';
+import { beforeBinary, binary, floorBinary, kinds, peerVersion, startServer } from './lib/servers.mjs';
 
 const HELP = `node bench/run.mjs [options]
   --quick          a fifth of the requests, one round
@@ -23,7 +23,8 @@ const HELP = `node bench/run.mjs [options]
   --no-publish     only print them
   --statements     also print the statements that were counted
 PARSIMONY_BIN names the binary (default target/release/parsimony), FLOOR_BIN the floor program
-(default bench/floor/target/release/floor; without it there are no figures for the floor).`;
+(default bench/floor/target/release/floor; without it there are no figures for the floor).
+BEFORE_BIN names an earlier build of Parsimony: then the two builds are compared with each other, and with nothing else.`;
 
 function parse(args) {
   const options = { scale: 1, rounds: 3, only: null, publish: null, statements: false };
@@ -127,7 +128,7 @@ async function compare(cluster, data, servers, scenario, options) {
     if (!entry.failed[kind]) Object.assign(entry.sides[kind], medians(rounds[kind]), { one: medians(ones[kind]) });
   }
   try {
-    if (scenario.pgbench) entry.pgbench = runPgbench(cluster, scenario.pgbench, count * 2);
+    if (scenario.pgbench && !beforeBinary) entry.pgbench = runPgbench(cluster, scenario.pgbench, count * 2);
   } catch (error) {
     say(`${scenario.name}: no pgbench: ${error.message}`);
   }
@@ -136,7 +137,7 @@ async function compare(cluster, data, servers, scenario, options) {
 
 async function compareLive(servers, scenario, options) {
   const entry = { ...scenario, concurrency: 1, sides: {}, failed: {} };
-  const rounds = { peer: [], ours: [] };
+  const rounds = Object.fromEntries(kinds.map(kind => [kind, []]));
   for (let round = 0; round < options.rounds; round += 1) {
     for (const kind of round % 2 ? [...kinds].reverse() : kinds) {
       if (entry.failed[kind] || (scenario.only && scenario.only !== kind)) continue;
@@ -156,6 +157,7 @@ async function compareLive(servers, scenario, options) {
 
 const options = parse(process.argv.slice(2));
 const wanted = [...scenarios, ...liveScenarios].filter(scenario => !options.only || options.only.has(scenario.name));
+if (beforeBinary && !fs.existsSync(beforeBinary)) fail(`${beforeBinary} is missing`);
 if (!fs.existsSync(binary)) fail(`${binary} is missing: cargo build --release, or run \`make bench\``);
 const results = {
   entries: [], servers: {}, peerVersion, rounds: options.rounds, scale: options.scale, loadBefore: os.loadavg()[0],
@@ -173,7 +175,7 @@ try {
     const servers = {};
     const sides = (results.servers[group] = {});
     try {
-      const started = group === 'plain' && fs.existsSync(floorBinary) ? [...kinds, 'floor'] : kinds;
+      const started = group === 'plain' && !beforeBinary && fs.existsSync(floorBinary) ? [...kinds, 'floor'] : kinds;
       for (const kind of started) {
         // The first start brings the schema up to date; the second is the one that counts.
         await (await startServer(kind, cluster.uri(data.databases[kind]), group)).stop();
@@ -187,7 +189,8 @@ try {
           ? await compareLive(servers, scenario, options)
           : await compare(cluster, data, servers, scenario, options);
         results.entries.push(entry);
-        const { peer, ours, floor } = entry.sides;
+        const { ours, floor } = entry.sides;
+        const peer = entry.sides[kinds[0]];
         say(`${scenario.name}: CPU ${number(peer?.cpu)} against ${number(ours?.cpu)} µs (floor ${number(floor?.cpu)}), `
           + `PostgreSQL ${number(peer?.postgres)} against ${number(ours?.postgres)} µs (pgbench ${number(entry.pgbench?.postgres)}), `
           + `statements ${number(peer?.statements)} against ${number(ours?.statements)}`);
@@ -200,7 +203,9 @@ try {
 } finally {
   await cluster.stop();
 }
-const text = markdown(results);
+const text = beforeBinary ? beforeAndAfter(results) : markdown(results);
 console.log(text);
-if (options.publish ?? !options.only) publish(fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url)), text);
+if (options.publish ?? !options.only) {
+  publish(fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url)), text, beforeBinary ? 'before and after' : 'measured');
+}
 process.exit(0);

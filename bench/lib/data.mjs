@@ -1,6 +1,6 @@
 // The database of a run: made through npm parse-server, so that its layout is the peer's own, filled by SQL, copied.
 import { provideGeometry, query } from '../../tests/contract/lib/postgres.js';
-import { keys, rest, startServer } from './servers.mjs';
+import { keys, kinds, rest, startServer } from './servers.mjs';
 
 export const ROWS = 100_000;
 export const PLAYERS = 1_000;
@@ -65,7 +65,7 @@ const ROWS_SQL = [
    SELECT ${key('f')}, ${stamps}, 'found ' || i, i FROM generate_series(0, 99) i`,
 ];
 
-/** Makes the template and its copies: `{databases: {peer, ours}, token, geometry}`. */
+/** Makes the template and its copies: `{databases: {peer, ours, …}, token, geometry}`. */
 export async function prepare(cluster) {
   const admin = cluster.uri('postgres');
   await query(admin, 'CREATE DATABASE bench_template');
@@ -95,7 +95,7 @@ export async function prepare(cluster) {
   for (const sql of ROWS_SQL) await query(uri, sql);
   await query(uri, 'VACUUM ANALYZE');
   const databases = {};
-  for (const kind of ['peer', 'ours', 'floor', 'pgbench']) {
+  for (const kind of [...kinds, 'floor', 'pgbench']) {
     databases[kind] = `bench_${kind}`;
     await query(admin, `CREATE DATABASE bench_${kind} TEMPLATE bench_template`);
   }

@@ -3,9 +3,6 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { execFileSync } from 'node:child_process';
 
-const BEGIN = '<!-- measured: begin -->';
-const END = '<!-- measured: end -->';
-
 export function number(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return '–';
   if (value >= 100) return Math.round(value).toLocaleString('en');
@@ -26,7 +23,7 @@ function verdict(entry) {
 
 function failures(results) {
   const lines = results.entries.flatMap(entry => Object.entries(entry.failed).map(
-    ([kind, why]) => `* ${entry.title}, ${{ peer: 'parse-server', ours: 'Parsimony', floor: 'the floor program' }[kind]}: ${why.replace(/\s+/g, ' ').slice(0, 300)}`,
+    ([kind, why]) => `* ${entry.title}, ${{ peer: 'parse-server', before: 'the earlier build', ours: 'Parsimony', floor: 'the floor program' }[kind]}: ${why.replace(/\s+/g, ' ').slice(0, 300)}`,
   ));
   return lines.length ? `### Failed\n\n${lines.join('\n')}\n` : '';
 }
@@ -105,6 +102,44 @@ ${time}
 ${failures(results)}`;
 }
 
+/** Two builds of Parsimony side by side. */
+export function beforeAndAfter(results) {
+  const percent = (after, before) => {
+    const change = (after / before - 1) * 100;
+    return Number.isFinite(change) ? `${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(1)} %` : '–';
+  };
+  const both = (entry, key) => ['before', 'ours'].map(kind => (entry.failed[kind] ? 'failed' : number(entry.sides[kind]?.[key])));
+  const row = entry => {
+    const { before, ours } = entry.sides;
+    return [
+      entry.title, ...both(entry, 'cpu'), percent(ours?.cpu, before?.cpu),
+      ...both(entry, 'postgres'), percent(ours?.postgres, before?.postgres), both(entry, 'p99').join(' / '),
+    ];
+  };
+  const cpu = table(
+    ['scenario', 'before µs', 'after µs', 'change', 'PostgreSQL before µs', 'after µs', 'change', 'p99 before / after ms'],
+    results.entries.filter(entry => entry.kind !== 'idle').map(row),
+  );
+  const process = table(['', 'before', 'after'], [
+    ...Object.entries(results.servers).flatMap(([group, { before, ours }]) => [
+      [`start to healthy, ${group}, ms`, number(before?.coldStart), number(ours?.coldStart)],
+      [`memory idle, ${group}, MB`, number(before?.idle), number(ours?.idle)],
+      [`memory after load, ${group}, MB`, number(before?.loaded), number(ours?.loaded)],
+    ]),
+    ...results.entries.filter(entry => entry.kind === 'idle').map(
+      entry => [`${entry.title}, KiB each`, ...both(entry, 'perConnection')],
+    ),
+  ]);
+  return `${machine(results)}
+* medians of ${results.rounds} alternating rounds; CPU of the server's process tree and of PostgreSQL's backends, per request
+
+${cpu}
+
+${process}
+
+${failures(results)}`;
+}
+
 function git(...args) {
   try {
     return execFileSync('git', args, { encoding: 'utf8' }).trim();
@@ -125,11 +160,12 @@ function machine(results) {
   ].join('\n');
 }
 
-/** Replaces what an earlier run put into `file`. */
-export function publish(file, text) {
+/** Replaces what an earlier run put between the marks of that name in `file`. */
+export function publish(file, text, name) {
   const old = fs.readFileSync(file, 'utf8');
-  const from = old.indexOf(BEGIN);
-  const to = old.indexOf(END);
+  const begin = `<!-- ${name}: begin -->`;
+  const from = old.indexOf(begin);
+  const to = old.indexOf(`<!-- ${name}: end -->`);
   if (from < 0 || to < from) throw new Error(`${file} has no marks for the results`);
-  fs.writeFileSync(file, `${old.slice(0, from + BEGIN.length)}\n${text.trimEnd()}\n${old.slice(to)}`);
+  fs.writeFileSync(file, `${old.slice(0, from + begin.length)}\n${text.trimEnd()}\n${old.slice(to)}`);
 }

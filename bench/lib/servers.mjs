@@ -15,8 +15,10 @@ const peerCommand = path.join(path.dirname(require.resolve('parse-server')), '..
 export const peerVersion = require('parse-server/package.json').version;
 export const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'release', 'parsimony');
 export const floorBinary = process.env.FLOOR_BIN ?? path.join(root, 'bench', 'floor', 'target', 'release', 'floor');
+/** An earlier build of Parsimony, which takes the peer's side where two builds are compared. */
+export const beforeBinary = process.env.BEFORE_BIN;
 /** The servers; the floor program, which knows a few plain requests only, is a third side where it can be. */
-export const kinds = ['peer', 'ours'];
+export const kinds = [beforeBinary ? 'before' : 'peer', 'ours'];
 export const keys = { appId: 'bench', masterKey: 'benchMasterKey' };
 
 function healthy(port) {
@@ -65,7 +67,8 @@ export async function startServer(kind, databaseURI, group) {
   const logFile = path.join(home, 'log');
   const out = fs.openSync(logFile, 'w');
   const [command, args] = {
-    peer: [process.execPath, [peerCommand, file]], ours: [binary, [file]], floor: [floorBinary, [String(port), databaseURI]],
+    peer: [process.execPath, [peerCommand, file]], before: [beforeBinary, [file]], ours: [binary, [file]],
+    floor: [floorBinary, [String(port), databaseURI]],
   }[kind];
   const began = performance.now();
   const child = spawn(command, args, { cwd: home, stdio: ['ignore', out, out], env: environment });
