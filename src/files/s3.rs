@@ -20,7 +20,7 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
     Attribute, AttributeValue, Attributes, BackoffConfig, ClientOptions, GetOptions, GetRange, GetResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
     TagSet,
 };
 use reqwest::header::{HeaderName, HeaderValue};

@@ -64,7 +64,9 @@ impl Signing {
         *request.method_mut() = Method::PUT;
         *request.uri_mut() = this.bucket_url.parse().map_err(FileError::store)?;
         let credential = this.credentials.get_credential().await.map_err(FileError::store)?;
-        AwsAuthorizer::new(&credential, "s3", &this.region).authorize(&mut request, None);
+        AwsAuthorizer::new(&credential, "s3", &this.region)
+            .try_authorize(&mut request, None)
+            .map_err(FileError::store)?;
         let allow_http = ClientOptions::new().with_allow_http(this.bucket_url.starts_with("http://"));
         let client = ReqwestConnector::default().connect(&allow_http).map_err(FileError::store)?;
         let status = client.execute(request).await.map_err(FileError::store)?.status();
@@ -107,7 +109,8 @@ impl Resigned {
             let digest = request.headers().get(DIGEST).and_then(|value| hex::decode(value.as_bytes()).ok());
             AwsAuthorizer::new(&credential, "s3", &inner.region)
                 .with_sign_payload(digest.is_some())
-                .authorize(&mut request, digest.as_deref());
+                .try_authorize(&mut request, digest.as_deref())
+                .map_err(|error| HttpError::new(HttpErrorKind::Request, error))?;
         }
         self.client.execute(request).await
     }
