@@ -363,6 +363,7 @@ mod tests {
 
     #[test]
     fn addresses_as_the_adapter_gives_them() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let options = GcsOptions {
             bucket: "bucket".into(),
             bucket_prefix: "pre/".into(),

@@ -20,8 +20,8 @@ use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
     Attribute, AttributeValue, Attributes, BackoffConfig, ClientOptions, GetOptions, GetRange, GetResult,
-    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, RetryConfig,
-    TagSet,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
+    RetryConfig, TagSet,
 };
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Url};
