@@ -41,10 +41,12 @@ fn s3(endpoint: String) -> S3Store {
         force_path_style: true,
         ..S3Options::default()
     };
+    let _ = rustls::crypto::ring::default_provider().install_default();
     S3Store::new(options).unwrap()
 }
 
 fn gcs(endpoint: String) -> GcsStore {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     GcsStore::new(GcsOptions { bucket: "b".into(), endpoint: Some(endpoint), ..GcsOptions::default() })
         .unwrap()
 }

@@ -7,6 +7,7 @@ use super::{conformance, put, read};
 use crate::support::component;
 
 fn options() -> GcsOptions {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     GcsOptions {
         bucket: "parsimony-test".into(),
         bucket_prefix: format!("{:016x}/", rand::random::<u64>()),

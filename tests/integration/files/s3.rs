@@ -9,6 +9,7 @@ use super::{begin, conformance, content, put, read};
 use crate::support::component;
 
 pub(super) fn options() -> S3Options {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     S3Options {
         bucket: format!("bucket-{:016x}", rand::random::<u64>()),
         bucket_prefix: "pre/fix".into(),
