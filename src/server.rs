@@ -36,10 +36,8 @@ use crate::http::connections::Connections;
 use crate::http::{self, Front};
 use crate::live_query::delivery::socket;
 use crate::logging::Presence;
-use crate::operations;
-use crate::operations::Services;
 use crate::operations::admin::security_check;
-use crate::operations::budget::Pool;
+use crate::operations::services::{Ports, Services, State};
 use crate::rest::internal::{CloudServer, Workers};
 use crate::storage::{Notice, StorageAdapter};
 use crate::types::app_scope::{self, carry};
@@ -221,7 +219,7 @@ impl Server {
             }
         }
         for running in &mut server.running {
-            let number = running.app.services.presence.number();
+            let number = running.app.services.state.presence.number();
             app_scope::within_now(Some(number), || running.serve());
         }
         Ok(server)
@@ -279,8 +277,7 @@ impl Running {
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
         let live = live_query::open(&config);
-        let services = Arc::new(Services {
-            config: config.clone(),
+        let ports = Ports {
             storage: adapter,
             classes,
             rate_limits: RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone()),
@@ -289,14 +286,10 @@ impl Running {
             cloud: cloud.engine.clone(),
             mail,
             auth,
-            file_urls: files.clone(),
             files,
-            jobs: Arc::default(),
-            transactions: Arc::default(),
-            answers: Pool::new(config.http.limits.answer_memory),
-            seal: operations::seal::Seal::new(&config),
-            presence,
-        });
+        };
+        let state = State::new(&config, presence);
+        let services = Arc::new(Services { config: config.clone(), ports, state });
         crate::operations::admin::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {
             hub.attach(services.clone()).await.map_err(StartError::new)?;
@@ -356,7 +349,7 @@ impl Running {
             jobs.stop().await;
         }
         self.cloud.engine.shutdown().await;
-        if tokio::time::timeout(RESULTS_GRACE, self.app.services.jobs.ended()).await.is_err() {
+        if tokio::time::timeout(RESULTS_GRACE, self.app.services.state.jobs.ended()).await.is_err() {
             tracing::warn!("The results of some jobs could not be stored.");
         }
         self.database.close().await;

@@ -186,14 +186,7 @@ const STANDING: &[(&str, &[&str])] = &[
     ("live_query", &["delivery", "matching", "protocol"]),
     ("operations::object::write", &["draft", "special"]),
     ("operations::object::write", &["respond", "round_trip", "store", "triggers", "withhold"]),
-    ("operations::object", &["read", "write"]),
-    (
-        "operations",
-        &[
-            "account", "audit", "budget", "classes", "code_log", "context", "files", "jobs", "object",
-            "services",
-        ],
-    ),
+    ("operations", &["account", "classes", "object"]),
     ("query", &["parse", "request"]),
     ("rest", &["routers", "routes"]),
     ("storage::postgres::query", &["compare", "text"]),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::session::SessionCell;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::services::ClassDirectory;
+use crate::operations::ports::ClassDirectory;
 use crate::operations::{ClassSnapshot, Principal};
 use crate::query::Filter;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};

@@ -22,7 +22,7 @@ use super::session::{Authenticate, SessionActor, SessionCell, Stop, Touch};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::Principal;
-use crate::operations::services::{ClassDirectory, PrincipalDirectory};
+use crate::operations::ports::{ClassDirectory, PrincipalDirectory};
 use crate::storage::{Notice, StorageAdapter};
 
 /// How long a token that nobody knows is refused without asking again.

@@ -24,7 +24,7 @@ use super::session::AdmitToSession;
 use crate::cloud::{CloudEngine, Registrations};
 use crate::config::{AppConfig, PathPattern, RateLimitRule, RateLimitZone, Secret};
 use crate::error::{Error, Result};
-use crate::operations::services::{Limited, PrincipalDirectory, RateHeaders, RateLimits};
+use crate::operations::ports::{Limited, PrincipalDirectory, RateHeaders, RateLimits};
 
 /// One rule and what its buckets are called.
 struct Rule {

@@ -16,7 +16,7 @@ use super::schema::{AddFields, Change, Create, Delete, Refresh, SchemaActor, Ser
 use super::{ASK_DEADLINE, ask};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
-use crate::operations::services::{ClassDirectory, IndexChange, SchemaChange};
+use crate::operations::ports::{ClassDirectory, IndexChange, SchemaChange};
 use crate::storage::{IndexMap, StorageAdapter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};

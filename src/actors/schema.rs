@@ -19,7 +19,7 @@ use super::class::ClassSlot;
 use super::freshness::{Freshness, listen, renew};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
-use crate::operations::services::SchemaChange;
+use crate::operations::ports::SchemaChange;
 use crate::storage::{StorageAdapter, StorageError, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};

@@ -11,6 +11,7 @@
 //! | [`name`], [`rules`], [`mime`] | what may be uploaded under which name |
 //! | [`headers`], [`range`] | what a download answers |
 //! | [`private`] | signed addresses of private files |
+//! | `of_app` | the store, the rules and the addresses of one application |
 //! | [`aside`] | files that wait for their removal |
 //! | [`rotate`] | key rotation over any store |
 //!
@@ -29,6 +30,7 @@ pub mod gcs;
 pub mod headers;
 pub mod mime;
 pub mod name;
+mod of_app;
 pub mod postgres;
 pub mod private;
 pub mod range;
@@ -49,6 +51,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{BoxError, Error, ErrorCode};
 use crypt::Key;
+pub use of_app::{FileUrls, Files};
 use range::ByteRange;
 
 /// Bytes that travel as one piece between a client and a store.

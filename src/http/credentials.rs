@@ -14,6 +14,7 @@ use crate::config::{IpRules, Secret};
 use crate::error::{Error, Result};
 use crate::operations::{Credentials, audit};
 use crate::types::Object;
+use crate::types::javascript::is_truthy;
 
 static CLOUD_CONTEXT: HeaderName = HeaderName::from_static("x-parse-cloud-context");
 
@@ -282,17 +283,6 @@ fn take_text(body: &mut Object, key: &str) -> Result<Option<String>> {
     match body.shift_remove(key) {
         Some(Value::String(text)) => Ok(Some(text)),
         _ => Ok(None),
-    }
-}
-
-/// What JavaScript's `if` makes of a value.
-pub fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64().is_some_and(|number| number != 0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
     }
 }
 

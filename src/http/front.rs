@@ -26,7 +26,7 @@ use crate::http::{
 };
 use crate::live_query::delivery::{connection, socket};
 use crate::operations::budget::Budget;
-use crate::operations::services::{Limited, RateHeaders};
+use crate::operations::ports::{Limited, RateHeaders};
 use crate::operations::{Auth, Credentials, Ctx, RequestInfo};
 use crate::rest::request::{RestRequest, RestResponse, method_of};
 use crate::rest::routes;
@@ -237,7 +237,7 @@ impl Exchange<'_> {
         }
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
-        let number = app.services.presence.number();
+        let number = app.services.state.presence.number();
         let answered =
             app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, permit)).await;
         let mut response = answered.unwrap_or_else(|error| {
@@ -265,7 +265,7 @@ impl Exchange<'_> {
                 self.front.registry.get(name)
             }
         };
-        app.map(|app| app.services.presence.number())
+        app.map(|app| app.services.state.presence.number())
     }
 
     /// Finds the route and runs it.
@@ -408,7 +408,7 @@ impl Exchange<'_> {
             budget: Budget::default(),
         };
         let ctx = Ctx::new(services, auth, info);
-        crate::operations::object::write::keywords::check(&ctx, &ctx.info.context)?;
+        crate::operations::keywords::check(&ctx, &ctx.info.context)?;
         Ok(ctx)
     }
 

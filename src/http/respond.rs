@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::config::HttpConfig;
 use crate::error::{Error, ErrorCode};
-use crate::operations::services::RateHeaders;
+use crate::operations::ports::RateHeaders;
 use crate::rest::request::RestResponse;
 
 pub const JSON: &str = "application/json; charset=utf-8";

@@ -33,7 +33,7 @@ use crate::live_query::matching::event::Shared;
 use crate::live_query::matching::ring::Counter;
 use crate::live_query::matching::waiting::Waiting;
 use crate::operations::Services;
-use crate::operations::services::{EventSink, ObjectEvent};
+use crate::operations::ports::{EventSink, ObjectEvent};
 use crate::types::ClassName;
 
 /// What triggers are told about the whole server.

@@ -5,7 +5,8 @@
 //! `subject`. Names of users are told by their ids; passwords, tokens, keys, mail addresses and what
 //! strangers typed as a name never get here. Called by the operations and by `http`.
 
-use super::context::{Auth, Credentials, Ctx};
+use super::caller::{Auth, Credentials};
+use super::context::Ctx;
 
 /// A line about something the caller of a request did, or tried.
 pub fn note(ctx: &Ctx, event: &'static str, subject: &str) {

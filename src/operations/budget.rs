@@ -3,7 +3,7 @@
 //!
 //! What multiplies (an include shows a shared object once for each pointer) is refused while it is written,
 //! by a [`Meter`] that is asked once for each object; what an answer has in the end is charged where all
-//! routes come together (`http::routes::dispatch`).
+//! routes come together (`rest::route::dispatch`).
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::context::Auth;
-use super::services::Services;
-use crate::config::ResponseLimits;
+use super::caller::Auth;
+use crate::config::{RequestComplexity, ResponseLimits};
 use crate::error::{Error, Result};
 use crate::types::RowSet;
 
@@ -77,12 +76,11 @@ impl Budget {
     }
 
     /// What this caller may have.
-    pub fn of(services: &Services, auth: &Auth) -> Self {
-        let complexity = &services.config.request_complexity;
+    pub fn of(complexity: &RequestComplexity, answers: &Arc<Pool>, auth: &Auth) -> Self {
         if auth.is_unrestricted() {
             return Self::new(complexity.master_response);
         }
-        Self::new(complexity.response).sharing(&services.answers)
+        Self::new(complexity.response).sharing(answers)
     }
 
     fn sharing(mut self, pool: &Arc<Pool>) -> Self {

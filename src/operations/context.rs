@@ -1,4 +1,5 @@
-//! Who asks, and what came with the request. Built once by the front door, passed by reference.
+//! What an operation may look at: who asks, what came with the request, the services of the application.
+//! Built once by the gate, passed by reference.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,118 +7,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::budget::Budget;
-use super::services::{ObjectEvent, Services};
+use super::caller::{Auth, Credentials};
+use super::ports::RateHeaders;
+use super::services::Services;
+use super::transactions::OpenTransaction;
 use crate::cloud::{Caller, Scope, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::object::transaction::{Effect, OpenTransaction};
-use crate::storage::{Notice, Session};
 use crate::types::room::{Lent, Room};
-use crate::types::{Acl, Object, ObjectId};
-
-/// Which key the caller showed. Only the credentials middleware (and Cloud Code's own calls) decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    Client,
-    Master,
-    /// Reads like master, writes nothing.
-    ReadOnlyMaster,
-    /// Sees and writes internal fields; is not master.
-    Maintenance,
-}
-
-/// A logged-in user: shared by all requests with the same session.
-#[derive(Debug)]
-pub struct Principal {
-    pub user_id: ObjectId,
-    /// The `_User` row in REST encoding without password, as loaded with master rights.
-    pub user: Object,
-    /// `role:<name>`, transitive.
-    pub roles: Vec<String>,
-    /// `*`, the user id, the roles: what `_rperm`/`_wperm` are compared with.
-    pub acl_ids: Arc<[String]>,
-    pub session_token: String,
-    /// The `_Session` row's objectId and installation, when known.
-    pub session_id: Option<String>,
-    pub session_installation_id: Option<String>,
-    /// Milliseconds; `None` never expires.
-    pub expires_at: Option<crate::types::time::Millis>,
-}
-
-impl Principal {
-    /// Acl ids of a user with these roles (`role:` prefix included).
-    pub fn acl_ids_of(user_id: &str, roles: &[String]) -> Arc<[String]> {
-        let own = ["*".to_owned(), user_id.to_owned()];
-        own.into_iter().chain(roles.iter().cloned()).collect()
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct Auth {
-    pub credentials: Credentials,
-    pub principal: Option<Arc<Principal>>,
-}
-
-impl Auth {
-    pub fn anonymous() -> Self {
-        Self { credentials: Credentials::Client, principal: None }
-    }
-
-    pub fn master() -> Self {
-        Self { credentials: Credentials::Master, principal: None }
-    }
-
-    /// Master or read-only master: no ACL, CLP or protected fields on reads.
-    pub fn is_master(&self) -> bool {
-        matches!(self.credentials, Credentials::Master | Credentials::ReadOnlyMaster)
-    }
-
-    pub fn is_read_only(&self) -> bool {
-        self.credentials == Credentials::ReadOnlyMaster
-    }
-
-    pub fn is_maintenance(&self) -> bool {
-        self.credentials == Credentials::Maintenance
-    }
-
-    /// Neither ACL nor CLP nor protected fields apply.
-    pub fn is_unrestricted(&self) -> bool {
-        self.is_master() || self.is_maintenance()
-    }
-
-    pub fn user_id(&self) -> Option<&str> {
-        self.principal.as_ref().map(|p| p.user_id.as_str())
-    }
-
-    /// What rows' permission lists are compared with; `None` when they are not looked at.
-    pub fn acl_ids(&self) -> Option<Arc<[String]>> {
-        if self.is_unrestricted() {
-            return None;
-        }
-        Some(match &self.principal {
-            Some(principal) => principal.acl_ids.clone(),
-            None => public_ids(),
-        })
-    }
-
-    /// Whether an object with this ACL may be read by the caller.
-    pub fn may_read(&self, acl: Option<&Acl>) -> bool {
-        self.allowed(acl.map(|acl| acl.read.as_slice()))
-    }
-
-    pub fn may_write(&self, acl: Option<&Acl>) -> bool {
-        self.allowed(acl.map(|acl| acl.write.as_slice()))
-    }
-
-    fn allowed(&self, list: Option<&[String]>) -> bool {
-        let (Some(list), Some(ids)) = (list, self.acl_ids()) else { return true };
-        list.iter().any(|entry| ids.contains(entry))
-    }
-}
-
-fn public_ids() -> Arc<[String]> {
-    static PUBLIC: std::sync::OnceLock<Arc<[String]>> = std::sync::OnceLock::new();
-    PUBLIC.get_or_init(|| Arc::from(["*".to_owned()])).clone()
-}
 
 /// The installation of calls that programs make.
 pub const PROGRAM: &str = "cloud";
@@ -143,7 +39,7 @@ pub struct RequestInfo {
     pub session_token: Option<String>,
     pub request_id: Option<String>,
     /// What is left of the rate limit that the request fell under.
-    pub rate: Option<super::services::RateHeaders>,
+    pub rate: Option<RateHeaders>,
     /// What `requestContextMiddleware` left for Cloud Code.
     pub request_context: Option<Arc<Value>>,
     /// What the answer may still grow by; [`Ctx::new`] fills it in.
@@ -181,7 +77,7 @@ pub struct Ctx {
 
 impl Ctx {
     pub fn new(services: Arc<Services>, auth: Auth, mut info: RequestInfo) -> Self {
-        info.budget = Budget::of(&services, &auth);
+        info.budget = Budget::of(&services.config.request_complexity, &services.state.answers, &auth);
         Self { services, auth, info: Arc::new(info), transaction: None, depth: 0 }
     }
 
@@ -232,52 +128,6 @@ impl Ctx {
 }
 
 impl Ctx {
-    /// Runs the effect now, or after the commit when a transaction is open.
-    pub async fn after_commit(&self, effect: Effect) {
-        match &self.transaction {
-            Some(open) => open.defer(effect),
-            None => self.run_effect(effect).await,
-        }
-    }
-
-    /// Events need no waiting.
-    pub fn emit(&self, event: ObjectEvent) {
-        match &self.transaction {
-            Some(open) => open.defer(Effect::Event(Box::new(event))),
-            None => self.services.events.emit(event),
-        }
-    }
-
-    pub async fn run_effect(&self, effect: Effect) {
-        let principals = &self.services.principals;
-        match effect {
-            Effect::Event(event) => self.services.events.emit(*event),
-            Effect::RolesChanged(users) => {
-                principals.roles_changed().await;
-                self.services.events.roles_changed(&users);
-            }
-            Effect::UserChanged(user) => principals.forget_user(&user).await,
-            Effect::SessionGone(token) => principals.forget_session(&token).await,
-            Effect::ClassChanged(class) => {
-                if let Err(error) = self.services.classes.refresh(&class).await {
-                    tracing::warn!(%error, %class, "could not read class {class} again after a transaction");
-                }
-                let notice = Notice::Schema { class: Some(class) };
-                if let Err(error) = self.services.storage.notify(notice).await {
-                    tracing::warn!(%error, "could not tell other servers of a schema change");
-                }
-            }
-            Effect::Trigger(mut call) => {
-                // The transaction does not wait any more.
-                call.scope.deadline = None;
-                let (kind, class) = (call.kind, call.class_name.clone());
-                if let Err(error) = super::code_log::run_trigger(self, *call).await {
-                    tracing::warn!(%error, "{} of {class} caught an error", kind.as_str());
-                }
-            }
-        }
-    }
-
     /// The request's caller as Cloud Code sees it.
     pub fn caller(&self) -> Caller {
         let user = self.auth.principal.as_ref().map(|principal| {
@@ -359,9 +209,4 @@ macro_rules! on_session {
             }
         }
     };
-}
-
-/// For code that needs the plain adapter as a session.
-pub fn session_of(services: &Services) -> &dyn Session {
-    services.storage.as_session()
 }

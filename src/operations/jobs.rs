@@ -5,7 +5,6 @@ pub mod schedules;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::context::Ctx;
 use super::services::Services;
@@ -27,7 +26,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
     }
-    crate::operations::object::write::keywords::check(ctx, &params)?;
+    super::keywords::check(ctx, &params)?;
     if !ctx.services.cloud.registrations().has_job(name) {
         return Err(invalid_job());
     }
@@ -47,40 +46,9 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     Ok(job_id)
 }
 
-/// Jobs under way in this server, which a stop waits for.
-pub struct RunningJobs(watch::Sender<usize>);
-
-impl Default for RunningJobs {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl RunningJobs {
-    /// Waits until the results of all of them are stored.
-    pub async fn ended(&self) {
-        // The sender is here: this cannot fail.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
-    }
-
-    /// Counts until the answer is dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> UnderWay {
-        self.0.send_modify(|count| *count += 1);
-        UnderWay(self.clone())
-    }
-}
-
-pub(super) struct UnderWay(Arc<RunningJobs>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 /// Runs a job to its end and stores what became of it.
 pub(super) async fn run(services: &Services, call: JobCall) {
-    let _under_way = services.jobs.enter();
+    let _under_way = services.state.jobs.enter();
     let id = call.job_id.clone();
     let (status, message) = match services.cloud.run_job(call).await {
         Ok(message) => ("succeeded", message),

@@ -21,8 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// 107 without receipt or product, 101 for a product that does not exist.
 pub async fn validate(ctx: &Ctx, body: &Object) -> Result<Value> {
     let missing = || Error::invalid_json("missing receipt or productIdentifier");
-    let present =
-        |key: &str| body.get(key).filter(|value| crate::operations::object::write::is_truthy(value));
+    let present = |key: &str| body.get(key).filter(|value| crate::types::javascript::is_truthy(value));
     let receipt = present("receipt").ok_or_else(missing)?;
     let product = present("productIdentifier").ok_or_else(missing)?;
     let receipt = match receipt.get("__type").and_then(Value::as_str) {

@@ -1,21 +1,30 @@
-//! What hangs off one application id, as the operations see it, and the traits that the layers
-//! above implement for them.
+//! What hangs off one application id, as the operations see it: its configuration, the [`Ports`] to what is
+//! outside, and the [`State`] that this server keeps for it.
+//!
+//! Made by `server`, and by [`Builder`] for tests.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use serde_json::{Map, Value};
+use tokio::sync::watch;
 
-use super::context::Principal;
-use super::snapshot::ClassSnapshot;
+use super::budget::Pool;
+use super::ports::{ClassDirectory, EventSink, PrincipalDirectory, RateLimits};
+use super::seal::Seal;
+use super::transactions::Transactions;
 use crate::config::AppConfig;
-use crate::error::Result;
-use crate::storage::{IndexMap, StorageAdapter};
-use crate::types::{ClassName, ClassSchema, Field, FieldName, Object};
+use crate::files::Files;
+use crate::storage::StorageAdapter;
 
-/// Owned by the `App`; cheap to share.
+/// Owned by the `App`; cheap to share. Its ports are reached through it: `services.storage`.
 pub struct Services {
     pub config: Arc<AppConfig>,
+    pub ports: Ports,
+    pub state: State,
+}
+
+/// The traits behind which everything lies that is not the operations' own.
+pub struct Ports {
     pub storage: Arc<dyn StorageAdapter>,
     pub classes: Arc<dyn ClassDirectory>,
     pub principals: Arc<dyn PrincipalDirectory>,
@@ -24,214 +33,67 @@ pub struct Services {
     pub cloud: Arc<dyn crate::cloud::CloudEngine>,
     pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
     pub auth: Arc<crate::auth::AuthProviders>,
-    pub file_urls: Arc<dyn FileUrls>,
-    pub files: Arc<super::files::Files>,
-    pub jobs: Arc<super::jobs::RunningJobs>,
-    pub transactions: Arc<crate::operations::object::transaction::Transactions>,
+    pub files: Arc<Files>,
+}
+
+/// What this server remembers for the application while it runs.
+pub struct State {
+    pub jobs: Arc<RunningJobs>,
+    pub transactions: Arc<Transactions>,
     /// Memory for long answers.
-    pub answers: Arc<super::budget::Pool>,
-    pub seal: super::seal::Seal,
+    pub answers: Arc<Pool>,
+    pub seal: Seal,
     /// This application among those of the process.
     pub presence: crate::logging::Presence,
 }
 
-/// Where clients find a stored file.
-pub trait FileUrls: Send + Sync {
-    /// `base` is the public base URL of the API, without a trailing slash.
-    fn url(&self, base: &str, name: &str) -> String;
-
-    /// Whether addresses run out, so that those kept inside of objects have to be renewed.
-    fn refreshes(&self) -> bool {
-        false
-    }
-
-    /// Renews the addresses of files in a value.
-    fn refresh(&self, _base: &str, _value: &mut Value) {}
-}
-
-/// Files served by this server: `<base>/files/<appId>/<encoded name>`.
-pub struct ServedFileUrls {
-    pub app_id: String,
-}
-
-impl FileUrls for ServedFileUrls {
-    fn url(&self, base: &str, name: &str) -> String {
-        // What JavaScript's encodeURIComponent leaves alone.
-        const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
-            .remove(b'-')
-            .remove(b'_')
-            .remove(b'.')
-            .remove(b'!')
-            .remove(b'~')
-            .remove(b'*')
-            .remove(b'\'')
-            .remove(b'(')
-            .remove(b')');
-        let name = percent_encoding::utf8_percent_encode(name, &KEPT);
-        format!("{base}/files/{}/{name}", self.app_id)
-    }
-}
-
-/// The schema as the actors keep it: answers from memory, changes through the one owner.
-#[async_trait(?Send)]
-pub trait ClassDirectory: Send + Sync {
-    /// The class, `None` when it does not exist. One message to the class's actor on this worker.
-    async fn admit(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
-
-    /// Makes sure the class exists with these fields (types as inferred from a write) and answers
-    /// what is there afterwards. Fields that exist already are not changed: the caller compares types.
-    async fn evolve(&self, class: &ClassName, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>>;
-
-    /// All classes, read afresh from storage.
-    async fn list(&self) -> Result<Vec<Arc<ClassSnapshot>>>;
-
-    /// One class, read afresh from storage.
-    async fn reload(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>>;
-
-    /// [`ClassDirectory::reload`] after the class proved to be another one than expected, for the so-manieth
-    /// time. Other classes may have changed with it: after the first time, there is a pause in which their
-    /// notices arrive.
-    async fn renew(&self, class: &ClassName, times: u32) -> Result<Option<Arc<ClassSnapshot>>> {
-        if times > 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(20 * u64::from(times))).await;
+impl State {
+    pub fn new(config: &AppConfig, presence: crate::logging::Presence) -> Self {
+        Self {
+            jobs: Arc::default(),
+            transactions: Arc::default(),
+            answers: Pool::new(config.http.limits.answer_memory),
+            seal: Seal::new(config),
+            presence,
         }
-        self.reload(class).await
-    }
-
-    async fn create(&self, schema: ClassSchema) -> Result<Arc<ClassSnapshot>>;
-
-    async fn change(&self, class: &ClassName, change: SchemaChange) -> Result<Arc<ClassSnapshot>>;
-
-    async fn delete(&self, class: &ClassName) -> Result<()>;
-
-    /// Another connection (a transaction) changed the class: read it again and publish.
-    async fn refresh(&self, class: &ClassName) -> Result<()>;
-}
-
-/// One schema API change; applied in this order.
-#[derive(Debug, Default)]
-pub struct SchemaChange {
-    pub delete_fields: Vec<FieldName>,
-    pub add_fields: Vec<(FieldName, Field)>,
-    pub set_options: Vec<(FieldName, Field)>,
-    pub permissions: Option<Map<String, Value>>,
-    /// After all others, and without holding up anybody.
-    pub indexes: Option<IndexChange>,
-}
-
-#[derive(Debug, Default)]
-pub struct IndexChange {
-    pub create: IndexMap,
-    pub drop: Vec<String>,
-}
-
-impl SchemaChange {
-    pub fn is_empty(&self) -> bool {
-        self.delete_fields.is_empty()
-            && self.add_fields.is_empty()
-            && self.set_options.is_empty()
-            && self.permissions.is_none()
-            && self.indexes.is_none()
     }
 }
 
-/// Sessions and roles as the session actors keep them.
-#[async_trait(?Send)]
-pub trait PrincipalDirectory: Send + Sync {
-    /// # Errors
-    /// 209 `Invalid session token`, 209 `Session token is expired.`
-    async fn authenticate(&self, token: &str) -> Result<Arc<Principal>>;
+impl Deref for Services {
+    type Target = Ports;
 
-    /// For those who are told of something once and cannot ask again: a token that was refused a moment
-    /// ago may be somebody's now.
-    ///
-    /// # Errors
-    /// As `authenticate`.
-    async fn authenticate_for_event(&self, token: &str) -> Result<Arc<Principal>>;
-
-    /// Roles of a user, `role:` prefixed, transitive, cached.
-    async fn roles_of(&self, user_id: &str) -> Result<Vec<String>>;
-
-    /// A session row was removed or changed.
-    async fn forget_session(&self, token: &str);
-
-    /// The user's row changed, or all the user's sessions did.
-    async fn forget_user(&self, user_id: &str);
-
-    /// Some role was written: every cached principal is re-read.
-    async fn roles_changed(&self);
-}
-
-/// One operation, as rate limits look at it.
-#[derive(Clone, Copy, Debug)]
-pub struct Limited<'a> {
-    pub method: &'a str,
-    /// Below the mount, without the query.
-    pub path: &'a str,
-    pub ip: &'a str,
-    /// Came from this machine itself, not through a proxy on it.
-    pub is_internal: bool,
-    /// As sent: whether it is anybody's is found out where a rule wants to know.
-    pub session_token: Option<&'a str>,
-    pub is_master: bool,
-    /// Came inside a `POST /batch`.
-    pub is_batch_item: bool,
-}
-
-/// What is left of a limit: `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateHeaders {
-    pub limit: u64,
-    pub remaining: u64,
-    /// Seconds since 1970.
-    pub reset_epoch_s: u64,
-}
-
-/// Counts operations and refuses those that are too many.
-#[async_trait(?Send)]
-pub trait RateLimits: Send + Sync {
-    /// `None` when no rule speaks of the operation.
-    ///
-    /// # Errors
-    /// [`crate::error::Error::RateLimited`]
-    async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>>;
-}
-
-/// What happened to an object, after commit.
-#[derive(Clone, Debug)]
-pub struct ObjectEvent {
-    pub class: ClassName,
-    pub kind: ObjectEventKind,
-    /// REST JSON with `className`, `objectId`, ACL and every field, unmasked.
-    pub object: Arc<Object>,
-    pub original: Option<Arc<Object>>,
-    /// Order of writes to one object, across nodes.
-    pub stamp: u64,
-    /// The class's stored permissions, for buses whose listeners cannot look them up.
-    pub permissions: Option<Arc<Map<String, Value>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectEventKind {
-    Saved,
-    Deleted,
-}
-
-/// Takes events after commit; delivery is nobody's request's business.
-pub trait EventSink: Send + Sync {
-    /// Whether anybody publishes this class: otherwise no before/after rows need to be read.
-    fn publishes(&self, class: &ClassName) -> bool;
-    fn emit(&self, event: ObjectEvent);
-    /// Roles were written by, or gained or lost, these users: for servers that are told in no other way.
-    fn roles_changed(&self, _user_ids: &[String]) {}
-}
-
-/// For servers without live queries, and tests.
-pub struct NoEvents;
-
-impl EventSink for NoEvents {
-    fn publishes(&self, _: &ClassName) -> bool {
-        false
+    fn deref(&self) -> &Ports {
+        &self.ports
     }
-    fn emit(&self, _: ObjectEvent) {}
+}
+
+/// Jobs under way in this server, which a stop waits for.
+pub struct RunningJobs(watch::Sender<usize>);
+
+impl Default for RunningJobs {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl RunningJobs {
+    /// Waits until the results of all of them are stored.
+    pub async fn ended(&self) {
+        // The sender is here: this cannot fail.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Counts until the answer is dropped.
+    pub fn enter(self: &Arc<Self>) -> UnderWay {
+        self.0.send_modify(|count| *count += 1);
+        UnderWay(self.clone())
+    }
+}
+
+pub struct UnderWay(Arc<RunningJobs>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
 }

@@ -120,7 +120,7 @@ impl ServerApi for CloudServer {
     fn request(&self, request: InternalRequest) -> BoxFuture<'_, Result<InternalResponse>> {
         Box::pin(async move {
             let app = self.app().await?;
-            let whose = Some(app.services.presence.number());
+            let whose = Some(app.services.state.presence.number());
             self.workers.run(move || within(whose, answer(app, request))).await
         })
     }
@@ -221,7 +221,7 @@ async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
         session_token: request.session_token.clone(),
         ..RequestInfo::default()
     };
-    let transaction = request.transaction.map(|id| services.transactions.join(id)).transpose()?;
+    let transaction = request.transaction.map(|id| services.state.transactions.join(id)).transpose()?;
     let mut ctx = Ctx::new(services, auth, info);
     ctx.depth = request.depth;
     ctx.transaction = transaction;

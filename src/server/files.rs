@@ -11,11 +11,11 @@ use serde_json::Value;
 use super::StartError;
 use crate::cloud::CloudEngine;
 use crate::config::AppConfig;
+use crate::files::Files;
 use crate::files::config::{Choice, Functions, choose, functions};
 use crate::files::crypt::Key;
 use crate::files::postgres::{Connection, ConnectionSource, Lent, PostgresStore};
 use crate::files::{FileError, FileResult, FileStore};
-use crate::operations::files::Files;
 use crate::operations::files::module::{JavaScriptStore, WithFunctions};
 use crate::storage::postgres::{Pooled, PostgresAdapter};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::AppConfig;
 use crate::live_query::LiveQueryHub;
-use crate::operations::services::{EventSink, NoEvents};
+use crate::operations::ports::{EventSink, NoEvents};
 
 /// The sink for the operations, and the hub behind it for the sockets.
 pub struct LiveQueries {

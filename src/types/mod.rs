@@ -5,6 +5,7 @@ pub mod acl;
 pub mod app_scope;
 pub mod clp;
 pub mod geo;
+pub mod javascript;
 pub mod limits;
 pub mod names;
 pub mod number;

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::live_query::LiveQueryHub;
 use crate::live_query::delivery::parts;
 use crate::operations::Services;
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::query::{Filter, FindSpec};
 use crate::storage::Notice;
 use crate::types::names::random_alphanumeric;

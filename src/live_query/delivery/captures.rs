@@ -15,7 +15,7 @@ use crate::config::AppConfig;
 use crate::live_query::LiveQueryHub;
 use crate::live_query::matching::ring::EventId;
 use crate::operations::Services;
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::storage::Notice;
 use crate::storage::live_log::{Capture, Entries, LogEntry, SQL_CHANGES};
 use crate::types::{ClassName, Object};

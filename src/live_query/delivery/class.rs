@@ -23,7 +23,7 @@ use crate::live_query::matching::subscription::{Audience, Opened};
 pub use crate::live_query::matching::subscriptions::Subscriber;
 use crate::live_query::matching::subscriptions::{Place, Subscriptions};
 use crate::live_query::matching::{replay, waiting};
-use crate::operations::services::ObjectEvent;
+use crate::operations::ports::ObjectEvent;
 
 /// Different queries of one class that may need the database for an event, whoever's they are.
 const MOST_ASKING: usize = 1_000;
@@ -115,7 +115,7 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
     let Some(resume) = request.resume else { return Ok(None) };
     let last = shared.numbers.last();
     shared.ring.borrow_mut().keep(last, continuous);
-    let id = shared.numbers.id(last).seal(&shared.services.seal);
+    let id = shared.numbers.id(last).seal(&shared.services.state.seal);
     let after = match resume {
         Resume::Now => return Ok(Some(Resumed { id, complete: None })),
         Resume::After(after) => after,
@@ -136,7 +136,7 @@ async fn open(shared: Shared, message: Subscribe) -> Result<Option<Resumed>> {
 
 /// From the ring of this process, or from the log.
 async fn missed(shared: &Shared, after: &str) -> Option<Vec<(EventId, Arc<ObjectEvent>)>> {
-    let after = EventId::open(&shared.services.seal, after)?;
+    let after = EventId::open(&shared.services.state.seal, after)?;
     if shared.numbers.knows(&after)
         && let Some(kept) = shared.ring.borrow().since(after.number)
     {

@@ -19,9 +19,10 @@ use super::bus::Bus;
 use super::outgoing::{Message, Outgoing};
 use crate::config::Secret;
 use crate::error::{Error, Result};
+use crate::files::FileUrls;
 use crate::live_query::LiveQueryHub;
 use crate::operations::Services;
-use crate::operations::services::{FileUrls, ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::types::names::random_alphanumeric;
 use crate::types::{ClassName, Object};
 
@@ -108,7 +109,7 @@ impl RedisBus {
             node: random_alphanumeric(12),
             app_id,
             base_url: services.config.http.server_url.clone(),
-            file_urls: services.file_urls.clone(),
+            file_urls: services.files.clone(),
             outgoing,
             listening: watch::Sender::new(listen_url.is_none()),
         });

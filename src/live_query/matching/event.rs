@@ -25,7 +25,7 @@ use crate::live_query::matching::{triggers, waiting};
 use crate::live_query::{CALLS_AT_ONCE, Counters};
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::{Auth, ClassSnapshot, Credentials, Services};
 use crate::query::evaluate::ask::{Answers, Verdict};
 use crate::query::evaluate::json_equals;
@@ -147,7 +147,7 @@ impl Work {
         // No waiting from here on: numbers grow in the order in which frames leave.
         let number = self.shared.numbers.next();
         self.shared.ring.borrow_mut().record(number, &self.event, waiting.bytes());
-        let seal = &self.shared.services.seal;
+        let seal = &self.shared.services.state.seal;
         send(outbox, || self.shared.numbers.id(number).seal(seal), Some(&waiting));
         Ok(())
     }

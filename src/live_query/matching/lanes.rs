@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::event::{Shared, Work};
 use super::waiting::Place;
-use crate::operations::services::ObjectEvent;
+use crate::operations::ports::ObjectEvent;
 
 /// Events of a class that are under way at a time.
 const MOST_UNDER_WAY: usize = 16;

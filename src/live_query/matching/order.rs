@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::types::Object;
 
 /// How long an event may be on its way and still find its place.

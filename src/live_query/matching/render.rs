@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::auth::AuthProviders;
 use crate::operations::object::read::encode::write_entries;
 use crate::operations::permissions::Protection;
-use crate::operations::services::ObjectEvent;
+use crate::operations::ports::ObjectEvent;
 use crate::operations::{Auth, ClassSnapshot};
 use crate::types::Object;
 

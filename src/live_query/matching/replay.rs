@@ -13,7 +13,7 @@ use super::subscription::{Rights, acl_of};
 use super::subscriptions::Place;
 use crate::error::Result;
 use crate::operations::ClassSnapshot;
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::types::{FieldName, Object, Operation};
 
@@ -70,7 +70,7 @@ pub async fn run(shared: &Shared, place: &Place, missed: Missed) -> Result<bool>
         letters.push((id, outbox));
     }
     for (id, outbox) in letters {
-        send(outbox, || id.seal(&shared.services.seal), None);
+        send(outbox, || id.seal(&shared.services.state.seal), None);
     }
     Ok(true)
 }

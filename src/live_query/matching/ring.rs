@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::operations::ports::ObjectEvent;
 use crate::operations::seal::Seal;
-use crate::operations::services::ObjectEvent;
 use crate::types::Object;
 use crate::types::limits::MAX_RESUME_BYTES;
 use crate::types::names::random_alphanumeric;
@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::config::AppConfig;
-    use crate::operations::services::ObjectEventKind;
+    use crate::operations::ports::ObjectEventKind;
     use crate::types::ClassName;
 
     fn event(text: &str) -> Arc<ObjectEvent> {

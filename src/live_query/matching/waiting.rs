@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ring::size_of_object;
-use crate::operations::services::ObjectEvent;
+use crate::operations::ports::ObjectEvent;
 
 /// Bytes that may wait for one class, and for all of an app.
 const OF_A_CLASS: usize = 16 * 1024 * 1024;
@@ -78,7 +78,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::operations::services::ObjectEventKind;
+    use crate::operations::ports::ObjectEventKind;
     use crate::types::ClassName;
 
     #[test]

@@ -8,8 +8,8 @@ use crate::operations::Ctx;
 use crate::operations::account::login;
 use crate::operations::classes::user::auth_data;
 use crate::operations::classes::user::providers::{CloudCallbacks, provider};
-use crate::operations::object::write::is_truthy;
 use crate::types::Object;
+use crate::types::javascript::is_truthy;
 
 fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::parse(ErrorCode::OTHER_CAUSE, text)

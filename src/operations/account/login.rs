@@ -9,11 +9,11 @@ use crate::operations::account::{lockout, password, verification};
 use crate::operations::classes::session as sessions;
 use crate::operations::classes::user::{auth_data, load};
 use crate::operations::object::read;
-use crate::operations::object::write::is_truthy;
 use crate::operations::object::write::triggers::has;
 use crate::operations::{Auth, Credentials, Ctx, audit, code_log};
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, Target};
+use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
 use crate::types::{FieldName, Object, ObjectId, Update};
 

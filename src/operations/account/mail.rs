@@ -13,13 +13,14 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::mail::{AccountMail, Mail, default_password_reset, default_verification};
 use crate::operations::Ctx;
 use crate::operations::audit;
+use crate::operations::caller::{Auth, Credentials};
 use crate::operations::classes::user::{find as find_users, mark_as_user};
 use crate::operations::code_log;
-use crate::operations::context::{Auth, Credentials};
 use crate::operations::object::write;
 use crate::operations::object::write::Draft;
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, Target};
+use crate::types::javascript::is_truthy;
 use crate::types::names::random_alphanumeric;
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Op, Update};
@@ -169,7 +170,7 @@ pub async fn request_password_reset(ctx: &Ctx, body: &Object) -> Result<Object> 
 
 async fn reset_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object> {
     let setup = setup(ctx).await?;
-    let given = |key: &str| body.get(key).filter(|value| write::is_truthy(value));
+    let given = |key: &str| body.get(key).filter(|value| is_truthy(value));
     let (mut email, token) = (given("email").cloned(), given("token"));
     if email.is_none() && token.is_none() {
         return Err(Error::parse(ErrorCode::EMAIL_MISSING, "you must provide an email"));
@@ -344,7 +345,7 @@ async fn deliver_verification(ctx: &Ctx, setup: Setup, user: Object) -> Result<(
             let request = json!({ "user": shown, "master": ctx.auth.is_master() });
             let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);
             let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Decoded(request)]).await?;
-            write::is_truthy(&answer)
+            is_truthy(&answer)
         }
     };
     if wanted {
@@ -403,7 +404,7 @@ pub async fn verification_email_request(ctx: &Ctx, body: &Object) -> Result<Obje
 
 async fn verification_asked(ctx: &Ctx, body: &Object, discreet: bool) -> Result<Object> {
     setup(ctx).await?;
-    let Some(email) = body.get("email").filter(|email| write::is_truthy(email)) else {
+    let Some(email) = body.get("email").filter(|email| is_truthy(email)) else {
         return Err(Error::parse(ErrorCode::EMAIL_MISSING, "you must provide an email"));
     };
     let Some(email) = email.as_str() else {

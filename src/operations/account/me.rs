@@ -6,9 +6,9 @@ use crate::cloud::{TriggerCall, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::classes::session as sessions;
 use crate::operations::classes::user::load;
-use crate::operations::object::transaction::Effect;
 use crate::operations::object::write::triggers::has;
 use crate::operations::object::{read, write};
+use crate::operations::transactions::Effect;
 use crate::operations::{Ctx, code_log};
 use crate::types::Object;
 

@@ -11,7 +11,7 @@ use crate::cloud::TriggerKind;
 use crate::cloud::webhooks::Hook;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
-use crate::operations::object::write::keywords;
+use crate::operations::keywords;
 use crate::operations::services::Services;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::{Notice, Returning, Target};

@@ -17,7 +17,7 @@ pub fn lines(ctx: &Ctx, params: &Object) -> Vec<Value> {
     let now = Millis::now();
     let size = text("n").or_else(|| text("size")).and_then(|size| size.parse().ok());
     logging::recent(&Query {
-        app: ctx.services.presence.number(),
+        app: ctx.services.state.presence.number(),
         errors_only: text("level") == Some("error"),
         from: time("from").unwrap_or(Millis(now.0 - WEEK_MS)),
         until: time("until").unwrap_or(now),

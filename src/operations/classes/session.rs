@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::object::transaction::Effect;
 use crate::operations::object::write;
 use crate::operations::object::write::special::pointer_filter;
 use crate::operations::object::write::{Draft, Saved};
+use crate::operations::transactions::Effect;
 use crate::operations::{Auth, Ctx, PROGRAM, audit};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::Target;

@@ -3,7 +3,6 @@
 //!
 //! Called by the file routes and the command line; the bytes are the business of [`crate::files`].
 
-pub mod addresses;
 pub mod download;
 pub mod gc;
 pub mod module;
@@ -11,124 +10,13 @@ pub mod references;
 mod unescape;
 pub mod upload;
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
 use crate::cloud::{FILE_CLASS, FilePayload, TriggerAnswer, TriggerCall, TriggerKind};
-use crate::config::AppConfig;
 use crate::error::{Error, Result};
-use crate::files::private::{self, Signer};
-use crate::files::rules::{self, Caller, Doors, ExtensionFilter};
-use crate::files::{FileError, FileStore, Place, aside, name};
-use crate::operations::services::FileUrls;
+use crate::files::rules::{self, Caller, Doors};
+use crate::files::{FileError, FileStore, aside};
 use crate::operations::{Credentials, Ctx, code_log};
-
-/// What an application has of files.
-pub struct Files {
-    store: Arc<dyn FileStore>,
-    filter: ExtensionFilter,
-    app_id: String,
-    /// Option `fileKey`: where files of the former Parse.com lie.
-    legacy_key: Option<String>,
-    /// Addresses take waiting for: [`addresses`] asks for them.
-    asks: bool,
-    private: Option<Signer>,
-    all_private: bool,
-}
-
-impl Files {
-    /// # Errors
-    /// A pattern of `fileUpload.fileExtensions` that is no regular expression.
-    pub fn new(store: Arc<dyn FileStore>, config: &AppConfig) -> std::result::Result<Self, String> {
-        // The configuration spells "everything" as a pattern.
-        let source = |text: &str| if text == ".*" { "*".to_owned() } else { text.to_owned() };
-        let patterns: Vec<String> =
-            config.files.upload.file_extensions.iter().map(|pattern| source(pattern.source())).collect();
-        let legacy_key = config.files.file_key.as_ref().map(|key| key.expose().clone());
-        let private = config.files.private.as_ref();
-        let probe = store.location(Place { server: "server:", app_id: "" }, "a");
-        if private.is_some() && !probe.starts_with("server:") {
-            return Err("privateFiles and directAccess exclude each other.".to_owned());
-        }
-        let asks = store.locate(Place { server: "", app_id: "" }, &[]).is_some();
-        Ok(Self {
-            store,
-            asks,
-            all_private: private.is_some_and(|private| private.all),
-            private: private.map(|p| Signer::new(p.secret.expose(), &config.app_id, p.expires_after)),
-            filter: ExtensionFilter::new(&patterns)?,
-            app_id: config.app_id.clone(),
-            legacy_key,
-        })
-    }
-
-    pub fn store(&self) -> &dyn FileStore {
-        &*self.store
-    }
-
-    /// Whether the store has to be asked where this file is.
-    fn is_asked(&self, file: &str) -> bool {
-        self.asks && self.legacy_url(file).is_none() && self.signer(file).is_none()
-    }
-
-    /// Who signs the addresses of this file, if it is a private one.
-    fn signer(&self, file: &str) -> Option<&Signer> {
-        self.private.as_ref().filter(|_| private::is_private(file))
-    }
-
-    /// Whether there can be private files.
-    pub fn keeps_private(&self) -> bool {
-        self.private.is_some()
-    }
-
-    /// Whether a new file is to be private: all are, or its metadata says so.
-    fn becomes_private(&self, metadata: &Map<String, Value>) -> bool {
-        let said = metadata.get("private").is_some_and(|said| *said == true || *said == "true");
-        self.private.is_some() && (self.all_private || said)
-    }
-
-    fn legacy_url(&self, file: &str) -> Option<String> {
-        let key = self.legacy_key.as_ref()?;
-        let encoded = || name::encode_component(file);
-        if file.starts_with("tfss-") {
-            return Some(format!("http://files.parsetfss.com/{key}/{}", encoded()));
-        }
-        has_uuid_prefix(file).then(|| format!("http://files.parse.com/{key}/{}", encoded()))
-    }
-}
-
-impl FileUrls for Files {
-    fn url(&self, base: &str, file: &str) -> String {
-        if let Some(signer) = self.signer(file) {
-            return signer.url(base, file);
-        }
-        if let Some(url) = self.legacy_url(file) {
-            return url;
-        }
-        self.store.location(Place { server: base, app_id: &self.app_id }, file)
-    }
-
-    fn refreshes(&self) -> bool {
-        self.private.is_some()
-    }
-
-    fn refresh(&self, base: &str, value: &mut Value) {
-        if let Some(signer) = &self.private {
-            signer.refresh(base, value);
-        }
-    }
-}
-
-/// `8-4-4-4-12` hex digits and a dash.
-fn has_uuid_prefix(file: &str) -> bool {
-    let bytes = file.as_bytes();
-    bytes.len() >= 37
-        && bytes[..37].iter().enumerate().all(|(i, c)| match i {
-            8 | 13 | 18 | 23 | 36 => *c == b'-',
-            _ => c.is_ascii_hexdigit(),
-        })
-}
 
 /// Who asks, in the terms of the rules.
 fn caller_of(ctx: &Ctx) -> Caller {
@@ -176,7 +64,7 @@ pub fn check_private(ctx: &Ctx, file: &str, query: &str) -> Result<Option<u64>> 
 /// # Errors
 /// 119.
 pub fn check_references(ctx: &Ctx, data: &Map<String, Value>) -> Result<()> {
-    match &ctx.services.files.private {
+    match ctx.services.files.private() {
         Some(signer) if !ctx.auth.is_master() => signer.check_references(data),
         _ => Ok(()),
     }
@@ -194,11 +82,11 @@ pub async fn delete(ctx: &Ctx, file: &str) -> Result<()> {
     let files = &ctx.services.files;
     let payload = FilePayload {
         name: file.to_owned(),
-        url: Some(addresses::of(ctx, file).await?),
+        url: Some(files.address(&ctx.info.base_url, file).await?),
         ..FilePayload::default()
     };
     run_trigger(ctx, TriggerKind::BeforeDelete, &payload).await?;
-    remove(&*files.store, file).await.map_err(|error| {
+    remove(files.store(), file).await.map_err(|error| {
         tracing::error!(%error, file, "Error deleting a file");
         error.on_delete()
     })?;
@@ -238,18 +126,5 @@ fn save_failure(file: &str) -> impl Fn(crate::files::FileError) -> Error {
     move |error| {
         tracing::error!(%error, file, "Error creating a file");
         error.on_save(file)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn legacy_names() {
-        assert!(has_uuid_prefix("0123abcd-0123-0123-0123-0123456789AB-photo.png"));
-        assert!(!has_uuid_prefix("0123abcd-0123-0123-0123-0123456789AB"));
-        assert!(!has_uuid_prefix("0123abcx-0123-0123-0123-0123456789ab-photo.png"));
-        assert!(!has_uuid_prefix("0123456789abcdef0123456789abcdef_photo.png"));
     }
 }

@@ -6,14 +6,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, LocalBoxStream, StreamExt, TryStreamExt};
 use serde_json::{Map, Value};
 
-use super::{Files, addresses, caller_of, has_trigger, run_trigger, save_failure};
+use super::{caller_of, has_trigger, run_trigger, save_failure};
 use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::private;
 use crate::files::rules::{self, Caller, Doors};
-use crate::files::{FileError, NewFile, Upload as StoreUpload, aside, name};
-use crate::operations::Ctx;
-use crate::operations::object::write::keywords;
+use crate::files::{FileError, Files, NewFile, Upload as StoreUpload, aside, name};
+use crate::operations::{Ctx, keywords};
 
 /// How much of the content its kind is judged by.
 const JUDGED: usize = 4096;
@@ -147,7 +146,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     if aside::original(&stored.name).is_some() {
         return Err(FileError::InvalidName).map_err(save_failure(&file.name));
     }
-    let url = addresses::of(ctx, &stored.name).await?;
+    let url = files.address(&ctx.info.base_url, &stored.name).await?;
     let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;
     file.url = Some(url);
     file.name = stored.name;

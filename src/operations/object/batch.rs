@@ -9,12 +9,13 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use super::transaction::{self, Extent};
+use super::transaction;
 use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
-use crate::operations::services::Limited;
+use crate::operations::ports::Limited;
+use crate::operations::transactions::Extent;
 use crate::storage::StorageError;
 use crate::types::{ClassName, Object};
 

@@ -1,7 +1,7 @@
 //! `POST /push`.
 
 use crate::error::Result;
-use crate::operations::object::write::keywords;
+use crate::operations::keywords;
 use crate::operations::{Ctx, push};
 use crate::rest::request::{RestRequest, RestResponse};
 

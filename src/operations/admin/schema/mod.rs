@@ -8,11 +8,11 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::object::write::is_truthy;
 use crate::operations::object::write::validate::check_field_count;
-use crate::operations::services::{IndexChange, SchemaChange};
+use crate::operations::ports::{IndexChange, SchemaChange};
 use crate::operations::{ClassSnapshot, Ctx, audit};
 use crate::query::{Filter, FindSpec};
+use crate::types::javascript::is_truthy;
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::schema::{invalid_class_name_message, is_default_column};
 use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, Object};

@@ -261,7 +261,7 @@ pub async fn store(ctx: &Ctx, user: &Object, auth_data: &Object) -> Result<()> {
         return Err(lost_race());
     }
     let user = load::object_id(user).to_owned();
-    ctx.after_commit(crate::operations::object::transaction::Effect::UserChanged(user)).await;
+    ctx.after_commit(crate::operations::transactions::Effect::UserChanged(user)).await;
     Ok(())
 }
 

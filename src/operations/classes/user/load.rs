@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::on_session;
-use crate::operations::context::{Auth, Credentials, Principal};
+use crate::operations::caller::{Auth, Credentials, Principal};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Filter, FindSpec};
 use crate::storage::StorageError;

@@ -62,7 +62,7 @@ pub async fn show_by_code(ctx: &Ctx, providers: &mut Object) -> Result<()> {
         let args = vec![AdapterArg::Json(data.clone()), AdapterArg::Options, AdapterArg::Json(request)];
         let call = AdapterCall { adapter, method: "afterFind".to_owned(), args, deadline: None };
         let shown = ctx.services.cloud.call_adapter(call).await?;
-        if crate::operations::object::write::is_truthy(&shown) {
+        if crate::types::javascript::is_truthy(&shown) {
             *data = shown;
         }
     }
@@ -169,8 +169,7 @@ impl AuthProvider for Custom {
             return Err(misconfigured());
         };
         let answer = self.call(method, vec![given(), AdapterArg::Options, self.request(request)]).await?;
-        let given =
-            |key: &str| answer.get(key).filter(|value| crate::operations::object::write::is_truthy(value));
+        let given = |key: &str| answer.get(key).filter(|value| crate::types::javascript::is_truthy(value));
         Ok(Verdict {
             response: given("response").cloned(),
             save: given("save").cloned(),
@@ -209,6 +208,6 @@ impl AuthProvider for Custom {
             self.request(request),
         ];
         let answer = self.call("challenge", args).await?;
-        Ok(Some(if crate::operations::object::write::is_truthy(&answer) { answer } else { true.into() }))
+        Ok(Some(if crate::types::javascript::is_truthy(&answer) { answer } else { true.into() }))
     }
 }

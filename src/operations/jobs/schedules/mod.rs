@@ -159,7 +159,7 @@ impl Runner {
             scope: Scope::default(),
         };
         let (services, schema) = (self.services.clone(), schema.clone());
-        let under_way = services.jobs.enter();
+        let under_way = services.state.jobs.enter();
         tokio::task::spawn_local(async move {
             let _under_way = under_way;
             if let Err(error) = run_claimed(&services, &schema, &claim, call, now).await {

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::parse_context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::object::write::is_truthy;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::parse::{parse_key, parse_where};
 use crate::query::{Filter, FindHints, FindSpec, ReadPreference};
 use crate::storage::AggregateOptions;
+use crate::types::javascript::is_truthy;
 use crate::types::{ClassName, ClassSchema, Object};
 
 /// `{"results": […]}`.

@@ -34,7 +34,7 @@ pub struct Cursors<'a> {
 
 impl<'a> Cursors<'a> {
     pub fn of(ctx: &'a Ctx, class: &ClassName, order: &[OrderKey]) -> Self {
-        Self::new(&ctx.services.seal, &ctx.auth, class, order)
+        Self::new(&ctx.services.state.seal, &ctx.auth, class, order)
     }
 
     fn new(seal: &'a Seal, auth: &Auth, class: &ClassName, order: &[OrderKey]) -> Self {
@@ -84,9 +84,8 @@ impl Paging {
     /// # Errors
     /// 102 for something that is no text.
     pub fn take(params: &mut Object) -> Result<Self> {
-        let wants_cursor = params
-            .shift_remove("cursor")
-            .is_some_and(|cursor| crate::operations::object::write::is_truthy(&cursor));
+        let wants_cursor =
+            params.shift_remove("cursor").is_some_and(|cursor| crate::types::javascript::is_truthy(&cursor));
         let after = match params.shift_remove("after") {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),

@@ -3,6 +3,7 @@
 //!
 //! Without triggers rows go from storage to the answer's bytes and are never a JSON tree.
 
+mod addresses;
 pub mod aggregate;
 pub mod encode;
 pub mod include;
@@ -171,7 +172,7 @@ fn take_redirect(params: &mut Object, mode: Mode<'_>) -> Option<FieldName> {
         return None;
     }
     let key = params.shift_remove("redirectClassNameForKey")?;
-    let is_first = matches!(mode, Mode::Find) && super::write::is_truthy(&key);
+    let is_first = matches!(mode, Mode::Find) && crate::types::javascript::is_truthy(&key);
     key.as_str().filter(|_| is_first).and_then(FieldName::valid)
 }
 
@@ -247,7 +248,7 @@ pub(super) async fn execute(
     if !request.include.is_empty() && !rows.is_empty() {
         include::load(ctx, &rows, &mut view, &request).await?;
     }
-    crate::operations::files::addresses::prepare(ctx, &rows, &mut view).await?;
+    addresses::prepare(ctx, &rows, &mut view).await?;
     Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor })
 }
 

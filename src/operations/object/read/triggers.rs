@@ -64,7 +64,7 @@ pub(super) async fn find_with_triggers(
     let mut query = query_json(params, mode);
     // As the routes of parse-server fill it in: triggers see the limit, and counting as a flag.
     let count = query.shift_remove("count");
-    let is_count = count.as_ref().is_some_and(crate::operations::object::write::is_truthy);
+    let is_count = count.as_ref().is_some_and(crate::types::javascript::is_truthy);
     if !is_count && !mode.is_get() {
         query.entry("limit").or_insert_with(|| ctx.config().query.default_limit.into());
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::auth::AuthProviders;
+use crate::files::FileUrls;
 use crate::operations::permissions::Protection;
-use crate::operations::services::FileUrls;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::{ClassName, RowSet};
 
@@ -121,7 +121,7 @@ impl View {
             internal: ctx.auth.is_maintenance(),
             user_id: ctx.auth.user_id().map(str::to_owned),
             auth: ctx.services.auth.clone(),
-            file_urls: ctx.services.file_urls.clone(),
+            file_urls: ctx.services.files.clone(),
             base_url: Arc::from(ctx.info.base_url.as_str()),
         }
     }

@@ -14,7 +14,7 @@ use crate::operations::object::read::parse_context;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::query::authorize_filter;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Filter, parse_where};
 use crate::storage::{Changed, Returning, Target};

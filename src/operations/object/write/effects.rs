@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::store::Outcome;
-use crate::operations::services::{ObjectEvent, ObjectEventKind};
+use crate::files::FileUrls;
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::{FieldType, Object};
 
@@ -51,7 +52,7 @@ pub fn full_object(ctx: &Ctx, class: &ClassSnapshot, row: &Object) -> Object {
             FieldType::File => {
                 let Some(Value::Object(file)) = object.get_mut(name.as_str()) else { continue };
                 let Some(stored) = file.get("name").and_then(Value::as_str) else { continue };
-                let url = ctx.services.file_urls.url(&ctx.info.base_url, stored);
+                let url = ctx.services.files.url(&ctx.info.base_url, stored);
                 file.insert("url".to_owned(), url.into());
             }
             FieldType::Polygon => {

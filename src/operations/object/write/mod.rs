@@ -6,7 +6,6 @@ pub mod bulk;
 pub mod delete;
 pub mod draft;
 pub mod effects;
-pub mod keywords;
 pub mod ops;
 pub mod respond;
 mod round_trip;
@@ -24,13 +23,15 @@ pub use draft::{Draft, Saved};
 use std::sync::Arc;
 
 use self::store::Outcome;
-use super::transaction::{self, Extent};
+use super::transaction;
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::asks_for_transaction;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
+use crate::operations::transactions::Extent;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::is_stale_schema;
+use crate::types::javascript::is_truthy;
 use crate::types::{ClassName, Object, ObjectId};
 
 /// `POST /classes/:C`: 201 with `objectId`, `createdAt` and whatever the server changed.
@@ -208,15 +209,4 @@ fn check_client_ids(ctx: &Ctx, body: &Object) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// JavaScript's idea of true, which several of parse-server's checks rest on.
-pub fn is_truthy(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => false,
-        serde_json::Value::Bool(b) => *b,
-        serde_json::Value::Number(n) => n.as_f64().is_some_and(|n| n != 0.0),
-        serde_json::Value::String(text) => !text.is_empty(),
-        serde_json::Value::Array(_) | serde_json::Value::Object(_) => true,
-    }
 }

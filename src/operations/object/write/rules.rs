@@ -7,11 +7,11 @@
 
 use serde_json::{Map, Value};
 
-use super::keywords;
 use super::ops::created_value;
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::rules::check_file_urls;
 use crate::operations::Ctx;
+use crate::operations::keywords;
 use crate::query::{Constraint, Filter};
 use crate::types::path::FieldPath;
 use crate::types::{Object, Update};
