@@ -23,7 +23,8 @@ pub fn init(config: &LoggingConfig) {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
         LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).boxed(),
     };
-    let files = config.logs_folder.as_deref().and_then(files::Files::open);
+    let files =
+        config.logs_folder.as_deref().and_then(|folder| files::Files::open(folder, config.max_log_files));
     let targets = || {
         let others = level.min(LevelFilter::WARN);
         Targets::new().with_default(others).with_target("parsimony", level)

@@ -1,6 +1,11 @@
 //! Time-based one-time passwords (RFC 6238) with four to ten digits.
+//!
+//! HMAC and base32 come from crates. The four lines of RFC 4226 that cut a number out of the digest stay here:
+//! crate `totp-rs` panics from ten digits on, which parse-server allows (`mfa.digits`), and it compares the
+//! passwords of the window only until one fits.
 
-use hmac::{Hmac, Mac};
+use base32::Alphabet;
+use hmac::{Hmac, KeyInit, Mac};
 use subtle::ConstantTimeEq;
 
 /// Steps before and after now whose password is accepted too.
@@ -25,9 +30,9 @@ impl Algorithm {
     }
 
     fn mac(self, key: &[u8], message: &[u8]) -> Vec<u8> {
-        fn run<M: Mac + hmac::digest::KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
+        fn run<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
             // HMAC takes keys of any length.
-            let Ok(mut mac) = <M as Mac>::new_from_slice(key) else { return Vec::new() };
+            let Ok(mut mac) = M::new_from_slice(key) else { return Vec::new() };
             mac.update(message);
             mac.finalize().into_bytes().to_vec()
         }
@@ -75,20 +80,15 @@ impl Totp {
 /// # Errors
 /// The first character that is none of the alphabet.
 pub fn decode_base32(text: &str) -> Result<Vec<u8>, char> {
-    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut out = Vec::with_capacity(text.len() * 5 / 8);
-    let (mut buffer, mut bits) = (0_u32, 0);
-    for c in text.trim_end_matches('=').chars().filter(|c| *c != ' ') {
-        let value = ALPHABET.find(c.to_ascii_uppercase()).ok_or(c)?;
-        buffer = (buffer << 5) | value as u32;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((buffer >> bits) as u8);
-            buffer &= (1 << bits) - 1;
+    let letters: String = text.trim_end_matches('=').chars().filter(|c| *c != ' ').collect();
+    let is_foreign = |c: &char| !matches!(c.to_ascii_uppercase(), 'A'..='Z' | '2'..='7');
+    match letters.chars().find(is_foreign) {
+        Some(foreign) => Err(foreign),
+        None => {
+            let alphabet = Alphabet::Rfc4648 { padding: false };
+            Ok(base32::decode(alphabet, &letters.to_ascii_uppercase()).unwrap_or_default())
         }
     }
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -111,6 +111,13 @@ mod tests {
         }
     }
 
+    /// More digits than a number of 31 bits has.
+    #[test]
+    fn ten_digits() {
+        let totp = Totp { algorithm: Algorithm::Sha1, digits: 10, period: 30 };
+        assert_eq!(totp.at_step(b"12345678901234567890", 1), "1094287082");
+    }
+
     #[test]
     fn one_step_either_way_is_accepted() {
         let totp = Totp { algorithm: Algorithm::Sha1, digits: 6, period: 30 };
@@ -125,6 +132,11 @@ mod tests {
     fn base32() {
         assert_eq!(decode_base32("MZXW6YTBOI======").unwrap(), b"foobar");
         assert_eq!(decode_base32("mzxw 6ytb oi").unwrap(), b"foobar");
+        // Bits that make no byte are dropped, as the package `otpauth` does.
+        assert_eq!(decode_base32("MZX").unwrap(), b"f");
+        assert_eq!(decode_base32("M").unwrap(), b"");
         assert_eq!(decode_base32("a1").unwrap_err(), '1');
+        assert_eq!(decode_base32("a=b").unwrap_err(), '=');
+        assert_eq!(decode_base32("\u{131}").unwrap_err(), '\u{131}');
     }
 }

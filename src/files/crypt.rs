@@ -2,8 +2,10 @@
 //!
 //! A stored file is `ciphertext ‖ IV (16 bytes) ‖ tag (16 bytes)`. The key is the first 32 characters of the
 //! base64 text of SHA-256 of the secret. The IV is not the usual 12 bytes, so the counter starts at
-//! GHASH(IV). The ready-made AEAD interface wants the whole message in memory; this module drives the same
-//! primitives (AES-CTR, GHASH) window by window, and its tests hold it against the ready-made one.
+//! GHASH(IV). The interface of crate `aes-gcm` wants the whole message in memory, and its streams (`aead::stream`)
+//! write a format of their own, while files may be larger than memory and are read from any position (ranges).
+//! So this module drives the same primitives (crates `ctr`, `ghash`) window by window, and its tests hold it
+//! against `aes-gcm`, which serves where messages are small ([`crate::operations::seal`]).
 //!
 //! A tag can only be checked at the end of the message. [`Verifier`] therefore runs over the ciphertext
 //! before the first byte of plain text is handed out; see [`super::fs`] for how it is used.
@@ -11,12 +13,12 @@
 use std::fmt;
 
 use aes::Aes256;
-use aes::cipher::{BlockEncrypt, KeyInit, KeyIvInit, StreamCipher, StreamCipherSeek};
+use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher, StreamCipherSeek};
 use base64::Engine;
 use ctr::Ctr32BE;
 use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
-use rand::RngCore;
+use rand::Rng;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -251,7 +253,7 @@ mod tests {
     /// The ready-made implementation with the same IV length.
     fn reference(key: &Key, iv: &[u8; 16], aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let cipher = AesGcm::<Aes256, U16>::new(&key.0.into());
-        cipher.encrypt(Nonce::from_slice(iv), Payload { msg: plain, aad }).unwrap()
+        cipher.encrypt(&Nonce::from(*iv), Payload { msg: plain, aad }).unwrap()
     }
 
     proptest! {

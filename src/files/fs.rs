@@ -23,7 +23,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use percent_encoding::percent_decode_str;
-use rand::RngCore;
+use rand::Rng;
 use serde_json::{Map, Value};
 
 use super::crypt::{Decryptor, Encryptor, Key, OVERHEAD, Verifier};

@@ -4,7 +4,7 @@
 //! part of `FilesController.createFile`; the texts are what clients see.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use rand::RngCore;
+use rand::Rng;
 
 use super::{FileError, FileResult, mime};
 use crate::error::{Error, ErrorCode, Result};

@@ -1,8 +1,12 @@
 //! `Range` and conditional request headers (RFC 9110 §13–14), as pure functions.
+//!
+//! Crates read and write the headers (`http-range-header`, `httpdate`). What a range means for a file of some
+//! size stays here: the stores ask before they know the size, and an unsatisfiable range must name it.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Utc};
+use http_range_header::{SyntacticallyCorrectRange, parse_range_header_with_max_ranges};
 
 use super::{FileError, FileInfo, FileResult};
 
@@ -44,24 +48,13 @@ impl Wanted {
     /// Reads a `Range` header. `None`: answer the whole file (other units, several ranges, nonsense), which
     /// the RFC allows and which keeps many tiny ranges from multiplying the work.
     pub fn parse(header: &str) -> Option<Self> {
-        let (unit, spec) = header.trim().split_once('=')?;
-        if !unit.trim().eq_ignore_ascii_case("bytes") {
-            return None;
-        }
-        let (from, to) = spec.trim().split_once('-')?;
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-            // More digits than fit mean "beyond any file".
-            digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
-        };
-        match (from.trim(), to.trim()) {
-            ("", last) => Some(Self::Last(number(last)?)),
-            (from, "") => Some(Self::From(number(from)?)),
-            (from, to) => {
-                let (from, to) = (number(from)?, number(to)?);
-                (from <= to).then_some(Self::FromTo(from, to))
-            }
-        }
+        let ranges = parse_range_header_with_max_ranges(header.trim(), NonZeroUsize::MIN).ok()?.into_ranges();
+        let [range] = ranges.as_slice() else { return None };
+        Some(match *range {
+            SyntacticallyCorrectRange::FromStart(from) => Self::From(from),
+            SyntacticallyCorrectRange::FromLast(count) => Self::Last(count),
+            SyntacticallyCorrectRange::Indexed(from, to) => Self::FromTo(from, to),
+        })
     }
 
     /// # Errors
@@ -162,13 +155,13 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 fn parse_date(text: &str) -> Option<u64> {
-    let date = DateTime::parse_from_rfc2822(text.trim()).ok()?;
-    u64::try_from(date.timestamp()).ok()
+    httpdate::parse_http_date(text.trim()).ok().map(seconds)
 }
 
-/// An HTTP date.
+/// An HTTP date. Those have four digits for the year: a file's time outside of them becomes the nearest.
 pub fn format_date(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    const LAST: u64 = 253_402_300_799;
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds(time).min(LAST)))
 }
 
 #[cfg(test)]
@@ -180,13 +173,15 @@ mod tests {
         for (header, expected) in [
             ("bytes=0-0", Some(Wanted::FromTo(0, 0))),
             ("bytes=5-9", Some(Wanted::FromTo(5, 9))),
-            ("Bytes = 5 - ", Some(Wanted::From(5))),
+            ("Bytes=5-", Some(Wanted::From(5))),
+            (" bytes= 5- ", Some(Wanted::From(5))),
             ("bytes=-3", Some(Wanted::Last(3))),
             ("bytes=0-99999999999999999999999", Some(Wanted::FromTo(0, u64::MAX))),
             ("bytes=9-5", None),
             ("bytes=-", None),
             ("bytes=a-b", None),
             ("bytes=+1-2", None),
+            ("bytes=1 - 2", None),
             ("bytes=0-1,3-4", None),
             ("items=0-1", None),
             ("bytes", None),
@@ -218,6 +213,9 @@ mod tests {
         let info =
             FileInfo { size: 1, content_type: None, etag: Some("v1".into()), modified: Some(modified) };
         assert_eq!(format_date(modified), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let far = |seconds| format_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(far(1 << 40), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(format_date(UNIX_EPOCH - Duration::from_secs(9)), "Thu, 01 Jan 1970 00:00:00 GMT");
         let judge = |c: Conditions| c.evaluate(&info);
         let none = Conditions::default();
         assert_eq!(judge(none), Verdict::Proceed);
@@ -231,6 +229,14 @@ mod tests {
         let since = Some("Sun, 06 Nov 1994 08:49:37 GMT");
         let before = Some("Sun, 06 Nov 1994 08:49:36 GMT");
         assert_eq!(judge(Conditions { if_modified_since: since, ..none }), Verdict::NotModified);
+        // The two obsolete forms that servers have to read.
+        for old in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(
+                judge(Conditions { if_modified_since: Some(old), ..none }),
+                Verdict::NotModified,
+                "{old}"
+            );
+        }
         assert_eq!(judge(Conditions { if_modified_since: before, ..none }), Verdict::Proceed);
         assert_eq!(judge(Conditions { if_modified_since: Some("junk"), ..none }), Verdict::Proceed);
         // A tag outweighs a date.

@@ -1,12 +1,12 @@
-//! Daily log files, one JSON document a line, written by a thread of their own.
+//! Daily log files, one JSON document a line, written by threads of their own (crate `tracing-appender`).
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::layer::{Context, Layer};
 
 use super::{Fields, name_of};
@@ -16,28 +16,16 @@ use crate::types::time::Millis;
 const WAITING: usize = 4096;
 
 pub(super) struct Files {
-    lines: SyncSender<Line>,
-}
-
-struct Line {
-    at: Millis,
-    is_error: bool,
-    text: String,
+    info: Daily,
+    errors: Daily,
 }
 
 impl Files {
-    /// `None`, with a line on standard error, when the folder cannot be written to.
-    pub(super) fn open(folder: &Path) -> Option<Self> {
-        let probe = || {
-            fs::create_dir_all(folder)?;
-            Writer::open(folder, "info", &day_of(Millis::now())).map(drop)
-        };
-        let opened = probe().and_then(|()| {
-            let (lines, waiting) = sync_channel(WAITING);
-            let folder = folder.to_owned();
-            std::thread::Builder::new().name("log files".into()).spawn(move || write(&folder, &waiting))?;
-            Ok(Self { lines })
-        });
+    /// `None`, with a line on standard error, when the folder cannot be written to. `most`: how many files of
+    /// each kind are kept.
+    pub(super) fn open(folder: &Path, most: Option<usize>) -> Option<Self> {
+        let open = |kind| Daily::open(folder, kind, most);
+        let opened = open("info").and_then(|info| Ok(Self { info, errors: open("err")? }));
         opened.inspect_err(|error| eprintln!("WARNING: No log files in {}: {error}.", folder.display())).ok()
     }
 }
@@ -46,54 +34,117 @@ impl<S: Subscriber> Layer<S> for Files {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let at = Millis::now();
         let level = *event.metadata().level();
         let mut line = Map::new();
         line.insert("level".into(), name_of(level).into());
         line.insert("message".into(), fields.message.into());
-        line.insert("timestamp".into(), at.to_iso().into());
+        line.insert("timestamp".into(), Millis::now().to_iso().into());
         line.extend(fields.others);
-        let text = Value::Object(line).to_string();
-        match self.lines.try_send(Line { at, is_error: level == Level::ERROR, text }) {
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        let mut text = Value::Object(line).to_string();
+        text.push('\n');
+        self.info.write(&text);
+        if level == Level::ERROR {
+            self.errors.write(&text);
         }
     }
 }
 
-fn write(folder: &Path, lines: &Receiver<Line>) {
-    let mut writers: [Option<Writer>; 2] = [None, None];
-    while let Ok(line) = lines.recv() {
-        let day = day_of(line.at);
-        for (writer, kind) in writers.iter_mut().zip(["info", "err"]) {
-            if kind == "err" && !line.is_error {
-                continue;
-            }
-            if writer.as_ref().is_none_or(|writer| writer.day != day) {
-                *writer = Writer::open(folder, kind, &day).ok();
-            }
-            if let Some(open) = writer
-                && writeln!(open.file, "{}", line.text).is_err()
-            {
-                *writer = None;
-            }
+/// One file a day, `parse-server.<kind>.<date>`.
+struct Daily {
+    lines: NonBlocking,
+    /// Its end would end the thread that writes.
+    _thread: WorkerGuard,
+}
+
+impl Daily {
+    fn open(folder: &Path, kind: &str, most: Option<usize>) -> Result<Self, InitError> {
+        let name = format!("parse-server.{kind}");
+        let mut file = RollingFileAppender::builder().rotation(Rotation::DAILY).filename_prefix(name);
+        if let Some(most) = most {
+            // The appender makes room for one more file at each start, were it today's own that it removes.
+            file = file.max_log_files(most.max(2));
         }
+        let waiting = NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true);
+        let (lines, thread) = waiting.thread_name("log files").finish(file.build(folder)?);
+        Ok(Self { lines, _thread: thread })
+    }
+
+    fn write(&self, line: &str) {
+        // A full queue drops the line and says nothing; an end of the thread is not told to anybody.
+        let _ = self.lines.clone().write_all(line.as_bytes());
     }
 }
 
-struct Writer {
-    day: String,
-    file: File,
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-impl Writer {
-    fn open(folder: &Path, kind: &str, day: &str) -> std::io::Result<Self> {
-        let path: PathBuf = folder.join(format!("parse-server.{kind}.{day}"));
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { day: day.to_owned(), file })
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
-}
 
-/// `2026-01-31`
-fn day_of(at: Millis) -> String {
-    at.to_iso().chars().take(10).collect()
+    #[test]
+    fn files_carry_the_date_and_errors_go_to_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join("a/logs");
+        let before = Millis::now().to_iso();
+        let files = Files::open(&logs, None).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(files), || {
+            tracing::info!(answer = 42, "plain");
+            tracing::error!("bad");
+        });
+        // The subscriber is gone, and its guards waited for the disk.
+        let after = Millis::now().to_iso();
+        let read = |kind: &str| {
+            let of = |iso: &str| logs.join(format!("parse-server.{kind}.{}", iso.get(..10).unwrap()));
+            // Midnight may lie between.
+            let text: String = [before.as_str(), &after]
+                .map(of)
+                .iter()
+                .take(if before.get(..10) == after.get(..10) { 1 } else { 2 })
+                .filter_map(|path| fs::read_to_string(path).ok())
+                .collect();
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+        };
+        let messages = |kind| read(kind).iter().map(|line| line["message"].clone()).collect::<Vec<_>>();
+        assert_eq!(messages("info"), ["plain", "bad"]);
+        assert_eq!(messages("err"), ["bad"]);
+        let first = read("info").swap_remove(0);
+        assert_eq!(first["level"], "info");
+        assert_eq!(first["answer"], 42);
+        assert!(first["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn only_so_many_files_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["2020-01-01", "2020-01-02", "2020-01-03"] {
+            fs::write(folder.path().join(format!("parse-server.info.{name}")), "").unwrap();
+        }
+        fs::write(folder.path().join("something.else"), "").unwrap();
+        drop(Files::open(folder.path(), Some(1)));
+        let names = names(folder.path());
+        assert_eq!(
+            names.iter().filter(|name| name.starts_with("parse-server.info.")).count(),
+            2,
+            "{names:?}"
+        );
+        assert!(names.contains(&"something.else".to_owned()));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(Files::open(&file, None).is_none());
+    }
 }

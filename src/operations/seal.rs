@@ -13,7 +13,7 @@ use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
-use rand::RngCore;
+use rand::Rng;
 use sha2::Sha256;
 
 use crate::config::AppConfig;
@@ -56,13 +56,14 @@ impl Seal {
 
     /// An opaque text that [`Self::open`] of the same purpose turns back.
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> String {
-        let mut random = [0; SALT_LEN + NONCE_LEN];
-        rand::rng().fill_bytes(&mut random);
-        let (salt, nonce) = random.split_at(SALT_LEN);
+        let (mut salt, mut nonce) = ([0; SALT_LEN], [0; NONCE_LEN]);
+        rand::rng().fill_bytes(&mut salt);
+        rand::rng().fill_bytes(&mut nonce);
         // Encryption fails for messages of gigabytes only; what cannot be sealed opens as nothing.
-        let sealed = self.cipher(purpose, salt).encrypt(Nonce::from_slice(nonce), plain).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(random.len() + sealed.len());
-        bytes.extend_from_slice(&random);
+        let sealed = self.cipher(purpose, &salt).encrypt(&Nonce::from(nonce), plain).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(SALT_LEN + NONCE_LEN + sealed.len());
+        bytes.extend_from_slice(&salt);
+        bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&sealed);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -74,8 +75,8 @@ impl Seal {
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (salt, rest) = bytes.split_at_checked(SALT_LEN)?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        self.cipher(purpose, salt).decrypt(Nonce::from_slice(nonce), sealed).ok()
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        self.cipher(purpose, salt).decrypt(&Nonce::from(*nonce), sealed).ok()
     }
 
     fn cipher(&self, purpose: &str, salt: &[u8]) -> Aes256Gcm {
@@ -90,10 +91,10 @@ impl Seal {
 }
 
 fn keyed(secret: &[u8]) -> Hmac<Sha256> {
-    match <Hmac<Sha256> as Mac>::new_from_slice(secret) {
+    match <Hmac<Sha256> as KeyInit>::new_from_slice(secret) {
         Ok(key) => key,
         // HMAC takes keys of any length.
-        Err(_) => <Hmac<Sha256> as Mac>::new(&Default::default()),
+        Err(_) => <Hmac<Sha256> as KeyInit>::new(&Default::default()),
     }
 }
 

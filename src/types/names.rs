@@ -206,7 +206,7 @@ impl<'de> Deserialize<'de> for ClassName {
 
 /// A random string over `A–Z a–z 0–9` from the operating system's generator.
 pub fn random_alphanumeric(size: usize) -> String {
-    use rand::Rng;
+    use rand::RngExt;
     const CHARS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut rng = rand::rng();
     (0..size).map(|_| char::from(CHARS[rng.random_range(0..CHARS.len())])).collect()

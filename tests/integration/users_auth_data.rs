@@ -1,6 +1,6 @@
 //! `authData`: anonymous users, linking, and a second factor, over HTTP.
 
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 
 use crate::support::server::TestServer;
@@ -13,7 +13,7 @@ const PLAIN_SECRET: &[u8] = b"12345678901234567890";
 /// The six digits of this half minute.
 pub fn totp() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let mut mac = <Hmac<sha1::Sha1> as Mac>::new_from_slice(PLAIN_SECRET).unwrap();
+    let mut mac = <Hmac<sha1::Sha1> as KeyInit>::new_from_slice(PLAIN_SECRET).unwrap();
     mac.update(&(now / 30).to_be_bytes());
     let digest = mac.finalize().into_bytes();
     let offset = usize::from(digest[19] & 15);

@@ -44,6 +44,8 @@ pub struct LoggingConfig {
     pub silent: bool,
     /// Folder of log files; `None` writes none.
     pub logs_folder: Option<PathBuf>,
+    /// How many daily files of each kind are kept; `None` keeps all.
+    pub max_log_files: Option<usize>,
     pub levels: LogLevels,
 }
 
@@ -99,8 +101,24 @@ impl LoggingConfig {
             verbose: reader.bool("verbose")?,
             silent: reader.bool("silent")?,
             logs_folder: logs_folder.map(PathBuf::from),
+            max_log_files: max_log_files(reader)?,
             levels: LogLevels::read(reader)?,
         })
+    }
+}
+
+/// A number of files, or of days (`14d`), which is the same for daily files.
+fn max_log_files(reader: Reader<'_>) -> Result<Option<usize>, ConfigError> {
+    const WRONG: &str = "maxLogFiles must be a number of files, or of days as in 14d.";
+    let number = match reader.raw("maxLogFiles") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(Value::String(text)) => text.strip_suffix('d').unwrap_or(text).parse().ok(),
+        Some(value) => value.as_u64(),
+    };
+    match number.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0) {
+        Some(number) => Ok(Some(number)),
+        None => Err(reader.fail("maxLogFiles", WRONG)),
     }
 }
 

@@ -21,9 +21,8 @@ pub static OPTIONS: &[OptionDef] = &[
         "PARSE_SERVER_MAX_LOG_FILES",
         NumberOrText,
         "",
-        "Number of log files kept, or days with the suffix d",
-    )
-    .accepted(),
+        "Number of log files of each kind kept, or days with the suffix d; at least 2, all without",
+    ),
     opt("jsonLogs", "JSON_LOGS", Bool, "", "Log lines are JSON objects"),
     opt("silent", "SILENT", Bool, "", "Nothing is written to the console"),
     opt("verbose", "VERBOSE", Bool, "", "Log requests and answers"),

@@ -175,7 +175,7 @@ impl Client {
         let master = pairs.iter().any(|(name, secret)| name == "masterKey" && shown(name, secret));
         let services = self.services()?;
         let client = triggers::Client {
-            id: Some(uuid()),
+            id: Some(uuid::Uuid::new_v4().to_string()),
             session_token: text("sessionToken").map(str::to_owned),
             installation_id: text("installationId").map(str::to_owned),
             master,
@@ -421,13 +421,4 @@ fn take_over(request: &mut Subscribe, query: &Map<String, Value>) {
             _ => *slot = None,
         }
     }
-}
-
-/// A random (version 4) UUID.
-fn uuid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

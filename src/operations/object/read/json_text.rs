@@ -8,31 +8,13 @@ pub(super) fn write_number(out: &mut Vec<u8>, value: f64) {
     /// Whole numbers up to here are exact and printed without an exponent.
     const WHOLE: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < WHOLE {
-        write_whole(out, value as i64);
+        // Most numbers are whole, which takes no search for the shortest decimals.
+        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
     } else if value.is_finite() {
         out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
     } else {
         out.extend_from_slice(b"null");
     }
-}
-
-/// Most numbers are whole and small, which takes no search for the shortest decimals.
-fn write_whole(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 pub fn write_json(out: &mut Vec<u8>, value: &Value) {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use super::binaries::{Binaries, Search};
 use super::error::{At, EmbeddedError};
 use super::place::Place;
@@ -122,8 +124,8 @@ pub fn clear_leftover(place: &Place) -> Result<(), EmbeddedError> {
         return fs::remove_file(&path).at("cannot remove", &path);
     }
     tracing::warn!("stopping PostgreSQL process {pid}, left behind by an earlier server");
-    for (name, patience) in [("INT", FAST_STOP), ("QUIT", IMMEDIATE_STOP)] {
-        process::signal(pid, name);
+    for (signal, patience) in [(Signal::SIGINT, FAST_STOP), (Signal::SIGQUIT, IMMEDIATE_STOP)] {
+        process::signal(pid, signal);
         let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if !process::is_postmaster_of(pid, &place.cluster) {

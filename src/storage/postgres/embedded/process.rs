@@ -1,11 +1,16 @@
-//! Commands under another account, and signals, without a line of unsafe code: through `setpriv`
-//! (util-linux) and the shell's `kill`.
+//! Commands under another account, and signals, without a line of unsafe code.
+//!
+//! Accounts and signals go through crate `nix`. `setpriv` (util-linux) changes the account of a child, since it
+//! also drops groups and capabilities and asks for the signal at its parent's death, between fork and exec.
 
 use std::env;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Gid, Pid, Uid, User};
 
 /// The account PostgreSQL runs under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,21 +24,19 @@ pub struct Account {
 impl Account {
     /// Our own account. Of root: `postgres` if the machine has it, else `nobody`.
     pub fn current() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let (uid, gid) = (effective_id(&status, "Uid:"), effective_id(&status, "Gid:"));
-        if uid != Some(0) {
-            return Self { uid: uid.unwrap_or(u32::MAX), gid: gid.unwrap_or(u32::MAX), switch: false };
+        let (uid, gid) = (Uid::effective(), Gid::effective());
+        if !uid.is_root() {
+            return Self { uid: uid.as_raw(), gid: gid.as_raw(), switch: false };
         }
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let (uid, gid) =
-            ["postgres", "nobody"].iter().find_map(|name| ids_of(&passwd, name)).unwrap_or((65534, 65534));
+        let known = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
+        let (uid, gid) = known.map_or((65534, 65534), |user| (user.uid.as_raw(), user.gid.as_raw()));
         Self { uid, gid, switch: true }
     }
 
     /// The name if the machine knows one, else the number.
     pub fn name(&self) -> String {
-        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        name_of(&passwd, self.uid).unwrap_or_else(|| self.uid.to_string())
+        let known = User::from_uid(Uid::from_raw(self.uid)).ok().flatten();
+        known.map_or_else(|| self.uid.to_string(), |user| user.name)
     }
 
     /// `program` under this account, with an environment that holds none of the server's secrets,
@@ -77,14 +80,11 @@ pub fn setpriv_exists() -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join("setpriv").is_file()))
 }
 
-/// Sends a signal by name (`INT`, `QUIT`).
-pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("/bin/sh")
-        .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    tracing::debug!(pid, name, ?status, "signal sent to PostgreSQL");
+pub fn signal(pid: u32, signal: Signal) {
+    // 0 and what would be negative mean whole groups of processes.
+    let Some(process) = i32::try_from(pid).ok().filter(|pid| *pid > 0) else { return };
+    let sent = kill(Pid::from_raw(process), signal);
+    tracing::debug!(pid, %signal, ?sent, "signal sent to PostgreSQL");
 }
 
 pub fn is_alive(pid: u32) -> bool {
@@ -108,36 +108,29 @@ pub fn is_postmaster_of(pid: u32, cluster: &Path) -> bool {
     program.ends_with(b"postgres") && arguments.any(|argument| argument == cluster) && is_alive(pid)
 }
 
-/// From the line `Uid: real effective saved filesystem`, separated by tabs.
-fn effective_id(status: &str, key: &str) -> Option<u32> {
-    status.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().nth(1)?.parse().ok()
-}
-
-fn ids_of(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
-    let mut ids = line.split(':').skip(2);
-    Some((ids.next()?.parse().ok()?, ids.next()?.parse().ok()?))
-}
-
-fn name_of(passwd: &str, uid: u32) -> Option<String> {
-    let uid = uid.to_string();
-    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid))?;
-    line.split(':').next().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:104:PG:/var/lib:/bin/bash\n";
+    #[test]
+    fn knows_the_accounts_of_the_machine() {
+        let root = Account { uid: 0, gid: 0, switch: false };
+        assert_eq!(root.name(), "root");
+        assert_eq!(Account { uid: 4_000_000_007, ..root }.name(), "4000000007");
+        let own = Account::current();
+        assert_eq!(own.switch, Uid::effective().is_root());
+        assert_ne!(own.uid, 0);
+    }
 
     #[test]
-    fn reads_the_account_table() {
-        assert_eq!(effective_id("Name:\tx\nUid:\t1\t2\t3\t4\n", "Uid:"), Some(2));
-        assert_eq!(ids_of(PASSWD, "postgres"), Some((101, 104)));
-        assert_eq!(ids_of(PASSWD, "post"), None);
-        assert_eq!(name_of(PASSWD, 101).as_deref(), Some("postgres"));
-        assert_eq!(name_of(PASSWD, 7), None);
+    fn signals_reach_one_process_only() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        // Would be everybody's end if they were taken for process groups.
+        signal(0, Signal::SIGKILL);
+        signal(u32::MAX, Signal::SIGKILL);
+        signal(child.id(), Signal::SIGINT);
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
 use super::EmbeddedOptions;
@@ -298,12 +299,16 @@ impl Postmaster<'_> {
     }
 
     fn stop(&mut self) {
-        for (name, patience) in [("INT", FAST_STOP), ("QUIT", IMMEDIATE_STOP), ("KILL", IMMEDIATE_STOP)] {
+        for (signal, patience) in [
+            (Signal::SIGINT, FAST_STOP),
+            (Signal::SIGQUIT, IMMEDIATE_STOP),
+            (Signal::SIGKILL, IMMEDIATE_STOP),
+        ] {
             let pid = self.pid.load(Ordering::Relaxed);
             if pid == 0 {
                 return;
             }
-            process::signal(pid, name);
+            process::signal(pid, signal);
             let deadline = Instant::now() + patience;
             while let Some(left) = deadline.checked_duration_since(Instant::now()) {
                 match self.received.recv_timeout(left) {
@@ -315,7 +320,7 @@ impl Postmaster<'_> {
                     Err(_) => break,
                 }
             }
-            tracing::warn!("PostgreSQL did not stop on {name} within {} s", patience.as_secs());
+            tracing::warn!("PostgreSQL did not stop on {signal} within {} s", patience.as_secs());
         }
     }
 }
