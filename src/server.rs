@@ -39,7 +39,7 @@ use crate::logging::Presence;
 use crate::operations::admin::security_check;
 use crate::operations::services::{Ports, Services, State};
 use crate::rest::internal::{CloudServer, Workers};
-use crate::storage::{Notice, StorageAdapter};
+use crate::storage::Notice;
 use crate::types::app_scope::{self, carry};
 
 /// Requests under way for each worker, unless `httpLimits.maxRequests` says otherwise; more are refused (503).
@@ -261,7 +261,7 @@ impl Running {
         presence: Presence,
     ) -> Result<Self, StartError> {
         let database = storage::open(&config, threads).await?;
-        let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
+        let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
         let classes = ClassRegistry::start(
             adapter.clone(),
@@ -272,7 +272,7 @@ impl Running {
         .map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
-        let files = files::open(&config, &database.adapter, &cloud.engine).await?;
+        let files = files::open(&config, &*database.adapter, &cloud.engine).await?;
         let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;

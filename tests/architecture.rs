@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("types", &["error"]),
     ("query", &["types", "error"]),
     ("config", BASE),
-    ("storage", &join(&["query", "config"], BASE)),
+    // `files` for the trait of file stores: a database may be one.
+    ("storage", &join(&["query", "config", "files"], BASE)),
     ("cloud", CONFIGURED),
     ("auth", CONFIGURED),
     ("files", CONFIGURED),

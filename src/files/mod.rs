@@ -5,7 +5,7 @@
 //!
 //! | Module | Owns |
 //! |---|---|
-//! | [`fs`], [`postgres`], `s3`, `gcs` | the stores |
+//! | [`fs`], `s3`, `gcs` | the stores; the one in a database is the storage adapter's own |
 //! | [`config`] | the option `filesAdapter` and the environment, turned into a store description |
 //! | [`crypt`] | AES-256-GCM in parse-server's layout, streamed |
 //! | [`name`], [`rules`], [`mime`] | what may be uploaded under which name |
@@ -14,8 +14,6 @@
 //! | `of_app` | the store, the rules and the addresses of one application |
 //! | [`aside`] | files that wait for their removal |
 //! | [`rotate`] | key rotation over any store |
-//!
-//! A GridFS store belongs to the MongoDB adapter and implements the same trait.
 //!
 //! Rules every store keeps: no whole file in memory ([`WINDOW`]); an upload that is not committed is never
 //! visible and leaves nothing behind; a committed one is durable; a reader that has started sees one version
@@ -31,7 +29,6 @@ pub mod headers;
 pub mod mime;
 pub mod name;
 mod of_app;
-pub mod postgres;
 pub mod private;
 pub mod range;
 pub mod rotate;

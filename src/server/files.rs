@@ -1,11 +1,8 @@
 //! Opens the file store a configuration names, or the database's own when it names none.
 
-use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use diesel_async::AsyncPgConnection;
-use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::StartError;
@@ -14,10 +11,9 @@ use crate::config::AppConfig;
 use crate::files::Files;
 use crate::files::config::{Choice, Functions, choose, functions};
 use crate::files::crypt::Key;
-use crate::files::postgres::{Connection, ConnectionSource, Lent, PostgresStore};
 use crate::files::{FileError, FileResult, FileStore};
 use crate::operations::files::module::{JavaScriptStore, WithFunctions};
-use crate::storage::postgres::{Pooled, PostgresAdapter};
+use crate::storage::StorageAdapter;
 
 /// parse-server's folder for files, below the working directory.
 const FOLDER: &str = "files";
@@ -26,7 +22,7 @@ const FOLDER: &str = "files";
 /// When the store cannot work as configured.
 pub async fn open(
     config: &AppConfig,
-    database: &Arc<PostgresAdapter>,
+    database: &dyn StorageAdapter,
     engine: &Arc<dyn CloudEngine>,
 ) -> Result<Arc<Files>, StartError> {
     let store: Arc<dyn FileStore> = match choice(config).map_err(unusable)? {
@@ -47,7 +43,7 @@ pub async fn open(
 ///
 /// # Errors
 /// When it cannot work as configured.
-pub fn store(config: &AppConfig, database: &Arc<PostgresAdapter>) -> FileResult<Arc<dyn FileStore>> {
+pub fn store(config: &AppConfig, database: &dyn StorageAdapter) -> FileResult<Arc<dyn FileStore>> {
     built_in(choice(config)?, config, database)
 }
 
@@ -67,45 +63,15 @@ fn choice(config: &AppConfig) -> FileResult<Choice> {
 fn built_in(
     choice: Choice,
     config: &AppConfig,
-    database: &Arc<PostgresAdapter>,
+    database: &dyn StorageAdapter,
 ) -> FileResult<Arc<dyn FileStore>> {
     choice.open(FOLDER, || {
         let key = config.files.encryption_key.as_ref().map(|secret| Key::from_secret(secret.expose()));
-        Ok(Arc::new(PostgresStore::new(Lender(database.clone()), config.app_id.clone(), key)))
+        let stores = database.file_stores().ok_or(FileError::Unsupported("files in this database"))?;
+        Ok(stores.file_store(&config.app_id, key))
     })
 }
 
 fn unusable(error: FileError) -> StartError {
     StartError::new(format!("The file store cannot be used: {error}"))
-}
-
-/// Lends the adapter's connections to the file store.
-struct Lender(Arc<PostgresAdapter>);
-
-struct Borrowed(Pooled);
-
-impl Deref for Borrowed {
-    type Target = AsyncPgConnection;
-    fn deref(&self) -> &AsyncPgConnection {
-        &self.0
-    }
-}
-
-impl Lent for Borrowed {
-    fn set_dirty(&mut self, dirty: bool) {
-        self.0.set_dirty(dirty);
-    }
-}
-
-impl ConnectionSource for Lender {
-    fn connection(&self) -> BoxFuture<'_, FileResult<Connection>> {
-        Box::pin(async {
-            let pooled = self.0.lend().await.map_err(FileError::store)?;
-            Ok(Box::new(Borrowed(pooled)) as Connection)
-        })
-    }
-
-    fn prepares_statements(&self) -> bool {
-        self.0.prepares_statements()
-    }
 }

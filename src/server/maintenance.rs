@@ -4,7 +4,6 @@
 //! while that is stopped, since it serves one process).
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -34,9 +33,9 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
             return rotate_in_adapter(&config, old, names).await;
         }
         let database = storage::open(&config, 1).await?;
-        let adapter: Arc<dyn StorageAdapter> = database.adapter.clone();
+        let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let store = files::store(&config, &database.adapter).map_err(failed)?;
+        let store = files::store(&config, &*database.adapter).map_err(failed)?;
         let outcome = match command {
             Command::RotateFileKey { names, .. } => {
                 let old = old_key(command).map_err(failed)?;

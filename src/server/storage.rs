@@ -11,7 +11,7 @@ use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
 
 /// The adapter and, behind it, the cluster if it is ours.
 pub struct Database {
-    pub adapter: Arc<PostgresAdapter>,
+    pub adapter: Arc<dyn StorageAdapter>,
     cluster: Option<EmbeddedPostgres>,
 }
 

@@ -16,6 +16,8 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::error::{BoxError, Error, ErrorCode};
+use crate::files::FileStore;
+use crate::files::crypt::Key;
 use crate::query::{Filter, FindHints, FindSpec, Operand};
 use crate::types::update::RelationChange;
 use crate::types::{
@@ -360,6 +362,15 @@ pub trait StorageAdapter: Session + JobLedger {
     /// Tells other servers.
     async fn notify(&self, notice: Notice) -> StorageResult<()>;
 
+    /// The calling thread serves requests from now on, once per thread. An adapter may give it connections
+    /// of its own.
+    fn register_thread(&self) {}
+
+    /// Files kept in the database itself, if it can.
+    fn file_stores(&self) -> Option<&dyn FileStoreProvider> {
+        None
+    }
+
     /// Where the database itself writes changes down, if it can.
     fn live_log(&self) -> Option<&dyn live_log::LiveLog> {
         None
@@ -388,6 +399,12 @@ pub trait StorageAdapter: Session + JobLedger {
     fn layout(&self, schema: &ClassSchema) -> Layout {
         Layout::of(schema)
     }
+}
+
+/// An adapter that keeps files beside the objects.
+pub trait FileStoreProvider: Send + Sync {
+    /// The files of one app, encrypted where there is a key.
+    fn file_store(&self, app: &str, key: Option<Key>) -> Arc<dyn FileStore>;
 }
 
 /// Is shown one text after the other.

@@ -18,6 +18,7 @@ mod http_jobs;
 mod http_process;
 mod http_transactions;
 mod live_query;
+mod own_tables;
 mod query_aggregate;
 mod query_operators;
 mod query_properties;

@@ -20,8 +20,8 @@ use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::{
-    AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, FileStoreProvider, IndexMap, Notice, Related, RelationQuery, Returning, See,
+    Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -405,6 +405,17 @@ impl StorageAdapter for PostgresAdapter {
 
     async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
         self.core.visit_texts(see).await
+    }
+
+    fn register_thread(&self) {
+        self.core.lanes.register_thread();
+        for replica in &self.core.replicas {
+            replica.register_thread();
+        }
+    }
+
+    fn file_stores(&self) -> Option<&dyn FileStoreProvider> {
+        Some(self)
     }
 
     fn live_log(&self) -> Option<&dyn crate::storage::live_log::LiveLog> {

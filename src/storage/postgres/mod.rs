@@ -40,7 +40,6 @@ pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::options::Target as DatabaseTarget;
 use crate::storage::postgres::connection::pool::Lanes;
 use crate::storage::postgres::connection::pooled::PgConn;
-pub use crate::storage::postgres::connection::pooled::Pooled;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
 use sql::{PgRow, Shapes, Sql};
@@ -133,25 +132,9 @@ impl PostgresAdapter {
         Ok(Self { core, unshared: Some(unshared) })
     }
 
-    /// A pooled connection, for what the server itself keeps in schema `parsimony`.
-    ///
-    /// # Errors
-    /// `Unavailable` when none is free, or none can be opened, within the deadline.
-    pub async fn lend(&self) -> StorageResult<Pooled> {
-        self.core.lanes.get().await
-    }
-
     /// Whether statements may be prepared (not behind a pooler).
-    pub fn prepares_statements(&self) -> bool {
+    pub(crate) fn prepares_statements(&self) -> bool {
         self.core.prepared_statements
-    }
-
-    /// Gives the calling worker thread connections of its own. Optional, once per thread.
-    pub fn register_thread(&self) {
-        self.core.lanes.register_thread();
-        for replica in &self.core.replicas {
-            replica.register_thread();
-        }
     }
 }
 

@@ -5,40 +5,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::data_types::PgInterval;
+use diesel::dsl::{exists, max, not};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
 
 use crate::storage::live_log::{Capture, Entries, LiveLog, LogEntry};
 use crate::storage::postgres::PostgresAdapter;
 use crate::storage::postgres::connection::error::boxed;
+use crate::storage::postgres::own::dsl::time_from_now;
+use crate::storage::postgres::own::schema::parsimony::{live_capture, live_log};
 use crate::storage::postgres::query::row;
-use crate::storage::postgres::sql;
-use crate::storage::postgres::sql::{PgRow, Sql};
+use crate::storage::postgres::sql::{Bind, PgRow, Sql, with_bytes};
 use crate::storage::postgres::write::target;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema, Layout, Object, RowSet};
 
-impl PostgresAdapter {
-    async fn log_rows(&self, sql: Sql) -> StorageResult<Vec<PgRow>> {
-        let conn = self.core.lanes.get().await?;
-        self.core.executor(&conn).load(sql).await
-    }
-
-    async fn log_command(&self, sql: Sql) -> StorageResult<()> {
-        self.log_rows(sql).await.map(|_| ())
-    }
+define_sql_function! {
+    /// Begins to write a class's changes down.
+    #[sql_name = "parsimony.live_capture_start"]
+    fn live_capture_start(class: Text, mode: Text) -> Bool;
+}
+define_sql_function! {
+    /// Ends that for every class.
+    #[sql_name = "parsimony.live_capture_stop"]
+    fn live_capture_stop() -> Nullable<Text>;
 }
 
-fn is_true(rows: &[PgRow]) -> bool {
-    rows.first().and_then(|row| sql::with_bytes(row, 0, |bytes| bytes == [1])).unwrap_or(false)
+/// Runs `$work` with an executor `$db` on a pooled connection.
+macro_rules! on_pool {
+    ($self:ident, |$db:ident| $work:expr) => {{
+        let conn = $self.core.lanes.get().await?;
+        let $db = $self.core.executor(&conn);
+        $work.await
+    }};
 }
 
-fn bigint(row: &PgRow, column: usize) -> i64 {
+/// The first column of an entry.
+fn micros(row: &PgRow) -> i64 {
     let read = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default();
-    sql::with_bytes(row, column, read).unwrap_or_default()
+    with_bytes(row, 0, read).unwrap_or_default()
 }
 
-/// As text, for intervals and instants; nothing of a client's is in it.
-fn seconds(duration: Duration) -> String {
-    format!("{} seconds", duration.as_secs())
+fn instant(micros: i64) -> StorageResult<DateTime<Utc>> {
+    let beyond = || StorageError::Other(boxed(format!("{micros} microseconds since 1970 are no time")));
+    DateTime::from_timestamp_micros(micros).ok_or_else(beyond)
+}
+
+/// On the database's clock, whose time the entries have.
+fn ago(retention: Duration) -> PgInterval {
+    PgInterval::from_microseconds(i64::try_from(retention.as_micros()).unwrap_or(i64::MAX).saturating_neg())
 }
 
 #[async_trait]
@@ -49,23 +66,26 @@ impl LiveLog for PostgresAdapter {
                 "liveQuery.sqlChanges and liveQuery.eventLog need sessions of their own: not behind a pooler in transaction mode",
             )));
         }
-        let mut sql = Sql::new("SELECT parsimony.live_capture_start(");
-        sql.push_text(class.as_str()).push_sql(", ");
-        sql.push_text(if capture == Capture::All { "all" } else { "others" }).push_sql(")");
-        Ok(is_true(&self.log_rows(sql).await?))
+        let mode = if capture == Capture::All { "all" } else { "others" };
+        let starting = diesel::select(live_capture_start(class.as_str(), mode));
+        Ok(on_pool!(self, |db| db.row(starting))?.unwrap_or(false))
     }
 
     async fn release(&self) -> StorageResult<()> {
-        let used = Sql::new(
-            "SELECT EXISTS (SELECT FROM parsimony.live_capture) OR EXISTS (SELECT FROM parsimony.live_log)",
-        );
-        if is_true(&self.log_rows(used).await?) {
-            self.log_command(Sql::new("SELECT parsimony.live_capture_stop() IS NULL")).await?;
+        let used = diesel::select((
+            exists(live_capture::table.select(live_capture::class)),
+            exists(live_log::table.select(live_log::id)),
+        ));
+        let used: Option<(bool, bool)> = on_pool!(self, |db| db.row(used))?;
+        if used.is_some_and(|(captures, entries)| captures || entries) {
+            let stopping = diesel::select(live_capture_stop().is_null());
+            let _: Option<bool> = on_pool!(self, |db| db.row(stopping))?;
         }
         Ok(())
     }
 
     async fn entries(&self, class: &Arc<ClassSchema>, entries: Entries) -> StorageResult<Vec<LogEntry>> {
+        // Text, because the rows are of a type that only the database knows: the class's own.
         let layout = Arc::new(Layout::of(class));
         let mut sql = Sql::new("SELECT (extract(epoch FROM l.at) * 1000000)::bigint, ");
         target::push_columns(&mut sql, &layout, "b");
@@ -79,16 +99,15 @@ impl LiveLog for PostgresAdapter {
         sql.push_sql(" WHERE l.class = ").push_text(class.name.as_str());
         match entries {
             Entries::One(id) => {
-                sql.push_sql(" AND l.id = ").push_text(id.to_string()).push_sql("::text::bigint");
+                sql.push_sql(" AND l.id = ").push_bind(Bind::Int8(id));
             }
             Entries::Since { micros, most } => {
-                sql.push_sql(" AND l.at >= 'epoch'::timestamptz + ")
-                    .push_text(format!("{micros} microseconds"));
-                sql.push_sql("::text::interval ORDER BY l.id LIMIT ").push_text(most.to_string());
-                sql.push_sql("::text::bigint");
+                sql.push_sql(" AND l.at >= 'epoch'::timestamptz + ").push_bind(Bind::Int8(micros));
+                sql.push_sql(" * interval '1 microsecond' ORDER BY l.id LIMIT ");
+                sql.push_bind(Bind::Int8(i64::try_from(most).unwrap_or(i64::MAX)));
             }
         }
-        let rows = self.log_rows(sql).await?;
+        let rows = on_pool!(self, |db| db.load(sql))?;
         let width = layout.columns.len();
         let side = |first: usize| {
             let mut set = RowSet::with_capacity(layout.clone(), rows.len());
@@ -99,7 +118,7 @@ impl LiveLog for PostgresAdapter {
         let state = |object: Object| object.contains_key("objectId").then_some(object);
         let pairs = before.iter().zip(after.iter()).zip(&rows);
         let read = pairs.map(|((before, after), row)| LogEntry {
-            micros: bigint(row, 0),
+            micros: micros(row),
             before: state(before.to_object()),
             after: state(after.to_object()),
         });
@@ -107,34 +126,34 @@ impl LiveLog for PostgresAdapter {
     }
 
     async fn newest(&self) -> StorageResult<i64> {
-        let rows = self.log_rows(Sql::new("SELECT coalesce(max(id), 0) FROM parsimony.live_log")).await?;
-        Ok(rows.first().map(|row| bigint(row, 0)).unwrap_or_default())
+        let newest = live_log::table.select(max(live_log::id));
+        let id: Option<Option<i64>> = on_pool!(self, |db| db.row(newest))?;
+        Ok(id.flatten().unwrap_or_default())
     }
 
     async fn others_after(&self, id: i64, most: usize) -> StorageResult<Vec<(i64, String)>> {
-        let mut sql = Sql::new("SELECT id, class FROM parsimony.live_log WHERE NOT own AND id > ");
-        sql.push_text(id.to_string()).push_sql("::text::bigint ORDER BY id LIMIT ");
-        sql.push_text(most.to_string()).push_sql("::text::bigint");
-        let rows = self.log_rows(sql).await?;
-        let text = |row| sql::with_bytes(row, 1, |bytes| String::from_utf8_lossy(bytes).into_owned());
-        Ok(rows.iter().filter_map(|row| Some((bigint(row, 0), text(row)?))).collect())
+        let changes = live_log::table
+            .filter(not(live_log::own).and(live_log::id.gt(id)))
+            .order(live_log::id)
+            .limit(i64::try_from(most).unwrap_or(i64::MAX))
+            .select((live_log::id, live_log::class));
+        on_pool!(self, |db| db.rows(changes))
     }
 
     async fn covers(&self, class: &ClassName, micros: i64, retention: Duration) -> StorageResult<bool> {
-        let mut sql =
-            Sql::new("SELECT EXISTS (SELECT FROM parsimony.live_capture WHERE mode = 'all' AND class = ");
-        sql.push_text(class.as_str());
-        sql.push_sql(" AND since <= 'epoch'::timestamptz + ").push_text(format!("{micros} microseconds"));
-        sql.push_sql("::text::interval AND now() - ").push_text(seconds(retention));
-        sql.push_sql("::text::interval < 'epoch'::timestamptz + ")
-            .push_text(format!("{micros} microseconds"));
-        sql.push_sql("::text::interval)");
-        Ok(is_true(&self.log_rows(sql).await?))
+        let since = instant(micros)?;
+        let captured = live_capture::table.filter(
+            live_capture::mode
+                .eq("all")
+                .and(live_capture::class.eq(class.as_str()))
+                .and(live_capture::since.le(since))
+                .and(time_from_now(ago(retention)).lt(since)),
+        );
+        Ok(on_pool!(self, |db| db.row(diesel::select(exists(captured))))?.unwrap_or(false))
     }
 
     async fn forget(&self, retention: Duration) -> StorageResult<()> {
-        let mut sql = Sql::new("DELETE FROM parsimony.live_log WHERE at < now() - ");
-        sql.push_text(seconds(retention)).push_sql("::text::interval");
-        self.log_command(sql).await
+        let old = live_log::table.filter(live_log::at.lt(time_from_now(ago(retention))));
+        on_pool!(self, |db| db.run(diesel::delete(old))).map(drop)
     }
 }

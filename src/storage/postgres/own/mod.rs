@@ -1,3 +1,11 @@
-//! Tables of schema `parsimony`: what parse-server knows nothing of.
+//! What the server itself keeps in schema `parsimony`, of which parse-server knows nothing. The tables are
+//! spoken to in Diesel's DSL (`schema`, run by `dsl`); statements are text only where the DSL cannot say
+//! them, each with the reason.
+//!
+//! `files` is a [`crate::files::FileStore`], `live_log` a [`crate::storage::live_log::LiveLog`], `job_runs` a
+//! [`crate::storage::JobLedger`]; the adapter hands them out as capabilities.
+pub(crate) mod dsl;
+pub mod files;
 pub(crate) mod job_runs;
 pub(crate) mod live_log;
+pub(crate) mod schema;

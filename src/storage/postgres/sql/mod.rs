@@ -4,126 +4,27 @@
 //! shapes seen again reuse their statement. What a client can vary without end is marked
 //! [`Sql::uncacheable`] and stays out of the per-connection cache, which has no bound of its own.
 
-use std::collections::HashSet;
+mod bind;
+mod shapes;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError, RwLock};
 
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::row::{Field as _, Row as _};
-use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz, Untyped};
+use diesel::sql_types::Untyped;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::{Stream, TryStreamExt};
 
-use crate::types::geo::GeoPoint;
-use crate::types::time::Millis;
+pub use self::bind::{Bind, millis_from_micros, sql_types};
+use self::bind::{Stored, push};
+pub use self::shapes::Shapes;
 use crate::types::{ClassName, FieldName};
 
 /// A row in PostgreSQL's binary encoding.
 pub type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
-
-/// PostgreSQL's own types that diesel does not name.
-pub mod sql_types {
-    use diesel::sql_types::SqlType;
-
-    #[derive(Clone, Copy, Debug, SqlType, diesel::query_builder::QueryId)]
-    #[diesel(postgres_type(oid = 600, array_oid = 1017))]
-    pub struct Point;
-
-    #[derive(Clone, Copy, Debug, SqlType, diesel::query_builder::QueryId)]
-    #[diesel(postgres_type(oid = 604, array_oid = 1027))]
-    pub struct Polygon;
-}
-
-/// A bound value and, by its variant, the SQL type it is sent as.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Bind {
-    Text(String),
-    Double(f64),
-    Int4(i32),
-    Int8(i64),
-    Bool(bool),
-    Timestamptz(Millis),
-    /// JSON text, sent as `jsonb`.
-    Jsonb(String),
-    /// Sent as `point`: (longitude, latitude).
-    Point(GeoPoint),
-    /// Sent as `polygon`: points (longitude, latitude), as they are; close the ring before.
-    Polygon(Vec<GeoPoint>),
-    TextArray(Vec<String>),
-    DoubleArray(Vec<f64>),
-    BoolArray(Vec<bool>),
-    TimestamptzArray(Vec<Millis>),
-    /// JSON texts, sent as `jsonb[]`.
-    JsonbArray(Vec<String>),
-    /// SQL NULL of type text; cast it where another type is wanted.
-    Null,
-}
-
-#[derive(Clone, Debug)]
-struct JsonText(String);
-
-impl ToSql<Jsonb, Pg> for JsonText {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        use std::io::Write;
-        // Version 1 of the binary format: one byte, then the text.
-        out.write_all(&[1])?;
-        out.write_all(self.0.as_bytes())?;
-        Ok(IsNull::No)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Instant(Millis);
-
-/// Microseconds between 1970 and 2000, the epoch of PostgreSQL.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-
-impl ToSql<Timestamptz, Pg> for Instant {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        use std::io::Write;
-        let micros = self.0.0.saturating_mul(1000).saturating_sub(POSTGRES_EPOCH_MICROS);
-        out.write_all(&micros.to_be_bytes())?;
-        Ok(IsNull::No)
-    }
-}
-
-/// The other direction of the `timestamptz` encoding.
-pub fn millis_from_micros(micros: i64) -> Millis {
-    Millis(micros.saturating_add(POSTGRES_EPOCH_MICROS).div_euclid(1000))
-}
-
-#[derive(Clone, Copy, Debug)]
-struct PointValue(GeoPoint);
-
-fn write_point(out: &mut impl std::io::Write, point: GeoPoint) -> std::io::Result<()> {
-    out.write_all(&point.longitude.to_be_bytes())?;
-    out.write_all(&point.latitude.to_be_bytes())
-}
-
-impl ToSql<sql_types::Point, Pg> for PointValue {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        write_point(out, self.0)?;
-        Ok(IsNull::No)
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Ring(Vec<GeoPoint>);
-
-impl ToSql<sql_types::Polygon, Pg> for Ring {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        use std::io::Write;
-        out.write_all(&i32::try_from(self.0.len())?.to_be_bytes())?;
-        for point in &self.0 {
-            write_point(out, *point)?;
-        }
-        Ok(IsNull::No)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
@@ -142,53 +43,26 @@ pub struct Sql {
     known_shape: Option<u64>,
 }
 
-/// Binds in the form diesel serialises them from.
-#[derive(Clone, Debug)]
-enum Stored {
-    Text(String),
-    Double(f64),
-    Int4(i32),
-    Int8(i64),
-    Bool(bool),
-    Time(Instant),
-    Json(JsonText),
-    Point(PointValue),
-    Polygon(Ring),
-    Texts(Vec<String>),
-    Doubles(Vec<f64>),
-    Bools(Vec<bool>),
-    Times(Vec<Instant>),
-    Jsons(Vec<JsonText>),
-    Null(Option<String>),
-}
-
-impl From<Bind> for Stored {
-    fn from(bind: Bind) -> Self {
-        match bind {
-            Bind::Text(text) => Self::Text(text),
-            Bind::Double(n) => Self::Double(n),
-            Bind::Int4(n) => Self::Int4(n),
-            Bind::Int8(n) => Self::Int8(n),
-            Bind::Bool(b) => Self::Bool(b),
-            Bind::Timestamptz(at) => Self::Time(Instant(at)),
-            Bind::Jsonb(text) => Self::Json(JsonText(text)),
-            Bind::Point(point) => Self::Point(PointValue(point)),
-            Bind::Polygon(ring) => Self::Polygon(Ring(ring)),
-            Bind::TextArray(list) => Self::Texts(list),
-            Bind::DoubleArray(list) => Self::Doubles(list),
-            Bind::BoolArray(list) => Self::Bools(list),
-            Bind::TimestamptzArray(list) => Self::Times(list.into_iter().map(Instant).collect()),
-            Bind::JsonbArray(list) => Self::Jsons(list.into_iter().map(JsonText).collect()),
-            Bind::Null => Self::Null(None),
-        }
-    }
-}
-
 impl Sql {
     /// Starts with this text.
     pub fn new(text: &str) -> Self {
         let mut sql = Self::default();
         sql.push_sql(text);
+        sql
+    }
+
+    /// A whole statement that this program spells, in which `?` stands for the next bind.
+    pub fn filled(text: &str, binds: impl IntoIterator<Item = Bind>) -> Self {
+        let mut sql = Self::default();
+        let mut binds = binds.into_iter();
+        for (index, piece) in text.split('?').enumerate() {
+            if index > 0
+                && let Some(bind) = binds.next()
+            {
+                sql.push_bind(bind);
+            }
+            sql.push_sql(piece);
+        }
         sql
     }
 
@@ -414,65 +288,6 @@ impl QueryFragment<Pg> for Sql {
     }
 }
 
-fn push<'b>(bind: &'b Stored, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-    match bind {
-        Stored::Text(text) => out.push_bind_param::<Text, _>(text),
-        Stored::Double(n) => out.push_bind_param::<Double, _>(n),
-        Stored::Int4(n) => out.push_bind_param::<Integer, _>(n),
-        Stored::Int8(n) => out.push_bind_param::<BigInt, _>(n),
-        Stored::Bool(b) => out.push_bind_param::<Bool, _>(b),
-        Stored::Time(at) => out.push_bind_param::<Timestamptz, _>(at),
-        Stored::Json(json) => out.push_bind_param::<Jsonb, _>(json),
-        Stored::Point(point) => out.push_bind_param::<sql_types::Point, _>(point),
-        Stored::Polygon(ring) => out.push_bind_param::<sql_types::Polygon, _>(ring),
-        Stored::Texts(list) => out.push_bind_param::<Array<Text>, _>(list),
-        Stored::Doubles(list) => out.push_bind_param::<Array<Double>, _>(list),
-        Stored::Bools(list) => out.push_bind_param::<Array<Bool>, _>(list),
-        Stored::Times(list) => out.push_bind_param::<Array<Timestamptz>, _>(list),
-        Stored::Jsons(list) => out.push_bind_param::<Array<Jsonb>, _>(list),
-        Stored::Null(none) => out.push_bind_param::<Nullable<Text>, _>(none),
-    }
-}
-
-/// Which statement shapes may be prepared: those seen before, and no more than a fixed number of
-/// them. Shared by all connections of an adapter, so it bounds every connection's cache.
-#[derive(Debug, Default)]
-pub struct Shapes {
-    admitted: RwLock<HashSet<u64>>,
-    seen_once: Mutex<HashSet<u64>>,
-}
-
-/// Shapes prepared per connection at most.
-const MAX_SHAPES: usize = 500;
-/// Bound of the memory of shapes seen once.
-const MAX_SEEN_ONCE: usize = 4096;
-
-impl Shapes {
-    /// Leaves the statement cacheable when its shape was seen before and there is room for it.
-    pub fn admit(&self, sql: &mut Sql) {
-        if sql.uncacheable {
-            return;
-        }
-        let shape = sql.shape();
-        if self.admitted.read().unwrap_or_else(PoisonError::into_inner).contains(&shape) {
-            return;
-        }
-        let mut seen_once = self.seen_once.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen_once.remove(&shape) {
-            let mut admitted = self.admitted.write().unwrap_or_else(PoisonError::into_inner);
-            if admitted.len() < MAX_SHAPES {
-                admitted.insert(shape);
-                return;
-            }
-        }
-        if seen_once.len() >= MAX_SEEN_ONCE {
-            seen_once.clear();
-        }
-        seen_once.insert(shape);
-        sql.uncacheable = true;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -485,20 +300,5 @@ mod tests {
         sql.push_identifier("we\"ird").push_sql(" FROM t WHERE ").push_bind(Bind::Bool(true));
         sql.push_sql(" AND ").append(inner);
         assert_eq!(sql.to_text(), "SELECT \"we\"\"ird\" FROM t WHERE $1 AND a = $2");
-    }
-
-    #[test]
-    fn shapes_are_admitted_on_second_sight() {
-        let shapes = Shapes::default();
-        let make = || {
-            let mut sql = Sql::new("SELECT ");
-            sql.push_text("v");
-            sql
-        };
-        let (mut first, mut second, mut third) = (make(), make(), make());
-        shapes.admit(&mut first);
-        shapes.admit(&mut second);
-        shapes.admit(&mut third);
-        assert!(!first.is_cacheable() && second.is_cacheable() && third.is_cacheable());
     }
 }

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
+use diesel::dsl::now;
+use diesel::prelude::*;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use super::statement::{self, Bind};
-use super::{CHUNK, Head, Shared, place_of};
+use super::{CHUNK, Head, Shared, on_pool, place_of, statement};
 use crate::files::crypt::{self, Key};
 use crate::files::{FileError, FileInfo, FileResult, NewFile, Upload};
+use crate::storage::StorageResult;
+use crate::storage::postgres::own::schema::parsimony::file;
+use crate::storage::postgres::sql::Bind;
 
 /// Well below the hour after which an upload counts as abandoned.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(300);
@@ -80,23 +84,25 @@ impl PostgresUpload {
             let key_id = self.shared.key.as_ref().map(Key::fingerprint);
             let binds = vec![
                 Bind::Int8(self.id),
-                Bind::Text(&self.shared.app),
-                Bind::Text(&self.file.name),
+                Bind::Text(self.shared.app.clone()),
+                Bind::Text(self.file.name.clone()),
                 Bind::Int4(CHUNK as i32),
-                Bind::MaybeText(self.file.content_type.as_deref()),
-                Bind::Json(Value::Object(self.file.metadata.clone())),
-                Bind::Json(Value::Object(self.file.tags.clone())),
-                Bind::MaybeText(key_id.as_deref()),
-                Bind::Bytes(&data),
+                Bind::MaybeText(self.file.content_type.clone()),
+                json(&self.file.metadata),
+                json(&self.file.tags),
+                Bind::MaybeText(key_id),
+                Bind::Bytes(data),
             ];
             self.shared.execute(statement::START, binds).await?;
         } else {
-            let binds = vec![Bind::Int8(self.id), Bind::Int4(self.sent), Bind::Bytes(&data)];
+            let binds = vec![Bind::Int8(self.id), Bind::Int4(self.sent), Bind::Bytes(data)];
             self.shared.execute(statement::CHUNK, binds).await?;
         }
         self.sent = self.sent.checked_add(1).ok_or(FileError::Store("too many chunks".into()))?;
         if self.touched.elapsed() > SIGN_OF_LIFE {
-            self.shared.execute(statement::TOUCH, vec![Bind::Int8(self.id)]).await?;
+            let under_way = file::table.filter(file::id.eq(self.id).and(file::version.is_null()));
+            let touching = diesel::update(under_way).set(file::touched_at.eq(now));
+            on_pool!(self.shared, |db| db.run(touching))?;
             self.touched = Instant::now();
         }
         Ok(())
@@ -110,40 +116,38 @@ impl PostgresUpload {
         let content = self.buffer.split().freeze();
         let data = self.seal(content, true)?;
         let digest = self.shared.key.is_none().then(|| self.digest.finish());
-        let digest = digest.as_deref();
         let size = Bind::Int8(self.size.cast_signed());
         if self.sent == 0 && self.replaces.is_none() {
             let key_id = self.shared.key.as_ref().map(Key::fingerprint);
-            let (app, name) = (self.shared.app.as_str(), self.file.name.as_str());
             let binds = vec![
-                Bind::Text(app),
-                Bind::Text(name),
+                Bind::Text(self.shared.app.clone()),
+                Bind::Text(self.file.name.clone()),
                 Bind::Int8(self.id),
-                Bind::Text(app),
-                Bind::Text(name),
+                Bind::Text(self.shared.app.clone()),
+                Bind::Text(self.file.name.clone()),
                 size,
                 Bind::Int4(CHUNK as i32),
-                Bind::MaybeText(self.file.content_type.as_deref()),
-                Bind::Json(Value::Object(self.file.metadata.clone())),
-                Bind::Json(Value::Object(self.file.tags.clone())),
-                Bind::MaybeBytes(digest),
-                Bind::MaybeText(key_id.as_deref()),
-                Bind::Bytes(&data),
+                Bind::MaybeText(self.file.content_type.clone()),
+                json(&self.file.metadata),
+                json(&self.file.tags),
+                Bind::MaybeBytes(digest.map(Bytes::from)),
+                Bind::MaybeText(key_id),
+                Bind::Bytes(data),
             ];
             self.shared.execute(statement::STORE_SMALL, binds).await?;
         } else {
             let any = self.replaces.is_none();
             let binds = vec![
-                Bind::Text(&self.shared.app),
-                Bind::Text(&self.file.name),
+                Bind::Text(self.shared.app.clone()),
+                Bind::Text(self.file.name.clone()),
                 Bind::Bool(any),
                 Bind::MaybeInt8(self.replaces),
                 Bind::Int8(self.id),
                 Bind::Int8(self.id),
                 Bind::Int4(self.sent),
-                Bind::Bytes(&data),
+                Bind::Bytes(data),
                 size,
-                Bind::MaybeBytes(digest),
+                Bind::MaybeBytes(digest.map(Bytes::from)),
                 Bind::Int8(self.id),
                 Bind::Bool(any),
             ];
@@ -165,20 +169,23 @@ impl PostgresUpload {
     }
 
     async fn start_empty(&mut self) -> FileResult<()> {
-        let key_id = self.shared.key.as_ref().map(Key::fingerprint);
-        let binds = vec![
-            Bind::Int8(self.id),
-            Bind::Text(&self.shared.app),
-            Bind::Text(&self.file.name),
-            Bind::Int4(CHUNK as i32),
-            Bind::MaybeText(self.file.content_type.as_deref()),
-            Bind::Json(Value::Object(self.file.metadata.clone())),
-            Bind::Json(Value::Object(self.file.tags.clone())),
-            Bind::MaybeText(key_id.as_deref()),
-        ];
+        let row = (
+            file::id.eq(self.id),
+            file::app.eq(&self.shared.app),
+            file::name.eq(&self.file.name),
+            file::chunk_size.eq(CHUNK as i32),
+            file::content_type.eq(&self.file.content_type),
+            file::metadata.eq(Value::Object(self.file.metadata.clone())),
+            file::tags.eq(Value::Object(self.file.tags.clone())),
+            file::key_id.eq(self.shared.key.as_ref().map(Key::fingerprint)),
+        );
         self.dirty = true;
-        self.shared.execute(statement::START_EMPTY, binds).await.map(drop)
+        on_pool!(self.shared, |db| db.run(diesel::insert_into(file::table).values(row))).map(drop)
     }
+}
+
+fn json(map: &Map<String, Value>) -> Bind {
+    Bind::Jsonb(serde_json::to_string(map).unwrap_or_default())
 }
 
 async fn discard(shared: Arc<Shared>, id: i64) {

@@ -3,15 +3,25 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use diesel::sql_types::{Binary, Integer};
+use diesel::dsl::case_when;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Integer};
 use futures_util::stream::{self, StreamExt};
 
 use super::digest::Digest;
-use super::statement::{self, Bind, column, required};
-use super::{Head, Shared, place_of};
+use super::{HEAD, Head, HeadRow, Shared, on_pool, place_of};
 use crate::files::crypt::{self, Key, OVERHEAD};
 use crate::files::range::{self, ByteRange, Wanted};
 use crate::files::{ByteStream, FileError, FileReader, FileResult, name};
+use crate::storage::StorageResult;
+use crate::storage::postgres::own::schema::parsimony::{file, file_chunk};
+
+define_sql_function! {
+    fn greatest(a: BigInt, b: BigInt) -> BigInt;
+}
+define_sql_function! {
+    fn least(a: BigInt, b: BigInt) -> BigInt;
+}
 
 /// Where a reader stands.
 struct Position {
@@ -36,21 +46,22 @@ pub(super) async fn open(shared: Arc<Shared>, name: &str, wanted: Option<Wanted>
     };
     // Beyond any size means: no chunk, and the range is refused below.
     let offset = i64::try_from(offset).unwrap_or(i64::MAX);
-    let binds = vec![
-        Bind::Text(&shared.app),
-        Bind::Text(name),
-        Bind::Bool(from_end),
-        Bind::Int8(offset),
-        Bind::Int8(offset),
-    ];
-    let rows = shared.load(statement::OPEN, binds).await?;
-    let row = rows.first().ok_or(FileError::NotFound)?;
-    let head = Head::read(row)?;
+    // The chunk in which the range begins comes with the row: small files are read with one statement.
+    let begin =
+        case_when(from_end.into_sql::<Bool>(), file::size - offset).otherwise(offset.into_sql::<BigInt>());
+    let number = greatest(begin, 0) / file::chunk_size.cast::<BigInt>();
+    let number = least(number, i64::from(i32::MAX)).fallible_cast::<Integer>();
+    let opening = file::table
+        .left_join(file_chunk::table.on(file_chunk::file.eq(file::id).and(file_chunk::number.eq(number))))
+        .filter(file::app.eq(&shared.app).and(file::name.eq(name)).and(file::version.is_not_null()))
+        .order(file::version.desc())
+        .limit(1)
+        .select((HEAD, (file_chunk::number, file_chunk::data).nullable()));
+    let row: Option<(HeadRow, Option<(i32, Vec<u8>)>)> = on_pool!(shared, |db| db.row(opening))?;
+    let (head, first) = row.ok_or(FileError::NotFound)?;
+    let head = Head::read(head)?;
     let range = range::resolve(wanted, head.size)?;
-    let first = match column::<i32, Integer>(row, 7)? {
-        Some(number) => Some((number, required::<Vec<u8>, Binary>(row, 8)?.into())),
-        None => None,
-    };
+    let first = first.map(|(number, data)| (number, data.into()));
     let info = head.info();
     let key = shared.key.clone();
     let stream = start(shared, head, key, range, first)?;
@@ -121,10 +132,10 @@ impl Position {
         let stored = match self.first.take() {
             Some((first, data)) if first == number => data,
             _ => {
-                let binds = vec![Bind::Int8(self.head.id), Bind::Int4(number)];
-                let rows = self.shared.load(statement::READ_CHUNK, binds).await?;
-                let row = rows.first().ok_or(FileError::Corrupt("a chunk is missing"))?;
-                required::<Vec<u8>, Binary>(row, 0)?.into()
+                let key = (self.head.id, number);
+                let reading = file_chunk::table.find(key).select(file_chunk::data);
+                let data: Option<Vec<u8>> = on_pool!(self.shared, |db| db.row(reading))?;
+                data.ok_or(FileError::Corrupt("a chunk is missing"))?.into()
             }
         };
         let overhead = if self.key.is_some() { OVERHEAD } else { 0 };

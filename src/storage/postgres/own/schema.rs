@@ -1,0 +1,65 @@
+//! The tables of schema `parsimony`. Made from the migrated database: after a migration run
+//! `PARSIMONY_WRITE_SCHEMA=1 cargo nextest run --all-features own_tables`, or `diesel print-schema`; without
+//! the variable the same test compares this file to the database.
+
+// @generated automatically by Diesel CLI.
+
+pub mod parsimony {
+    diesel::table! {
+        parsimony.file (id) {
+            id -> Int8,
+            app -> Text,
+            name -> Text,
+            version -> Nullable<Int8>,
+            size -> Int8,
+            chunk_size -> Int4,
+            content_type -> Nullable<Text>,
+            metadata -> Jsonb,
+            tags -> Jsonb,
+            digest -> Nullable<Bytea>,
+            key_id -> Nullable<Text>,
+            stored_at -> Timestamptz,
+            touched_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        parsimony.file_chunk (file, number) {
+            file -> Int8,
+            number -> Int4,
+            data -> Bytea,
+        }
+    }
+
+    diesel::table! {
+        parsimony.job_run (app, schedule) {
+            app -> Text,
+            schedule -> Text,
+            due -> Timestamptz,
+            server -> Nullable<Text>,
+            lease_until -> Nullable<Timestamptz>,
+            status -> Nullable<Text>,
+        }
+    }
+
+    diesel::table! {
+        parsimony.live_capture (class) {
+            class -> Text,
+            mode -> Text,
+            since -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        parsimony.live_log (id) {
+            id -> Int8,
+            at -> Timestamptz,
+            class -> Text,
+            own -> Bool,
+            state_before -> Nullable<Jsonb>,
+            state_after -> Nullable<Jsonb>,
+        }
+    }
+
+    diesel::allow_tables_to_appear_in_same_query!(file, file_chunk, job_run, live_capture, live_log,);
+}
