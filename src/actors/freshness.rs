@@ -2,20 +2,20 @@
 //! begins; every event after which a schema may be another one has a number too. A snapshot counts as
 //! long as its read began after the last such event; until then requests wait for a read of their own.
 //!
-//! [`listen`] turns notices of other servers into events, [`renew`] repeats reads until they succeed.
+//! The schema actor owns this and publishes it: replicas look at it for each request, which costs a few
+//! loads where no class is marked. [`listen`] turns notices of other servers into events, [`renew`]
+//! repeats reads until they succeed. Knows neither the actors nor what they keep.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use actix::WeakAddr;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::class::ClassSlot;
-use super::schema::{Refresh, SchemaActor, Slots};
+use crate::error::Result;
 use crate::storage::Notice;
 use crate::types::ClassName;
 
@@ -24,12 +24,20 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So many classes are read one by one; more of them all at once, in one statement.
 const FEW: usize = 4;
 
-/// Shared by the registry, the schema actor and its two tasks.
+/// One read of a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadStamp {
+    pub number: u64,
+    /// When it was made, in milliseconds since the start; 0 where that does not matter.
+    at: u64,
+}
+
+/// One for each app.
 pub struct Freshness {
-    slots: Arc<Slots>,
     numbers: AtomicU64,
     /// The last event that concerned every class.
     everything: AtomicU64,
+    marks: Marks,
     /// Notices of other servers do not arrive at present.
     deaf: AtomicBool,
     /// `databaseOptions.schemaCacheTtl`.
@@ -46,12 +54,36 @@ struct Stale {
     classes: HashSet<ClassName>,
 }
 
+/// Classes that something happened to and that were not read again yet, with the number of the last such
+/// event. Nearly always none: then nobody takes the lock.
+#[derive(Default)]
+struct Marks {
+    count: AtomicUsize,
+    events: RwLock<HashMap<ClassName, u64>>,
+}
+
+impl Marks {
+    fn of(&self, class: &ClassName) -> u64 {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        events.get(class).copied().unwrap_or_default()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<ClassName, u64>)) {
+        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut events);
+        self.count.store(events.len(), Ordering::Release);
+    }
+}
+
 impl Freshness {
-    pub fn new(slots: Arc<Slots>, ttl: Option<Duration>) -> Self {
+    pub fn new(ttl: Option<Duration>) -> Self {
         Self {
-            slots,
             numbers: AtomicU64::new(0),
             everything: AtomicU64::new(0),
+            marks: Marks::default(),
             deaf: AtomicBool::new(false),
             ttl: ttl.filter(|ttl| !ttl.is_zero()),
             started: Instant::now(),
@@ -69,28 +101,37 @@ impl Freshness {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The slot shows what the read of this number found.
-    pub fn was_read(&self, slot: &ClassSlot, number: u64) {
-        slot.was_read(number, if self.ttl.is_some() { self.age() } else { 0 });
+    /// The read with this number has been made.
+    pub fn stamp(&self, number: u64) -> ReadStamp {
+        ReadStamp { number, at: if self.ttl.is_some() { self.age() } else { 0 } }
     }
 
-    /// Whether the slot's snapshot may be used without a look into the database.
-    pub fn covers(&self, slot: &ClassSlot) -> bool {
+    /// What the read with this number found of the class is published.
+    pub fn was_read(&self, class: &ClassName, number: u64) {
+        if self.marks.of(class) > 0 {
+            self.marks.change(|events| {
+                if events.get(class).is_some_and(|event| *event < number) {
+                    events.remove(class);
+                }
+            });
+        }
+    }
+
+    /// Whether what this read found may be used without a look into the database.
+    pub fn covers(&self, class: &ClassName, read: ReadStamp) -> bool {
         !self.deaf.load(Ordering::Acquire)
-            && slot.read() > self.last_event(slot)
-            && self
-                .ttl
-                .is_none_or(|ttl| u128::from(self.age() - slot.read_at().min(self.age())) < ttl.as_millis())
+            && read.number > self.last_event(class)
+            && self.ttl.is_none_or(|ttl| u128::from(self.age() - read.at.min(self.age())) < ttl.as_millis())
     }
 
-    fn last_event(&self, slot: &ClassSlot) -> u64 {
-        slot.last_event().max(self.everything.load(Ordering::Acquire))
+    fn last_event(&self, class: &ClassName) -> u64 {
+        self.marks.of(class).max(self.everything.load(Ordering::Acquire))
     }
 
-    /// A read with a greater number is needed.
-    pub fn needed(&self, slot: &ClassSlot) -> u64 {
-        let event = self.last_event(slot);
-        if slot.read() > event {
+    /// A read with a greater number than this is needed.
+    pub fn needed(&self, class: &ClassName, read: ReadStamp) -> u64 {
+        let event = self.last_event(class);
+        if read.number > event {
             // Too old, or nobody would tell: as of now.
             return self.number();
         }
@@ -99,9 +140,9 @@ impl Freshness {
 
     /// Something may have changed this class: whoever says so reads it again.
     pub fn mark(&self, class: &ClassName) {
-        if let Some(slot) = self.slots.load().get(class) {
-            slot.happened(self.number());
-        }
+        self.marks.change(|events| {
+            events.insert(class.clone(), self.number());
+        });
     }
 
     /// Something may have changed this class, or (`None`) any class: [`renew`] reads it again.
@@ -150,8 +191,12 @@ pub async fn listen(mut notices: Receiver<Notice>, freshness: Arc<Freshness>) {
     }
 }
 
-/// Reads again what is stale, until it succeeded; the pauses between attempts grow.
-pub async fn renew(freshness: Arc<Freshness>, actor: WeakAddr<SchemaActor>) {
+/// Reads again what is stale, until it succeeded; the pauses between attempts grow. `read` reads one
+/// class, or (`None`) all; it answers `None` when there is nobody left to read for.
+pub async fn renew<R>(freshness: Arc<Freshness>, read: impl Fn(Option<ClassName>) -> R)
+where
+    R: Future<Output = Option<Result<()>>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
         let stale = std::mem::take(&mut *freshness.stale());
@@ -159,17 +204,13 @@ pub async fn renew(freshness: Arc<Freshness>, actor: WeakAddr<SchemaActor>) {
             freshness.poke.notified().await;
             continue;
         }
-        let Some(actor) = actor.upgrade() else { return };
         let mut failed = None;
-        if stale.everything || stale.classes.len() > FEW {
-            failed = super::ask(&actor, Refresh { class: None }).await.err();
-        } else {
-            for class in &stale.classes {
-                let outcome = super::ask(&actor, Refresh { class: Some(class.clone()) }).await;
-                failed = failed.or(outcome.err());
-            }
+        let all = stale.everything || stale.classes.len() > FEW;
+        let which = stale.classes.iter().cloned().map(Some).collect();
+        for class in if all { vec![None] } else { which } {
+            let Some(outcome) = read(class).await else { return };
+            failed = failed.or(outcome.err());
         }
-        drop(actor);
         let Some(error) = failed else {
             pause = FIRST_PAUSE;
             continue;
@@ -182,5 +223,48 @@ pub async fn renew(freshness: Arc<Freshness>, actor: WeakAddr<SchemaActor>) {
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(name: &'static str) -> ClassName {
+        ClassName::known(name)
+    }
+
+    #[test]
+    fn a_read_counts_until_something_happens_to_its_class() {
+        let freshness = Freshness::new(None);
+        let (a, b) = (class("A"), class("B"));
+        let read = freshness.stamp(freshness.number());
+        assert!(freshness.covers(&a, read) && freshness.covers(&b, read));
+        let under_way = freshness.number();
+        freshness.mark(&a);
+        assert!(!freshness.covers(&a, read) && freshness.covers(&b, read));
+        // It began before the event.
+        freshness.was_read(&a, under_way);
+        assert!(!freshness.covers(&a, freshness.stamp(under_way)));
+        assert!(freshness.needed(&a, read) > under_way);
+        let later = freshness.number();
+        freshness.was_read(&a, later);
+        assert!(freshness.covers(&a, freshness.stamp(later)));
+        assert_eq!(freshness.marks.count.load(Ordering::Relaxed), 0, "nothing is left to look at");
+        freshness.changed(None);
+        assert!(!freshness.covers(&a, freshness.stamp(later)) && !freshness.covers(&b, read));
+    }
+
+    #[test]
+    fn deaf_servers_and_old_reads_look_into_the_database() {
+        let freshness = Freshness::new(None);
+        let read = freshness.stamp(freshness.number());
+        freshness.set_deaf(true);
+        assert!(!freshness.covers(&class("A"), read));
+        assert!(freshness.needed(&class("A"), read) > read.number);
+        freshness.set_deaf(false);
+        assert!(freshness.covers(&class("A"), read));
+        let freshness = Freshness::new(Some(Duration::from_nanos(1)));
+        assert!(!freshness.covers(&class("A"), freshness.stamp(freshness.number())));
     }
 }

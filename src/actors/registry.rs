@@ -1,18 +1,19 @@
 //! `ClassRegistry`: the handle through which operations reach class and schema actors. One for each
 //! app, shared by all workers; implements [`ClassDirectory`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use super::class::{Admit, ClassActor, ClassSlot};
+use super::class::directory::Directory;
+use super::class::replica::{Admit, Admitted, ClassReplica};
 use super::freshness::Freshness;
-use super::schema::{AddFields, Change, Create, Delete, Refresh, SchemaActor, ServerProtected, Slots};
+use super::schema::{
+    AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, ServerProtected,
+};
 use super::{ASK_DEADLINE, ask};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
@@ -28,7 +29,8 @@ const MISS_REFRESH_MS: i64 = 1000;
 pub struct ClassRegistry {
     /// Tells this app's replicas from another's on the same thread.
     number: u64,
-    slots: Arc<Slots>,
+    owners: Arc<Directory>,
+    names: Arc<Names>,
     freshness: Arc<Freshness>,
     storage: Arc<dyn StorageAdapter>,
     schema: Addr<SchemaActor>,
@@ -47,14 +49,14 @@ impl ClassRegistry {
         ttl: Option<Duration>,
     ) -> Result<Arc<Self>> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
-        let slots: Arc<Slots> = Arc::new(ArcSwap::from_pointee(HashMap::new()));
-        let freshness = Arc::new(Freshness::new(slots.clone(), ttl));
+        let (owners, freshness) = (Directory::new(), Arc::new(Freshness::new(ttl)));
         let read = (freshness.number(), storage.load_schemas().await?);
         let actor =
-            SchemaActor::new(storage.clone(), slots.clone(), freshness.clone(), Arc::new(protected), read);
+            SchemaActor::new(storage.clone(), owners.clone(), freshness.clone(), Arc::new(protected), read);
         Ok(Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            slots,
+            owners,
+            names: actor.names(),
             freshness,
             storage,
             schema: actor.start(),
@@ -62,35 +64,58 @@ impl ClassRegistry {
         }))
     }
 
-    fn slot(&self, class: &ClassName) -> Option<Arc<ClassSlot>> {
-        self.slots.load().get(class).cloned()
+    /// From this thread's replica; `None` where it knows nothing, or there is none.
+    async fn ask_replica(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
+        let mut is_renewed = false;
+        while let Some(replica) = ClassReplica::here(self.number, class) {
+            match replica.send(Admit { is_renewed }).await {
+                Ok(Admitted::Class(snapshot)) => return Ok(Some(snapshot)),
+                Ok(Admitted::Stale) => self.renew(class).await?,
+                // It may just have stopped for idleness.
+                Ok(Admitted::Unknown) | Err(_) => break,
+            }
+            is_renewed = true;
+        }
+        Ok(None)
     }
 
     /// Reads a class again whose snapshot may be wrong. Those who come meanwhile share the read, if it
     /// began after they came.
-    async fn renew(&self, class: &ClassName, slot: &ClassSlot) -> Result<()> {
-        let needed = self.freshness.needed(slot);
+    async fn renew(&self, class: &ClassName) -> Result<()> {
+        let Some(in_use) = self.owners.get(class) else { return Ok(()) };
+        let read = || in_use.published.with(|admission| admission.read).unwrap_or_default();
+        let needed = self.freshness.needed(class, read());
         let renewal = async {
-            let _turn = slot.renewal().await;
-            if slot.read() > needed {
+            let _turn = in_use.renewal.lock().await;
+            if read().number > needed {
                 return Ok(());
             }
-            ask(&self.schema, Refresh { class: Some(class.clone()) }).await
+            ask(&self.schema, Reload(class.clone())).await.map(drop)
         };
         let overdue = |_| Err(Error::internal("the permissions of a class could not be read in time"));
         tokio::time::timeout(ASK_DEADLINE, renewal).await.unwrap_or_else(overdue)
     }
 
-    async fn ask_replica(
-        &self,
-        class: &ClassName,
-        slot: &Arc<ClassSlot>,
-    ) -> Result<Option<Arc<ClassSnapshot>>> {
-        let replica = ClassActor::replica(self.number, class, slot);
-        match replica.send(Admit).await {
-            Ok(snapshot) => Ok(snapshot),
-            // It stopped for idleness between our look-up and the message: the slot has the answer.
-            Err(_) => Ok(slot.load()),
+    /// The first request on this thread for a class that exists, or the first of all: starts what is missing.
+    async fn open(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
+        if !self.names.load().contains(class) {
+            return Ok(None);
+        }
+        let in_use = self.owners.open(class);
+        ClassReplica::start_here(self.number, class, in_use.published.clone(), self.freshness.clone());
+        if in_use.published.with(|_| ()).is_none() {
+            let to = in_use.owner.clone();
+            if !ask(&self.schema, HandOver { class: class.clone(), to }).await? {
+                return Ok(None);
+            }
+        }
+        self.ask_replica(class).await
+    }
+
+    async fn admit_known(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
+        match self.ask_replica(class).await? {
+            Some(snapshot) => Ok(Some(snapshot)),
+            None => self.open(class).await,
         }
     }
 }
@@ -98,13 +123,8 @@ impl ClassRegistry {
 #[async_trait(?Send)]
 impl ClassDirectory for ClassRegistry {
     async fn admit(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
-        if let Some(slot) = self.slot(class) {
-            if !self.freshness.covers(&slot) {
-                self.renew(class, &slot).await?;
-            }
-            if let Some(snapshot) = self.ask_replica(class, &slot).await? {
-                return Ok(Some(snapshot));
-            }
+        if let Some(snapshot) = self.admit_known(class).await? {
+            return Ok(Some(snapshot));
         }
         let now = Millis::now().0;
         let last = self.last_miss_refresh.load(Ordering::Relaxed);
@@ -116,11 +136,8 @@ impl ClassDirectory for ClassRegistry {
         if !due {
             return Ok(None);
         }
-        ask(&self.schema, Refresh { class: None }).await?;
-        match self.slot(class) {
-            Some(slot) => self.ask_replica(class, &slot).await,
-            None => Ok(None),
-        }
+        ask(&self.schema, ReloadAll).await?;
+        self.admit_known(class).await
     }
 
     async fn evolve(&self, class: &ClassName, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>> {
@@ -128,15 +145,13 @@ impl ClassDirectory for ClassRegistry {
     }
 
     async fn list(&self) -> Result<Vec<Arc<ClassSnapshot>>> {
-        ask(&self.schema, Refresh { class: None }).await?;
-        let mut classes: Vec<_> = self.slots.load().values().filter_map(|slot| slot.load()).collect();
+        let mut classes = ask(&self.schema, ReloadAll).await?;
         classes.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(classes)
     }
 
     async fn reload(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
-        ask(&self.schema, Refresh { class: Some(class.clone()) }).await?;
-        Ok(self.slot(class).and_then(|slot| slot.load()))
+        ask(&self.schema, Reload(class.clone())).await
     }
 
     async fn create(&self, schema: ClassSchema) -> Result<Arc<ClassSnapshot>> {
@@ -160,22 +175,15 @@ impl ClassDirectory for ClassRegistry {
 
     async fn refresh(&self, class: &ClassName) -> Result<()> {
         self.freshness.mark(class);
-        let outcome = self.read_again(class).await;
+        let outcome = self.reload(class).await;
         if outcome.is_err() {
             self.freshness.changed(Some(class));
         }
-        outcome
+        outcome.map(drop)
     }
 }
 
 impl ClassRegistry {
-    async fn read_again(&self, class: &ClassName) -> Result<()> {
-        if self.schema.connected() {
-            return ask(&self.schema, Refresh { class: Some(class.clone()) }).await;
-        }
-        Err(Error::internal("the schema actor has stopped"))
-    }
-
     /// A build takes as long as the table is large, and waits for every transaction that wrote to it:
     /// only the caller waits for that, and nobody does when he goes away.
     async fn change_indexes(
@@ -186,18 +194,121 @@ impl ClassRegistry {
     ) -> Result<Arc<ClassSnapshot>> {
         let (storage, schema, freshness) =
             (self.storage.clone(), self.schema.clone(), self.freshness.clone());
-        let name = class.clone();
         let work = actix::spawn(async move {
-            let outcome = storage.set_indexes(&name, &create, &drop).await;
-            freshness.mark(&name);
-            let read = ask(&schema, Refresh { class: Some(name.clone()) }).await;
+            let outcome = storage.set_indexes(&class, &create, &drop).await;
+            freshness.mark(&class);
+            let read = ask(&schema, Reload(class.clone())).await;
             if read.is_err() {
-                freshness.changed(Some(&name));
+                freshness.changed(Some(&class));
             }
             outcome.map_err(Error::from).and(read)
         });
-        work.await.map_err(|error| Error::internal(format!("an index build failed: {error}")))??;
-        let slot = self.slot(&class);
-        slot.and_then(|slot| slot.load()).ok_or_else(|| Error::internal("the class was deleted meanwhile"))
+        let read =
+            work.await.map_err(|error| Error::internal(format!("an index build failed: {error}")))??;
+        read.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::Arbiter;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::actors::class::owner::End;
+    use crate::storage::memory::MemoryAdapter;
+    use crate::types::FieldType;
+
+    fn number() -> Field {
+        Field::of(FieldType::Number)
+    }
+
+    fn game() -> ClassName {
+        ClassName::known("Game")
+    }
+
+    async fn registry() -> (Arc<MemoryAdapter>, Arc<ClassRegistry>) {
+        let storage = MemoryAdapter::new();
+        let registry =
+            ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("started");
+        (storage, registry)
+    }
+
+    /// The generation that a request on this other worker is admitted with.
+    async fn generation_on(worker: &Arbiter, registry: &Arc<ClassRegistry>) -> Option<u64> {
+        let (registry, (reply, told)) = (registry.clone(), oneshot::channel());
+        worker.spawn_fn(move || {
+            actix::spawn(async move {
+                let admitted = registry.admit(&game()).await.expect("admitted");
+                let _ = reply.send(admitted.map(|class| class.generation));
+            });
+        });
+        told.await.expect("told")
+    }
+
+    #[actix_web::test]
+    async fn a_change_that_was_answered_is_seen_on_every_worker() {
+        let (_, registry) = registry().await;
+        let workers = [Arbiter::new(), Arbiter::new()];
+        registry.create(ClassSchema::with_defaults(game())).await.expect("created");
+        for round in 0..20 {
+            let field = (FieldName::parse(&format!("f{round}")).expect("name"), number());
+            let changed = registry.evolve(&game(), &[field]).await.expect("changed");
+            for worker in &workers {
+                assert_eq!(generation_on(worker, &registry).await, Some(changed.generation), "{round}");
+            }
+        }
+        assert_eq!(registry.owners.open(&game()).owner, registry.owners.open(&game()).owner);
+    }
+
+    #[actix_web::test]
+    async fn a_class_that_was_deleted_and_made_again_is_another_one_everywhere() {
+        let (_, registry) = registry().await;
+        let workers = [Arbiter::new(), Arbiter::new()];
+        for _ in 0..5 {
+            let made = registry.create(ClassSchema::with_defaults(game())).await.expect("created");
+            for worker in &workers {
+                assert_eq!(generation_on(worker, &registry).await, Some(made.generation));
+            }
+            registry.delete(&game()).await.expect("deleted");
+            for worker in &workers {
+                assert_eq!(generation_on(worker, &registry).await, None);
+            }
+        }
+    }
+
+    #[actix_web::test]
+    async fn several_apps_share_a_worker_and_nothing_else() {
+        let ((_, one), (_, other)) = (registry().await, registry().await);
+        one.create(ClassSchema::with_defaults(game())).await.expect("created");
+        assert!(one.admit(&game()).await.expect("admitted").is_some());
+        assert!(other.admit(&game()).await.expect("admitted").is_none());
+    }
+
+    #[actix_web::test]
+    async fn a_marked_class_is_read_again_before_it_admits() {
+        let (storage, registry) = registry().await;
+        registry.create(ClassSchema::with_defaults(game())).await.expect("created");
+        registry.admit(&game()).await.expect("admitted").expect("a class");
+        // Another server adds a field, and tells.
+        let name = FieldName::known("score");
+        storage.add_fields(&game(), &[(name.clone(), number())]).await.expect("added");
+        registry.freshness.mark(&game());
+        let class = registry.admit(&game()).await.expect("admitted").expect("a class");
+        assert!(class.schema.fields.contains_key(&name));
+    }
+
+    #[actix_web::test]
+    async fn requests_start_another_owner_when_one_has_ended() {
+        let (_, registry) = registry().await;
+        registry.create(ClassSchema::with_defaults(game())).await.expect("created");
+        registry.admit(&game()).await.expect("admitted").expect("a class");
+        let ended = registry.owners.open(&game());
+        ended.owner.send(End).await.expect("heard");
+        while ended.owner.connected() {
+            tokio::task::yield_now().await;
+        }
+        let class = registry.admit(&game()).await.expect("admitted");
+        assert!(class.is_some() && !Arc::ptr_eq(&registry.owners.open(&game()), &ended));
     }
 }

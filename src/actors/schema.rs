@@ -1,22 +1,26 @@
-//! `SchemaActor`: one for each app, the only writer of class snapshots and the only one that runs
-//! class DDL. Changes of one class run one after another, those of different classes side by side, so
-//! that a table whose locks are taken holds up nobody else; indexes are built outside of it altogether
-//! ([`super::registry`]). A change is answered after its snapshot was published, so whoever made it sees
-//! it on every worker. What is published was always read after the change, under a number taken before
-//! the read ([`super::freshness`]): a read that was overtaken by a later one is dropped.
+//! `SchemaActor`: one for each app, the schema controller: it knows every schema, is the only one that runs
+//! class DDL, and hands the owners of classes in use their snapshots by message. Changes of one class run one
+//! after another, those of different classes side by side, so that a table whose locks are taken holds up
+//! nobody else; indexes are built outside of it altogether ([`super::registry`]). A change is answered after
+//! the class's owner published it, so whoever made it sees it on every worker. What is handed over was always
+//! read after the change, under a number taken before the read ([`super::freshness`]): a read that was
+//! overtaken by a later one is dropped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use actix::dev::Request;
+use actix::fut::{ready, wrap_future};
 use actix::prelude::ActorFutureExt;
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::ASK_DEADLINE;
-use super::class::ClassSlot;
-use super::freshness::{Freshness, listen, renew};
+use super::class::directory::Directory;
+use super::class::owner::{ClassActor, Publish};
+use super::freshness::{Freshness, ReadStamp, listen, renew};
+use super::{ASK_DEADLINE, ask};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::SchemaChange;
@@ -24,18 +28,28 @@ use crate::storage::{StorageAdapter, StorageError, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
-/// Class → where its snapshot is published. Replaced as a whole when a class appears or goes.
-pub type Slots = ArcSwap<HashMap<ClassName, Arc<ClassSlot>>>;
+/// The names of the classes there are, as the schema actor publishes them: nobody asks it for a class that
+/// does not exist. Replaced as a whole when a class appears or goes.
+pub type Names = ArcSwap<HashSet<ClassName>>;
 
 /// Server option `protectedFields`: class → group → fields.
 pub type ServerProtected = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
+/// One class as it was last read.
+struct Known {
+    snapshot: Arc<ClassSnapshot>,
+    read: ReadStamp,
+}
+
 pub struct SchemaActor {
     storage: Arc<dyn StorageAdapter>,
-    slots: Arc<Slots>,
     freshness: Arc<Freshness>,
     protected: Arc<ServerProtected>,
     generation: u64,
+    known: HashMap<ClassName, Known>,
+    names: Arc<Names>,
+    /// Whom a class is handed over to.
+    owners: Arc<Directory>,
     /// Classes that are gone, with the number of the read that found so: older reads still show them.
     gone: HashMap<ClassName, u64>,
     /// Whose turn it is to change a class.
@@ -45,44 +59,75 @@ pub struct SchemaActor {
 /// Gone classes and turns that are remembered before those without use are let go.
 const REMEMBERED: usize = 1000;
 
+/// Classes on their way to their owners.
+struct HandedOver {
+    freshness: Arc<Freshness>,
+    classes: Vec<(ClassName, u64, Option<Request<ClassActor, Publish>>)>,
+}
+
+impl HandedOver {
+    /// Once every owner has published what it was given.
+    async fn published(self) {
+        for (class, number, sent) in self.classes {
+            // An owner that has ended publishes nothing any more.
+            if let Some(Err(actix::MailboxError::Timeout)) =
+                futures_util::future::OptionFuture::from(sent.map(|sent| sent.timeout(ASK_DEADLINE))).await
+            {
+                tracing::error!(class = %class, "the owner of a class did not publish it in time");
+                self.freshness.changed(Some(&class));
+                continue;
+            }
+            self.freshness.was_read(&class, number);
+        }
+    }
+}
+
 impl SchemaActor {
     /// `schemas` were read under this number.
     pub fn new(
         storage: Arc<dyn StorageAdapter>,
-        slots: Arc<Slots>,
+        owners: Arc<Directory>,
         freshness: Arc<Freshness>,
         protected: Arc<ServerProtected>,
         (number, schemas): (u64, Vec<ClassSchema>),
     ) -> Self {
-        let (gone, turns) = Default::default();
-        let mut actor = Self { storage, slots, freshness, protected, generation: 0, gone, turns };
-        actor.publish_all(number, schemas);
+        let (known, names, gone, turns) = Default::default();
+        let mut actor =
+            Self { storage, owners, freshness, protected, generation: 0, known, names, gone, turns };
+        // Nobody uses a class yet.
+        drop(actor.publish_all(number, schemas));
         actor
     }
 
+    pub fn names(&self) -> Arc<Names> {
+        self.names.clone()
+    }
+
+    fn publish_names(&self) {
+        self.names.store(Arc::new(self.known.keys().cloned().collect()));
+    }
+
     /// Replaces everything by what storage held, volatile classes with their fixed schemas added.
-    fn publish_all(&mut self, number: u64, schemas: Vec<ClassSchema>) {
+    fn publish_all(&mut self, number: u64, schemas: Vec<ClassSchema>) -> HandedOver {
         let mut fresh: HashMap<ClassName, ClassSchema> =
             schemas.into_iter().map(|schema| (schema.name.clone(), schema)).collect();
         for name in VOLATILE_CLASSES {
             let name = ClassName::known(name);
             fresh.entry(name.clone()).or_insert_with(|| ClassSchema::with_defaults(name));
         }
-        let known = self.slots.load_full();
-        for (class, slot) in known.iter() {
-            if !fresh.contains_key(class) && slot.read() < number {
-                self.withdraw(class, number);
-            }
+        let gone: Vec<ClassName> =
+            self.known.keys().filter(|class| !fresh.contains_key(*class)).cloned().collect();
+        let mut classes = Vec::new();
+        for class in gone {
+            let sent = self.withdraw(&class, number);
+            classes.push((class, number, sent));
         }
-        let mut slots = HashMap::clone(&self.slots.load());
         for (class, schema) in fresh {
-            if self.gone.get(&class).is_some_and(|gone| *gone > number) {
-                continue;
-            }
-            let slot = slots.entry(class).or_default().clone();
-            self.store(&slot, number, schema);
+            let (_, sent) = self.store(&class, number, schema);
+            classes.push((class, number, sent));
         }
-        self.slots.store(Arc::new(slots));
+        self.publish_names();
+        HandedOver { freshness: self.freshness.clone(), classes }
     }
 
     /// What a read of one class found.
@@ -91,51 +136,52 @@ impl SchemaActor {
         class: &ClassName,
         number: u64,
         schema: Option<ClassSchema>,
-    ) -> Option<Arc<ClassSnapshot>> {
+    ) -> (Option<Arc<ClassSnapshot>>, HandedOver) {
         let schema = match schema {
-            None if class.is_volatile() => ClassSchema::with_defaults(class.clone()),
-            None => {
-                self.withdraw(class, number);
-                return None;
-            }
-            Some(schema) => schema,
+            None if class.is_volatile() => Some(ClassSchema::with_defaults(class.clone())),
+            other => other,
         };
-        if self.gone.get(class).is_some_and(|gone| *gone > number) {
-            return None;
+        let was_known = self.known.contains_key(class);
+        let (snapshot, sent) = match schema {
+            Some(schema) => self.store(class, number, schema),
+            None => (None, self.withdraw(class, number)),
+        };
+        if was_known != self.known.contains_key(class) {
+            self.publish_names();
         }
-        if let Some(slot) = self.slots.load().get(class) {
-            return self.store(slot, number, schema);
-        }
-        let slot = Arc::new(ClassSlot::default());
-        let snapshot = self.store(&slot, number, schema);
-        let mut slots = HashMap::clone(&self.slots.load());
-        slots.insert(class.clone(), slot);
-        self.slots.store(Arc::new(slots));
-        snapshot
+        let classes = vec![(class.clone(), number, sent)];
+        (snapshot, HandedOver { freshness: self.freshness.clone(), classes })
     }
 
-    /// Shows the schema in the slot, unless a later read is shown there already.
+    /// Takes the schema for the class's present one, unless a later read said otherwise.
     fn store(
         &mut self,
-        slot: &ClassSlot,
+        class: &ClassName,
         number: u64,
         mut schema: ClassSchema,
-    ) -> Option<Arc<ClassSnapshot>> {
-        let shown = slot.load();
-        if slot.read() > number {
-            return shown;
+    ) -> (Option<Arc<ClassSnapshot>>, Option<Request<ClassActor, Publish>>) {
+        if self.gone.get(class).is_some_and(|gone| *gone > number) {
+            return (None, None);
+        }
+        let known = self.known.get(class);
+        if let Some(known) = known.filter(|known| known.read.number > number) {
+            let snapshot = known.snapshot.clone();
+            // Whoever waits for this read sees the later one.
+            return (Some(snapshot), self.hand_over(class));
         }
         schema.add_default_columns();
-        let snapshot = match shown.filter(|shown| *shown.schema == schema) {
-            Some(same) => same,
-            None => {
-                let snapshot = self.snapshot(schema);
-                slot.publish(Some(snapshot.clone()));
-                snapshot
-            }
-        };
-        self.freshness.was_read(slot, number);
-        Some(snapshot)
+        let same = known.filter(|known| *known.snapshot.schema == schema).map(|known| known.snapshot.clone());
+        let snapshot = same.unwrap_or_else(|| self.snapshot(schema));
+        let read = self.freshness.stamp(number);
+        self.known.insert(class.clone(), Known { snapshot: snapshot.clone(), read });
+        (Some(snapshot), self.hand_over(class))
+    }
+
+    /// Tells the class's owner, if the class is in use.
+    fn hand_over(&self, class: &ClassName) -> Option<Request<ClassActor, Publish>> {
+        let known = self.known.get(class)?;
+        let message = Publish { read: known.read, snapshot: Some(known.snapshot.clone()) };
+        Some(self.owners.get(class)?.owner.send(message))
     }
 
     fn snapshot(&mut self, schema: ClassSchema) -> Arc<ClassSnapshot> {
@@ -144,19 +190,17 @@ impl SchemaActor {
         Arc::new(ClassSnapshot::build(schema, server, self.generation))
     }
 
-    fn withdraw(&mut self, class: &ClassName, number: u64) {
-        if class.is_volatile() || self.slots.load().get(class).is_some_and(|slot| slot.read() > number) {
-            return;
+    fn withdraw(&mut self, class: &ClassName, number: u64) -> Option<Request<ClassActor, Publish>> {
+        if class.is_volatile() || self.known.get(class).is_some_and(|known| known.read.number > number) {
+            return None;
         }
-        let mut slots = HashMap::clone(&self.slots.load());
-        if let Some(slot) = slots.remove(class) {
-            slot.publish(None);
-            if self.gone.len() >= REMEMBERED {
-                self.gone.clear();
-            }
-            self.gone.insert(class.clone(), number);
+        self.known.remove(class)?;
+        if self.gone.len() >= REMEMBERED {
+            self.gone.clear();
         }
-        self.slots.store(Arc::new(slots));
+        self.gone.insert(class.clone(), number);
+        let message = Publish { read: self.freshness.stamp(number), snapshot: None };
+        Some(self.owners.get(class)?.owner.send(message))
     }
 
     /// Waits for the changes of the class that were asked for before.
@@ -177,76 +221,89 @@ impl SchemaActor {
         }
     }
 
-    /// Runs a change of one class in storage (which tells other servers) and publishes what is there
-    /// afterwards, also when it failed: what was done before it did is not known. `None`: the class is
-    /// gone.
-    fn change(
+    /// Changes one class in storage (which tells other servers) and publishes what is there afterwards, also
+    /// when it failed: what was done before it did is not known. `plan` is made when the class's turn has
+    /// come. `None`: the class is gone.
+    fn change<W>(
         &mut self,
+        class: ClassName,
+        plan: impl FnOnce(&Self) -> Plan<W> + 'static,
+    ) -> Answer<Option<Arc<ClassSnapshot>>>
+    where
+        W: Future<Output = StorageResult<Done>> + 'static,
+    {
+        let turn = wrap_future::<_, Self>(self.turn(&class));
+        Box::pin(turn.then(move |turn, actor, _| -> Answer<Option<Arc<ClassSnapshot>>> {
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(error) => return Box::pin(ready(Err(error))),
+            };
+            match plan(actor) {
+                Plan::Nothing(snapshot) => Box::pin(ready(Ok(Some(snapshot)))),
+                Plan::Work(work) => actor.carry_out(turn, class, work),
+            }
+        }))
+    }
+
+    fn carry_out(
+        &self,
+        turn: OwnedMutexGuard<()>,
         class: ClassName,
         work: impl Future<Output = StorageResult<Done>> + 'static,
     ) -> Answer<Option<Arc<ClassSnapshot>>> {
-        let turn = self.turn(&class);
-        let (storage, freshness) = (self.storage.clone(), self.freshness.clone());
+        let (storage, freshness, name) = (self.storage.clone(), self.freshness.clone(), class.clone());
         let work = async move {
-            let turn = turn.await?;
             let outcome = work.await;
-            if let Ok(Done::Before(snapshot)) = outcome {
-                return Ok(Changed::Nothing(snapshot));
-            }
-            freshness.mark(&class);
+            freshness.mark(&name);
             let number = freshness.number();
-            let found = storage.load_schema(&class).await;
-            Ok(Changed::Class { _turn: turn, class, number, outcome, found })
+            (number, outcome, storage.load_schema(&name).await)
         };
-        Box::pin(actix::fut::wrap_future::<_, Self>(work).map(|changed: Result<_>, actor: &mut Self, _| {
-            let (class, number, outcome, found) = match changed? {
-                Changed::Nothing(snapshot) => return Ok(Some(snapshot)),
-                Changed::Class { _turn, class, number, outcome, found } => (class, number, outcome, found),
-            };
-            match found {
+        let published = wrap_future::<_, Self>(work).map(move |(number, outcome, found), actor, _| {
+            let error = match found {
                 Ok(found) => {
-                    let snapshot = actor.publish(&class, number, found);
-                    outcome?;
-                    Ok(snapshot)
+                    let (snapshot, handed_over) = actor.publish(&class, number, found);
+                    return (outcome.map(|_| snapshot).map_err(Error::from), Some(handed_over));
                 }
-                Err(error) => {
-                    tracing::warn!(%error, class = %class, "class {class} could not be read after a change");
-                    actor.freshness.changed(Some(&class));
-                    match outcome? {
-                        Done::Now(Some(schema)) => Ok(Some(actor.snapshot(schema))),
-                        Done::Now(None) => Err(error.into()),
-                        Done::Gone => Ok(None),
-                        Done::Before(snapshot) => Ok(Some(snapshot)),
-                    }
+                Err(error) => error,
+            };
+            tracing::warn!(%error, class = %class, "class {class} could not be read after a change");
+            actor.freshness.changed(Some(&class));
+            let answer = match outcome {
+                Ok(Done::Now(Some(schema))) => Ok(Some(actor.snapshot(schema))),
+                Ok(Done::Now(None)) => Err(error.into()),
+                Ok(Done::Gone) => Ok(None),
+                Err(failure) => Err(failure.into()),
+            };
+            (answer, None)
+        });
+        // The turn ends when the class is published.
+        Box::pin(published.then(move |(answer, handed_over), _, _| {
+            wrap_future(async move {
+                if let Some(handed_over) = handed_over {
+                    handed_over.published().await;
                 }
-            }
+                drop(turn);
+                answer
+            })
         }))
     }
 }
 
 type Answer<T> = ResponseActFuture<SchemaActor, Result<T>>;
 
+/// What is to be done for a change.
+enum Plan<W> {
+    /// Somebody in the queue before us did it.
+    Nothing(Arc<ClassSnapshot>),
+    Work(W),
+}
+
 /// What a change came to. Changes are rare: the size of the variants costs nothing.
 #[allow(clippy::large_enum_variant)]
 enum Done {
-    /// Somebody in the queue before us did it.
-    Before(Arc<ClassSnapshot>),
     /// With the class as storage answered it, if anything was to be done.
     Now(Option<ClassSchema>),
     Gone,
-}
-
-#[allow(clippy::large_enum_variant)]
-enum Changed {
-    Nothing(Arc<ClassSnapshot>),
-    Class {
-        /// Held until the class was published.
-        _turn: OwnedMutexGuard<()>,
-        class: ClassName,
-        number: u64,
-        outcome: StorageResult<Done>,
-        found: StorageResult<Option<ClassSchema>>,
-    },
 }
 
 fn there(found: Result<Option<Arc<ClassSnapshot>>>) -> Result<Arc<ClassSnapshot>> {
@@ -258,7 +315,17 @@ impl Actor for SchemaActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         actix::spawn(listen(self.storage.notices(), self.freshness.clone()));
-        actix::spawn(renew(self.freshness.clone(), ctx.address().downgrade()));
+        let this = ctx.address().downgrade();
+        let read = move |class| {
+            let actor = this.upgrade();
+            async move {
+                Some(match class {
+                    Some(class) => ask(&actor?, Reload(class)).await.map(drop),
+                    None => ask(&actor?, ReloadAll).await.map(drop),
+                })
+            }
+        };
+        actix::spawn(renew(self.freshness.clone(), read));
     }
 }
 
@@ -275,9 +342,14 @@ pub struct Change {
     pub change: SchemaChange,
 }
 pub struct Delete(pub ClassName);
-/// Reads one class, or all, from storage again.
-pub struct Refresh {
-    pub class: Option<ClassName>,
+/// Reads one class from storage again; `None`: there is no such class.
+pub struct Reload(pub ClassName);
+/// Reads all classes from storage again.
+pub struct ReloadAll;
+/// Hands the class to an owner that has just been started; answers whether there is such a class.
+pub struct HandOver {
+    pub class: ClassName,
+    pub to: Addr<ClassActor>,
 }
 
 macro_rules! messages {
@@ -287,7 +359,7 @@ macro_rules! messages {
 }
 messages!(
     Create => Arc<ClassSnapshot>, AddFields => Arc<ClassSnapshot>, Change => Arc<ClassSnapshot>, Delete => (),
-    Refresh => (),
+    Reload => Option<Arc<ClassSnapshot>>, ReloadAll => Vec<Arc<ClassSnapshot>>, HandOver => bool,
 );
 
 impl Handler<Create> for SchemaActor {
@@ -296,7 +368,7 @@ impl Handler<Create> for SchemaActor {
     fn handle(&mut self, Create(schema): Create, _: &mut Self::Context) -> Self::Result {
         let (storage, class) = (self.storage.clone(), schema.name.clone());
         let work = async move { storage.create_class(&schema).await.map(|schema| Done::Now(Some(schema))) };
-        Box::pin(self.change(class, work).map(|found, _, _| there(found)))
+        Box::pin(self.change(class, |_| Plan::Work(work)).map(|found, _, _| there(found)))
     }
 }
 
@@ -304,20 +376,21 @@ impl Handler<AddFields> for SchemaActor {
     type Result = Answer<Arc<ClassSnapshot>>;
 
     fn handle(&mut self, AddFields { class, fields }: AddFields, _: &mut Self::Context) -> Self::Result {
-        let (storage, slots) = (self.storage.clone(), self.slots.clone());
-        let name = class.clone();
-        let work = async move {
-            let known = slots.load().get(&class).and_then(|slot| slot.load());
-            if let Some(known) = &known
+        let (storage, name) = (self.storage.clone(), class.clone());
+        let plan = move |actor: &Self| {
+            let known = actor.known.get(&class).map(|known| &known.snapshot);
+            if let Some(known) = known
                 && fields.iter().all(|(name, _)| known.schema.fields.contains_key(name))
             {
-                return Ok(Done::Before(known.clone()));
+                return Plan::Nothing(known.clone());
             }
-            add_fields(&*storage, &class, &fields, known.is_some())
-                .await
-                .map(|schema| Done::Now(Some(schema)))
+            let exists = known.is_some();
+            Plan::Work(async move {
+                let added = add_fields(&*storage, &class, &fields, exists).await;
+                added.map(|schema| Done::Now(Some(schema)))
+            })
         };
-        Box::pin(self.change(name, work).map(|found, _, _| there(found)))
+        Box::pin(self.change(name, plan).map(|found, _, _| there(found)))
     }
 }
 
@@ -349,7 +422,7 @@ impl Handler<Change> for SchemaActor {
     fn handle(&mut self, Change { class, change }: Change, _: &mut Self::Context) -> Self::Result {
         let (storage, name) = (self.storage.clone(), class.clone());
         let work = async move { apply_change(&*storage, &class, change).await.map(Done::Now) };
-        Box::pin(self.change(name, work).map(|found, _, _| there(found)))
+        Box::pin(self.change(name, |_| Plan::Work(work)).map(|found, _, _| there(found)))
     }
 }
 
@@ -387,41 +460,64 @@ impl Handler<Delete> for SchemaActor {
             storage.delete_class(&schema).await?;
             Ok(Done::Gone)
         };
-        Box::pin(self.change(name, work).map(|done, _, _| done.map(drop)))
+        Box::pin(self.change(name, |_| Plan::Work(work)).map(|done, _, _| done.map(drop)))
     }
 }
 
-/// What a read found.
-#[allow(clippy::large_enum_variant)]
-enum Fresh {
-    All(Vec<ClassSchema>),
-    One(ClassName, Option<ClassSchema>),
+impl Handler<Reload> for SchemaActor {
+    type Result = Answer<Option<Arc<ClassSnapshot>>>;
+
+    fn handle(&mut self, Reload(class): Reload, _: &mut Self::Context) -> Self::Result {
+        let (storage, number, name) = (self.storage.clone(), self.freshness.number(), class.clone());
+        let read = wrap_future::<_, Self>(async move { storage.load_schema(&name).await });
+        let published =
+            read.map(move |found, actor, _| found.map(|schema| actor.publish(&class, number, schema)));
+        Box::pin(published.then(|found, _, _| {
+            wrap_future(async move {
+                let (snapshot, handed_over) = found?;
+                handed_over.published().await;
+                Ok(snapshot)
+            })
+        }))
+    }
 }
 
-impl Handler<Refresh> for SchemaActor {
-    type Result = Answer<()>;
+impl Handler<ReloadAll> for SchemaActor {
+    type Result = Answer<Vec<Arc<ClassSnapshot>>>;
 
-    fn handle(&mut self, Refresh { class }: Refresh, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: ReloadAll, _: &mut Self::Context) -> Self::Result {
         let (storage, number) = (self.storage.clone(), self.freshness.number());
-        let work = async move {
-            Ok(match class {
-                Some(class) => {
-                    let schema = storage.load_schema(&class).await?;
-                    Fresh::One(class, schema)
-                }
-                None => Fresh::All(storage.load_schemas().await?),
+        let read = wrap_future::<_, Self>(async move { storage.load_schemas().await });
+        let published = read.map(move |found, actor, _| {
+            found.map(|schemas| {
+                let handed_over = actor.publish_all(number, schemas);
+                let classes: Vec<_> = actor.known.values().map(|known| known.snapshot.clone()).collect();
+                (classes, handed_over)
             })
-        };
-        Box::pin(actix::fut::wrap_future::<_, Self>(work).map(
-            move |fresh: Result<_>, actor: &mut Self, _| {
-                match fresh? {
-                    Fresh::All(schemas) => actor.publish_all(number, schemas),
-                    Fresh::One(class, schema) => {
-                        actor.publish(&class, number, schema);
-                    }
-                }
-                Ok(())
-            },
-        ))
+        });
+        Box::pin(published.then(|found, _, _| {
+            wrap_future(async move {
+                let (classes, handed_over) = found?;
+                handed_over.published().await;
+                Ok(classes)
+            })
+        }))
+    }
+}
+
+impl Handler<HandOver> for SchemaActor {
+    type Result = Answer<bool>;
+
+    fn handle(&mut self, HandOver { class, to }: HandOver, _: &mut Self::Context) -> Self::Result {
+        let sent = self
+            .known
+            .get(&class)
+            .map(|known| to.send(Publish { read: known.read, snapshot: Some(known.snapshot.clone()) }));
+        Box::pin(wrap_future(async move {
+            match sent {
+                Some(sent) => sent.timeout(ASK_DEADLINE).await.map(|()| true).map_err(Error::internal),
+                None => Ok(false),
+            }
+        }))
     }
 }
