@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::actors::live_query::LiveQueryHub;
 use crate::cloud::{self, CloudState};
 use crate::config::{AppConfig, CallbackId, OptionValue};
 use crate::error::{Error, Result};
-use crate::live_query::LiveQueryHub;
 use crate::operations::Services;
 
 /// Where an application is in its life, by the names of the health route.

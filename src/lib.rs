@@ -17,5 +17,6 @@ pub mod pubsub;
 pub mod query;
 pub mod rest;
 pub mod server;
+pub mod sockets;
 pub mod storage;
 pub mod types;

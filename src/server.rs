@@ -34,11 +34,11 @@ use crate::cloud::CallbackId;
 use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
 use crate::http::{self, Front};
-use crate::live_query::delivery::socket;
 use crate::logging::Presence;
 use crate::operations::admin::security_check;
 use crate::operations::services::{Ports, Services, State};
 use crate::rest::internal::{CloudServer, Workers};
+use crate::sockets::tcp;
 use crate::storage::Notice;
 use crate::types::app_scope::{self, carry};
 
@@ -194,7 +194,7 @@ impl Server {
         .on_connect(move |connection, data| {
             connections.admit(connection, data);
             if takes_sockets {
-                socket::note(connection, data);
+                tcp::note(connection, data);
             }
         })
         .workers(threads)
@@ -276,7 +276,7 @@ impl Running {
         let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
-        let live = live_query::open(&config);
+        let live = live_query::open(&config, &classes);
         let ports = Ports {
             storage: adapter,
             classes,

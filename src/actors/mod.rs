@@ -8,6 +8,7 @@ mod buckets;
 pub mod class;
 mod freshness;
 pub mod jobs;
+pub mod live_query;
 mod lookup;
 pub mod principals;
 pub mod rate_limit;

@@ -64,6 +64,11 @@ impl ClassRegistry {
         }))
     }
 
+    /// The owners' addresses, for live queries and rate limits.
+    pub fn owners(&self) -> Arc<Directory> {
+        self.owners.clone()
+    }
+
     /// From this thread's replica; `None` where it knows nothing, or there is none.
     async fn ask_replica(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
         let mut is_renewed = false;

@@ -24,12 +24,12 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::http::{
     connections, etag as validator, files, middleware, multipart, pages, query_string, respond,
 };
-use crate::live_query::delivery::{connection, socket};
 use crate::operations::budget::Budget;
 use crate::operations::ports::{Limited, RateHeaders};
 use crate::operations::{Auth, Credentials, Ctx, RequestInfo};
 use crate::rest::request::{RestRequest, RestResponse, method_of};
 use crate::rest::routes;
+use crate::sockets::{connection, tcp};
 use crate::types::Object;
 use crate::types::app_scope::{self, AppNumber};
 
@@ -81,7 +81,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     if is_upgrade(&http) {
         return upgrade(&http, payload, &front);
     }
-    socket::let_go(&http);
+    tcp::let_go(&http);
     let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
         return respond::cannot_route(http.method().as_str(), http.path());
     };

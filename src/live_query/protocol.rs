@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::live_query::delivery::class::Resumed;
 use crate::types::limits::{MAX_NAMES, MAX_RESUME_BYTES};
 
 /// A checked client message.
@@ -243,6 +242,37 @@ fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
         resume_after: text(object.get("resumeAfter")),
         query: query.clone(),
     })
+}
+
+/// What happened, as clients are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    Create,
+    Enter,
+    Update,
+    Leave,
+    Delete,
+}
+
+impl Event {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Enter => "enter",
+            Self::Update => "update",
+            Self::Leave => "leave",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What a client that wants event ids is told with its subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// Where the order of events stands, sealed.
+    pub id: String,
+    /// Whether what it missed follows; else it has to ask for it with a find. `None`: it missed nothing.
+    pub complete: Option<bool>,
 }
 
 /// Who a frame is for: `clientId` and, when known, `installationId`.

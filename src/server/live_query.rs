@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use crate::actors::live_query::LiveQueryHub;
+use crate::actors::registry::ClassRegistry;
 use crate::config::AppConfig;
-use crate::live_query::LiveQueryHub;
 use crate::operations::ports::{EventSink, NoEvents};
 
 /// The sink for the operations, and the hub behind it for the sockets.
@@ -13,11 +14,10 @@ pub struct LiveQueries {
     pub hub: Option<Arc<LiveQueryHub>>,
 }
 
-/// Needs a running actix system.
-pub fn open(config: &Arc<AppConfig>) -> LiveQueries {
+pub fn open(config: &Arc<AppConfig>, classes: &ClassRegistry) -> LiveQueries {
     if config.live_query.class_names.is_none() && !config.live_query_server.enabled {
         return LiveQueries { events: Arc::new(NoEvents), hub: None };
     }
-    let hub = LiveQueryHub::new(config.clone());
+    let hub = LiveQueryHub::new(config.clone(), classes.owners());
     LiveQueries { events: hub.clone(), hub: Some(hub) }
 }

@@ -6,17 +6,28 @@
 //! it publishes any more, and whatever way it ends, what it published ends with it, so that the next
 //! request starts another owner.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use actix::fut::wrap_future;
+use actix::prelude::ActorFutureExt;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use arc_swap::ArcSwapOption;
 
 use crate::actors::freshness::ReadStamp;
+use crate::error::{Error, Result};
+use crate::live_query::listening::Listening;
+use crate::live_query::matching::class::{Ending, LiveClass, Opening, Work};
+use crate::live_query::matching::shared::LiveApp;
+use crate::live_query::protocol::Resumed;
+use crate::live_query::waiting::WaitingBytes;
 use crate::operations::ClassSnapshot;
+use crate::operations::ports::ObjectEvent;
+use crate::types::ClassName;
 
-/// How often an owner looks whether it is still of use.
-pub const IDLE_CHECK: Duration = Duration::from_secs(60);
+/// How often owners and replicas look whether they are still of use.
+pub const IDLE_CHECK: Duration = Duration::from_secs(30);
 
 /// What requests are admitted with.
 #[derive(Clone)]
@@ -49,16 +60,44 @@ impl Published {
 }
 
 pub struct ClassActor {
+    class: ClassName,
     published: Arc<Published>,
     /// The newest read that was handed over.
     read: u64,
-    /// Takes the owner out of the directory unless somebody uses it; answers whether it did.
+    /// There while somebody listens to the class.
+    live: Option<Live>,
+    /// Takes the owner out of the directory unless somebody uses it; answers whether it is out.
     release: Box<dyn Fn() -> bool>,
 }
 
+struct Live {
+    class: Rc<LiveClass>,
+    listening: Arc<Listening>,
+}
+
 impl ClassActor {
-    pub fn new(published: Arc<Published>, release: Box<dyn Fn() -> bool>) -> Self {
-        Self { published, read: 0, release }
+    pub fn new(class: ClassName, published: Arc<Published>, release: Box<dyn Fn() -> bool>) -> Self {
+        Self { class, published, read: 0, live: None, release }
+    }
+
+    /// Works off what the live queries have to do, beside other messages.
+    fn drive(work: Option<Work>, ctx: &mut Context<Self>) {
+        if let Some(work) = work {
+            ctx.spawn(wrap_future::<_, Self>(work.run()).map(|(), owner, ctx| {
+                if owner.forget_live() && (owner.release)() {
+                    ctx.stop();
+                }
+            }));
+        }
+    }
+
+    /// What live queries keep goes with the last that listens; answers whether it went now.
+    fn forget_live(&mut self) -> bool {
+        let is_over = |live: &Live| live.class.is_idle() && !live.listening.is_listened_to();
+        self.live.take_if(|live| is_over(live)).is_some_and(|live| {
+            live.listening.settle();
+            true
+        })
     }
 }
 
@@ -66,7 +105,11 @@ impl Actor for ClassActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        // Events come from writes that are done: there is nobody to hold back. Their bytes are bounded by what
+        // `Waiting` lets in, clients have one request each, and so have schema changes.
+        ctx.set_mailbox_capacity(1 << 20);
         ctx.run_interval(IDLE_CHECK, |owner, ctx| {
+            owner.forget_live();
             if (owner.release)() {
                 ctx.stop();
             }
@@ -104,6 +147,86 @@ impl Handler<Publish> for ClassActor {
     }
 }
 
+/// The directory has let the owner go.
+pub struct Retire;
+
+impl Message for Retire {
+    type Result = ();
+}
+
+impl Handler<Retire> for ClassActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) {
+        if (self.release)() {
+            ctx.stop();
+        }
+    }
+}
+
+/// Opens (or replaces) a subscription.
+pub struct Subscribe {
+    pub app: Arc<LiveApp>,
+    pub listening: Arc<Listening>,
+    pub opening: Opening,
+}
+
+impl Message for Subscribe {
+    type Result = Result<Option<Resumed>>;
+}
+
+impl Handler<Subscribe> for ClassActor {
+    type Result = ResponseFuture<Result<Option<Resumed>>>;
+
+    fn handle(&mut self, message: Subscribe, ctx: &mut Self::Context) -> Self::Result {
+        let Subscribe { app, listening, opening } = message;
+        let class = &self.class;
+        let live =
+            self.live.get_or_insert_with(|| Live { class: LiveClass::new(class.clone(), app), listening });
+        let (opened, work) = live.class.open(opening);
+        Self::drive(work, ctx);
+        Box::pin(async move { opened.await.map_err(Error::internal)? })
+    }
+}
+
+/// Ends subscriptions; answered when nothing more will be sent for them.
+pub struct Unsubscribe(pub Ending);
+
+impl Message for Unsubscribe {
+    type Result = Result<()>;
+}
+
+impl Handler<Unsubscribe> for ClassActor {
+    type Result = ResponseFuture<Result<()>>;
+
+    fn handle(&mut self, Unsubscribe(ending): Unsubscribe, ctx: &mut Self::Context) -> Self::Result {
+        let Some(live) = &self.live else { return Box::pin(std::future::ready(Ok(()))) };
+        let (ended, work) = live.class.end(ending);
+        Self::drive(work, ctx);
+        Box::pin(async move { ended.await.map_err(Error::internal) })
+    }
+}
+
+/// Something happened to an object of this class.
+pub struct Happened {
+    pub event: ObjectEvent,
+    pub waiting: WaitingBytes,
+}
+
+impl Message for Happened {
+    type Result = ();
+}
+
+impl Handler<Happened> for ClassActor {
+    type Result = ();
+
+    fn handle(&mut self, Happened { event, waiting }: Happened, ctx: &mut Self::Context) {
+        if let Some(live) = &self.live {
+            Self::drive(live.class.tell(event, waiting), ctx);
+        }
+    }
+}
+
 /// Ends an owner as a panic would.
 #[cfg(test)]
 pub struct End;
@@ -126,7 +249,7 @@ impl Handler<End> for ClassActor {
 mod tests {
     use super::*;
     use crate::actors::freshness::Freshness;
-    use crate::types::{ClassName, ClassSchema};
+    use crate::types::ClassSchema;
 
     fn publish(freshness: &Freshness, number: u64, generation: Option<u64>) -> Publish {
         let schema = || ClassSchema::with_defaults(ClassName::known("Game"));
@@ -142,7 +265,7 @@ mod tests {
     #[actix_web::test]
     async fn the_latest_read_stands() {
         let (published, freshness) = (Arc::<Published>::default(), Freshness::new(None));
-        let owner = ClassActor::new(published.clone(), Box::new(|| false)).start();
+        let owner = ClassActor::new(ClassName::known("Game"), published.clone(), Box::new(|| false)).start();
         owner.send(publish(&freshness, 5, Some(1))).await.expect("published");
         owner.send(publish(&freshness, 4, None)).await.expect("published");
         assert_eq!(shown(&published), Some(1), "an older read");
@@ -156,7 +279,7 @@ mod tests {
     #[test]
     fn what_was_published_ends_with_its_owner() {
         let (published, freshness) = (Arc::<Published>::default(), Freshness::new(None));
-        let owner = ClassActor::new(published.clone(), Box::new(|| true));
+        let owner = ClassActor::new(ClassName::known("Game"), published.clone(), Box::new(|| true));
         let Publish { read, snapshot } = publish(&freshness, 1, Some(1));
         owner.published.store(snapshot.map(|snapshot| Admission { snapshot, read }));
         assert_eq!(shown(&published), Some(1));

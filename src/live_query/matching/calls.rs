@@ -9,14 +9,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::decide::Decision;
-use super::event::{Outbox, Work, push};
+use super::outbox::{Outbox, error_parcel, push};
 use super::render::Mask;
+use super::shared::{CALLS_AT_ONCE, Shared};
 use super::subscription::{Audience, Rights};
 use super::subscriptions::GroupKey;
+use super::triggers;
 use crate::error::{Error, ErrorCode};
-use crate::live_query::CALLS_AT_ONCE;
-use crate::live_query::delivery::worker::{Parcel, Target};
-use crate::live_query::matching::triggers;
+use crate::live_query::parcel::{Parcel, Recipient};
+use crate::operations::ports::ObjectEvent;
 use crate::types::Object;
 
 /// A handler that takes longer fails for its subscriber: the others wait for it.
@@ -27,60 +28,59 @@ pub struct Call {
     pub decision: Decision,
     pub audience: Rc<Audience>,
     pub key: Rc<GroupKey>,
-    pub target: Target,
+    pub recipient: Recipient,
     pub mask: Rc<Mask>,
 }
 
-impl Work {
-    pub(super) async fn tell_through_trigger(
-        &self,
-        calls: Vec<Call>,
-        rights: &HashMap<Rc<Audience>, Rights>,
-        outbox: &mut Outbox,
-    ) {
-        if calls.is_empty() {
-            return;
-        }
-        let called = futures_util::stream::iter(calls).map(|call| async move {
-            // Of all events of the class that are under way, so many calls.
-            let _turn = self.shared.calls.acquire().await;
-            let parcel = match rights.get(&call.audience) {
-                Some(rights) => self.call(&call, rights).await,
-                None => None,
-            };
-            (call, parcel)
-        });
-        let mut called = std::pin::pin!(called.buffered(CALLS_AT_ONCE));
-        while let Some((call, parcel)) = called.next().await {
-            if let Some(parcel) = parcel {
-                push(outbox, &call.key, Arc::new(vec![call.target]), parcel);
-            }
+pub async fn tell_through_trigger(
+    shared: &Shared,
+    event: &ObjectEvent,
+    calls: Vec<Call>,
+    rights: &HashMap<Rc<Audience>, Rights>,
+    outbox: &mut Outbox,
+) {
+    if calls.is_empty() {
+        return;
+    }
+    let called = futures_util::stream::iter(calls).map(|call| async move {
+        // Of all events of the class that are under way, so many calls.
+        let _turn = shared.calls.acquire().await;
+        let parcel = match rights.get(&call.audience) {
+            Some(rights) => call.run(shared, event, rights).await,
+            None => None,
+        };
+        (call, parcel)
+    });
+    let mut called = std::pin::pin!(called.buffered(CALLS_AT_ONCE));
+    while let Some((call, parcel)) = called.next().await {
+        if let Some(parcel) = parcel {
+            push(outbox, &call.key, Arc::new(vec![call.recipient]), parcel);
         }
     }
+}
 
+impl Call {
     /// `None`: the handler dropped the event.
-    async fn call(&self, call: &Call, rights: &Rights) -> Option<Parcel> {
-        let Call { decision, key, target, mask, .. } = call;
-        let state = |original: bool| {
-            if original { self.event.original.as_deref() } else { Some(&*self.event.object) }
-        };
+    async fn run(&self, shared: &Shared, event: &ObjectEvent, rights: &Rights) -> Option<Parcel> {
+        let Self { decision, key, recipient, mask, .. } = self;
+        let state = |original: bool| if original { event.original.as_deref() } else { Some(&*event.object) };
         let asked = triggers::AfterEvent {
-            class: &self.shared.class,
+            class: &shared.class,
             event: decision.event,
             object: state(decision.object_is_original),
             original: state(true).filter(|_| decision.with_original),
             rights,
-            installation_id: target.installation_id.as_deref(),
-            counters: &self.shared.counters,
+            installation_id: recipient.installation_id.as_deref(),
+            counters: &shared.app.counters,
         };
-        let answer = triggers::after_event(&self.shared.services, asked);
+        let answer = triggers::after_event(shared.services(), asked);
         let answer = tokio::time::timeout(LONGEST, answer).await.unwrap_or_else(|_| {
             Err(Error::parse(ErrorCode::SCRIPT_FAILED, "afterLiveQueryEvent did not answer in time"))
         });
         match answer {
             Ok(None) => None,
             Ok(Some((object, original))) => {
-                let providers = &self.shared.services.auth;
+                let providers = &shared.services().auth;
                 let render = |object: &Object| mask.render(object, key.keys.as_deref(), providers);
                 Some(Parcel::Event {
                     event: decision.event,
@@ -89,7 +89,7 @@ impl Work {
                     id: None,
                 })
             }
-            Err(error) => Some(self.error(&error)),
+            Err(error) => Some(error_parcel(shared.services(), &error)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Which event a save is for one subscriber: a pure table.
 
+use crate::live_query::protocol::Event;
+
 /// Everything the table looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)]
@@ -12,27 +14,6 @@ pub struct Situation {
     pub current_readable: bool,
     /// `watch` is unset, or one of its fields changed.
     pub watched_changed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
-    Create,
-    Enter,
-    Update,
-    Leave,
-    Delete,
-}
-
-impl Event {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Enter => "enter",
-            Self::Update => "update",
-            Self::Leave => "leave",
-            Self::Delete => "delete",
-        }
-    }
 }
 
 /// What is sent: the event, and which states go with it.

@@ -1,58 +1,38 @@
 //! One event on its way to the subscribers of its class: found through the index, matched, checked
 //! with the permission code of a find, rendered once for each distinct form, handed to the workers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::Addr;
 use futures_util::StreamExt;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use super::asking::Asker;
-use super::calls::Call;
-use super::decide::{Decision, Event, Situation, decide};
+use super::calls::{self, Call};
+use super::decide::{Decision, Situation, decide};
+use super::outbox::{Outbox, error_parcel, push, send};
+use super::present::Present;
 use super::render::{Mask, Renderer};
-use super::replay::Present;
-use super::ring::{Counter, Ring};
+use super::shared::{CALLS_AT_ONCE, Shared};
 use super::subscription::{Audience, Opened, Rights, acl_of, snapshot};
-use super::subscriptions::{Audiences, Group, GroupKey, Place, Subscriptions};
+use super::subscriptions::{Audiences, Group, GroupKey, SubscriptionKey};
+use super::triggers;
 use crate::error::{Error, Result};
-use crate::live_query::delivery::worker::{Deliver, Dispatch, LiveQueryWorker, Parcel, Target};
-use crate::live_query::matching::{triggers, waiting};
-use crate::live_query::{CALLS_AT_ONCE, Counters};
+use crate::live_query::parcel::Parcel;
+use crate::live_query::protocol::Event;
+use crate::live_query::waiting::WaitingBytes;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::ports::{ObjectEvent, ObjectEventKind};
-use crate::operations::{Auth, ClassSnapshot, Credentials, Services};
+use crate::operations::{Auth, ClassSnapshot, Credentials};
 use crate::query::evaluate::ask::{Answers, Verdict};
 use crate::query::evaluate::json_equals;
-use crate::types::{Acl, ClassName, Object};
+use crate::types::{Acl, Object};
 
 /// How many candidates are matched, or audiences told, before other work of the arbiter gets a turn.
 const CHUNK: usize = 512;
-
-/// What the owner of a class shares with the events it works on.
-#[derive(Clone)]
-pub struct Shared {
-    pub class: ClassName,
-    pub services: Arc<Services>,
-    pub counters: Arc<Counters>,
-    pub numbers: Arc<Counter>,
-    pub subscriptions: Rc<RefCell<Subscriptions>>,
-    pub ring: Rc<RefCell<Ring>>,
-    /// Calls of Cloud Code, and questions to the database, that may be under way at a time.
-    pub calls: Rc<Semaphore>,
-}
-
-impl Shared {
-    /// Whether events wait for Cloud Code, or for the database, on their way.
-    pub fn waits_for_others(&self) -> bool {
-        triggers::has_after_event(&self.services, &self.class) || self.subscriptions.borrow().asking() > 0
-    }
-}
 
 pub struct Work {
     pub(super) shared: Shared,
@@ -98,16 +78,6 @@ struct Heard<'e> {
     groups: &'e [Group],
 }
 
-/// A parcel that has no id yet.
-pub(super) struct Unsent {
-    pub parcel: Parcel,
-    with_ids: bool,
-    targets: Arc<Vec<Target>>,
-}
-
-/// What goes to each worker. There are few workers: a list is enough.
-pub(super) type Outbox = Vec<(Addr<LiveQueryWorker>, Vec<Unsent>)>;
-
 impl Work {
     pub fn new(shared: Shared, event: Arc<ObjectEvent>) -> Self {
         Self {
@@ -129,11 +99,11 @@ impl Work {
     ///
     /// # Errors
     /// When the class cannot be looked up.
-    pub async fn run(self, waiting: Arc<waiting::Place>) -> Result<()> {
+    pub async fn run(self, waiting: Arc<WaitingBytes>) -> Result<()> {
         let ids = self.candidates().await;
         let mut outbox = Outbox::new();
         if !ids.is_empty() {
-            let class = snapshot(&self.shared.services, &self.shared.class).await?;
+            let class = snapshot(self.shared.services(), &self.shared.class).await?;
             let hits = ids.into_iter().map(|(id, opened, original, current)| {
                 let audiences = {
                     let readers = self.readers(&class, &opened);
@@ -145,10 +115,10 @@ impl Work {
             self.tell(&class, hits, &mut outbox).await;
         }
         // No waiting from here on: numbers grow in the order in which frames leave.
-        let number = self.shared.numbers.next();
+        let number = self.shared.app.numbers.next();
         self.shared.ring.borrow_mut().record(number, &self.event, waiting.bytes());
-        let seal = &self.shared.services.state.seal;
-        send(outbox, || self.shared.numbers.id(number).seal(seal), Some(&waiting));
+        let seal = &self.shared.services().state.seal;
+        send(outbox, || self.shared.app.numbers.id(number).seal(seal), Some(&waiting));
         Ok(())
     }
 
@@ -157,14 +127,14 @@ impl Work {
     ///
     /// # Errors
     /// When the class cannot be looked up.
-    pub(super) async fn replay(self, place: &Place) -> Result<Option<Outbox>> {
-        let only = self.shared.subscriptions.borrow().only(place);
+    pub(super) async fn replay(self, subscription: &SubscriptionKey) -> Result<Option<Outbox>> {
+        let only = self.shared.subscriptions.borrow().only(subscription);
         let Some((opened, audiences)) = only else { return Ok(Some(Outbox::new())) };
         let (original, current) = self.match_states(&opened);
         if (original, current) == (Match::No, Match::No) {
             return Ok(Some(Outbox::new()));
         }
-        let class = snapshot(&self.shared.services, &self.shared.class).await?;
+        let class = snapshot(self.shared.services(), &self.shared.class).await?;
         let mut outbox = Outbox::new();
         self.tell(&class, vec![Hit { opened, original, current, audiences }], &mut outbox).await;
         Ok((!self.withheld.get()).then_some(outbox))
@@ -221,13 +191,13 @@ impl Work {
 
     async fn tell(&self, class: &ClassSnapshot, hits: Vec<Hit>, outbox: &mut Outbox) {
         let mut rights: HashMap<Rc<Audience>, Rights> = HashMap::new();
-        let mut renderer = Renderer::new(&self.event, &self.shared.services.auth);
+        let mut renderer = Renderer::new(&self.event, &self.shared.services().auth);
         let mut told = 0;
         let mut calls: Vec<Call> = Vec::new();
         for hit in &hits {
             for (audience, _) in &hit.audiences {
                 if !rights.contains_key(audience) {
-                    let resolved = audience.resolve(&self.shared.services).await;
+                    let resolved = audience.resolve(self.shared.services()).await;
                     rights.insert(audience.clone(), resolved);
                 }
             }
@@ -246,7 +216,7 @@ impl Work {
                 }
             }
         }
-        self.tell_through_trigger(calls, &rights, outbox).await;
+        calls::tell_through_trigger(&self.shared, &self.event, calls, &rights, outbox).await;
     }
 
     /// What the database says of queries that ask it, in the order of their audiences; several questions are
@@ -300,7 +270,7 @@ impl Work {
         if !current_readable && !original_readable {
             return;
         }
-        let owner_exempt = self.shared.services.config.users.protected_fields_owner_exempt;
+        let owner_exempt = self.shared.services().config.users.protected_fields_owner_exempt;
         let exact = hit.opened.matcher.filter().exact_id();
         let protection = Protection::resolve(&rights.auth, class, exact, owner_exempt);
         // Protected since it was opened: hearing of a match would tell the field's value.
@@ -309,9 +279,9 @@ impl Work {
         }
         let present = self.present.as_ref().and_then(Present::state);
         let mask = Mask::of(class, &rights.auth, &protection, &self.event, present);
-        let by_trigger = triggers::has_after_event(&self.shared.services, &self.shared.class);
+        let by_trigger = triggers::has_after_event(self.shared.services(), &self.shared.class);
         let for_calls = by_trigger.then(|| Rc::new(mask.clone()));
-        for Group { key, targets } in groups {
+        for Group { key, recipients } in groups {
             if key.watch.iter().flat_map(|watch| watch.iter()).any(|field| protection.forbids(field)) {
                 continue;
             }
@@ -329,11 +299,11 @@ impl Work {
                 return;
             }
             if let Some(mask) = &for_calls {
-                calls.extend(targets.iter().map(|target| Call {
+                calls.extend(recipients.iter().map(|recipient| Call {
                     decision,
                     audience: audience.clone(),
                     key: key.clone(),
-                    target: target.clone(),
+                    recipient: recipient.clone(),
                     mask: mask.clone(),
                 }));
                 continue;
@@ -341,7 +311,7 @@ impl Work {
             let object = renderer.render(decision.object_is_original, &mask, key.keys.as_ref());
             let original = decision.with_original.then(|| renderer.render(true, &mask, key.keys.as_ref()));
             let parcel = Parcel::Event { event: decision.event, object, original, id: None };
-            push(outbox, key, targets.clone(), parcel);
+            push(outbox, key, recipients.clone(), parcel);
         }
     }
 
@@ -363,7 +333,7 @@ impl Work {
     /// Whether the state before and the one now satisfy the query, for this audience.
     async fn matches_for(&self, class: &ClassSnapshot, hit: &Hit, rights: &Rights) -> (bool, bool) {
         let plain = |state: Match| state == Match::Yes;
-        let Some(mut asker) = Asker::new(&self.shared.services, class, rights, &hit.opened).await else {
+        let Some(mut asker) = Asker::new(self.shared.services(), class, rights, &hit.opened).await else {
             return (plain(hit.original), plain(hit.current));
         };
         let original = match (hit.original, self.event.original.as_deref()) {
@@ -388,41 +358,9 @@ impl Work {
         })
     }
 
-    pub(super) fn error(&self, error: &Error) -> Parcel {
-        let code = error.code().map_or(141, |code| code.0);
-        let message = error.public_message(self.shared.services.config.http.sanitize_errors).to_owned();
-        Parcel::Error { code, message }
-    }
-
     fn tell_error(&self, error: &Error, groups: &[Group], outbox: &mut Outbox) {
-        for Group { key, targets } in groups {
-            push(outbox, key, targets.clone(), self.error(error));
-        }
-    }
-}
-
-pub(super) fn push(outbox: &mut Outbox, key: &GroupKey, targets: Arc<Vec<Target>>, parcel: Parcel) {
-    let unsent = Unsent { parcel, with_ids: key.with_ids, targets };
-    match outbox.iter_mut().find(|(worker, _)| *worker == key.worker) {
-        Some((_, parcels)) => parcels.push(unsent),
-        None => outbox.push((key.worker.clone(), vec![unsent])),
-    }
-}
-
-/// One message to each worker. `waiting`: the event's place among what waits, held until it is in the outlets.
-pub(super) fn send(outbox: Outbox, id: impl FnOnce() -> String, waiting: Option<&Arc<waiting::Place>>) {
-    let wants_ids = outbox.iter().any(|(_, parcels)| parcels.iter().any(|unsent| unsent.with_ids));
-    let text: Option<Arc<str>> = wants_ids.then(|| id().into());
-    for (worker, parcels) in outbox {
-        let dispatches = parcels.into_iter().map(|mut unsent| {
-            if let (true, Parcel::Event { id, .. }) = (unsent.with_ids, &mut unsent.parcel) {
-                id.clone_from(&text);
-            }
-            Dispatch { parcel: Arc::new(unsent.parcel), targets: unsent.targets }
-        });
-        let deliver = Deliver { dispatches: dispatches.collect(), _waiting: waiting.cloned() };
-        if worker.try_send(deliver).is_err() {
-            tracing::warn!("a worker takes no live query events any more");
+        for Group { key, recipients } in groups {
+            push(outbox, key, recipients.clone(), error_parcel(self.shared.services(), error));
         }
     }
 }

@@ -12,29 +12,30 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::event::{Shared, Work};
-use super::waiting::Place;
+use super::event::Work;
+use super::shared::Shared;
+use crate::live_query::waiting::WaitingBytes;
 use crate::operations::ports::ObjectEvent;
 
 /// Events of a class that are under way at a time.
 const MOST_UNDER_WAY: usize = 16;
 
-/// An event that is to be told, with its place among what waits.
-pub struct Told {
+/// An event that is to be told.
+pub struct Untold {
     pub event: Arc<ObjectEvent>,
-    pub place: Arc<Place>,
+    pub waiting: Arc<WaitingBytes>,
 }
 
-impl Told {
+impl Untold {
     /// Tells everybody concerned.
     pub async fn run(self, shared: Shared) {
-        if let Err(error) = Work::new(shared, self.event).run(self.place).await {
+        if let Err(error) = Work::new(shared, self.event).run(self.waiting).await {
             tracing::error!(%error, "a live query event was lost");
         }
     }
 }
 
-/// Who goes when.
+/// Which event is worked on when.
 struct Queues<T> {
     /// Of each object that one is under way of, or waits to be: what waits for it.
     objects: HashMap<String, VecDeque<T>>,
@@ -85,7 +86,7 @@ impl<T> Queues<T> {
 }
 
 pub struct Lanes {
-    queues: RefCell<Queues<Told>>,
+    queues: RefCell<Queues<Untold>>,
     under_way: Cell<usize>,
     idle: Notify,
 }
@@ -109,21 +110,22 @@ impl Lanes {
         }
     }
 
-    /// Tells of the event when its turn comes.
-    pub fn take(self: &Rc<Self>, told: Told, shared: &Shared) {
+    /// Tells of the event when the lane of its object is free. Call it inside a local task set.
+    pub fn take(self: &Rc<Self>, untold: Untold, shared: &Shared) {
         // Without an id they are of one object: in order.
-        let object = told.event.object.get("objectId").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let start = self.queues.borrow_mut().admit(object, told);
-        if let Some((object, told)) = start {
+        let object =
+            untold.event.object.get("objectId").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let start = self.queues.borrow_mut().admit(object, untold);
+        if let Some((object, untold)) = start {
             self.under_way.set(self.under_way.get() + 1);
-            actix::spawn(self.clone().work(object, told, shared.clone()));
+            tokio::task::spawn_local(self.clone().work(object, untold, shared.clone()));
         }
     }
 
-    async fn work(self: Rc<Self>, object: String, told: Told, shared: Shared) {
-        let mut start = Some((object, told));
-        while let Some((object, told)) = start {
-            if AssertUnwindSafe(told.run(shared.clone())).catch_unwind().await.is_err() {
+    async fn work(self: Rc<Self>, object: String, untold: Untold, shared: Shared) {
+        let mut start = Some((object, untold));
+        while let Some((object, untold)) = start {
+            if AssertUnwindSafe(untold.run(shared.clone())).catch_unwind().await.is_err() {
                 tracing::error!("a live query event was lost: telling of it panicked");
             }
             start = self.queues.borrow_mut().ended(object);

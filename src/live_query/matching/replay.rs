@@ -7,61 +7,37 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::event::{Shared, Work, send};
+use super::event::Work;
+use super::outbox::send;
+use super::present::Present;
 use super::ring::EventId;
-use super::subscription::{Rights, acl_of};
-use super::subscriptions::Place;
+use super::shared::Shared;
+use super::subscriptions::SubscriptionKey;
 use crate::error::Result;
-use crate::operations::ClassSnapshot;
+use crate::live_query::ledger::MAX_UNREAD;
 use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::types::{FieldName, Object, Operation};
+use crate::types::FieldName;
 
 /// Objects that are looked up with one statement.
 const LOT: usize = 500;
 /// Bytes of frames that are sent to a client that comes back; with more, a find is cheaper.
-const MOST_BYTES: usize = crate::live_query::delivery::connection::MAX_UNREAD / 2;
+const MOST_BYTES: usize = MAX_UNREAD / 2;
 
 type Missed = Vec<(EventId, Arc<ObjectEvent>)>;
-
-/// What has become of an object.
-#[derive(Clone)]
-pub enum Present {
-    /// As it is now, or was when it was deleted.
-    Known(Arc<Object>),
-    /// It is gone, and nobody knows how it was.
-    Gone,
-}
-
-impl Present {
-    pub fn state(&self) -> Option<&Object> {
-        match self {
-            Self::Known(object) => Some(object),
-            Self::Gone => None,
-        }
-    }
-
-    /// Whether a find of this audience would show it.
-    pub fn is_for(&self, class: &ClassSnapshot, op: Operation, rights: &Rights) -> bool {
-        let admitted = |object: &Object| {
-            rights.admitted(class, op, object).is_ok_and(|is| is) && rights.may_read(acl_of(object).as_ref())
-        };
-        self.state().is_some_and(admitted)
-    }
-}
 
 /// Tells one subscription of all of it, or of nothing and answers `false`.
 ///
 /// # Errors
 /// When the class or the objects cannot be read.
-pub async fn run(shared: &Shared, place: &Place, missed: Missed) -> Result<bool> {
+pub async fn run(shared: &Shared, subscription: &SubscriptionKey, missed: Missed) -> Result<bool> {
     let present = present(shared, &missed).await?;
     let mut letters = Vec::new();
     let mut bytes = 0;
     for (id, event) in missed {
         let state = id_of(&event).and_then(|id| present.get(id)).cloned().unwrap_or(Present::Gone);
         let work = Work::of_the_past(shared.clone(), event, state);
-        let Some(outbox) = work.replay(place).await? else { return Ok(false) };
+        let Some(outbox) = work.replay(subscription).await? else { return Ok(false) };
         bytes +=
             outbox.iter().flat_map(|(_, parcels)| parcels).map(|unsent| unsent.parcel.size()).sum::<usize>();
         if bytes > MOST_BYTES {
@@ -70,7 +46,7 @@ pub async fn run(shared: &Shared, place: &Place, missed: Missed) -> Result<bool>
         letters.push((id, outbox));
     }
     for (id, outbox) in letters {
-        send(outbox, || id.seal(&shared.services.state.seal), None);
+        send(outbox, || id.seal(&shared.services().state.seal), None);
     }
     Ok(true)
 }
@@ -90,12 +66,12 @@ async fn present(shared: &Shared, missed: &Missed) -> Result<HashMap<String, Pre
         };
         present.insert(id.to_owned(), last);
     }
-    let Some(class) = shared.services.classes.admit(&shared.class).await? else { return Ok(present) };
+    let Some(class) = shared.services().classes.admit(&shared.class).await? else { return Ok(present) };
     let ids: Vec<Operand> = present.keys().map(|id| Operand::Text(id.clone())).collect();
     for lot in ids.chunks(LOT) {
         let by_id = Filter::field(FieldName::known("objectId"), Constraint::In(lot.to_vec()));
         let spec = FindSpec::new(by_id).limit(LOT as u64);
-        for row in shared.services.storage.find(&class.schema, &spec).await?.iter() {
+        for row in shared.services().storage.find(&class.schema, &spec).await?.iter() {
             let mut object = row.to_object();
             object.retain(|key, _| !key.starts_with('_'));
             object.insert("className".to_owned(), shared.class.as_str().into());

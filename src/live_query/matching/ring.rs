@@ -10,11 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
-
-use crate::operations::ports::ObjectEvent;
 use crate::operations::seal::Seal;
-use crate::types::Object;
+use crate::operations::ports::ObjectEvent;
 use crate::types::limits::MAX_RESUME_BYTES;
 use crate::types::names::random_alphanumeric;
 
@@ -165,27 +162,13 @@ impl Ring {
     }
 }
 
-/// Roughly what an object takes in memory.
-pub fn size_of_object(object: &Object) -> usize {
-    object.iter().map(|(key, value)| 32 + key.len() + size_of_json(value)).sum()
-}
-
-/// Roughly what a value takes in memory.
-pub fn size_of_json(value: &Value) -> usize {
-    32 + match value {
-        Value::String(text) => text.len(),
-        Value::Array(elements) => elements.iter().map(size_of_json).sum(),
-        Value::Object(object) => size_of_object(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::config::AppConfig;
+    use crate::live_query::size::size_of_object;
     use crate::operations::ports::ObjectEventKind;
     use crate::types::ClassName;
 

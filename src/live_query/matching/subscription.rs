@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::ring::size_of_json;
 use crate::error::{Error, ErrorCode, Result};
 use crate::live_query::protocol::Subscribe;
+use crate::live_query::size::size_of_json;
 use crate::operations::object::read::parse_context;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};

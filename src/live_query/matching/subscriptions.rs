@@ -1,24 +1,22 @@
 //! The subscriptions of one class as its owner keeps them. Subscriptions with the same query are one
-//! entry, matched once; below it those with the same rights are one audience, checked once; below that
-//! those who are sent the same frames by the same worker are one group, told with one message.
+//! entry, matched once; those of an entry with the same rights are one audience, checked once; those of an
+//! audience that are sent the same frames by the same worker are one group, told with one message.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::Addr;
-
 use super::index::{EntryId, Index};
 use super::subscription::{Audience, Opened};
-use crate::live_query::delivery::ledger::Charge;
-use crate::live_query::delivery::seat::Seat;
-use crate::live_query::delivery::worker::{ConnectionId, LiveQueryWorker, Target};
+use crate::live_query::ledger::Charge;
+use crate::live_query::listening::Seat;
+use crate::live_query::parcel::{ConnectionId, Recipient, Worker};
 
 /// One client's subscription.
 #[derive(Clone)]
 pub struct Subscriber {
     pub connection: ConnectionId,
-    pub worker: Addr<LiveQueryWorker>,
+    pub worker: Worker,
     /// As JSON.
     pub request_id: Arc<str>,
     pub installation_id: Option<Arc<str>>,
@@ -28,21 +26,21 @@ pub struct Subscriber {
     pub with_ids: bool,
 }
 
-/// What the members of a group have in common.
+/// What the subscriptions of a group have in common.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct GroupKey {
-    pub worker: Addr<LiveQueryWorker>,
+    pub worker: Worker,
     pub keys: Option<Arc<BTreeSet<String>>>,
     pub watch: Option<Arc<Vec<String>>>,
     pub with_ids: bool,
 }
 
-/// Those who hear the same. Messages to workers share the list: it is copied when it changes while
-/// one is under way.
+/// Subscriptions of one worker's connections that are sent the same frames. Messages to the worker share the
+/// list of recipients: it is copied when it changes while a message is under way.
 #[derive(Clone)]
 pub struct Group {
     pub key: Rc<GroupKey>,
-    pub targets: Arc<Vec<Target>>,
+    pub recipients: Arc<Vec<Recipient>>,
 }
 
 /// Subscriptions with the same query.
@@ -68,9 +66,10 @@ struct Finder {
 /// So many audiences are looked through one by one.
 const FEW: usize = 8;
 
-/// Connection and request id.
-pub type Place = (ConnectionId, Arc<str>);
+/// What tells one subscription from every other: its connection and its request id.
+pub type SubscriptionKey = (ConnectionId, Arc<str>);
 
+/// Where a subscription is kept: entry, audience, group, and its index among the group's recipients.
 struct Spot {
     entry: EntryId,
     audience: Rc<Audience>,
@@ -88,7 +87,7 @@ pub struct Subscriptions {
     entries: HashMap<EntryId, Entry>,
     by_query: HashMap<Arc<str>, EntryId>,
     /// Those of one connection stand together.
-    places: BTreeMap<Place, Spot>,
+    by_key: BTreeMap<SubscriptionKey, Spot>,
     /// What most subscriptions have in common, kept once: without a session, and whole objects.
     nobody: Rc<Audience>,
     plain: Vec<Rc<GroupKey>>,
@@ -98,7 +97,7 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Opens a subscription; answers whether it replaced the one in its place.
+    /// Opens a subscription; answers whether it replaced one with the same key.
     pub fn insert(
         &mut self,
         opened: Opened,
@@ -107,8 +106,8 @@ impl Subscriptions {
         seat: Seat,
         asking: Option<Charge>,
     ) -> bool {
-        let place: Place = (subscriber.connection, subscriber.request_id.clone());
-        let replaced = self.remove(&place);
+        let subscription: SubscriptionKey = (subscriber.connection, subscriber.request_id.clone());
+        let replaced = self.remove(&subscription);
         let id = match self.by_query.get(&opened.identity) {
             Some(id) => *id,
             None => self.add_entry(opened, asking),
@@ -116,7 +115,7 @@ impl Subscriptions {
         let key = self.key_of(&subscriber);
         let audience = if audience == *self.nobody { self.nobody.clone() } else { Rc::new(audience) };
         let Some(entry) = self.entries.get_mut(&id) else { return replaced };
-        let target = Target {
+        let recipient = Recipient {
             connection: subscriber.connection,
             request_id: subscriber.request_id,
             installation_id: subscriber.installation_id,
@@ -124,16 +123,16 @@ impl Subscriptions {
         let (audience, groups) = entry.audience(audience);
         let (key, at) = match groups.iter_mut().find(|group| group.key == key) {
             Some(group) => {
-                Arc::make_mut(&mut group.targets).push(target);
-                (group.key.clone(), group.targets.len() - 1)
+                Arc::make_mut(&mut group.recipients).push(recipient);
+                (group.key.clone(), group.recipients.len() - 1)
             }
             None => {
                 groups.reserve_exact(1);
-                groups.push(Group { key: key.clone(), targets: Arc::new(vec![target]) });
+                groups.push(Group { key: key.clone(), recipients: Arc::new(vec![recipient]) });
                 (key, 0)
             }
         };
-        self.places.insert(place, Spot { entry: id, audience, key, at, _seat: seat });
+        self.by_key.insert(subscription, Spot { entry: id, audience, key, at, _seat: seat });
         replaced
     }
 
@@ -151,7 +150,7 @@ impl Subscriptions {
         let key = Rc::new(key);
         if is_plain {
             // One or two for each worker that is there.
-            self.plain.retain(|known| known.worker.connected());
+            self.plain.retain(|known| known.worker.is_there());
             self.plain.push(key.clone());
         }
         key
@@ -169,11 +168,11 @@ impl Subscriptions {
     }
 
     /// Ends one subscription; answers whether there was one.
-    pub fn remove(&mut self, place: &Place) -> bool {
-        let Some(spot) = self.places.remove(place) else { return false };
+    pub fn remove(&mut self, subscription: &SubscriptionKey) -> bool {
+        let Some(spot) = self.by_key.remove(subscription) else { return false };
         let Some(entry) = self.entries.get_mut(&spot.entry) else { return true };
         if let Some(moved) = entry.take(&spot)
-            && let Some(other) = self.places.get_mut(&moved)
+            && let Some(other) = self.by_key.get_mut(&moved)
         {
             other.at = spot.at;
         }
@@ -189,10 +188,10 @@ impl Subscriptions {
 
     /// Ends all subscriptions of a connection; answers how many there were.
     pub fn remove_connection(&mut self, connection: ConnectionId) -> usize {
-        let first: Place = (connection, "".into());
-        let theirs = self.places.range(first..).take_while(|(place, _)| place.0 == connection);
-        let theirs: Vec<Place> = theirs.map(|(place, _)| place.clone()).collect();
-        theirs.iter().filter(|place| self.remove(place)).count()
+        let first: SubscriptionKey = (connection, "".into());
+        let theirs = self.by_key.range(first..).take_while(|(subscription, _)| subscription.0 == connection);
+        let theirs: Vec<SubscriptionKey> = theirs.map(|(subscription, _)| subscription.clone()).collect();
+        theirs.iter().filter(|subscription| self.remove(subscription)).count()
     }
 
     pub fn opened(&self, id: EntryId) -> Option<&Rc<Opened>> {
@@ -222,21 +221,21 @@ impl Subscriptions {
     }
 
     /// One subscription alone.
-    pub fn only(&self, place: &Place) -> Option<(Rc<Opened>, Audiences)> {
-        let spot = self.places.get(place)?;
+    pub fn only(&self, subscription: &SubscriptionKey) -> Option<(Rc<Opened>, Audiences)> {
+        let spot = self.by_key.get(subscription)?;
         let entry = self.entries.get(&spot.entry)?;
         let (_, groups) = entry.audiences.get(entry.position(&spot.audience)?)?;
-        let target = groups.iter().find(|group| group.key == spot.key)?.targets.get(spot.at)?.clone();
-        let group = Group { key: spot.key.clone(), targets: Arc::new(vec![target]) };
+        let recipient = groups.iter().find(|group| group.key == spot.key)?.recipients.get(spot.at)?.clone();
+        let group = Group { key: spot.key.clone(), recipients: Arc::new(vec![recipient]) };
         Some((entry.opened.clone(), vec![(spot.audience.clone(), vec![group])]))
     }
 
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.by_key.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.by_key.is_empty()
     }
 
     /// Different queries that cannot be decided from the object alone.
@@ -292,20 +291,21 @@ impl Entry {
         }
     }
 
-    /// Takes a target out; answers the place of the one that took its position.
-    fn take(&mut self, spot: &Spot) -> Option<Place> {
-        let place = self.position(&spot.audience)?;
-        let (_, groups) = self.audiences.get_mut(place)?;
+    /// Takes a recipient out; answers the subscription whose recipient took its index.
+    fn take(&mut self, spot: &Spot) -> Option<SubscriptionKey> {
+        let audience = self.position(&spot.audience)?;
+        let (_, groups) = self.audiences.get_mut(audience)?;
         let index = groups.iter().position(|group| group.key == spot.key)?;
-        let targets = Arc::make_mut(&mut groups[index].targets);
-        if spot.at < targets.len() {
-            targets.swap_remove(spot.at);
+        let recipients = Arc::make_mut(&mut groups[index].recipients);
+        if spot.at < recipients.len() {
+            recipients.swap_remove(spot.at);
         }
-        let moved = targets.get(spot.at).map(|target| (target.connection, target.request_id.clone()));
-        if targets.is_empty() {
+        let moved =
+            recipients.get(spot.at).map(|recipient| (recipient.connection, recipient.request_id.clone()));
+        if recipients.is_empty() {
             groups.swap_remove(index);
             if groups.is_empty() {
-                self.forget_audience(place);
+                self.forget_audience(audience);
             }
         }
         moved
@@ -342,8 +342,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::live_query::delivery::ledger::{Account, Ledger, Limits, Resource};
-    use crate::live_query::delivery::seat::Listeners;
+    use crate::live_query::ledger::{Account, Ledger, Limits, Resource};
+    use crate::live_query::listening::{CLASS_WEIGHT, Counters, Listening};
+    use crate::live_query::outlet::worker_here;
+    use crate::live_query::waiting::Waiting;
     use crate::query::evaluate::Matcher;
     use crate::query::{ParseContext, parse_where};
     use crate::types::{ClassName, Operation};
@@ -363,7 +365,7 @@ mod tests {
         }
     }
 
-    fn subscriber(worker: &Addr<LiveQueryWorker>, connection: u64, request: u64) -> Subscriber {
+    fn subscriber(worker: &Worker, connection: u64, request: u64) -> Subscriber {
         Subscriber {
             connection,
             worker: worker.clone(),
@@ -378,7 +380,8 @@ mod tests {
     /// What everybody holds, and a class's count.
     struct Counts {
         ledger: Arc<Ledger>,
-        listeners: Arc<Listeners>,
+        counters: Arc<Counters>,
+        listening: Arc<Listening>,
         accounts: Vec<(Arc<Account>, Charge)>,
     }
 
@@ -388,28 +391,33 @@ mod tests {
             let ledger = Ledger::new(Limits::of(&config.live_query_server));
             let address = |n: u8| std::net::IpAddr::from([10, 0, 0, n % 3]);
             let accounts = (0..7).map(|n| ledger.admit(address(n)).expect("room")).collect();
-            let listeners = Listeners::new(ClassName::known("Chat"), Arc::default(), std::sync::Weak::new());
-            Self { ledger, listeners, accounts }
+            let counters: Arc<Counters> = Arc::default();
+            let waiting = Waiting::of_app().of_class();
+            let listening = Listening::new(counters.clone(), ledger.clone(), waiting);
+            Self { ledger, counters, listening, accounts }
         }
 
         fn seat(&self, connection: u64) -> Seat {
             let wanted = [(Resource::Subscriptions, 1), (Resource::Bytes, 100)];
             let (account, _) = &self.accounts[connection as usize];
-            Seat::new(account.take(&wanted).expect("room"), self.listeners.clone())
+            Seat::new(account.take(&wanted).expect("room"), self.listening.clone())
         }
 
         /// Everything counts as many as there are.
         fn agree(&self, held: usize) {
-            assert_eq!(self.listeners.count(), held);
+            let subscriptions = self.counters.subscriptions.load(std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(subscriptions, held as u64);
+            assert_eq!(self.listening.is_listened_to(), held > 0);
             assert_eq!(self.ledger.used(Resource::Subscriptions), held);
-            assert_eq!(self.ledger.used(Resource::Bytes), held * 100);
+            let class = if held > 0 { CLASS_WEIGHT } else { 0 };
+            assert_eq!(self.ledger.used(Resource::Bytes), held * 100 + class);
         }
     }
 
     /// Opens, replaces, fails and ends at random; compares with a plain map.
-    #[actix::test]
+    #[actix_web::test]
     async fn agrees_with_a_plain_map() {
-        let worker = LiveQueryWorker::here();
+        let worker = worker_here();
         let counts = Counts::new();
         let mut subscriptions = Subscriptions::default();
         let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
@@ -424,9 +432,9 @@ mod tests {
                     assert_eq!(subscriptions.remove_connection(connection), count - model.len());
                 }
                 1 | 2 => {
-                    let place = (connection, Arc::from(request.to_string().as_str()));
+                    let subscription = (connection, Arc::from(request.to_string().as_str()));
                     let known = model.remove(&(connection, request.to_string())).is_some();
-                    assert_eq!(subscriptions.remove(&place), known);
+                    assert_eq!(subscriptions.remove(&subscription), known);
                 }
                 _ => {
                     // In one room nobody is anybody, in another there are more than a few.
@@ -457,9 +465,9 @@ mod tests {
             let id = subscriptions.by_query.get(&opened(room).identity)?;
             Some((room, *id))
         }) {
-            let targets = subscriptions.audiences(id, None).into_iter().flat_map(|(_, groups)| groups);
-            for target in targets.flat_map(|group| group.targets.to_vec()) {
-                found.insert((target.connection, target.request_id.to_string()), room);
+            let recipients = subscriptions.audiences(id, None).into_iter().flat_map(|(_, groups)| groups);
+            for recipient in recipients.flat_map(|group| group.recipients.to_vec()) {
+                found.insert((recipient.connection, recipient.request_id.to_string()), room);
             }
             let concerned = subscriptions.audiences(id, Some(&["u3".to_owned()]));
             let all = subscriptions.audiences(id, None);
@@ -470,11 +478,11 @@ mod tests {
         }
         assert_eq!(found, model);
         assert!(many > FEW, "{many}");
-        for place in model.keys() {
-            let place: Place = (place.0, place.1.as_str().into());
-            let (_, audiences) = subscriptions.only(&place).expect("a subscription");
-            let target = &audiences[0].1[0].targets[0];
-            assert_eq!((target.connection, target.request_id.clone()), place);
+        for subscription in model.keys() {
+            let subscription: SubscriptionKey = (subscription.0, subscription.1.as_str().into());
+            let (_, audiences) = subscriptions.only(&subscription).expect("a subscription");
+            let recipient = &audiences[0].1[0].recipients[0];
+            assert_eq!((recipient.connection, recipient.request_id.clone()), subscription);
         }
         for connection in 0..7 {
             subscriptions.remove_connection(connection);

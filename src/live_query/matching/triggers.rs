@@ -6,12 +6,11 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
-use super::decide::Event;
 use super::subscription::Rights;
 use crate::cloud::{CONNECT_CLASS, Caller, LiveQueryPayload, TriggerCall, TriggerKind};
 use crate::error::Result;
-use crate::live_query::Counters;
-use crate::live_query::protocol::Subscribe;
+use crate::live_query::listening::Counters;
+use crate::live_query::protocol::{Event, Subscribe};
 use crate::operations::Services;
 use crate::types::{ClassName, Object};
 
@@ -179,7 +178,7 @@ pub fn observe(
     let mut call = call(TriggerKind::OnLiveQueryEvent, CONNECT_CLASS, None, client);
     call.live = Some(LiveQueryPayload { error, ..payload(event, client, counters) });
     let services = services.clone();
-    actix::spawn(async move {
+    tokio::task::spawn_local(async move {
         if let Err(error) = services.cloud.run_trigger(call).await {
             tracing::warn!(%error, event, "onLiveQueryEvent failed");
         }

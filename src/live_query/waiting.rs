@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::ring::size_of_object;
+use super::size::size_of_event;
 use crate::operations::ports::ObjectEvent;
 
 /// Bytes that may wait for one class, and for all of an app.
@@ -27,8 +27,8 @@ impl Waiting {
         Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_A_CLASS, all: Some(self.clone()) })
     }
 
-    /// A place for the event; `None` when there is none. A single event always finds one.
-    pub fn take(self: &Arc<Self>, event: &ObjectEvent) -> Option<Place> {
+    /// Room for the event; `None` when there is none. A single event always finds some.
+    pub fn take(self: &Arc<Self>, event: &ObjectEvent) -> Option<WaitingBytes> {
         let bytes = size_of_event(event);
         if !self.add(bytes) {
             return None;
@@ -37,7 +37,7 @@ impl Waiting {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return None;
         }
-        Some(Place { waiting: self.clone(), bytes })
+        Some(WaitingBytes { waiting: self.clone(), bytes })
     }
 
     fn add(&self, bytes: usize) -> bool {
@@ -46,25 +46,20 @@ impl Waiting {
     }
 }
 
-/// Roughly what an event takes in memory.
-fn size_of_event(event: &ObjectEvent) -> usize {
-    256 + size_of_object(&event.object) + event.original.as_deref().map_or(0, size_of_object)
-}
-
-/// Held as long as the event waits or is worked on.
-pub struct Place {
+/// The bytes of one event, held as long as it waits or is worked on.
+pub struct WaitingBytes {
     waiting: Arc<Waiting>,
     bytes: usize,
 }
 
-impl Place {
+impl WaitingBytes {
     /// What the event takes, roughly.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitingBytes {
     fn drop(&mut self) {
         self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         if let Some(all) = &self.waiting.all {
@@ -82,7 +77,7 @@ mod tests {
     use crate::types::ClassName;
 
     #[test]
-    fn what_waits_is_bounded_and_one_event_always_finds_a_place() {
+    fn what_waits_is_bounded_and_one_event_always_finds_room() {
         let object = json!({ "text": "x".repeat(OF_A_CLASS / 3) }).as_object().cloned().unwrap_or_default();
         let event = ObjectEvent {
             class: ClassName::known("Chat"),
@@ -94,7 +89,7 @@ mod tests {
         };
         let app = Waiting::of_app();
         let classes: Vec<_> = (0..8).map(|_| app.of_class()).collect();
-        let mut held: Vec<Place> = Vec::new();
+        let mut held: Vec<WaitingBytes> = Vec::new();
         for class in &classes {
             held.extend((0..9).filter_map(|_| class.take(&event)));
             assert!(class.bytes.load(Ordering::Relaxed) <= OF_A_CLASS);

@@ -1,80 +1,24 @@
-//! `LiveQueryWorker`: one for each thread that holds connections. Class owners send it one message
-//! for all of its connections: what is to be sent, and to whom. It puts that into the connections'
-//! outlets, from which they take everything that came together.
+//! Where connections find what they are to send: one [`Outlet`] for each, filled by the one task of its thread
+//! that takes [`Delivery`]s, for all of the thread's connections together. A connection takes everything
+//! that came meanwhile, as far as its socket has room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll, Waker};
 
-use actix::{Actor, Addr, Context, Handler, Message};
-use bytes::Bytes;
 use futures_util::Stream;
+use tokio::sync::mpsc;
 
 use super::ledger::{Account, Charge, Resource};
-use crate::live_query::matching::decide::Event;
-use crate::live_query::matching::waiting;
-
-pub type ConnectionId = u64;
+use super::parcel::{ConnectionId, Delivery, Parcel, Worker};
 
 /// Bytes that may wait on any socket without being charged, and the least that is charged beyond them.
 const FREE: usize = 64 * 1024;
 const STEP: usize = 256 * 1024;
-
-/// What connections are to send.
-#[derive(Clone, Debug)]
-pub enum Parcel {
-    Event {
-        event: Event,
-        object: Bytes,
-        original: Option<Bytes>,
-        /// For clients that asked for ids.
-        id: Option<Arc<str>>,
-    },
-    Error {
-        code: i32,
-        message: String,
-    },
-}
-
-impl Parcel {
-    /// Roughly the bytes that a frame takes.
-    pub fn size(&self) -> usize {
-        match self {
-            Self::Event { object, original, .. } => object.len() + original.as_ref().map_or(0, Bytes::len),
-            Self::Error { message, .. } => message.len(),
-        }
-    }
-}
-
-/// One subscription, as those who deliver know it.
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub connection: ConnectionId,
-    /// As JSON.
-    pub request_id: Arc<str>,
-    pub installation_id: Option<Arc<str>>,
-}
-
-/// One parcel for many.
-#[derive(Clone, Debug)]
-pub struct Dispatch {
-    pub parcel: Arc<Parcel>,
-    pub targets: Arc<Vec<Target>>,
-}
-
-/// Events for any of this thread's connections.
-pub struct Deliver {
-    pub dispatches: Vec<Dispatch>,
-    /// What is not yet in the outlets still waits.
-    pub _waiting: Option<Arc<waiting::Place>>,
-}
-
-impl Message for Deliver {
-    type Result = ();
-}
 
 /// Where a connection finds what it is to send.
 pub struct Outlet {
@@ -208,58 +152,46 @@ impl Stream for Letters {
     }
 }
 
-#[derive(Default)]
-pub struct LiveQueryWorker {}
-
 thread_local! {
-    static CONNECTIONS: RefCell<HashMap<ConnectionId, Rc<Outlet>>> = RefCell::default();
-    static WORKER: RefCell<Option<Addr<LiveQueryWorker>>> = const { RefCell::new(None) };
+    static OUTLETS: RefCell<HashMap<ConnectionId, Rc<Outlet>>> = RefCell::default();
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
-impl LiveQueryWorker {
-    /// This thread's worker.
-    pub fn here() -> Addr<Self> {
-        WORKER.with_borrow_mut(|worker| match worker {
-            Some(addr) if addr.connected() => addr.clone(),
-            _ => {
-                let addr = Self::default().start();
-                *worker = Some(addr.clone());
-                addr
-            }
-        })
-    }
-
-    pub fn register(id: ConnectionId, outlet: Rc<Outlet>) {
-        CONNECTIONS.with_borrow_mut(|connections| connections.insert(id, outlet));
-    }
-
-    /// Also while the thread ends.
-    pub fn forget(id: ConnectionId) {
-        let _ = CONNECTIONS.try_with(|connections| connections.borrow_mut().remove(&id));
-    }
+/// The way to this thread's outlets, for those who send from any thread. Call it inside a local task set, as
+/// every worker thread has one.
+pub fn worker_here() -> Worker {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    WORKER.with_borrow_mut(|worker| match worker {
+        Some(known) if known.is_there() => known.clone(),
+        _ => {
+            let (sender, queue) = mpsc::unbounded_channel();
+            let fresh = Worker::new(NUMBERS.fetch_add(1, Ordering::Relaxed), sender);
+            *worker = Some(fresh.clone());
+            tokio::task::spawn_local(fill_outlets(queue));
+            fresh
+        }
+    })
 }
 
-impl Actor for LiveQueryWorker {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        // What is in it is bounded in bytes: events wait until they are taken out.
-        ctx.set_mailbox_capacity(1 << 20);
-    }
+pub fn register(connection: ConnectionId, outlet: Rc<Outlet>) {
+    OUTLETS.with_borrow_mut(|outlets| outlets.insert(connection, outlet));
 }
 
-impl Handler<Deliver> for LiveQueryWorker {
-    type Result = ();
+/// Also while the thread ends.
+pub fn forget(connection: ConnectionId) {
+    let _ = OUTLETS.try_with(|outlets| outlets.borrow_mut().remove(&connection));
+}
 
-    fn handle(&mut self, Deliver { dispatches, .. }: Deliver, _: &mut Self::Context) {
-        CONNECTIONS.with_borrow(|connections| {
-            for dispatch in &dispatches {
-                for target in dispatch.targets.iter() {
+async fn fill_outlets(mut queue: mpsc::UnboundedReceiver<Delivery>) {
+    while let Some(delivery) = queue.recv().await {
+        OUTLETS.with_borrow(|outlets| {
+            for dispatch in &delivery.dispatches {
+                for recipient in dispatch.recipients.iter() {
                     // Otherwise it is going away.
-                    if let Some(outlet) = connections.get(&target.connection)
-                        && outlet.push(&dispatch.parcel, &target.request_id)
+                    if let Some(outlet) = outlets.get(&recipient.connection)
+                        && outlet.push(&dispatch.parcel, &recipient.request_id)
                     {
-                        let connection = target.connection;
+                        let connection = recipient.connection;
                         tracing::warn!(connection, "a live query client does not read: it will be dropped");
                     }
                 }
@@ -274,8 +206,8 @@ mod tests {
 
     use futures_util::{FutureExt, StreamExt};
 
-    use super::super::ledger::{Ledger, Limits};
     use super::*;
+    use crate::live_query::ledger::{Ledger, Limits};
 
     #[test]
     fn an_outlet_gives_what_there_is_room_for_and_is_bounded() {

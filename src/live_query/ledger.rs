@@ -48,6 +48,8 @@ pub struct Limits {
 const MIB: usize = 1024 * 1024;
 /// Subscriptions one socket may hold.
 pub const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// A client that has this much waiting for it is not reading: it is dropped.
+pub const MAX_UNREAD: usize = 4 * 1024 * 1024;
 const ASKING_OF_A_SOCKET: usize = 25;
 const ASKING_OF_A_CALLER: usize = 100;
 
@@ -56,13 +58,7 @@ impl Limits {
         let any = usize::MAX;
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(any);
         Self {
-            socket: [
-                1,
-                MAX_SUBSCRIPTIONS,
-                bytes(config.max_client_bytes),
-                ASKING_OF_A_SOCKET,
-                super::connection::MAX_UNREAD,
-            ],
+            socket: [1, MAX_SUBSCRIPTIONS, bytes(config.max_client_bytes), ASKING_OF_A_SOCKET, MAX_UNREAD],
             caller: [
                 bytes(config.max_connections_per_address),
                 any,

@@ -12,9 +12,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::outgoing::{Message, Outgoing};
 use super::redis_bus::RedisBus;
+use super::{LiveQueryHub, parts};
 use crate::error::Result;
-use crate::live_query::LiveQueryHub;
-use crate::live_query::delivery::parts;
 use crate::operations::Services;
 use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::query::{Filter, FindSpec};

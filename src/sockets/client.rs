@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::Addr;
 use serde_json::{Map, Value, json};
 
-use super::class::{self, Resume, Subscriber};
-use super::ledger::{Account, Charge, MAX_SUBSCRIPTIONS, Refused, Resource, Scope};
-use super::worker::{ConnectionId, LiveQueryWorker, Parcel};
+use crate::actors::live_query::LiveQueryHub;
 use crate::error::Error;
+use crate::live_query::ledger::{Account, Charge, MAX_SUBSCRIPTIONS, Refused, Resource, Scope};
+use crate::live_query::listening::CLASS_WEIGHT;
+use crate::live_query::matching::class::{self, Ending, Resume};
 use crate::live_query::matching::subscription::{Audience, open};
+use crate::live_query::matching::subscriptions::Subscriber;
 use crate::live_query::matching::triggers;
+use crate::live_query::outlet;
+use crate::live_query::parcel::{ConnectionId, Parcel, Worker};
 use crate::live_query::protocol::{Addressee, Refusal, Request, Subscribe};
-use crate::live_query::{CLASS_WEIGHT, LiveQueryHub};
 use crate::operations::{Ctx, RequestInfo, Services};
 use crate::types::{ClassName, Object};
 
@@ -25,10 +27,10 @@ pub struct Client {
     /// Where the process has several applications: those of which the client must name one.
     choice: Box<[Arc<LiveQueryHub>]>,
     pub id: ConnectionId,
-    worker: Addr<LiveQueryWorker>,
+    worker: Worker,
     address: IpAddr,
     account: Arc<Account>,
-    /// The socket's place among those that are open.
+    /// What counts the socket among those that are open.
     _socket: Charge,
     /// From the URL or from `connect`; a subscription's own counts first.
     resume: Option<Resume>,
@@ -66,7 +68,7 @@ struct Held {
 impl Client {
     /// # Errors
     /// When too many sockets are open.
-    pub fn new(door: Door, worker: Addr<LiveQueryWorker>) -> Result<Self, Refused> {
+    pub fn new(door: Door, worker: Worker) -> Result<Self, Refused> {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let Door { hub, choice, address, resume } = door;
         let (account, socket) = hub.ledger.admit(address)?;
@@ -206,9 +208,9 @@ impl Client {
             let text = "Can not find this client, make sure you connect to server before subscribing";
             return Err(Refusal::new(2, text, true));
         };
-        let place: Arc<str> = request_id.to_string().into();
+        let key: Arc<str> = request_id.to_string().into();
         let too_many = self.account.used(Resource::Subscriptions) >= MAX_SUBSCRIPTIONS;
-        if too_many && !self.subscriptions.contains_key(&place) {
+        if too_many && !self.subscriptions.contains_key(&key) {
             let refused = Refused { resource: Resource::Subscriptions, scope: Scope::Socket };
             return Err(refusal_of(refused).for_request(&request_id));
         }
@@ -234,7 +236,7 @@ impl Client {
             .await
             .map_err(|error| self.refusal(&error, &request_id))?;
         self.drop_subscription(&request_id).await;
-        let weight = opened.weight + request.session_token.as_ref().map_or(0, String::len) + place.len();
+        let weight = opened.weight + request.session_token.as_ref().map_or(0, String::len) + key.len();
         let charge =
             self.charge(&opened.class, weight).map_err(|refusal| refusal.for_request(&request_id))?;
         let held = Box::new(Held {
@@ -248,7 +250,7 @@ impl Client {
         let subscriber = Subscriber {
             connection: self.id,
             worker: self.worker.clone(),
-            request_id: place.clone(),
+            request_id: key.clone(),
             installation_id: installation_id.as_deref().map(Into::into),
             with_ids: resume.is_some(),
             keys: opened.keys.clone().map(Arc::new),
@@ -256,11 +258,11 @@ impl Client {
         };
         let message = class::Request { opened, audience, subscriber, resume };
         // Known before it is made: whoever goes away in between leaves nothing behind.
-        self.subscriptions.insert(place.clone(), held);
+        self.subscriptions.insert(key.clone(), held);
         let resumed = match self.hub.subscribe(message, charge).await {
             Ok(resumed) => resumed,
             Err(error) => {
-                self.subscriptions.remove(&place);
+                self.subscriptions.remove(&key);
                 return Err(self.refusal(&error, &request_id));
             }
         };
@@ -293,7 +295,7 @@ impl Client {
     async fn drop_subscription(&mut self, request_id: &Value) -> bool {
         let Some(held) = self.subscriptions.remove(request_id.to_string().as_str()) else { return false };
         let request_id = Some(request_id.to_string().into());
-        let message = class::Unsubscribe { connection: self.id, request_id };
+        let message = Ending { connection: self.id, request_id };
         self.hub.unsubscribe(&held.class, message).await;
         true
     }
@@ -373,7 +375,7 @@ impl Client {
 /// Ends everything the client holds, also where its connection broke while a request was worked on.
 impl Drop for Client {
     fn drop(&mut self) {
-        LiveQueryWorker::forget(self.id);
+        outlet::forget(self.id);
         // One message for each class, however many subscriptions there are.
         let mut classes: HashMap<ClassName, bool> = HashMap::new();
         for (_, held) in self.subscriptions.drain() {

@@ -18,15 +18,13 @@ use futures_util::Stream;
 
 use super::client::{Client, Door};
 use super::frames::{Checked, MAX_MESSAGE};
-use super::ledger::{Refused, Scope};
-use super::socket;
-use super::worker::{Batch, ConnectionId, Letters, LiveQueryWorker, Outlet};
-use crate::live_query::LiveQueryHub;
-use crate::live_query::protocol;
-use crate::live_query::protocol::{Refusal, Request};
+use super::tcp;
+use crate::actors::live_query::LiveQueryHub;
+use crate::live_query::ledger::{MAX_UNREAD, Refused, Scope};
+use crate::live_query::outlet::{self, Batch, Letters, Outlet};
+use crate::live_query::parcel::ConnectionId;
+use crate::live_query::protocol::{self, Refusal, Request};
 
-/// A client that has this much waiting for it is not reading: it is dropped.
-pub const MAX_UNREAD: usize = 4 * 1024 * 1024;
 /// Frames are made for so many bytes at a time; what waits for its turn is shared with others.
 const ROOM: usize = 32 * 1024;
 /// A peer that took no bytes for so many heartbeats is gone.
@@ -57,14 +55,14 @@ pub fn accept(
     let mut response = ws::handshake(request)?;
     let choice = if several { hubs.into_boxed_slice() } else { Box::default() };
     let door = Door { hub, choice, address, resume: resume_after(request.query_string()) };
-    let client = match Client::new(door, LiveQueryWorker::here()) {
+    let client = match Client::new(door, outlet::worker_here()) {
         Ok(client) => client,
         Err(refused) => {
-            socket::let_go(request);
+            tcp::let_go(request);
             return Ok(too_many_sockets(refused));
         }
     };
-    socket::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
+    tcp::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
     let outlet = Outlet::new(MAX_UNREAD, Some(client.account().clone()));
     let connection = LiveQueryConnection {
         id: client.id,
@@ -236,7 +234,7 @@ impl Actor for LiveQueryConnection {
     type Context = Ctx;
 
     fn started(&mut self, ctx: &mut Ctx) {
-        LiveQueryWorker::register(self.id, self.outlet.clone());
+        outlet::register(self.id, self.outlet.clone());
         ctx.add_stream(Letters(self.outlet.clone()));
         ctx.run_interval(self.heartbeat, |connection, ctx| {
             if connection.heard.elapsed() > connection.heartbeat * 2 {

@@ -1,75 +1,25 @@
-//! Changes that the database writes down itself: those that other programs make in SQL
-//! (`liveQuery.sqlChanges`), which are told like any others, and the log from which clients resume
-//! when this process has nothing for them (`liveQuery.eventLog`).
-//!
-//! A class is captured from its first subscription on. Each server hears of a change in SQL from the
-//! database and tells its own subscribers; nothing of it goes over the bus.
+//! Tells subscribers of what other programs change in SQL (`liveQuery.sqlChanges`), and keeps the log of events
+//! short. Each server hears of such a change from the database and tells its own subscribers; nothing of it
+//! goes over the bus.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::AppConfig;
-use crate::live_query::LiveQueryHub;
-use crate::live_query::matching::ring::EventId;
+use super::LiveQueryHub;
+use crate::live_query::event_log::{Captures, MOST_MISSED, entries, event};
 use crate::operations::Services;
-use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::storage::Notice;
-use crate::storage::live_log::{Capture, Entries, LogEntry, SQL_CHANGES};
-use crate::types::{ClassName, Object};
+use crate::storage::live_log::{Entries, SQL_CHANGES};
+use crate::types::ClassName;
 
 /// How often classes without a table are tried again.
 const RETRY: Duration = Duration::from_secs(2);
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
-/// Entries are written before their transactions are committed: so much earlier than an event that a
-/// client saw there may be others that it did not see.
-const LONGEST_TRANSACTION_US: i64 = 10_000_000;
-/// More than this is not replayed: a find is cheaper.
-const MOST_MISSED: usize = 5_000;
 /// Told entries that are remembered, so that none is told twice.
 const MOST_HEARD: usize = 10_000;
-/// Without a log entries only live until every server has read them.
-const UNTIL_READ: Duration = Duration::from_secs(300);
-
-pub struct Captures {
-    wanted: Option<Capture>,
-    retention: Duration,
-    captured: Mutex<HashSet<ClassName>>,
-}
-
-impl Captures {
-    pub fn new(config: &AppConfig) -> Self {
-        let live = &config.live_query;
-        let wanted = match live.event_log_s {
-            Some(_) => Some(Capture::All),
-            None => live.sql_changes.then_some(Capture::Others),
-        };
-        let retention = live.event_log_s.map_or(UNTIL_READ, Duration::from_secs);
-        Self { wanted, retention, captured: Mutex::default() }
-    }
-
-    /// Begins to capture the class unless that is done.
-    pub async fn ensure(&self, services: &Services, class: &ClassName) {
-        let Some((wanted, log)) = self.wanted.zip(services.storage.live_log()) else { return };
-        if self.captured.lock().unwrap_or_else(PoisonError::into_inner).contains(class) {
-            return;
-        }
-        match log.capture(class, wanted).await {
-            Ok(true) => {
-                self.captured.lock().unwrap_or_else(PoisonError::into_inner).insert(class.clone());
-            }
-            // Its first object makes the table.
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, class = %class, "changes in SQL are not captured"),
-        }
-    }
-
-    fn forget(&self, class: &ClassName) {
-        self.captured.lock().unwrap_or_else(PoisonError::into_inner).remove(class);
-    }
-}
 
 /// Starts what the options ask for. Without them takes away what an earlier start left behind.
 pub fn start(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<Services>) {
@@ -233,66 +183,4 @@ async fn tell(
     }
     heard.note(id);
     true
-}
-
-async fn entries(services: &Services, class: &ClassName, which: Entries) -> Option<Vec<LogEntry>> {
-    let snapshot = services.classes.admit(class).await.ok()??;
-    match services.storage.live_log()?.entries(&snapshot.schema, which).await {
-        Ok(entries) => Some(entries),
-        Err(error) => {
-            tracing::warn!(%error, class = %class, "written events could not be read");
-            None
-        }
-    }
-}
-
-fn event(class: &ClassName, entry: LogEntry) -> Option<ObjectEvent> {
-    let public = |mut object: Object| {
-        object.retain(|key, value| !key.starts_with('_') && !value.is_null());
-        object.insert("className".to_owned(), class.as_str().into());
-        Arc::new(object)
-    };
-    let (kind, object, original) = match (entry.before, entry.after) {
-        (before, Some(after)) => (ObjectEventKind::Saved, public(after), before.map(public)),
-        (Some(before), None) => (ObjectEventKind::Deleted, public(before), None),
-        (None, None) => return None,
-    };
-    let stamp = u64::try_from(entry.micros).unwrap_or_default();
-    Some(ObjectEvent { class: class.clone(), kind, object, original, stamp, permissions: None })
-}
-
-/// What the log has after an event that a client saw, whichever server told it: some of it may be told
-/// twice. `None` when that is not all.
-pub async fn missed(
-    services: &Services,
-    class: &ClassName,
-    after: &EventId,
-) -> Option<Vec<(EventId, ObjectEvent)>> {
-    let retention = Duration::from_secs(services.config.live_query.event_log_s?);
-    let from = after.micros.saturating_sub(LONGEST_TRANSACTION_US);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if from < 0
-        || after.micros
-            > i64::try_from(now.as_micros()).unwrap_or(i64::MAX).saturating_add(LONGEST_TRANSACTION_US)
-    {
-        return None;
-    }
-    match services.storage.live_log()?.covers(class, after.micros, retention).await {
-        Ok(true) => {}
-        Ok(false) => return None,
-        Err(error) => {
-            tracing::warn!(%error, class = %class, "the log of events could not be read");
-            return None;
-        }
-    }
-    let which = Entries::Since { micros: from, most: MOST_MISSED + 1 };
-    let found = entries(services, class, which).await?;
-    if found.len() > MOST_MISSED {
-        return None;
-    }
-    let events = found.into_iter().filter_map(|entry| {
-        let id = EventId { node: "log".to_owned(), number: 0, micros: entry.micros };
-        Some((id, event(class, entry)?))
-    });
-    Some(events.collect())
 }

@@ -1,0 +1,207 @@
+//! `LiveQueryHub`: the handle for everything about live queries of an app. Writes hand it what they did, sockets
+//! open and end subscriptions through it; both come to the owners of the classes. Other servers hear of
+//! events through the [`bus`].
+
+pub mod bus;
+mod outgoing;
+mod parts;
+mod redis_bus;
+mod sql_changes;
+
+use std::sync::{Arc, OnceLock};
+
+use self::bus::Bus;
+use super::ask;
+use super::class::directory::{Directory, InUse};
+use super::class::owner::{Happened, Subscribe, Unsubscribe};
+use crate::config::AppConfig;
+use crate::error::{Error, Result};
+use crate::live_query::event_log::Captures;
+use crate::live_query::ledger::{Charge, Ledger, Limits};
+use crate::live_query::listening::{Counters, Listening, Seat};
+use crate::live_query::matching::class::{Ending, Opening, Request};
+use crate::live_query::matching::ring::Counter;
+use crate::live_query::matching::shared::LiveApp;
+use crate::live_query::parcel::ConnectionId;
+use crate::live_query::protocol::Resumed;
+use crate::live_query::waiting::Waiting;
+use crate::operations::Services;
+use crate::operations::ports::{EventSink, ObjectEvent};
+use crate::types::ClassName;
+
+/// One for each app. Created before the app's services, which it is given once they exist.
+pub struct LiveQueryHub {
+    config: Arc<AppConfig>,
+    app: OnceLock<Arc<LiveApp>>,
+    owners: Arc<Directory>,
+    bus: OnceLock<Arc<dyn Bus>>,
+    pub counters: Arc<Counters>,
+    numbers: Arc<Counter>,
+    captures: Arc<Captures>,
+    pub ledger: Arc<Ledger>,
+    /// Bytes of events that wait for their classes.
+    waiting: Arc<Waiting>,
+}
+
+impl LiveQueryHub {
+    pub fn new(config: Arc<AppConfig>, owners: Arc<Directory>) -> Arc<Self> {
+        Arc::new(Self {
+            captures: Arc::new(Captures::new(&config)),
+            ledger: Ledger::new(Limits::of(&config.live_query_server)),
+            waiting: Waiting::of_app(),
+            config,
+            app: OnceLock::new(),
+            owners,
+            bus: OnceLock::new(),
+            counters: Arc::default(),
+            numbers: Arc::default(),
+        })
+    }
+
+    /// Gives the hub the services it is itself a part of, and starts listening to other servers. Call it inside
+    /// a running actix system.
+    ///
+    /// # Errors
+    /// When the bus cannot be set up at all (a bad Redis URL).
+    pub async fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
+        let bus = bus::start(Arc::downgrade(self), &services).await?;
+        sql_changes::start(Arc::downgrade(self), self.captures.clone(), services.clone());
+        let app = LiveApp { services, counters: self.counters.clone(), numbers: self.numbers.clone() };
+        if self.app.set(Arc::new(app)).is_err() {
+            return Err(Error::internal("the live query hub already has its services"));
+        }
+        if let Some(bus) = bus {
+            self.bus.set(bus).map_err(|_| Error::internal("the live query hub already has a bus"))?;
+        }
+        Ok(())
+    }
+
+    pub fn config(&self) -> &AppConfig {
+        &self.config
+    }
+
+    fn app(&self) -> Result<&Arc<LiveApp>> {
+        self.app.get().ok_or_else(|| Error::internal("live queries are not ready yet"))
+    }
+
+    /// # Errors
+    /// Before [`LiveQueryHub::attach`].
+    pub fn services(&self) -> Result<&Arc<Services>> {
+        self.app().map(|app| &app.services)
+    }
+
+    fn listening<'c>(&self, in_use: &'c InUse) -> &'c Arc<Listening> {
+        in_use.listening.get_or_init(|| {
+            Listening::new(self.counters.clone(), self.ledger.clone(), self.waiting.of_class())
+        })
+    }
+
+    /// Opens a subscription, which holds `charge` as long as it is there.
+    ///
+    /// # Errors
+    /// When the class's owner is gone, or refuses one more query that needs the database.
+    pub async fn subscribe(&self, request: Request, charge: Charge) -> Result<Option<Resumed>> {
+        let class = request.opened.class.clone();
+        let app = self.app()?.clone();
+        self.captures.ensure(&app.services, &class).await;
+        // Started on this thread where nobody uses the class yet: what happens here need not wake another one.
+        let in_use = self.owners.open(&class);
+        let listening = self.listening(&in_use).clone();
+        let continuous = listening.is_listened_to();
+        if let Some(bus) = self.bus.get() {
+            bus.listen_to(&class).await;
+        }
+        let (connection, request_id) = (request.subscriber.connection, request.subscriber.request_id.clone());
+        let seat = Seat::new(charge, listening.clone());
+        let opening = Opening { request, seat, continuous };
+        let done = ask(&in_use.owner, Subscribe { app, listening, opening }).await;
+        if done.is_err() {
+            // It may have come to be all the same, if only the answer was late.
+            let ending = Ending { connection, request_id: Some(request_id) };
+            if in_use.owner.try_send(Unsubscribe(ending)).is_err() {
+                tracing::debug!(class = %class, "a subscription ends with its class");
+            }
+            drop(in_use);
+            self.owners.let_go(&class);
+        }
+        done
+    }
+
+    /// Ends one subscription.
+    pub async fn unsubscribe(&self, class: &ClassName, ending: Ending) {
+        let Some(in_use) = self.owners.get(class) else { return };
+        // What it held goes with it.
+        let _ = ask(&in_use.owner, Unsubscribe(ending)).await;
+        drop(in_use);
+        // Clients choose the names of classes.
+        self.owners.let_go(class);
+    }
+
+    /// A connection is gone: its subscriptions to the class end. Waits for nothing, so that it can be
+    /// called wherever the connection comes to its end. `may_return`: the client may come back and ask
+    /// for what it missed.
+    pub fn leave(&self, class: &ClassName, connection: ConnectionId, may_return: bool) {
+        let Some(in_use) = self.owners.get(class) else { return };
+        if may_return && let Some(listening) = in_use.listening.get() {
+            listening.await_return();
+        }
+        let ending = Ending { connection, request_id: None };
+        if in_use.owner.try_send(Unsubscribe(ending)).is_err() {
+            tracing::debug!(class = %class, "subscriptions end with their class");
+        }
+    }
+
+    /// Events of other servers may have been missed: whoever comes back with an older id is told so.
+    pub fn may_have_missed(&self) {
+        self.numbers.mark_gap();
+    }
+
+    /// Whether anybody connected to this server listens to the class, or did and may come back.
+    pub fn has_subscribers(&self, class: &ClassName) -> bool {
+        self.owners.is_listened_to(class)
+    }
+
+    /// Classes somebody here listens to.
+    pub fn live_classes(&self) -> Vec<ClassName> {
+        self.owners.listened_to()
+    }
+
+    /// Hands an event to this server's own subscribers.
+    pub fn deliver(&self, event: ObjectEvent) {
+        let Some(in_use) = self.owners.get(&event.class) else { return };
+        let Some(listening) = in_use.listening.get().filter(|listening| listening.is_listened_to()) else {
+            return;
+        };
+        let Some(waiting) = listening.waiting.take(&event) else {
+            // Whoever comes back is told that something is missing.
+            self.may_have_missed();
+            tracing::error!(class = %event.class, "too many live query events wait: one is not told");
+            return;
+        };
+        if in_use.owner.try_send(Happened { event, waiting }).is_err() {
+            tracing::error!("the owner of a class takes no live query events any more");
+        }
+    }
+}
+
+impl EventSink for LiveQueryHub {
+    fn publishes(&self, class: &ClassName) -> bool {
+        self.config.live_query.publishes(class)
+            && (self.has_subscribers(class) || self.bus.get().is_some_and(|bus| bus.is_wanted(class)))
+    }
+
+    fn emit(&self, event: ObjectEvent) {
+        if let Some(bus) = self.bus.get()
+            && bus.is_wanted(&event.class)
+        {
+            bus.publish(&event);
+        }
+        self.deliver(event);
+    }
+
+    fn roles_changed(&self, user_ids: &[String]) {
+        if let Some(bus) = self.bus.get() {
+            bus.roles_changed(user_ids);
+        }
+    }
+}
