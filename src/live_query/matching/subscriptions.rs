@@ -344,7 +344,6 @@ mod tests {
     use super::*;
     use crate::live_query::ledger::{Account, Ledger, Limits, Resource};
     use crate::live_query::listening::{CLASS_WEIGHT, Counters, Listening};
-    use crate::live_query::outlet::worker_here;
     use crate::live_query::waiting::Waiting;
     use crate::query::evaluate::Matcher;
     use crate::query::{ParseContext, parse_where};
@@ -415,9 +414,10 @@ mod tests {
     }
 
     /// Opens, replaces, fails and ends at random; compares with a plain map.
-    #[actix_web::test]
-    async fn agrees_with_a_plain_map() {
-        let worker = worker_here();
+    #[test]
+    fn agrees_with_a_plain_map() {
+        let (queue, _open) = tokio::sync::mpsc::unbounded_channel();
+        let worker = Worker::new(0, queue);
         let counts = Counts::new();
         let mut subscriptions = Subscriptions::default();
         let mut model: BTreeMap<(u64, String), u64> = BTreeMap::new();
