@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::operations::seal::Seal;
 use crate::operations::ports::ObjectEvent;
+use crate::operations::seal::Seal;
 use crate::types::limits::MAX_RESUME_BYTES;
 use crate::types::names::random_alphanumeric;
 
