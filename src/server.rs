@@ -277,10 +277,12 @@ impl Running {
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
         let live = live_query::open(&config, &classes);
+        let rate_limits =
+            RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone(), classes.owners());
         let ports = Ports {
             storage: adapter,
             classes,
-            rate_limits: RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone()),
+            rate_limits,
             principals,
             events: live.events,
             cloud: cloud.engine.clone(),

@@ -68,9 +68,11 @@ const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -
 /// Paths that only these modules may name, apart from whoever owns them.
 const OWNED: &[(&[&str], &str)] = &[(&["storage", "postgres"], "server"), (&["storage", "mongo"], "server")];
 
-/// Modules that know nothing of HTTP and actors, and so never name their crates.
-const WITHOUT_ACTIX: &[&str] =
-    &["types", "query", "config", "storage", "operations", "live_query", "rest", "pages"];
+/// Rooms that may name actix and its crates: those who own state, and those who speak HTTP.
+const WITH_ACTIX: &[&str] = &["actors", "sockets", "http", "server"];
+
+/// Crates that one file alone may name. `actix-web-actors` is deprecated by its authors.
+const CONFINED: &[(&str, &str)] = &[("actix_web_actors", "src/sockets/connection.rs")];
 
 const MAX_LINES: usize = 700;
 
@@ -110,11 +112,51 @@ fn wrong_paths(file: &str, source: &str) -> Vec<String> {
             }
         }
     }
-    if WITHOUT_ACTIX.contains(&code.module.as_str()) {
+    if !WITH_ACTIX.contains(&code.module.as_str()) {
         for (line, token) in tokens(source) {
             if token.starts_with("actix") {
                 wrong.push(format!("{file}:{line}: `{}` may not name `{token}`", code.module));
             }
+        }
+    }
+    for (line, token) in tokens(source) {
+        for (_, place) in CONFINED.iter().filter(|(name, place)| token == *name && file != *place) {
+            wrong.push(format!("{file}:{line}: only {place} may name `{token}`"));
+        }
+    }
+    wrong
+}
+
+/// State that is still read past its actor. The list only gets shorter.
+const OPEN_STATE: &[(&str, &str)] = &[("src/actors/session.rs", "SessionCell")];
+
+/// Whether a file leaves an actor's state to its messages: the fields of an actor are its own, and what can be
+/// published from (an `ArcSwap`) stands, as a private field, in the file of the actor that publishes it.
+fn open_state(file: &str, source: &str) -> Vec<String> {
+    let all = tokens(source);
+    let words: Vec<&str> = all.iter().map(|(_, token)| token.as_str()).collect();
+    let actors: BTreeSet<&str> =
+        words.windows(4).filter(|four| four[..3] == ["impl", "Actor", "for"]).map(|four| four[3]).collect();
+    let mut wrong = Vec::new();
+    for at in (0..words.len()).filter(|at| words[*at] == "struct") {
+        let Some(name) = words.get(at + 1) else { continue };
+        if OPEN_STATE.contains(&(file, *name)) {
+            continue;
+        }
+        let rest = &words[at + 2..];
+        // Of `struct A { … }` and `struct A(…);` what is between the first bracket and its partner.
+        let mut depth = 0;
+        let fields = rest.iter().take_while(|word| {
+            depth += i32::from(["{", "("].contains(*word)) - i32::from(["}", ")"].contains(*word));
+            depth > 0 || !["}", ")", ";"].contains(*word)
+        });
+        let fields: Vec<&str> = fields.copied().collect();
+        let publishes = fields.iter().any(|word| word.starts_with("ArcSwap"));
+        if (publishes || actors.contains(name)) && fields.contains(&"pub") {
+            wrong.push(format!("{file}:{}: the fields of `{name}` are not its own", all[at].0));
+        }
+        if publishes && actors.is_empty() {
+            wrong.push(format!("{file}:{}: `{name}` is published by no actor of this file", all[at].0));
         }
     }
     wrong
@@ -269,6 +311,11 @@ fn rooms_do_not_import_each_other_in_circles() {
 }
 
 #[test]
+fn state_of_actors_is_theirs() {
+    nothing(rust_files(&["src/actors"]).iter().flat_map(|(file, source)| open_state(file, source)).collect());
+}
+
+#[test]
 fn files_are_small() {
     let long = rust_files(&["src", "tests", "bench"]).into_iter().filter_map(|(file, source)| {
         let lines = source.lines().count();
@@ -363,6 +410,30 @@ mod the_checker {
         refuses("src/storage/mod.rs", "use crate::storage::postgres::Pool;", "only `server` may name");
         refuses("src/operations/a.rs", "use actix_web::web;", "`operations` may not name `actix_web`");
         refuses("src/newcomer/a.rs", "", "module `newcomer` has no place");
+    }
+
+    #[test]
+    fn confines_crates() {
+        accepts("src/sockets/connection.rs", "use actix_web_actors::ws;");
+        refuses(
+            "src/sockets/client.rs",
+            "use actix_web_actors::ws;",
+            "only src/sockets/connection.rs may name",
+        );
+        refuses("src/live_query/a.rs", "use actix::Addr;", "`live_query` may not name `actix`");
+        accepts("src/live_query/a.rs", "// actix::Addr\nconst A: &str = \"actix\";");
+    }
+
+    #[test]
+    fn finds_state_that_others_can_reach() {
+        let actor = "impl Actor for Owner { type Context = Context<Self>; }";
+        let wrong = |source: &str| open_state("src/actors/a.rs", source).len();
+        assert_eq!(wrong(&format!("pub struct Owner {{ state: u64 }} {actor}")), 0);
+        assert_eq!(wrong(&format!("pub struct Owner {{ a: (u8, u8), pub state: u64 }} {actor}")), 1);
+        assert_eq!(wrong(&format!("struct Owner; pub struct Message {{ pub of: u64 }} {actor}")), 0);
+        assert_eq!(wrong(&format!("pub struct Out(ArcSwap<u64>); struct Owner(u64); {actor}")), 0);
+        assert_eq!(wrong(&format!("pub struct Out(pub ArcSwap<u64>); {actor}")), 1);
+        assert_eq!(wrong("pub struct Out { current: ArcSwapOption<u64> }"), 1);
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! Fixed windows that count requests, in memory: owned by the rate limit actor and by session actors.
+//! Fixed windows that count requests, in memory: owned by the actors of classes and sessions, and by the rate
+//! limit actor.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use actix::Message;
+
+use crate::error::Result;
 use crate::types::time::Millis;
 
 /// Buckets are looked through for ended ones when there are this many, and again at each doubling.
@@ -33,6 +37,17 @@ pub struct Count {
     pub hits: u64,
     /// When the window ends: milliseconds since 1970.
     pub reset: Millis,
+}
+
+/// Counts one request of `key` against a rule, with the owner of the rule's buckets.
+pub struct Hit {
+    pub rule: u64,
+    pub key: String,
+    pub window: Window,
+}
+
+impl Message for Hit {
+    type Result = Result<Count>;
 }
 
 #[derive(Debug)]

@@ -1,6 +1,7 @@
-//! Rate limits: which rules a request falls under, the actor that owns the buckets of the zones ip,
-//! user and global, and Redis for several servers. Buckets of the session zone live in the session's
-//! own actor.
+//! Rate limits: which rules a request falls under, and who counts it. Buckets of the session zone live in the
+//! session's actor, those of rules that name a class with the class's owner; the rest lives in the
+//! [`RateLimitActor`], which asks Redis where a rule counts for several servers. Every request is counted
+//! exactly, by one message; without a rule that speaks of it there is none.
 //!
 //! [`RateLimiter`] is asked once for each operation, items of a batch included, before its session is
 //! looked at.
@@ -9,15 +10,17 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv6Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorFutureExt, Addr, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 
 use super::ask;
-use super::buckets::{Buckets, Count, Window};
+use super::buckets::{Buckets, Count, Hit, Window};
+use super::class::directory::Directory;
 use super::principals::{PrincipalRegistry, hash_of};
 use super::redis_counter::RedisCounter;
 use super::session::AdmitToSession;
@@ -25,11 +28,14 @@ use crate::cloud::{CloudEngine, Registrations};
 use crate::config::{AppConfig, PathPattern, RateLimitRule, RateLimitZone, Secret};
 use crate::error::{Error, Result};
 use crate::operations::ports::{Limited, PrincipalDirectory, RateHeaders, RateLimits};
+use crate::types::ClassName;
 
 /// One rule and what its buckets are called.
 struct Rule {
     id: u64,
     rule: RateLimitRule,
+    /// Whose owner has its buckets.
+    class: Option<ClassName>,
 }
 
 impl Rule {
@@ -39,7 +45,7 @@ impl Rule {
         parts.hash(&mut hasher);
         rule.request_time_window_ms.to_bits().hash(&mut hasher);
         rule.request_count.to_bits().hash(&mut hasher);
-        Self { id: hasher.finish(), rule }
+        Self { id: hasher.finish(), class: named_class(rule.request_path.source()), rule }
     }
 
     fn applies(&self, request: &Limited<'_>) -> bool {
@@ -64,6 +70,19 @@ impl Rule {
     }
 }
 
+/// The class that a pattern speaks of by name. Who wrote it is the operator: it need not exist yet.
+fn named_class(pattern: &str) -> Option<ClassName> {
+    let mut parts = pattern.trim_start_matches('/').split('/');
+    match parts.next()? {
+        "classes" => ClassName::valid(parts.next()?),
+        "users" => Some(ClassName::known("_User")),
+        "sessions" => Some(ClassName::known("_Session")),
+        "installations" => Some(ClassName::known("_Installation")),
+        "roles" => Some(ClassName::known("_Role")),
+        _ => None,
+    }
+}
+
 /// The parts of a path are decoded before they are used: an escaped letter is the same route. An escaped slash
 /// does not end a part; but who wrote the pattern may have thought so, and both readings count.
 fn matches_escaped(pattern: &PathPattern, path: &str) -> bool {
@@ -78,35 +97,11 @@ fn matches_escaped(pattern: &PathPattern, path: &str) -> bool {
 /// The rules of the configuration and of Cloud Code as it is loaded now.
 struct Rules {
     registrations: Arc<Registrations>,
-    all: Arc<[Rule]>,
+    all: Vec<Rule>,
 }
 
-pub struct RateLimiter {
-    config: Arc<AppConfig>,
-    cloud: Arc<dyn CloudEngine>,
-    principals: Arc<PrincipalRegistry>,
-    actor: Addr<RateLimitActor>,
-    rules: Mutex<Option<Rules>>,
-}
-
-impl RateLimiter {
-    /// Starts the actor on the current arbiter.
-    pub fn start(
-        config: Arc<AppConfig>,
-        cloud: Arc<dyn CloudEngine>,
-        principals: Arc<PrincipalRegistry>,
-    ) -> Arc<Self> {
-        let actor = RateLimitActor { app_id: config.app_id.clone(), ..RateLimitActor::default() }.start();
-        Arc::new(Self { config, cloud, principals, actor, rules: Mutex::new(None) })
-    }
-
-    fn rules(&self) -> Arc<[Rule]> {
-        let registrations = self.cloud.registrations();
-        let mut known = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rules) = known.as_ref().filter(|rules| Arc::ptr_eq(&rules.registrations, &registrations))
-        {
-            return rules.all.clone();
-        }
+impl Rules {
+    fn of(config: &AppConfig, registrations: Arc<Registrations>) -> Self {
         let of_code =
             registrations.rate_limits.iter().filter_map(|rule| match RateLimitRule::from_json(rule) {
                 Ok(rule) => Some(rule),
@@ -115,10 +110,43 @@ impl RateLimiter {
                     None
                 }
             });
-        let all: Arc<[Rule]> =
-            self.config.rate_limits.iter().cloned().chain(of_code).map(Rule::new).collect();
-        *known = Some(Rules { registrations, all: all.clone() });
-        all
+        let all = config.rate_limits.iter().cloned().chain(of_code).map(Rule::new).collect();
+        Self { registrations, all }
+    }
+}
+
+pub struct RateLimiter {
+    config: Arc<AppConfig>,
+    cloud: Arc<dyn CloudEngine>,
+    principals: Arc<PrincipalRegistry>,
+    owners: Arc<Directory>,
+    actor: Addr<RateLimitActor>,
+    rules: ArcSwap<Rules>,
+}
+
+impl RateLimiter {
+    /// Starts the actor on the current arbiter.
+    pub fn start(
+        config: Arc<AppConfig>,
+        cloud: Arc<dyn CloudEngine>,
+        principals: Arc<PrincipalRegistry>,
+        owners: Arc<Directory>,
+    ) -> Arc<Self> {
+        let rules = ArcSwap::from_pointee(Rules::of(&config, cloud.registrations()));
+        let actor = RateLimitActor { app_id: config.app_id.clone(), ..RateLimitActor::default() }.start();
+        Arc::new(Self { config, cloud, principals, owners, actor, rules })
+    }
+
+    /// Those that hold now: Cloud Code may have been loaded again.
+    fn rules(&self) -> Arc<Rules> {
+        let registrations = self.cloud.registrations();
+        let known = self.rules.load();
+        if Arc::ptr_eq(&known.registrations, &registrations) {
+            return Arc::clone(&known);
+        }
+        let fresh = Arc::new(Rules::of(&self.config, registrations));
+        self.rules.store(fresh.clone());
+        fresh
     }
 
     async fn count(&self, rule: &Rule, request: &Limited<'_>) -> Result<Count> {
@@ -146,8 +174,15 @@ impl RateLimiter {
             }
             _ => format!("ip:{}", network(request.ip)),
         };
-        let hit = Hit { rule: rule.id, key, window, redis: rule.rule.redis_url.clone() };
-        ask(&self.actor, hit).await
+        let hit = Hit { rule: rule.id, key, window };
+        match (&rule.rule.redis_url, &rule.class) {
+            (Some(url), _) => ask(&self.actor, HitInRedis { hit, url: url.clone() }).await,
+            (None, Some(class)) => {
+                let in_use = self.owners.open(class);
+                ask(&in_use.owner, hit).await
+            }
+            (None, None) => ask(&self.actor, hit).await,
+        }
     }
 }
 
@@ -156,7 +191,7 @@ impl RateLimits for RateLimiter {
     async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>> {
         let mut headers = None;
         let rules = self.rules();
-        for rule in rules.iter().filter(|rule| rule.applies(request)) {
+        for rule in rules.all.iter().filter(|rule| rule.applies(request)) {
             let count = match self.count(rule, request).await {
                 Ok(count) => count,
                 Err(error) => {
@@ -194,7 +229,7 @@ fn network(ip: &str) -> Cow<'_, str> {
     }
 }
 
-/// Owns the buckets of an app that belong to no session.
+/// Owns the buckets of an app that belong to no session and to no class.
 #[derive(Default)]
 struct RateLimitActor {
     app_id: String,
@@ -207,26 +242,28 @@ impl Actor for RateLimitActor {
     type Context = Context<Self>;
 }
 
-/// Counts one request.
-struct Hit {
-    rule: u64,
-    key: String,
-    window: Window,
-    redis: Option<Secret<String>>,
+impl Handler<Hit> for RateLimitActor {
+    type Result = Result<Count>;
+
+    fn handle(&mut self, hit: Hit, _: &mut Self::Context) -> Self::Result {
+        Ok(self.buckets.hit(hit.rule, &hit.key, &hit.window, Instant::now()))
+    }
 }
 
-impl Message for Hit {
+/// Counts one request for all servers that share this Redis.
+struct HitInRedis {
+    hit: Hit,
+    url: Secret<String>,
+}
+
+impl Message for HitInRedis {
     type Result = Result<Count>;
 }
 
-impl Handler<Hit> for RateLimitActor {
+impl Handler<HitInRedis> for RateLimitActor {
     type Result = ResponseActFuture<Self, Result<Count>>;
 
-    fn handle(&mut self, hit: Hit, _: &mut Self::Context) -> Self::Result {
-        let Some(url) = &hit.redis else {
-            let count = self.buckets.hit(hit.rule, &hit.key, &hit.window, Instant::now());
-            return Box::pin(actix::fut::ready(Ok(count)));
-        };
+    fn handle(&mut self, HitInRedis { hit, url }: HitInRedis, _: &mut Self::Context) -> Self::Result {
         let url = url.expose().clone();
         let redis = self.redis.entry(url.clone()).or_insert_with(|| RedisCounter::new(url)).clone();
         let name = format!("parsimony:rl:{}:{:x}:{}", self.app_id, hit.rule, hit.key);
@@ -287,5 +324,21 @@ mod tests {
         let posts = rule(json!({"requestMethods": ["POST"]}));
         assert!(!posts.applies(&request("GET", "10.0.0.1")));
         assert!(posts.applies(&Limited { is_batch_item: true, ..request("GET", "10.0.0.1") }));
+    }
+
+    #[test]
+    fn rules_name_classes() {
+        for (pattern, class) in [
+            ("/classes/Game", Some("Game")),
+            ("/classes/Game/:id", Some("Game")),
+            ("/classes/Game{/*x}", None),
+            ("/classes/:class", None),
+            ("/classes/*x", None),
+            ("/classes", None),
+            ("/users", Some("_User")),
+            ("/functions/Game", None),
+        ] {
+            assert_eq!(named_class(pattern).as_ref().map(ClassName::as_str), class, "{pattern}");
+        }
     }
 }

@@ -103,7 +103,7 @@ impl ClassRegistry {
 
     /// The first request on this thread for a class that exists, or the first of all: starts what is missing.
     async fn open(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
-        if !self.names.load().contains(class) {
+        if !self.names.contains(class) {
             return Ok(None);
         }
         let in_use = self.owners.open(class);

@@ -30,7 +30,14 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
 /// The names of the classes there are, as the schema actor publishes them: nobody asks it for a class that
 /// does not exist. Replaced as a whole when a class appears or goes.
-pub type Names = ArcSwap<HashSet<ClassName>>;
+#[derive(Default)]
+pub struct Names(ArcSwap<HashSet<ClassName>>);
+
+impl Names {
+    pub fn contains(&self, class: &ClassName) -> bool {
+        self.0.load().contains(class)
+    }
+}
 
 /// Server option `protectedFields`: class → group → fields.
 pub type ServerProtected = BTreeMap<String, BTreeMap<String, Vec<String>>>;
@@ -104,7 +111,7 @@ impl SchemaActor {
     }
 
     fn publish_names(&self) {
-        self.names.store(Arc::new(self.known.keys().cloned().collect()));
+        self.names.0.store(Arc::new(self.known.keys().cloned().collect()));
     }
 
     /// Replaces everything by what storage held, volatile classes with their fixed schemas added.

@@ -24,9 +24,13 @@ impl InUse {
         self.listening.get().is_some_and(|listening| listening.is_listened_to())
     }
 
-    /// Whether nobody holds it but the directory, nobody what is published but the owner, and nobody listens.
+    /// Whether nobody holds it but the directory, nobody what is published but the owner, nobody listens, and
+    /// nothing is counted.
     fn is_idle(this: &Arc<Self>) -> bool {
-        Arc::strong_count(this) == 1 && Arc::strong_count(&this.published) == 2 && !this.is_listened_to()
+        Arc::strong_count(this) == 1
+            && Arc::strong_count(&this.published) == 2
+            && !this.is_listened_to()
+            && !this.published.is_counting()
     }
 }
 

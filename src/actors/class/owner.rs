@@ -2,19 +2,22 @@
 //! ([`Publish`]); it alone publishes that to the replicas, by one store into [`Published`], whose `store`
 //! nobody outside of this file can call.
 //!
-//! Nothing it owns survives it but what the database can give again: it stops when no replica reads what
-//! it publishes any more, and whatever way it ends, what it published ends with it, so that the next
-//! request starts another owner.
+//! It also owns the class's live queries (subscriptions, their index, the order of events) and the buckets of
+//! the rate limit rules that name the class. Nothing of this survives it but what the database can give
+//! again: so it stops only when no replica reads what it publishes, nobody listens and no window is under
+//! way. Whatever way it ends, what it published ends with it, and the next request starts another owner.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use actix::fut::wrap_future;
 use actix::prelude::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use arc_swap::ArcSwapOption;
 
+use crate::actors::buckets::{Buckets, Count, Hit};
 use crate::actors::freshness::ReadStamp;
 use crate::error::{Error, Result};
 use crate::live_query::listening::Listening;
@@ -42,6 +45,8 @@ pub struct Admission {
 #[derive(Default)]
 pub struct Published {
     current: ArcSwapOption<Admission>,
+    /// The owner counts requests in a window that is not over.
+    is_counting: AtomicBool,
 }
 
 impl Published {
@@ -52,6 +57,10 @@ impl Published {
     /// Looks at what is published without taking a share of it.
     pub fn with<T>(&self, look: impl FnOnce(&Admission) -> T) -> Option<T> {
         self.current.load().as_deref().map(look)
+    }
+
+    pub fn is_counting(&self) -> bool {
+        self.is_counting.load(Ordering::Acquire)
     }
 
     fn store(&self, admission: Option<Admission>) {
@@ -66,6 +75,8 @@ pub struct ClassActor {
     read: u64,
     /// There while somebody listens to the class.
     live: Option<Live>,
+    /// Of the rate limit rules that name the class.
+    buckets: Buckets,
     /// Takes the owner out of the directory unless somebody uses it; answers whether it is out.
     release: Box<dyn Fn() -> bool>,
 }
@@ -77,7 +88,7 @@ struct Live {
 
 impl ClassActor {
     pub fn new(class: ClassName, published: Arc<Published>, release: Box<dyn Fn() -> bool>) -> Self {
-        Self { class, published, read: 0, live: None, release }
+        Self { class, published, read: 0, live: None, buckets: Buckets::default(), release }
     }
 
     /// Works off what the live queries have to do, beside other messages.
@@ -110,6 +121,8 @@ impl Actor for ClassActor {
         ctx.set_mailbox_capacity(1 << 20);
         ctx.run_interval(IDLE_CHECK, |owner, ctx| {
             owner.forget_live();
+            // Before nobody else can begin to use it: a count that comes meanwhile sets it again.
+            owner.published.is_counting.store(!owner.buckets.is_empty(Instant::now()), Ordering::Release);
             if (owner.release)() {
                 ctx.stop();
             }
@@ -144,6 +157,15 @@ impl Handler<Publish> for ClassActor {
             self.read = read.number;
             self.published.store(snapshot.map(|snapshot| Admission { snapshot, read }));
         }
+    }
+}
+
+impl Handler<Hit> for ClassActor {
+    type Result = Result<Count>;
+
+    fn handle(&mut self, hit: Hit, _: &mut Self::Context) -> Self::Result {
+        self.published.is_counting.store(true, Ordering::Release);
+        Ok(self.buckets.hit(hit.rule, &hit.key, &hit.window, Instant::now()))
     }
 }
 
@@ -274,6 +296,19 @@ mod tests {
         assert_eq!(shown(&published), None, "the class is gone");
         owner.send(publish(&freshness, 7, Some(2))).await.expect("published");
         assert_eq!(shown(&published), Some(2), "and is made again");
+    }
+
+    #[actix_web::test]
+    async fn an_owner_counts_and_says_so() {
+        let published = Arc::<Published>::default();
+        let owner = ClassActor::new(ClassName::known("Game"), published.clone(), Box::new(|| false)).start();
+        let window = crate::actors::buckets::Window::from_millis(60_000.0);
+        for hits in 1..=3 {
+            assert!(hits > 1 || !published.is_counting());
+            let hit = Hit { rule: 1, key: "ip:10.0.0.1".to_owned(), window };
+            assert_eq!(owner.send(hit).await.expect("heard").expect("counted").hits, hits);
+            assert!(published.is_counting());
+        }
     }
 
     #[test]
