@@ -263,13 +263,7 @@ impl Running {
         let database = storage::open(&config, threads).await?;
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let classes = ClassRegistry::start(
-            adapter.clone(),
-            config.users.protected_fields.clone(),
-            config.database.options.schema_cache_ttl_ms.map(Duration::from_millis),
-        )
-        .await
-        .map_err(StartError::new)?;
+        let classes = ClassRegistry::start(adapter.clone(), config.clone()).await.map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
         let files = files::open(&config, &*database.adapter, &cloud.engine).await?;

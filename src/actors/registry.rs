@@ -11,10 +11,9 @@ use async_trait::async_trait;
 use super::class::directory::Directory;
 use super::class::replica::{Admit, Admitted, ClassReplica};
 use super::freshness::Freshness;
-use super::schema::{
-    AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, ServerProtected,
-};
+use super::schema::{AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor};
 use super::{ASK_DEADLINE, ask};
+use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::{ClassDirectory, IndexChange, SchemaChange};
@@ -39,20 +38,16 @@ pub struct ClassRegistry {
 
 impl ClassRegistry {
     /// Loads every schema and starts the schema actor on the current arbiter. Schemas are read again
-    /// after `ttl`, whether or not somebody tells of a change.
+    /// after `databaseOptions.schemaCacheTtl`, whether or not somebody tells of a change.
     ///
     /// # Errors
     /// When storage cannot be read.
-    pub async fn start(
-        storage: Arc<dyn StorageAdapter>,
-        protected: ServerProtected,
-        ttl: Option<Duration>,
-    ) -> Result<Arc<Self>> {
+    pub async fn start(storage: Arc<dyn StorageAdapter>, config: Arc<AppConfig>) -> Result<Arc<Self>> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let ttl = config.database.options.schema_cache_ttl_ms.map(Duration::from_millis);
         let (owners, freshness) = (Directory::new(), Arc::new(Freshness::new(ttl)));
         let read = (freshness.number(), storage.load_schemas().await?);
-        let actor =
-            SchemaActor::new(storage.clone(), owners.clone(), freshness.clone(), Arc::new(protected), read);
+        let actor = SchemaActor::new(storage.clone(), owners.clone(), freshness.clone(), config, read);
         Ok(Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             owners,
@@ -235,7 +230,9 @@ mod tests {
     async fn registry() -> (Arc<MemoryAdapter>, Arc<ClassRegistry>) {
         let storage = MemoryAdapter::new();
         let registry =
-            ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("started");
+            ClassRegistry::start(storage.clone(), Arc::new(AppConfig::for_tests(serde_json::json!({}))))
+                .await
+                .expect("started");
         (storage, registry)
     }
 

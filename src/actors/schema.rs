@@ -6,7 +6,7 @@
 //! read after the change, under a number taken before the read ([`super::freshness`]): a read that was
 //! overtaken by a later one is dropped.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
 use super::freshness::{Freshness, ReadStamp, listen, renew};
 use super::{ASK_DEADLINE, ask};
+use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::SchemaChange;
@@ -39,9 +40,6 @@ impl Names {
     }
 }
 
-/// Server option `protectedFields`: class → group → fields.
-pub type ServerProtected = BTreeMap<String, BTreeMap<String, Vec<String>>>;
-
 /// One class as it was last read.
 struct Known {
     snapshot: Arc<ClassSnapshot>,
@@ -51,7 +49,7 @@ struct Known {
 pub struct SchemaActor {
     storage: Arc<dyn StorageAdapter>,
     freshness: Arc<Freshness>,
-    protected: Arc<ServerProtected>,
+    config: Arc<AppConfig>,
     generation: u64,
     known: HashMap<ClassName, Known>,
     names: Arc<Names>,
@@ -95,12 +93,11 @@ impl SchemaActor {
         storage: Arc<dyn StorageAdapter>,
         owners: Arc<Directory>,
         freshness: Arc<Freshness>,
-        protected: Arc<ServerProtected>,
+        config: Arc<AppConfig>,
         (number, schemas): (u64, Vec<ClassSchema>),
     ) -> Self {
         let (known, names, gone, turns) = Default::default();
-        let mut actor =
-            Self { storage, owners, freshness, protected, generation: 0, known, names, gone, turns };
+        let mut actor = Self { storage, owners, freshness, config, generation: 0, known, names, gone, turns };
         // Nobody uses a class yet.
         drop(actor.publish_all(number, schemas));
         actor
@@ -193,8 +190,7 @@ impl SchemaActor {
 
     fn snapshot(&mut self, schema: ClassSchema) -> Arc<ClassSnapshot> {
         self.generation += 1;
-        let server = self.protected.get(schema.name.as_str());
-        Arc::new(ClassSnapshot::build(schema, server, self.generation))
+        Arc::new(ClassSnapshot::build(schema, &self.config, self.generation))
     }
 
     fn withdraw(&mut self, class: &ClassName, number: u64) -> Option<Request<ClassActor, Publish>> {

@@ -162,8 +162,8 @@ pub enum ObjectEventKind {
 
 /// Takes events after commit; delivery is nobody's request's business.
 pub trait EventSink: Send + Sync {
-    /// Whether anybody publishes this class: otherwise no before/after rows need to be read.
-    fn publishes(&self, class: &ClassName) -> bool;
+    /// Whether anybody wants to hear of this class now: otherwise no before/after rows need to be read.
+    fn publishes(&self, class: &ClassSnapshot) -> bool;
     fn emit(&self, event: ObjectEvent);
     /// Roles were written by, or gained or lost, these users: for servers that are told in no other way.
     fn roles_changed(&self, _user_ids: &[String]) {}
@@ -173,7 +173,7 @@ pub trait EventSink: Send + Sync {
 pub struct NoEvents;
 
 impl EventSink for NoEvents {
-    fn publishes(&self, _: &ClassName) -> bool {
+    fn publishes(&self, _: &ClassSnapshot) -> bool {
         false
     }
     fn emit(&self, _: ObjectEvent) {}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::AppConfig;
 use crate::types::{ClassName, ClassSchema, Layout};
 
 #[derive(Debug)]
@@ -15,17 +16,16 @@ pub struct ClassSnapshot {
     pub protected_fields: BTreeMap<String, Vec<String>>,
     /// Grows with every change of this class on this server.
     pub generation: u64,
+    /// The configuration lets live queries hear of this class: for all others nobody has to ask whether
+    /// somebody listens.
+    pub is_published: bool,
 }
 
 impl ClassSnapshot {
-    /// `server_protected` is the option `protectedFields` for this class: group → fields.
-    pub fn build(
-        schema: ClassSchema,
-        server_protected: Option<&BTreeMap<String, Vec<String>>>,
-        generation: u64,
-    ) -> Self {
+    pub fn build(schema: ClassSchema, config: &AppConfig, generation: u64) -> Self {
         let mut protected = schema.clp.as_ref().map(|clp| clp.protected_fields.clone()).unwrap_or_default();
-        for (group, fields) in server_protected.into_iter().flatten() {
+        let by_server = config.users.protected_fields.get(schema.name.as_str());
+        for (group, fields) in by_server.into_iter().flatten() {
             let merged = protected.entry(group.clone()).or_default();
             for field in fields {
                 if !merged.contains(field) {
@@ -34,7 +34,8 @@ impl ClassSnapshot {
             }
         }
         let layout = Arc::new(Layout::of(&schema));
-        Self { schema: Arc::new(schema), layout, protected_fields: protected, generation }
+        let is_published = config.live_query.publishes(&schema.name);
+        Self { schema: Arc::new(schema), layout, protected_fields: protected, generation, is_published }
     }
 
     pub fn name(&self) -> &ClassName {

@@ -271,12 +271,14 @@ impl Handler<End> for ClassActor {
 mod tests {
     use super::*;
     use crate::actors::freshness::Freshness;
+    use crate::config::AppConfig;
     use crate::types::ClassSchema;
 
     fn publish(freshness: &Freshness, number: u64, generation: Option<u64>) -> Publish {
         let schema = || ClassSchema::with_defaults(ClassName::known("Game"));
+        let config = AppConfig::for_tests(serde_json::json!({}));
         let snapshot =
-            generation.map(|generation| Arc::new(ClassSnapshot::build(schema(), None, generation)));
+            generation.map(|generation| Arc::new(ClassSnapshot::build(schema(), &config, generation)));
         Publish { read: freshness.stamp(number), snapshot }
     }
 

@@ -25,8 +25,8 @@ use crate::live_query::matching::shared::LiveApp;
 use crate::live_query::parcel::ConnectionId;
 use crate::live_query::protocol::Resumed;
 use crate::live_query::waiting::Waiting;
-use crate::operations::Services;
 use crate::operations::ports::{EventSink, ObjectEvent};
+use crate::operations::{ClassSnapshot, Services};
 use crate::types::ClassName;
 
 /// One for each app. Created before the app's services, which it is given once they exist.
@@ -185,9 +185,10 @@ impl LiveQueryHub {
 }
 
 impl EventSink for LiveQueryHub {
-    fn publishes(&self, class: &ClassName) -> bool {
-        self.config.live_query.publishes(class)
-            && (self.has_subscribers(class) || self.bus.get().is_some_and(|bus| bus.is_wanted(class)))
+    fn publishes(&self, class: &ClassSnapshot) -> bool {
+        let name = class.name();
+        class.is_published
+            && (self.has_subscribers(name) || self.bus.get().is_some_and(|bus| bus.is_wanted(name)))
     }
 
     fn emit(&self, event: ObjectEvent) {

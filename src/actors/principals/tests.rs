@@ -22,8 +22,8 @@ impl World {
         for class in ["_User", "_Session", "_Role"] {
             storage.create_class(&schema(class)).await.expect("class");
         }
-        let classes = ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("classes");
         let config = Arc::new(AppConfig::for_tests(options));
+        let classes = ClassRegistry::start(storage.clone(), config.clone()).await.expect("classes");
         let registry = PrincipalRegistry::start(storage.clone(), classes, config);
         Self { storage, registry }
     }
@@ -135,9 +135,9 @@ async fn what_was_read_before_an_invalidation_does_not_count() {
 #[actix_web::test]
 async fn the_first_session_of_all_counts_at_once() {
     let storage = MemoryAdapter::new();
-    let classes = ClassRegistry::start(storage.clone(), Default::default(), None).await.expect("classes");
-    let registry =
-        PrincipalRegistry::start(storage.clone(), classes, Arc::new(AppConfig::for_tests(json!({}))));
+    let config = Arc::new(AppConfig::for_tests(json!({})));
+    let classes = ClassRegistry::start(storage.clone(), config.clone()).await.expect("classes");
+    let registry = PrincipalRegistry::start(storage.clone(), classes, config);
     let world = World { storage, registry };
     world.registry.authenticate("r:0").await.expect_err("unknown");
     // Another server makes the classes, and nobody tells.

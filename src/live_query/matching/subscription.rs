@@ -201,7 +201,7 @@ pub async fn snapshot(services: &Services, class: &ClassName) -> Result<Arc<Clas
     };
     // Published before its first object: nothing is restricted yet.
     Ok(known.unwrap_or_else(|| {
-        Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(class.clone()), None, 0))
+        Arc::new(ClassSnapshot::build(ClassSchema::with_defaults(class.clone()), &services.config, 0))
     }))
 }
 

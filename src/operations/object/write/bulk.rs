@@ -96,7 +96,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: 
     if !parsed.relations.is_empty() {
         return Err(Error::forbidden("Relations cannot be changed by query."));
     }
-    let publishes = ctx.services.events.publishes(class);
+    let publishes = ctx.services.events.publishes(&snapshot);
     let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
     let returning = Returning { before: publishes, after: publishes, written_only: false };
@@ -117,7 +117,7 @@ pub async fn delete_many(ctx: &Ctx, class: &ClassName, condition: &Value) -> Res
     else {
         return Ok(0);
     };
-    let publishes = ctx.services.events.publishes(class);
+    let publishes = ctx.services.events.publishes(&snapshot);
     let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
     let changed = on_session!(ctx, |session| session.delete(&snapshot.schema, &target, publishes))?;

@@ -59,7 +59,7 @@ async fn delete_row(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Optio
         check_class_exists(ctx, class, None)?;
         return Err(Error::object_not_found());
     };
-    let publishes = ctx.services.events.publishes(class);
+    let publishes = ctx.services.events.publishes(&snapshot);
     let before_trigger = has(ctx, TriggerKind::BeforeDelete, class);
     let after_trigger = has(ctx, TriggerKind::AfterDelete, class);
     let mut context = None;
@@ -195,7 +195,7 @@ async fn follow_up(
         audit::note(ctx, "session_revoked", row.text("user").unwrap_or(id.as_str()));
         ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
     }
-    if ctx.services.events.publishes(name) {
+    if ctx.services.events.publishes(class) {
         let deleted = changed.before.as_ref().and_then(|rows| rows.first()).map(|row| row.to_object());
         let Some(deleted) = deleted.or_else(|| object.cloned()) else { return };
         ctx.emit(ObjectEvent {

@@ -12,7 +12,7 @@ use crate::types::{FieldType, Object};
 
 /// Inside a transaction events wait for the commit (see `Ctx::after_commit`).
 pub fn emit(ctx: &Ctx, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
-    if !outcome.publishable || !ctx.services.events.publishes(class.name()) {
+    if !outcome.publishable || !ctx.services.events.publishes(class) {
         return;
     }
     let Some(after) = &outcome.after else { return };

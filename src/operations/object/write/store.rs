@@ -73,7 +73,7 @@ async fn update(
         filter = filter.and(guard);
     }
     let target = Target { filter, writers: ctx.auth.acl_ids() };
-    let publishes = ctx.services.events.publishes(&draft.class);
+    let publishes = ctx.services.events.publishes(class);
     let computed = draft.data.values().any(ops::is_computed) || draft.changed_in_parts();
     let triggered = super::triggers::has_after_save(ctx, &draft.class);
     // SetOnInsert writes nothing here, and its result is what stands there.

@@ -206,8 +206,7 @@ async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Resu
     let mut schema = transaction.add_fields(&draft.class, fields).await?;
     open.defer(Effect::ClassChanged(draft.class.clone()));
     schema.add_default_columns();
-    let server = ctx.config().users.protected_fields.get(draft.class.as_str());
-    Ok(Arc::new(ClassSnapshot::build(schema, server, 0)))
+    Ok(Arc::new(ClassSnapshot::build(schema, ctx.config(), 0)))
 }
 
 /// Required fields and, for new objects, id, times, default values and the class's default ACL.
