@@ -132,13 +132,13 @@ impl Freshness {
     pub fn needed(&self, class: &ClassName, read: ReadStamp) -> u64 {
         let event = self.last_event(class);
         if read.number > event {
-            // Too old, or nobody would tell: as of now.
+            // Too old, or notices do not arrive: a read that begins now.
             return self.number();
         }
         event
     }
 
-    /// Something may have changed this class: whoever says so reads it again.
+    /// Something may have changed this class: the caller reads it again.
     pub fn mark(&self, class: &ClassName) {
         self.marks.change(|events| {
             events.insert(class.clone(), self.number());

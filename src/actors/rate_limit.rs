@@ -70,7 +70,7 @@ impl Rule {
     }
 }
 
-/// The class that a pattern speaks of by name. Who wrote it is the operator: it need not exist yet.
+/// The class that a pattern speaks of by name. The operator wrote it, no client: the class need not exist yet.
 fn named_class(pattern: &str) -> Option<ClassName> {
     let mut parts = pattern.trim_start_matches('/').split('/');
     match parts.next()? {
@@ -137,7 +137,7 @@ impl RateLimiter {
         Arc::new(Self { config, cloud, principals, owners, actor, rules })
     }
 
-    /// Those that hold now: Cloud Code may have been loaded again.
+    /// The rules that hold now: Cloud Code may have been loaded again.
     fn rules(&self) -> Arc<Rules> {
         let registrations = self.cloud.registrations();
         let known = self.rules.load();
@@ -154,7 +154,7 @@ impl RateLimiter {
         let token = request
             .session_token
             .filter(|_| matches!(rule.rule.zone, RateLimitZone::Session | RateLimitZone::User));
-        // A token that is nobody's is no key: whoever makes them up would get a bucket for each.
+        // A token without a session is no key: a client that makes tokens up would get a bucket for each.
         let principal = match token {
             Some(token) => self.principals.authenticate(token).await.ok(),
             None => None,

@@ -79,7 +79,7 @@ impl ClassRegistry {
         Ok(None)
     }
 
-    /// Reads a class again whose snapshot may be wrong. Those who come meanwhile share the read, if it
+    /// Reads a class again whose snapshot may be wrong. Requests that come meanwhile share the read, if it
     /// began after they came.
     async fn renew(&self, class: &ClassName) -> Result<()> {
         let Some(in_use) = self.owners.get(class) else { return Ok(()) };
@@ -185,7 +185,7 @@ impl ClassDirectory for ClassRegistry {
 
 impl ClassRegistry {
     /// A build takes as long as the table is large, and waits for every transaction that wrote to it:
-    /// only the caller waits for that, and nobody does when he goes away.
+    /// only the caller waits for that, and the build goes on when the caller goes away.
     async fn change_indexes(
         &self,
         class: ClassName,

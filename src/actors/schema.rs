@@ -2,7 +2,7 @@
 //! class DDL, and hands the owners of classes in use their snapshots by message. Changes of one class run one
 //! after another, those of different classes side by side, so that a table whose locks are taken holds up
 //! nobody else; indexes are built outside of it altogether ([`super::registry`]). A change is answered after
-//! the class's owner published it, so whoever made it sees it on every worker. What is handed over was always
+//! the class's owner published it, and so is seen on every worker from then on. What is handed over was always
 //! read after the change, under a number taken before the read ([`super::freshness`]): a read that was
 //! overtaken by a later one is dropped.
 
@@ -170,7 +170,7 @@ impl SchemaActor {
         let known = self.known.get(class);
         if let Some(known) = known.filter(|known| known.read.number > number) {
             let snapshot = known.snapshot.clone();
-            // Whoever waits for this read sees the later one.
+            // The caller of this read sees what the later one found.
             return (Some(snapshot), self.hand_over(class));
         }
         schema.add_default_columns();
@@ -216,7 +216,7 @@ impl SchemaActor {
         let asked = Instant::now();
         async move {
             let turn = turn.lock_owned().await;
-            // Whoever asked has given up by now.
+            // The caller has given up by now.
             if asked.elapsed() >= ASK_DEADLINE {
                 return Err(Error::internal("the class was being changed for too long"));
             }

@@ -90,7 +90,7 @@ impl Level {
     }
 }
 
-/// Who holds something.
+/// A client, as the middle level counts it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     Address(IpAddr),

@@ -1,7 +1,7 @@
-//! Whether anybody listens to a class: what the class's owner publishes of its subscriptions, for those who
-//! ask before they read or send anything. A [`Seat`] is one subscription's part in every count, of its
-//! class, of the server, of whoever opened it: it goes with the subscription, or with the message that was
-//! to open one, and gives everything back then.
+//! Whether anybody listens to a class: what the class's owner publishes of its subscriptions. Writes ask
+//! before they read the row before, the hub before it sends an event. A [`Seat`] is one subscription's part
+//! in every count: of its class, of the server, of the client's account. It goes with the subscription, or
+//! with the message that was to open one, and gives everything back then.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -89,7 +89,7 @@ impl Outlet {
         self.overflowed.get()
     }
 
-    /// Whether whoever holds the socket may have so much waiting, and the app on all sockets. Charged in
+    /// Whether the client may have so much waiting, and the app on all sockets. Charged in
     /// steps: most frames find what they need charged already.
     fn is_charged(&self, bytes: usize) -> bool {
         let Some(account) = &self.account else { return true };
@@ -157,7 +157,7 @@ thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
-/// The way to this thread's outlets, for those who send from any thread. Call it inside a local task set, as
+/// The way to this thread's outlets, from any thread. Call it inside a local task set, as
 /// every worker thread has one.
 pub fn worker_here() -> Worker {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);

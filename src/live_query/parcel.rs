@@ -39,7 +39,7 @@ impl Parcel {
     }
 }
 
-/// One subscription, as those who deliver know it.
+/// One subscription that a parcel is for.
 #[derive(Clone, Debug)]
 pub struct Recipient {
     pub connection: ConnectionId,

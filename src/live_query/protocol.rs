@@ -275,7 +275,7 @@ pub struct Resumed {
     pub complete: Option<bool>,
 }
 
-/// Who a frame is for: `clientId` and, when known, `installationId`.
+/// The client that a frame is for: `clientId` and, when known, `installationId`.
 #[derive(Clone, Debug)]
 pub struct Addressee {
     pub client_id: String,

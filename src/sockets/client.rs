@@ -257,7 +257,7 @@ impl Client {
             watch: opened.watch.clone().map(Arc::new),
         };
         let message = class::Request { opened, audience, subscriber, resume };
-        // Known before it is made: whoever goes away in between leaves nothing behind.
+        // Known before it is made: a client that goes away in between leaves nothing behind.
         self.subscriptions.insert(key.clone(), held);
         let resumed = match self.hub.subscribe(message, charge).await {
             Ok(resumed) => resumed,
@@ -272,7 +272,7 @@ impl Client {
 
     /// Takes what one more subscription takes.
     fn charge(&self, class: &ClassName, weight: usize) -> Result<Charge, Refusal> {
-        // Whoever is the first to listen to a class brings it.
+        // The first subscription to a class pays for the class.
         let weight = if self.hub.has_subscribers(class) { weight } else { weight + CLASS_WEIGHT };
         let limit = self.account.ledger().limits().subscription;
         if weight > limit {

@@ -9,13 +9,13 @@ use super::owner::{ClassActor, Published, Retire};
 use crate::live_query::listening::Listening;
 use crate::types::ClassName;
 
-/// One class in use. Whoever holds it keeps its owner from stopping.
+/// One class in use. Its owner does not stop while this is held.
 pub struct InUse {
     pub owner: Addr<ClassActor>,
     pub published: Arc<Published>,
     /// Requests that find the snapshot stale read it again one after another: see the registry.
     pub renewal: tokio::sync::Mutex<()>,
-    /// There since somebody first subscribed to the class.
+    /// There since the first subscription to the class.
     pub listening: OnceLock<Arc<Listening>>,
 }
 
@@ -58,7 +58,7 @@ impl Directory {
     }
 
     /// The class's owner, started on this thread's arbiter when there is none: classes spread over the
-    /// threads of those who use them first. For names that are proven, since clients choose them.
+    /// threads that use them first. For names that are proven, since clients choose them.
     pub fn open(&self, class: &ClassName) -> Arc<InUse> {
         if let Some(known) = self.get(class).filter(|known| known.owner.connected()) {
             return known;

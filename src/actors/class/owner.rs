@@ -121,7 +121,7 @@ impl Actor for ClassActor {
         ctx.set_mailbox_capacity(1 << 20);
         ctx.run_interval(IDLE_CHECK, |owner, ctx| {
             owner.forget_live();
-            // Before nobody else can begin to use it: a count that comes meanwhile sets it again.
+            // The next count sets it again.
             owner.published.is_counting.store(!owner.buckets.is_empty(Instant::now()), Ordering::Release);
             if (owner.release)() {
                 ctx.stop();
@@ -138,7 +138,7 @@ impl Drop for ClassActor {
 }
 
 /// The class as a read of its schema found it; without a snapshot there is no such class. Answered once it
-/// is published, so that whoever changed a schema sees the change on every worker.
+/// is published: a schema change is answered after that, and seen on every worker.
 pub struct Publish {
     pub read: ReadStamp,
     pub snapshot: Option<Arc<ClassSnapshot>>,

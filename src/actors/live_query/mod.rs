@@ -104,7 +104,7 @@ impl LiveQueryHub {
         let class = request.opened.class.clone();
         let app = self.app()?.clone();
         self.captures.ensure(&app.services, &class).await;
-        // Started on this thread where nobody uses the class yet: what happens here need not wake another one.
+        // An owner that is started here lives on this thread: its events need not wake another one.
         let in_use = self.owners.open(&class);
         let listening = self.listening(&in_use).clone();
         let continuous = listening.is_listened_to();
@@ -151,7 +151,7 @@ impl LiveQueryHub {
         }
     }
 
-    /// Events of other servers may have been missed: whoever comes back with an older id is told so.
+    /// Events of other servers may have been missed: a client that comes back with an older id is told so.
     pub fn may_have_missed(&self) {
         self.numbers.mark_gap();
     }
@@ -161,7 +161,7 @@ impl LiveQueryHub {
         self.owners.is_listened_to(class)
     }
 
-    /// Classes somebody here listens to.
+    /// Classes that clients of this server listen to.
     pub fn live_classes(&self) -> Vec<ClassName> {
         self.owners.listened_to()
     }
@@ -173,7 +173,7 @@ impl LiveQueryHub {
             return;
         };
         let Some(waiting) = listening.waiting.take(&event) else {
-            // Whoever comes back is told that something is missing.
+            // A client that comes back is told that something is missing.
             self.may_have_missed();
             tracing::error!(class = %event.class, "too many live query events wait: one is not told");
             return;

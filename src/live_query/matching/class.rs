@@ -33,7 +33,7 @@ use crate::live_query::waiting::WaitingBytes;
 use crate::operations::ports::ObjectEvent;
 use crate::types::ClassName;
 
-/// Different queries of one class that may need the database for an event, whoever's they are.
+/// Different queries of one class that may need the database for an event, all clients' together.
 const MOST_ASKING: usize = 1_000;
 
 /// Where a client that wants event ids goes on.
@@ -141,7 +141,7 @@ impl LiveClass {
                     // What is on its way has no number yet, and does not know of this subscription.
                     self.lanes.until_idle().await;
                 }
-                // Whoever asked may have given up: the subscription is ended by a step of its own then.
+                // The client may have given up: a step of its own ends the subscription then.
                 let _ = done.send(open(&self.shared, *opening).await);
             }
             Step::End(Ending { connection, request_id }, done) => {
@@ -170,7 +170,7 @@ impl LiveClass {
     }
 }
 
-/// Steps to be worked off: whoever gets this drives it to its end.
+/// Steps to be worked off: the actor that is given this drives it to its end.
 #[must_use]
 pub struct Work(Rc<LiveClass>);
 
@@ -227,7 +227,7 @@ async fn missed(shared: &Shared, after: &str) -> Option<Vec<(EventId, Arc<Object
     Some(logged.into_iter().map(|(micros, event)| (id(micros), Arc::new(event))).collect())
 }
 
-/// One more query that needs the database is at the charge of whoever brings it: a user, or an address.
+/// A query that needs the database is charged to the user who subscribes to it first, or to the address.
 fn may_ask(
     shared: &Shared,
     subscriptions: &Subscriptions,

@@ -233,7 +233,7 @@ impl Work {
         let asking = hits.iter().filter(|hit| hit.asks());
         let each = asking.flat_map(|hit| hit.audiences.iter().map(move |(audience, _)| (hit, audience)));
         let asked = each.map(|(hit, audience)| async move {
-            // Closed by nobody.
+            // The semaphore is never closed.
             let _turn = self.shared.calls.acquire().await;
             match rights.get(audience) {
                 Some(rights) => self.matches_for(class, hit, rights).await,
@@ -261,7 +261,7 @@ impl Work {
                 return;
             }
         }
-        // Each state by itself: a pointer may have named somebody else before.
+        // Each state by itself: a pointer field may have named another user before.
         let admitted_before =
             |object: &Object| rights.admitted(class, hit.opened.op, object).is_ok_and(|is| is);
         let current_readable = rights.may_read(self.current_acl.as_ref());
@@ -317,7 +317,7 @@ impl Work {
 
     fn decision(&self, situation: Situation) -> Option<Decision> {
         match self.event.kind {
-            // With a state before: a deletion that those who saw that state know of (see `order`).
+            // With a state before: subscribers whose query matched that state know of the deletion (see `order`).
             ObjectEventKind::Deleted => {
                 let knows = situation.original_matches && situation.original_readable;
                 (situation.current_matches && situation.current_readable && !knows).then_some(Decision {

@@ -115,7 +115,7 @@ fn late(event: ObjectEvent, newest: &Newest) -> Option<ObjectEvent> {
     Some(ObjectEvent {
         kind: ObjectEventKind::Deleted,
         object: before,
-        // Those who saw this state were told already.
+        // Subscribers whose query matched this state were told already.
         original: Some(newest.object.clone()),
         ..event
     })

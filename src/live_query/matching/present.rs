@@ -10,7 +10,7 @@ use crate::types::{Object, Operation};
 pub enum Present {
     /// As it is now, or was when it was deleted.
     Known(Arc<Object>),
-    /// It is gone, and nobody knows how it was.
+    /// It is gone, and its last state is not known.
     Gone,
 }
 

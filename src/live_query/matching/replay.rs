@@ -1,5 +1,5 @@
 //! What a client missed while it was away, told later on. The rights of then count, as for every event, and
-//! those of now: what was for everybody once and is somebody's own by now is not told. Where that leaves
+//! those of now: what everybody could read once and only its owner can read now is not told. Where that leaves
 //! something out the client is told to ask anew, since it cannot learn the rest from here.
 
 use std::collections::HashMap;

@@ -29,7 +29,7 @@ pub struct Audience {
     pub master: bool,
     /// Session tokens, subscription before client; no duplicates.
     pub tokens: Vec<String>,
-    /// Whose sessions these are; filled in when a subscription is opened. None: nobody's, master, or
+    /// The users of these sessions; filled in when a subscription is opened. None: no session, master, or
     /// not known yet; then every event looks.
     pub users: Vec<String>,
 }
@@ -70,12 +70,12 @@ impl Audience {
 pub struct Rights {
     pub auth: Auth,
     second: Option<Arc<Principal>>,
-    /// Every session was somebody's.
+    /// Every session token was a session's.
     complete: bool,
 }
 
 impl Rights {
-    /// The users whose rights alone count from now on. None: nobody's, or not known yet: a session may be
+    /// The users whose rights alone count from now on. None: no session, or not known yet: a session may be
     /// another server's, still on its way into what we see of the database.
     pub fn users(&self) -> Vec<String> {
         if !self.complete {

@@ -49,7 +49,7 @@ struct Entry {
     audiences: Audiences,
     /// Where more than a few listen.
     finder: Option<Box<Finder>>,
-    /// Of a query that needs the database: at the charge of whoever brought it.
+    /// What a query that needs the database is charged with: see `class`.
     _asking: Option<Charge>,
 }
 
@@ -59,7 +59,7 @@ struct Finder {
     at: HashMap<Rc<Audience>, usize>,
     /// User → audiences that only this user's rights (and roles) let read.
     by_user: HashMap<String, HashSet<Rc<Audience>>>,
-    /// Master and nobody in particular.
+    /// Audiences without a user: the master key, and clients without a session.
     others: HashSet<Rc<Audience>>,
 }
 
@@ -86,7 +86,7 @@ pub struct Subscriptions {
     pub index: Index,
     entries: HashMap<EntryId, Entry>,
     by_query: HashMap<Arc<str>, EntryId>,
-    /// Those of one connection stand together.
+    /// Sorted, so that the subscriptions of one connection stand together.
     by_key: BTreeMap<SubscriptionKey, Spot>,
     /// What most subscriptions have in common, kept once: without a session, and whole objects.
     nobody: Rc<Audience>,
@@ -198,7 +198,7 @@ impl Subscriptions {
         self.entries.get(&id).map(|entry| &entry.opened)
     }
 
-    /// Who listens to an entry. With `readers`, those whom these users' rights do not concern are
+    /// The audiences of an entry. With `readers`, audiences of other users are
     /// left out.
     pub fn audiences(&self, id: EntryId, readers: Option<&[String]>) -> Audiences {
         let Some(entry) = self.entries.get(&id) else { return Vec::new() };
@@ -243,7 +243,7 @@ impl Subscriptions {
         self.asking
     }
 
-    /// Whether somebody has a subscription with this query.
+    /// Whether there is a subscription with this query.
     pub fn knows(&self, identity: &str) -> bool {
         self.by_query.contains_key(identity)
     }
