@@ -50,10 +50,6 @@ pub struct Published {
 }
 
 impl Published {
-    pub fn admission(&self) -> Option<Arc<Admission>> {
-        self.current.load_full()
-    }
-
     /// Looks at what is published without taking a share of it.
     pub fn with<T>(&self, look: impl FnOnce(&Admission) -> T) -> Option<T> {
         self.current.load().as_deref().map(look)
@@ -283,7 +279,7 @@ mod tests {
     }
 
     fn shown(published: &Published) -> Option<u64> {
-        published.admission().map(|admission| admission.snapshot.generation)
+        published.with(|admission| admission.snapshot.generation)
     }
 
     #[actix_web::test]
