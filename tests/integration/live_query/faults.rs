@@ -268,3 +268,19 @@ async fn malformed_frames_end_nobody() {
     server.master().put(&format!("/classes/LiveFuzz/{id}"), json!({ "m": "x" })).await.ok();
     assert_eq!(bystander.hear().await["op"], "update");
 }
+
+/// The owner of a class publishes what was read while it works off the event that waits for the read.
+#[actix_web::test]
+async fn an_event_may_wait_until_its_class_was_read_again() {
+    let options = live_options(json!({ "databaseOptions": { "schemaCacheTtl": 1 } }));
+    let server = TestServer::with(options).await;
+    let master = server.master();
+    master.post("/classes/LiveStale", json!({ "n": 0 })).await.ok();
+    let mut live = Live::anonymous(&server).await;
+    live.subscribe("LiveStale", json!({})).await;
+    for n in 1..20 {
+        master.post("/classes/LiveStale", json!({ "n": n, format!("f{n}"): n })).await.ok();
+        let frame = live.hear().await;
+        assert_eq!((&frame["op"], &frame["object"]["n"]), (&json!("create"), &json!(n)));
+    }
+}
