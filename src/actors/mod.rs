@@ -6,6 +6,7 @@
 
 mod buckets;
 pub mod class;
+mod ddl;
 mod freshness;
 pub mod jobs;
 pub mod live_query;

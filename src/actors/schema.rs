@@ -20,12 +20,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
 use super::freshness::{Freshness, ReadStamp, listen, renew};
-use super::{ASK_DEADLINE, ask};
+use super::{ASK_DEADLINE, ask, ddl};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::SchemaChange;
-use crate::storage::{StorageAdapter, StorageError, StorageResult};
+use crate::storage::{StorageAdapter, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
@@ -389,7 +389,7 @@ impl Handler<AddFields> for SchemaActor {
             }
             let exists = known.is_some();
             Plan::Work(async move {
-                let added = add_fields(&*storage, &class, &fields, exists).await;
+                let added = ddl::add_fields(&*storage, &class, &fields, exists).await;
                 added.map(|schema| Done::Now(Some(schema)))
             })
         };
@@ -397,57 +397,14 @@ impl Handler<AddFields> for SchemaActor {
     }
 }
 
-async fn add_fields(
-    storage: &dyn StorageAdapter,
-    class: &ClassName,
-    fields: &[(FieldName, Field)],
-    exists: bool,
-) -> StorageResult<ClassSchema> {
-    if exists {
-        match storage.add_fields(class, fields).await {
-            Err(StorageError::StaleSchema(_)) => {}
-            answer => return answer,
-        }
-    }
-    let mut schema = ClassSchema::with_defaults(class.clone());
-    schema.fields.extend(fields.iter().cloned());
-    let stored = storage.create_class(&schema).await?;
-    if fields.iter().all(|(name, _)| stored.fields.contains_key(name)) {
-        return Ok(stored);
-    }
-    // Another server created the class a moment ago, without our fields.
-    storage.add_fields(class, fields).await
-}
-
 impl Handler<Change> for SchemaActor {
     type Result = Answer<Arc<ClassSnapshot>>;
 
     fn handle(&mut self, Change { class, change }: Change, _: &mut Self::Context) -> Self::Result {
         let (storage, name) = (self.storage.clone(), class.clone());
-        let work = async move { apply_change(&*storage, &class, change).await.map(Done::Now) };
+        let work = async move { ddl::change(&*storage, &class, change).await.map(Done::Now) };
         Box::pin(self.change(name, |_| Plan::Work(work)).map(|found, _, _| there(found)))
     }
-}
-
-async fn apply_change(
-    storage: &dyn StorageAdapter,
-    class: &ClassName,
-    change: SchemaChange,
-) -> StorageResult<Option<ClassSchema>> {
-    let mut latest = None;
-    if !change.delete_fields.is_empty() {
-        latest = Some(storage.delete_fields(class, &change.delete_fields).await?);
-    }
-    if !change.add_fields.is_empty() {
-        latest = Some(storage.add_fields(class, &change.add_fields).await?);
-    }
-    if !change.set_options.is_empty() {
-        latest = Some(storage.set_field_options(class, &change.set_options).await?);
-    }
-    if let Some(permissions) = &change.permissions {
-        latest = Some(storage.set_permissions(class, permissions).await?);
-    }
-    Ok(latest)
 }
 
 impl Handler<Delete> for SchemaActor {
@@ -455,14 +412,7 @@ impl Handler<Delete> for SchemaActor {
 
     fn handle(&mut self, Delete(class): Delete, _: &mut Self::Context) -> Self::Result {
         let (storage, name) = (self.storage.clone(), class.clone());
-        let work = async move {
-            let schema = match storage.load_schema(&class).await? {
-                Some(schema) => schema,
-                None => ClassSchema::with_defaults(class),
-            };
-            storage.delete_class(&schema).await?;
-            Ok(Done::Gone)
-        };
+        let work = async move { ddl::delete(&*storage, class).await.map(|()| Done::Gone) };
         Box::pin(self.change(name, |_| Plan::Work(work)).map(|done, _, _| done.map(drop)))
     }
 }
