@@ -39,14 +39,19 @@ fn client(url: &str, options: Option<&Secret<Map<String, Value>>>) -> Result<red
     let options = options.map_or(&none, Secret::expose);
     let tls = options.get("socket").and_then(|socket| socket.get("tls")).is_some_and(|tls| tls == true);
     let secured = url.strip_prefix("redis://").filter(|_| tls).map(|rest| format!("rediss://{rest}"));
-    let mut info = secured.as_deref().unwrap_or(url).into_connection_info().map_err(Error::internal)?;
-    let text = |key: &str| options.get(key).and_then(Value::as_str).map(str::to_owned);
-    let login = &mut info.redis;
-    login.username = login.username.take().or_else(|| text("username"));
-    login.password = login.password.take().or_else(|| text("password"));
-    if login.db == 0 {
-        login.db = options.get("database").and_then(Value::as_i64).unwrap_or_default();
+    let info = secured.as_deref().unwrap_or(url).into_connection_info().map_err(Error::internal)?;
+    let text = |key: &str| options.get(key).and_then(Value::as_str);
+    let mut login = info.redis_settings().clone();
+    if let Some(username) = text("username").filter(|_| login.username().is_none()) {
+        login = login.set_username(username);
     }
+    if let Some(password) = text("password").filter(|_| login.password().is_none()) {
+        login = login.set_password(password);
+    }
+    if let Some(database) = options.get("database").and_then(Value::as_i64).filter(|_| login.db() == 0) {
+        login = login.set_db(database);
+    }
+    let info = info.set_redis_settings(login);
     redis::Client::open(info).map_err(Error::internal)
 }
 
@@ -246,7 +251,7 @@ async fn listen(
         match ended {
             Ok(()) if hub.strong_count() == 0 => return,
             Ok(()) => {
-                let gone = redis::RedisError::from((redis::ErrorKind::IoError, "the connection ended"));
+                let gone = redis::RedisError::from((redis::ErrorKind::Io, "the connection ended"));
                 health.lost(LISTENING_HALF, &gone);
             }
             Err(error) => health.lost(LISTENING_HALF, &error),
@@ -331,8 +336,9 @@ mod tests {
             let options = Secret::new(options.as_object().unwrap().clone());
             let client = client(url, Some(&options)).unwrap();
             let info = client.get_connection_info().clone();
-            let tls = matches!(info.addr, redis::ConnectionAddr::TcpTls { .. });
-            (info.redis.username, info.redis.password, info.redis.db, tls)
+            let tls = matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
+            let login = info.redis_settings();
+            (login.username().map(str::to_owned), login.password().map(str::to_owned), login.db(), tls)
         };
         let all =
             json!({"username": "u", "password": "p", "database": 3, "socket": {"tls": true}, "name": "x"});
