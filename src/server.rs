@@ -37,9 +37,9 @@ use crate::http::{self, Front};
 use crate::logging::Presence;
 use crate::operations::admin::security_check;
 use crate::operations::services::{Ports, Services, State};
+use crate::pubsub::Notice;
 use crate::rest::internal::{CloudServer, Workers};
 use crate::sockets::tcp;
-use crate::storage::Notice;
 use crate::types::app_scope::{self, carry};
 
 /// Requests under way for each worker, unless `httpLimits.maxRequests` says otherwise; more are refused (503).
@@ -263,11 +263,14 @@ impl Running {
         let database = storage::open(&config, threads).await?;
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let classes = ClassRegistry::start(adapter.clone(), config.clone()).await.map_err(StartError::new)?;
+        let pubsub = storage::pubsub(&config, &*adapter).map_err(StartError::new)?;
+        let classes = ClassRegistry::start(adapter.clone(), pubsub.clone(), config.clone());
+        let classes = classes.await.map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
         let files = files::open(&config, &*database.adapter, &cloud.engine).await?;
-        let principals = PrincipalRegistry::start(adapter.clone(), classes.clone(), config.clone());
+        let principals =
+            PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
         let live = live_query::open(&config, &classes);
@@ -275,6 +278,7 @@ impl Running {
             RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone(), classes.owners());
         let ports = Ports {
             storage: adapter,
+            pubsub,
             classes,
             rate_limits,
             principals,
@@ -288,7 +292,7 @@ impl Running {
         let services = Arc::new(Services { config: config.clone(), ports, state });
         crate::operations::admin::hooks::publish(&services).await.map_err(StartError::new)?;
         if let Some(hub) = &live.hub {
-            hub.attach(services.clone()).await.map_err(StartError::new)?;
+            hub.attach(services.clone()).map_err(StartError::new)?;
         }
         let indexes = storage::startup_indexes(&config);
         let built = services.storage.ensure_small_indexes(&indexes, &services.auth.names()).await;
@@ -348,6 +352,7 @@ impl Running {
         if tokio::time::timeout(RESULTS_GRACE, self.app.services.state.jobs.ended()).await.is_err() {
             tracing::warn!("The results of some jobs could not be stored.");
         }
+        self.app.services.pubsub.close();
         self.database.close().await;
     }
 }
@@ -355,7 +360,7 @@ impl Running {
 /// Webhooks that another server changed.
 async fn hear_of_hooks(services: Weak<Services>) {
     use tokio::sync::broadcast::error::RecvError;
-    let Some(mut notices) = services.upgrade().map(|services| services.storage.notices()) else { return };
+    let Some(mut notices) = services.upgrade().map(|services| services.pubsub.notices()) else { return };
     loop {
         match notices.recv().await {
             Ok(Notice::Other { channel, .. }) if channel == crate::operations::admin::hooks::CHANNEL => {}

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("query", &["types", "error"]),
     ("config", BASE),
     // `files` for the trait of file stores: a database may be one.
-    ("storage", &join(&["query", "config", "files"], BASE)),
+    ("storage", &join(&["query", "config", "files", "pubsub"], BASE)),
     ("cloud", CONFIGURED),
     ("auth", CONFIGURED),
     ("files", CONFIGURED),
@@ -225,7 +225,6 @@ const STANDING: &[(&str, &[&str])] = &[
     ("cloud", &["hub", "webhooks"]),
     ("files", &["mime", "name"]),
     ("http", &["files", "front", "middleware"]),
-    ("actors::live_query", &["bus", "redis_bus"]),
     ("operations::object::write", &["draft", "special"]),
     ("operations::object::write", &["respond", "round_trip", "store", "triggers", "withhold"]),
     ("operations", &["account", "classes", "object"]),

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::Result;
-use crate::storage::Notice;
+use crate::pubsub::Notice;
 use crate::types::ClassName;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

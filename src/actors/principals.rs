@@ -23,7 +23,8 @@ use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::Principal;
 use crate::operations::ports::{ClassDirectory, PrincipalDirectory};
-use crate::storage::{Notice, StorageAdapter};
+use crate::pubsub::{Notice, PubSub};
+use crate::storage::StorageAdapter;
 
 /// How long a token that nobody knows is refused without asking again.
 const UNKNOWN_FOR: Duration = Duration::from_millis(1000);
@@ -62,6 +63,7 @@ pub struct PrincipalRegistry {
     /// Tells this app's sessions from another's on the same thread.
     number: u64,
     lookup: Arc<Lookup>,
+    pubsub: Arc<dyn PubSub>,
     table: Arc<Mutex<Table>>,
 }
 
@@ -81,6 +83,7 @@ impl PrincipalRegistry {
     /// Starts listening for what other servers change. Call it on an actix arbiter.
     pub fn start(
         storage: Arc<dyn StorageAdapter>,
+        pubsub: Arc<dyn PubSub>,
         classes: Arc<dyn ClassDirectory>,
         config: Arc<AppConfig>,
     ) -> Arc<Self> {
@@ -88,9 +91,10 @@ impl PrincipalRegistry {
         let registry = Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             lookup: Arc::new(Lookup::new(storage, classes, config)),
+            pubsub,
             table: Arc::default(),
         });
-        let mut notices = registry.lookup.storage().notices();
+        let mut notices = registry.pubsub.notices();
         let listener = Arc::downgrade(&registry);
         actix::spawn(async move {
             use tokio::sync::broadcast::error::RecvError;
@@ -232,7 +236,7 @@ impl PrincipalRegistry {
     }
 
     async fn tell(&self, notice: Notice) {
-        if let Err(error) = self.lookup.storage().notify(notice).await {
+        if let Err(error) = self.pubsub.notify(notice).await {
             tracing::warn!(%error, "could not announce a change of sessions or roles: {error}");
         }
     }

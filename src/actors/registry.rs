@@ -17,6 +17,7 @@ use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::{ClassDirectory, IndexChange, SchemaChange};
+use crate::pubsub::PubSub;
 use crate::storage::{IndexMap, StorageAdapter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
@@ -42,12 +43,17 @@ impl ClassRegistry {
     ///
     /// # Errors
     /// When storage cannot be read.
-    pub async fn start(storage: Arc<dyn StorageAdapter>, config: Arc<AppConfig>) -> Result<Arc<Self>> {
+    pub async fn start(
+        storage: Arc<dyn StorageAdapter>,
+        pubsub: Arc<dyn PubSub>,
+        config: Arc<AppConfig>,
+    ) -> Result<Arc<Self>> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let ttl = config.database.options.schema_cache_ttl_ms.map(Duration::from_millis);
         let (owners, freshness) = (Directory::new(), Arc::new(Freshness::new(ttl)));
         let read = (freshness.number(), storage.load_schemas().await?);
-        let actor = SchemaActor::new(storage.clone(), owners.clone(), freshness.clone(), config, read);
+        let actor =
+            SchemaActor::new(storage.clone(), pubsub, owners.clone(), freshness.clone(), config, read);
         Ok(Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             owners,

@@ -25,6 +25,7 @@ use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::SchemaChange;
+use crate::pubsub::PubSub;
 use crate::storage::{StorageAdapter, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
@@ -48,6 +49,7 @@ struct Known {
 
 pub struct SchemaActor {
     storage: Arc<dyn StorageAdapter>,
+    pubsub: Arc<dyn PubSub>,
     freshness: Arc<Freshness>,
     config: Arc<AppConfig>,
     generation: u64,
@@ -91,13 +93,15 @@ impl SchemaActor {
     /// `schemas` were read under this number.
     pub fn new(
         storage: Arc<dyn StorageAdapter>,
+        pubsub: Arc<dyn PubSub>,
         owners: Arc<Directory>,
         freshness: Arc<Freshness>,
         config: Arc<AppConfig>,
         (number, schemas): (u64, Vec<ClassSchema>),
     ) -> Self {
         let (known, names, gone, turns) = Default::default();
-        let mut actor = Self { storage, owners, freshness, config, generation: 0, known, names, gone, turns };
+        let mut actor =
+            Self { storage, pubsub, owners, freshness, config, generation: 0, known, names, gone, turns };
         // Nobody uses a class yet.
         drop(actor.publish_all(number, schemas));
         actor
@@ -317,7 +321,7 @@ impl Actor for SchemaActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        actix::spawn(listen(self.storage.notices(), self.freshness.clone()));
+        actix::spawn(listen(self.pubsub.notices(), self.freshness.clone()));
         let this = ctx.address().downgrade();
         let read = move |class| {
             let actor = this.upgrade();

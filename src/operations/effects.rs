@@ -5,7 +5,7 @@ use super::code_log;
 use super::context::Ctx;
 use super::ports::ObjectEvent;
 use super::transactions::Effect;
-use crate::storage::Notice;
+use crate::pubsub::Notice;
 
 impl Ctx {
     /// Runs the effect now, or after the commit when a transaction is open.
@@ -39,7 +39,7 @@ impl Ctx {
                     tracing::warn!(%error, %class, "could not read class {class} again after a transaction");
                 }
                 let notice = Notice::Schema { class: Some(class) };
-                if let Err(error) = self.services.storage.notify(notice).await {
+                if let Err(error) = self.services.pubsub.notify(notice).await {
                     tracing::warn!(%error, "could not tell other servers of a schema change");
                 }
             }

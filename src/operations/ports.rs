@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::caller::Principal;
 use super::snapshot::ClassSnapshot;
 use crate::error::Result;
+pub use crate::pubsub::events::{ObjectEvent, ObjectEventKind};
 use crate::storage::IndexMap;
-use crate::types::{ClassName, ClassSchema, Field, FieldName, Object};
+use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
 /// The schema as the actors keep it: answers from memory, changes through the one owner.
 #[async_trait(?Send)]
@@ -138,26 +139,6 @@ pub trait RateLimits: Send + Sync {
     /// # Errors
     /// [`crate::error::Error::RateLimited`]
     async fn admit(&self, request: &Limited<'_>) -> Result<Option<RateHeaders>>;
-}
-
-/// What happened to an object, after commit.
-#[derive(Clone, Debug)]
-pub struct ObjectEvent {
-    pub class: ClassName,
-    pub kind: ObjectEventKind,
-    /// REST JSON with `className`, `objectId`, ACL and every field, unmasked.
-    pub object: Arc<Object>,
-    pub original: Option<Arc<Object>>,
-    /// Order of writes to one object, across nodes.
-    pub stamp: u64,
-    /// The class's stored permissions, for buses whose listeners cannot look them up.
-    pub permissions: Option<Arc<Map<String, Value>>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObjectEventKind {
-    Saved,
-    Deleted,
 }
 
 /// Takes events after commit; delivery is nobody's request's business.

@@ -14,6 +14,7 @@ use super::seal::Seal;
 use super::transactions::Transactions;
 use crate::config::AppConfig;
 use crate::files::Files;
+use crate::pubsub::PubSub;
 use crate::storage::StorageAdapter;
 
 /// Owned by the `App`; cheap to share. Its ports are reached through it: `services.storage`.
@@ -26,6 +27,7 @@ pub struct Services {
 /// The traits behind which everything lies that is not the operations' own.
 pub struct Ports {
     pub storage: Arc<dyn StorageAdapter>,
+    pub pubsub: Arc<dyn PubSub>,
     pub classes: Arc<dyn ClassDirectory>,
     pub principals: Arc<dyn PrincipalDirectory>,
     pub rate_limits: Arc<dyn RateLimits>,

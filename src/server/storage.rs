@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::StartError;
 use crate::config::{AppConfig, Secret};
+use crate::pubsub::PubSub;
+use crate::pubsub::local::LocalPubSub;
+use crate::pubsub::redis::RedisPubSub;
 use crate::storage::postgres::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::storage::postgres::{PostgresAdapter, PostgresOptions};
 use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
@@ -38,6 +41,22 @@ pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, StartE
     };
     let adapter = PostgresAdapter::connect(options(config, uri, workers)).await;
     Ok(Database { adapter: adapter.map_err(|error| unusable(&error))?, cluster })
+}
+
+/// How this server and the others tell each other: through the database where it can carry that, else through the
+/// Redis of the live queries, else there is no other server.
+///
+/// # Errors
+/// When the Redis URL is none.
+pub fn pubsub(config: &AppConfig, adapter: &dyn StorageAdapter) -> crate::error::Result<Arc<dyn PubSub>> {
+    if let Some(own) = adapter.pubsub() {
+        return Ok(own);
+    }
+    let live = &config.live_query;
+    Ok(match &live.redis_url {
+        Some(url) => RedisPubSub::new(url.expose(), live.redis_options.as_ref(), &config.app_id)?,
+        None => Arc::new(LocalPubSub::default()),
+    })
 }
 
 fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::StorageResult;
 use crate::types::{ClassName, ClassSchema, Object};
 
-/// Channel of [`super::Notice::Other`] on which the database tells of changes in SQL; the payload is
+/// Channel of [`crate::pubsub::Notice::Other`] on which the database tells of changes in SQL; the payload is
 /// `{"class": …, "id": …}`.
 pub const SQL_CHANGES: &str = "live-sql";
 

@@ -14,11 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use indexmap::IndexMap as Ordered;
 use serde_json::{Map, Value};
-use tokio::sync::broadcast;
 
 use super::{
-    AggregateOptions, Changed, IndexMap, Notice, Related, RelationQuery, RelationSide, Returning, See,
-    Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, IndexMap, Related, RelationQuery, RelationSide, Returning, See, Session,
+    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::error::{BoxError, Error, ErrorCode};
 use crate::query::evaluate::Matcher;
@@ -51,13 +50,12 @@ pub struct MemoryAdapter {
     state: Arc<Mutex<State>>,
     /// Of a transaction: where to commit to, and the version it began with.
     origin: Option<(Arc<Mutex<State>>, u64)>,
-    notices: broadcast::Sender<Notice>,
     runs: Arc<Mutex<job_runs::Runs>>,
 }
 
 impl Default for MemoryAdapter {
     fn default() -> Self {
-        Self { state: Arc::default(), origin: None, notices: broadcast::channel(64).0, runs: Arc::default() }
+        Self { state: Arc::default(), origin: None, runs: Arc::default() }
     }
 }
 
@@ -599,16 +597,7 @@ impl StorageAdapter for MemoryAdapter {
         let copy = self.state().clone();
         let origin = Some((self.state.clone(), copy.version));
         let state = Arc::new(Mutex::new(copy));
-        Ok(Box::new(Self { state, origin, notices: self.notices.clone(), runs: self.runs.clone() }))
-    }
-
-    fn notices(&self) -> broadcast::Receiver<Notice> {
-        self.notices.subscribe()
-    }
-
-    async fn notify(&self, _notice: Notice) -> StorageResult<()> {
-        // There is no other server.
-        Ok(())
+        Ok(Box::new(Self { state, origin, runs: self.runs.clone() }))
     }
 
     fn as_session(&self) -> &dyn Session {

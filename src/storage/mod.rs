@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::error::{BoxError, Error, ErrorCode};
 use crate::files::FileStore;
 use crate::files::crypt::Key;
+use crate::pubsub::PubSub;
 use crate::query::{Filter, FindHints, FindSpec, Operand};
 use crate::types::update::RelationChange;
 use crate::types::{
@@ -355,12 +356,11 @@ pub trait StorageAdapter: Session + JobLedger {
         Ok(found.first().map(|user| (session, user.to_object())))
     }
 
-    /// A stream of notices from other servers and from parse-server (`schema.change`), already
-    /// filtered of our own; `Lost` when the listening connection was down, so that caches are bumped.
-    fn notices(&self) -> tokio::sync::broadcast::Receiver<Notice>;
-
-    /// Tells other servers.
-    async fn notify(&self, notice: Notice) -> StorageResult<()>;
+    /// How servers on this database tell each other, if the database can carry that. What the adapter itself does
+    /// to schemas it tells in the same transaction.
+    fn pubsub(&self) -> Option<Arc<dyn PubSub>> {
+        None
+    }
 
     /// The calling thread serves requests from now on, once per thread. An adapter may give it connections
     /// of its own.
@@ -409,25 +409,6 @@ pub trait FileStoreProvider: Send + Sync {
 
 /// Is shown one text after the other.
 pub type See<'a> = &'a mut (dyn for<'t> FnMut(&'t str) + Send + 'a);
-
-/// What servers tell each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A class (or, `None`, any class) changed its schema.
-    Schema { class: Option<ClassName> },
-    /// Some role changed.
-    Roles,
-    /// This session token was removed or changed (hash of the token, never the token).
-    Session { token_hash: String },
-    /// All sessions of a user were changed.
-    User { user_id: String },
-    /// The listening connection was lost: what others tell does not arrive until [`Notice::Lost`].
-    Deaf,
-    /// The listening connection was lost and is back: anything may have been missed.
-    Lost,
-    /// For other subsystems: channel and payload.
-    Other { channel: String, payload: String },
-}
 
 /// `databaseOptions.createIndex*`; all on by default.
 #[derive(Clone, Copy, Debug)]

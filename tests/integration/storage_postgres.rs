@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parsimony::pubsub::Notice;
 use parsimony::query::{Filter, FindSpec, Operand, ReadPreference};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
-    Notice, Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target,
+    Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target,
 };
 use parsimony::types::update::Op;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
@@ -371,13 +372,14 @@ async fn a_dropped_request_does_not_cut_its_write() {
 async fn servers_hear_each_other_and_parse_server() {
     let database = TestDatabase::empty().await;
     let (one, two) = (open(&database).await, open(&database).await);
-    let mut heard = two.notices();
-    let mut own = one.notices();
+    let pubsub = one.pubsub().unwrap();
+    let mut heard = two.pubsub().unwrap().notices();
+    let mut own = pubsub.notices();
     assert_eq!(heard.recv().await.unwrap(), Notice::Lost, "the listener is there");
     assert_eq!(own.recv().await.unwrap(), Notice::Lost);
     let class = Some(ClassName::known("Game"));
-    one.notify(Notice::Schema { class: class.clone() }).await.unwrap();
-    one.notify(Notice::Session { token_hash: "abc".into() }).await.unwrap();
+    pubsub.notify(Notice::Schema { class: class.clone() }).await.unwrap();
+    pubsub.notify(Notice::Session { token_hash: "abc".into() }).await.unwrap();
     assert_eq!(heard.recv().await.unwrap(), Notice::Schema { class });
     assert_eq!(heard.recv().await.unwrap(), Notice::Session { token_hash: "abc".into() });
     let parse_server = database.connect().await;

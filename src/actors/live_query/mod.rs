@@ -1,16 +1,12 @@
 //! `LiveQueryHub`: the handle for everything about live queries of an app. Writes hand it what they did, sockets
 //! open and end subscriptions through it; both come to the owners of the classes. Other servers hear of
-//! events through the [`bus`].
+//! events through a bus of [`crate::pubsub::events`], whose [`audience`] this is.
 
-pub mod bus;
-mod outgoing;
-mod parts;
-mod redis_bus;
+mod audience;
 mod sql_changes;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
-use self::bus::Bus;
 use super::ask;
 use super::class::directory::{Directory, InUse};
 use super::class::owner::{Happened, Subscribe, Unsubscribe};
@@ -25,8 +21,9 @@ use crate::live_query::matching::shared::LiveApp;
 use crate::live_query::parcel::ConnectionId;
 use crate::live_query::protocol::Resumed;
 use crate::live_query::waiting::Waiting;
-use crate::operations::ports::{EventSink, ObjectEvent};
+use crate::operations::ports::EventSink;
 use crate::operations::{ClassSnapshot, Services};
+use crate::pubsub::events::{self, Audience, EventBus, ObjectEvent};
 use crate::types::ClassName;
 
 /// One for each app. Created before the app's services, which it is given once they exist.
@@ -34,7 +31,7 @@ pub struct LiveQueryHub {
     config: Arc<AppConfig>,
     app: OnceLock<Arc<LiveApp>>,
     owners: Arc<Directory>,
-    bus: OnceLock<Arc<dyn Bus>>,
+    bus: OnceLock<Arc<dyn EventBus>>,
     pub counters: Arc<Counters>,
     numbers: Arc<Counter>,
     captures: Arc<Captures>,
@@ -63,14 +60,16 @@ impl LiveQueryHub {
     ///
     /// # Errors
     /// When the bus cannot be set up at all (a bad Redis URL).
-    pub async fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
-        let bus = bus::start(Arc::downgrade(self), &services).await?;
-        sql_changes::start(Arc::downgrade(self), self.captures.clone(), services.clone());
+    pub fn attach(self: &Arc<Self>, services: Arc<Services>) -> Result<()> {
+        let this = Arc::downgrade(self);
+        let audience: Weak<dyn Audience> = this.clone();
+        let (config, pubsub) = (services.config.clone(), services.pubsub.clone());
+        sql_changes::start(this, self.captures.clone(), services.clone());
         let app = LiveApp { services, counters: self.counters.clone(), numbers: self.numbers.clone() };
         if self.app.set(Arc::new(app)).is_err() {
             return Err(Error::internal("the live query hub already has its services"));
         }
-        if let Some(bus) = bus {
+        if let Some(bus) = events::start(&audience, &config, &pubsub)? {
             self.bus.set(bus).map_err(|_| Error::internal("the live query hub already has a bus"))?;
         }
         Ok(())

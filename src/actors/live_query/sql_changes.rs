@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::LiveQueryHub;
 use crate::live_query::event_log::{Captures, MOST_MISSED, entries, event};
 use crate::operations::Services;
-use crate::storage::Notice;
+use crate::pubsub::Notice;
 use crate::storage::live_log::{Entries, SQL_CHANGES};
 use crate::types::ClassName;
 
@@ -65,7 +65,7 @@ async fn clean(hub: Weak<LiveQueryHub>, retention: Duration, services: Arc<Servi
 
 async fn listen(hub: Weak<LiveQueryHub>, captures: Arc<Captures>, services: Arc<Services>) {
     use tokio::sync::broadcast::error::RecvError;
-    let mut notices = services.storage.notices();
+    let mut notices = services.pubsub.notices();
     let mut heard = Heard::default();
     // Whether something may have been missed: also at the start, to learn where the log stands.
     let mut behind = true;

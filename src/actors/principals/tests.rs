@@ -2,10 +2,16 @@ use serde_json::json;
 
 use super::*;
 use crate::actors::registry::ClassRegistry;
+use crate::pubsub::local::LocalPubSub;
 use crate::query::Filter;
 use crate::storage::memory::MemoryAdapter;
 use crate::storage::{Session, Target};
 use crate::types::{ClassName, ClassSchema, ObjectId};
+
+/// No other server.
+fn alone() -> Arc<dyn PubSub> {
+    Arc::new(LocalPubSub::default())
+}
 
 struct World {
     storage: Arc<MemoryAdapter>,
@@ -23,8 +29,8 @@ impl World {
             storage.create_class(&schema(class)).await.expect("class");
         }
         let config = Arc::new(AppConfig::for_tests(options));
-        let classes = ClassRegistry::start(storage.clone(), config.clone()).await.expect("classes");
-        let registry = PrincipalRegistry::start(storage.clone(), classes, config);
+        let classes = ClassRegistry::start(storage.clone(), alone(), config.clone()).await.expect("classes");
+        let registry = PrincipalRegistry::start(storage.clone(), alone(), classes, config);
         Self { storage, registry }
     }
 
@@ -136,8 +142,8 @@ async fn what_was_read_before_an_invalidation_does_not_count() {
 async fn the_first_session_of_all_counts_at_once() {
     let storage = MemoryAdapter::new();
     let config = Arc::new(AppConfig::for_tests(json!({})));
-    let classes = ClassRegistry::start(storage.clone(), config.clone()).await.expect("classes");
-    let registry = PrincipalRegistry::start(storage.clone(), classes, config);
+    let classes = ClassRegistry::start(storage.clone(), alone(), config.clone()).await.expect("classes");
+    let registry = PrincipalRegistry::start(storage.clone(), alone(), classes, config);
     let world = World { storage, registry };
     world.registry.authenticate("r:0").await.expect_err("unknown");
     // Another server makes the classes, and nobody tells.

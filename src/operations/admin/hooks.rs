@@ -13,8 +13,9 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
 use crate::operations::keywords;
 use crate::operations::services::Services;
+use crate::pubsub::Notice;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Notice, Returning, Target};
+use crate::storage::{Returning, Target};
 use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
 
 const CLASS: &str = "_Hooks";
@@ -167,7 +168,7 @@ pub async fn publish(services: &Services) -> Result<()> {
 async fn changed(ctx: &Ctx) -> Result<()> {
     publish(&ctx.services).await?;
     let notice = Notice::Other { channel: CHANNEL.to_owned(), payload: String::new() };
-    if let Err(error) = ctx.services.storage.notify(notice).await {
+    if let Err(error) = ctx.services.pubsub.notify(notice).await {
         tracing::warn!(%error, "other servers were not told of a changed hook");
     }
     Ok(())

@@ -5,10 +5,11 @@ pub(crate) use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use tokio::sync::broadcast;
 
+use crate::pubsub::{Notice, PubSub};
 use crate::query::{FindHints, FindSpec};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
+use crate::storage::postgres::connection::listen;
 use crate::storage::postgres::connection::pooled::PgConn;
 use crate::storage::postgres::connection::writers::Writer;
 use crate::storage::postgres::query::{length, roles};
@@ -20,8 +21,8 @@ use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::{
-    AggregateOptions, Changed, FileStoreProvider, IndexMap, Notice, Related, RelationQuery, Returning, See,
-    Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, FileStoreProvider, IndexMap, Related, RelationQuery, Returning, See, Session,
+    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -114,7 +115,8 @@ impl Core {
 
     pub(super) async fn change_schema(&self, change: Change<'_>) -> StorageResult<Option<ClassSchema>> {
         let notice = Notice::Schema { class: Some(change.class().clone()) };
-        let notice = self.notices.statement(&notice).filter(|_| change.is_of_schema());
+        let notice = listen::statement(&self.pubsub.notifications(&notice));
+        let notice = notice.filter(|_| change.is_of_schema());
         ddl::run(&self.control, &change, notice.as_ref()).await
     }
 }
@@ -395,12 +397,8 @@ impl StorageAdapter for PostgresAdapter {
         self.core.session_with_user(sessions, users, token).await
     }
 
-    fn notices(&self) -> broadcast::Receiver<Notice> {
-        self.core.notices.subscribe()
-    }
-
-    async fn notify(&self, notice: Notice) -> StorageResult<()> {
-        self.core.notices.notify(&self.core.control, &notice).await
+    fn pubsub(&self) -> Option<Arc<dyn PubSub>> {
+        Some(self.core.pubsub.clone())
     }
 
     async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
@@ -435,7 +433,7 @@ impl StorageAdapter for PostgresAdapter {
     }
 
     async fn close(&self) {
-        self.core.notices.close();
+        self.core.pubsub.close();
         self.core.lanes.close().await;
         for replica in &self.core.replicas {
             replica.close().await;

@@ -23,6 +23,7 @@ mod transaction;
 pub(crate) mod value;
 pub mod write;
 
+use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::postgres::connection::pace;
 use crate::storage::postgres::schema::builds;
 use crate::storage::postgres::write::insert_template;
@@ -35,7 +36,7 @@ use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use crate::storage::postgres::connection::connect::Connector;
 use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::boxed;
-use crate::storage::postgres::connection::listen::Notices;
+use crate::storage::postgres::connection::listen::DatabaseChannels;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::options::Target as DatabaseTarget;
 use crate::storage::postgres::connection::pool::Lanes;
@@ -60,8 +61,8 @@ pub(crate) struct Core {
     lanes: Lanes,
     replicas: Vec<Lanes>,
     next_replica: std::sync::atomic::AtomicUsize,
-    control: ControlLane,
-    notices: Notices,
+    control: Arc<ControlLane>,
+    pubsub: Arc<PostgresPubSub>,
     builds: builds::Builds,
     shapes: Arc<Shapes>,
     templates: insert_template::Templates,
@@ -115,12 +116,16 @@ impl PostgresAdapter {
             None => primary.clone(),
         };
         let begin = operations.begin_text().into();
+        let control = Arc::new(ControlLane::new(listening.clone()));
         let core = Arc::new(Core {
             replicas: replicas.collect::<StorageResult<_>>()?,
             next_replica: std::sync::atomic::AtomicUsize::new(0),
             lanes: lanes(&target, operations),
-            control: ControlLane::new(listening.clone()),
-            notices: Notices::new(listening),
+            pubsub: Arc::new(PostgresPubSub::new(Arc::new(DatabaseChannels::new(
+                listening,
+                control.clone(),
+            )))),
+            control,
             builds: builds::Builds::default(),
             shapes: Arc::new(Shapes::default()),
             templates: insert_template::Templates::default(),

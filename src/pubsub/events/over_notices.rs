@@ -1,5 +1,5 @@
-//! How servers hear of each other's writes: PostgreSQL notifications by default, Redis channels in
-//! parse-server's layout when `liveQuery.redisURL` is set.
+//! Events as notices of a [`PubSub`]. Servers announce the classes that their clients listen to, so that only these
+//! events travel; an announcement is confirmed by the servers that are known, and repeated.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,47 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::outgoing::{Message, Outgoing};
-use super::redis_bus::RedisBus;
-use super::{LiveQueryHub, parts};
-use crate::error::Result;
-use crate::operations::Services;
-use crate::operations::ports::{ObjectEvent, ObjectEventKind};
-use crate::query::{Filter, FindSpec};
-use crate::storage::Notice;
+use super::{Audience, EventBus, ObjectEvent, ObjectEventKind, parts};
+use crate::pubsub::{Notice, PubSub};
 use crate::types::names::random_alphanumeric;
-use crate::types::{ClassName, Object, ObjectId};
-
-#[async_trait(?Send)]
-pub trait Bus: Send + Sync {
-    /// Whether another server may want events of this class.
-    fn is_wanted(&self, class: &ClassName) -> bool;
-    /// Queues the event for the other servers.
-    fn publish(&self, event: &ObjectEvent);
-    /// Somebody here listens to the class: answers once the servers that are known to be there publish
-    /// it, or did not say so in time.
-    async fn listen_to(&self, class: &ClassName);
-    /// Roles were written by, or the membership changed of, these users.
-    fn roles_changed(&self, user_ids: &[String]);
-}
-
-/// `None` when live queries are not configured.
-///
-/// # Errors
-/// When a configured bus cannot be set up at all.
-pub async fn start(hub: Weak<LiveQueryHub>, services: &Arc<Services>) -> Result<Option<Arc<dyn Bus>>> {
-    if services.config.live_query.class_names.is_none() {
-        return Ok(None);
-    }
-    let url =
-        |secret: &Option<crate::config::Secret<String>>| secret.as_ref().map(|url| url.expose().clone());
-    let publish = url(&services.config.live_query.redis_url);
-    let listen = url(&services.config.live_query_server.redis_url);
-    if publish.is_some() || listen.is_some() {
-        let bus = RedisBus::start(hub, services, publish.as_deref(), listen.as_deref())?;
-        return Ok(Some(bus));
-    }
-    Ok(Some(NotifyBus::start(hub, services.clone())))
-}
+use crate::types::{ClassName, ObjectId};
 
 const EVENTS: &str = "live";
 const INTEREST: &str = "live-interest";
@@ -66,8 +29,8 @@ const CONFIRMATION: Duration = Duration::from_millis(500);
 /// listen to, and their answers are on their way.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// LISTEN/NOTIFY through storage's own listening connection; never in a write's transaction.
-struct NotifyBus {
+/// Never part of a write's transaction.
+pub struct NoticeBus {
     node: String,
     /// Class → when another server last said it listens.
     wanted: RwLock<HashMap<ClassName, Instant>>,
@@ -97,8 +60,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl NotifyBus {
-    fn start(hub: Weak<LiveQueryHub>, services: Arc<Services>) -> Arc<Self> {
+impl NoticeBus {
+    pub fn start(audience: &Weak<dyn Audience>, pubsub: Arc<dyn PubSub>) -> Arc<Self> {
         let (outgoing, queue) = Outgoing::new();
         let bus = Arc::new(Self {
             node: random_alphanumeric(12),
@@ -110,10 +73,10 @@ impl NotifyBus {
             asked: Mutex::new(Instant::now()),
             outgoing,
         });
-        actix::spawn(send(queue, services.clone(), Arc::downgrade(&bus)));
-        let notices = services.storage.notices();
-        actix::spawn(listen(Arc::downgrade(&bus), hub.clone(), services, notices));
-        actix::spawn(repeat_interest(Arc::downgrade(&bus), hub));
+        let notices = pubsub.notices();
+        tokio::task::spawn_local(send(queue, pubsub, Arc::downgrade(&bus)));
+        tokio::task::spawn_local(listen(Arc::downgrade(&bus), audience.clone(), notices));
+        tokio::task::spawn_local(repeat_interest(Arc::downgrade(&bus), audience.clone()));
         // The connection may have been there before anybody here could hear that it is.
         bus.ask();
         bus
@@ -186,7 +149,7 @@ impl NotifyBus {
 }
 
 #[async_trait(?Send)]
-impl Bus for NotifyBus {
+impl EventBus for NoticeBus {
     fn is_wanted(&self, class: &ClassName) -> bool {
         if lock(&self.asked).elapsed() < SETTLING {
             return true;
@@ -240,14 +203,14 @@ impl Bus for NotifyBus {
 /// One notifying task: notifications leave in the order of the events.
 async fn send(
     mut queue: mpsc::Receiver<Message<&'static str>>,
-    services: Arc<Services>,
-    bus: Weak<NotifyBus>,
+    pubsub: Arc<dyn PubSub>,
+    bus: Weak<NoticeBus>,
 ) {
     let mut warned = false;
     while let Some(mut message) = queue.recv().await {
         let payload = std::mem::take(&mut message.payload);
         let notice = Notice::Other { channel: message.channel.to_owned(), payload };
-        match services.storage.notify(notice).await {
+        match pubsub.notify(notice).await {
             Ok(()) => {
                 warned = false;
                 if let Some(bus) = bus.upgrade().filter(|bus| bus.outgoing.has_lost()) {
@@ -264,9 +227,8 @@ async fn send(
 }
 
 async fn listen(
-    bus: Weak<NotifyBus>,
-    hub: Weak<LiveQueryHub>,
-    services: Arc<Services>,
+    bus: Weak<NoticeBus>,
+    audience: Weak<dyn Audience>,
     mut notices: broadcast::Receiver<Notice>,
 ) {
     use tokio::sync::broadcast::error::RecvError;
@@ -276,14 +238,14 @@ async fn listen(
             Ok(notice) => notice,
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "live query events of other servers were missed");
-                if let Some(hub) = hub.upgrade() {
-                    hub.may_have_missed();
+                if let Some(audience) = audience.upgrade() {
+                    audience.may_have_missed();
                 }
                 continue;
             }
             Err(RecvError::Closed) => return,
         };
-        let (Some(bus), Some(hub)) = (bus.upgrade(), hub.upgrade()) else { return };
+        let (Some(bus), Some(audience)) = (bus.upgrade(), audience.upgrade()) else { return };
         match notice {
             Notice::Other { channel, payload } if channel == EVENTS || channel == INTEREST => {
                 let Ok(payload) = serde_json::from_str::<Value>(&payload) else { continue };
@@ -292,16 +254,16 @@ async fn listen(
                     continue;
                 }
                 if channel == INTEREST {
-                    hear_interest(&bus, &hub, node, &payload).await;
+                    hear_interest(&bus, &*audience, node, &payload).await;
                 } else if let Some(whole) = parts.take(payload)
-                    && let Some(event) = read_event(&services, &hub, &whole).await
+                    && let Some(event) = read_event(&*audience, &whole).await
                 {
-                    hub.deliver(event);
+                    audience.deliver(event);
                 }
             }
             // The listening connection is there (again).
             Notice::Lost => {
-                hub.may_have_missed();
+                audience.may_have_missed();
                 bus.ask();
             }
             _ => {}
@@ -309,16 +271,16 @@ async fn listen(
     }
 }
 
-async fn hear_interest(bus: &NotifyBus, hub: &LiveQueryHub, from: &str, payload: &Value) {
+async fn hear_interest(bus: &NoticeBus, audience: &dyn Audience, from: &str, payload: &Value) {
     bus.note_peer(from);
     if payload.get("ask").is_some_and(|ask| ask == true) {
         bus.queue(INTEREST, &json!({ "node": bus.node, "here": true }));
-        for class in hub.live_classes() {
+        for class in audience.live_classes() {
             bus.announce(&class);
         }
     }
     if payload.get("missed").is_some_and(|missed| missed == true) {
-        hub.may_have_missed();
+        audience.may_have_missed();
     }
     let confirm = payload.get("confirm").and_then(Value::as_u64);
     if payload.get("to").is_some_and(|to| to == &bus.node) {
@@ -332,9 +294,9 @@ async fn hear_interest(bus: &NotifyBus, hub: &LiveQueryHub, from: &str, payload:
     }
 }
 
-async fn read_event(services: &Services, hub: &LiveQueryHub, payload: &Value) -> Option<ObjectEvent> {
+async fn read_event(audience: &dyn Audience, payload: &Value) -> Option<ObjectEvent> {
     let class = ClassName::valid(payload.get("class")?.as_str()?)?;
-    if !hub.has_subscribers(&class) {
+    if !audience.has_subscribers(&class) {
         return None;
     }
     let deleted = payload.get("deleted").is_some_and(|deleted| deleted == true);
@@ -352,29 +314,19 @@ async fn read_event(services: &Services, hub: &LiveQueryHub, payload: &Value) ->
         });
     }
     let id = ObjectId::new(payload.get("id")?.as_str()?)?;
-    let state = Arc::new(read_object(services, &class, &id).await?);
+    let state = Arc::new(audience.read(&class, &id).await?);
     let existed = payload.get("existed").is_some_and(|existed| existed == true);
     let original = existed.then(|| state.clone());
     Some(ObjectEvent { class, kind, object: state, original, stamp, permissions: None })
 }
 
-async fn read_object(services: &Services, class: &ClassName, id: &ObjectId) -> Option<Object> {
-    let snapshot = services.classes.admit(class).await.ok()??;
-    let spec = FindSpec::new(Filter::by_id(id)).limit(1);
-    let rows = services.storage.find(&snapshot.schema, &spec).await.ok()?;
-    let mut object = rows.first()?.to_object();
-    object.retain(|key, _| !key.starts_with('_'));
-    object.insert("className".to_owned(), class.as_str().into());
-    Some(object)
-}
-
-async fn repeat_interest(bus: Weak<NotifyBus>, hub: Weak<LiveQueryHub>) {
+async fn repeat_interest(bus: Weak<NoticeBus>, audience: Weak<dyn Audience>) {
     loop {
         tokio::time::sleep(REPEAT_INTEREST).await;
-        let (Some(bus), Some(hub)) = (bus.upgrade(), hub.upgrade()) else { return };
+        let (Some(bus), Some(audience)) = (bus.upgrade(), audience.upgrade()) else { return };
         bus.queue(INTEREST, &json!({ "node": bus.node, "here": true }));
         forget_old(&mut bus.wanted.write().unwrap_or_else(PoisonError::into_inner));
-        let live = hub.live_classes();
+        let live = audience.live_classes();
         let mut announced = bus.announced.lock().await;
         announced.retain(|class, _| live.contains(class));
         for class in live {

@@ -11,18 +11,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use redis::IntoConnectionInfo;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 
-use super::LiveQueryHub;
-use super::bus::Bus;
 use super::outgoing::{Message, Outgoing};
-use crate::config::Secret;
-use crate::error::{Error, Result};
-use crate::files::FileUrls;
-use crate::operations::Services;
-use crate::operations::ports::{ObjectEvent, ObjectEventKind};
+use super::{Audience, EventBus, ObjectEvent, ObjectEventKind};
+use crate::config::{AppConfig, Secret};
+use crate::error::Result;
+use crate::pubsub::redis::{client, patient};
 use crate::types::names::random_alphanumeric;
 use crate::types::{ClassName, Object};
 
@@ -31,29 +27,6 @@ const MISSED: &str = "parsimonyMissed";
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a subscription waits for the server to listen.
 const LISTENING: Duration = Duration::from_millis(500);
-
-/// What the URL does not say may be in `redisOptions`, under the names of the npm client: `username`,
-/// `password`, `database`, `socket.tls`.
-fn client(url: &str, options: Option<&Secret<Map<String, Value>>>) -> Result<redis::Client> {
-    let none = Map::new();
-    let options = options.map_or(&none, Secret::expose);
-    let tls = options.get("socket").and_then(|socket| socket.get("tls")).is_some_and(|tls| tls == true);
-    let secured = url.strip_prefix("redis://").filter(|_| tls).map(|rest| format!("rediss://{rest}"));
-    let info = secured.as_deref().unwrap_or(url).into_connection_info().map_err(Error::internal)?;
-    let text = |key: &str| options.get(key).and_then(Value::as_str);
-    let mut login = info.redis_settings().clone();
-    if let Some(username) = text("username").filter(|_| login.username().is_none()) {
-        login = login.set_username(username);
-    }
-    if let Some(password) = text("password").filter(|_| login.password().is_none()) {
-        login = login.set_password(password);
-    }
-    if let Some(database) = options.get("database").and_then(Value::as_i64).filter(|_| login.db() == 0) {
-        login = login.set_db(database);
-    }
-    let info = info.set_redis_settings(login);
-    redis::Client::open(info).map_err(Error::internal)
-}
 
 /// Which halves of the bus cannot reach Redis; one outage is told once.
 #[derive(Default)]
@@ -83,47 +56,46 @@ impl Health {
 pub struct RedisBus {
     node: String,
     app_id: String,
-    base_url: String,
-    file_urls: Arc<dyn FileUrls>,
+    audience: Weak<dyn Audience>,
     outgoing: Outgoing<String>,
     /// Whether messages of others are heard.
     listening: watch::Sender<bool>,
 }
 
 impl RedisBus {
-    /// Publishes to `publish_url` and listens on `listen_url`, either of which may be missing.
+    /// Publishes where the live queries' options say, and listens where those of the live-query server say; either
+    /// may be missing.
     ///
     /// # Errors
     /// When a URL is none.
-    pub fn start(
-        hub: Weak<LiveQueryHub>,
-        services: &Arc<Services>,
-        publish_url: Option<&str>,
-        listen_url: Option<&str>,
-    ) -> Result<Arc<Self>> {
+    pub fn start(audience: &Weak<dyn Audience>, config: &AppConfig) -> Result<Arc<Self>> {
+        let url = |secret: &Option<Secret<String>>| secret.as_ref().map(|url| url.expose().clone());
+        let publish_url = url(&config.live_query.redis_url);
+        let listen_url = url(&config.live_query_server.redis_url);
         let (publishing, hearing) =
-            (&services.config.live_query.redis_options, &services.config.live_query_server.redis_options);
+            (&config.live_query.redis_options, &config.live_query_server.redis_options);
         let (outgoing, queue) = Outgoing::new();
-        let app_id = services.config.app_id.clone();
         let bus = Arc::new(Self {
             node: random_alphanumeric(12),
-            app_id,
-            base_url: services.config.http.server_url.clone(),
-            file_urls: services.files.clone(),
+            app_id: config.app_id.clone(),
+            audience: audience.clone(),
             outgoing,
             listening: watch::Sender::new(listen_url.is_none()),
         });
         let health: Arc<Health> = Arc::default();
-        if let Some(url) = publish_url {
+        if let Some(url) = &publish_url {
             let client = client(url, publishing.as_ref())?;
-            actix::spawn(publish(client, queue, health.clone(), Arc::downgrade(&bus)));
+            tokio::task::spawn_local(publish(client, queue, health.clone(), Arc::downgrade(&bus)));
         }
-        if let Some(url) = listen_url {
+        if let Some(url) = &listen_url {
             // Whoever hears it again can be told again, if it is the same one.
-            let halves =
-                if publish_url == Some(url) { LISTENING_HALF | PUBLISHING_HALF } else { LISTENING_HALF };
+            let halves = if publish_url.as_ref() == Some(url) {
+                LISTENING_HALF | PUBLISHING_HALF
+            } else {
+                LISTENING_HALF
+            };
             let client = client(url, hearing.as_ref())?;
-            actix::spawn(listen(client, bus.clone(), hub, services.clone(), (health, halves)));
+            tokio::task::spawn_local(listen(client, bus.clone(), (health, halves)));
         }
         Ok(bus)
     }
@@ -135,7 +107,9 @@ impl RedisBus {
             Value::Object(object) => {
                 if object.get("__type").is_some_and(|tag| tag == "File") && !object.contains_key("url") {
                     let name = object.get("name").and_then(Value::as_str).unwrap_or_default();
-                    object.insert("url".to_owned(), self.file_urls.url(&self.base_url, name).into());
+                    if let Some(audience) = self.audience.upgrade() {
+                        object.insert("url".to_owned(), audience.file_url(name).into());
+                    }
                 }
                 object.values_mut().for_each(|value| self.complete_files(value));
             }
@@ -149,7 +123,7 @@ impl RedisBus {
 }
 
 #[async_trait(?Send)]
-impl Bus for RedisBus {
+impl EventBus for RedisBus {
     /// The layout knows no interest: whatever is published goes out.
     fn is_wanted(&self, _: &ClassName) -> bool {
         !self.outgoing.is_closed()
@@ -231,25 +205,19 @@ async fn send(
 ) -> redis::RedisResult<()> {
     let mut open = match connection.take() {
         Some(open) => open,
-        None => client.get_multiplexed_async_connection().await?,
+        None => client.get_multiplexed_async_connection_with_config(&patient()).await?,
     };
     redis::cmd("PUBLISH").arg(channel).arg(message).query_async::<i64>(&mut open).await?;
     *connection = Some(open);
     Ok(())
 }
 
-async fn listen(
-    client: redis::Client,
-    bus: Arc<RedisBus>,
-    hub: Weak<LiveQueryHub>,
-    services: Arc<Services>,
-    (health, halves): (Arc<Health>, u8),
-) {
-    while hub.strong_count() > 0 {
-        let ended = listen_once(&client, &bus, &hub, &services, || health.back(halves)).await;
+async fn listen(client: redis::Client, bus: Arc<RedisBus>, (health, halves): (Arc<Health>, u8)) {
+    while bus.audience.strong_count() > 0 {
+        let ended = listen_once(&client, &bus, || health.back(halves)).await;
         bus.listening.send_replace(false);
         match ended {
-            Ok(()) if hub.strong_count() == 0 => return,
+            Ok(()) if bus.audience.strong_count() == 0 => return,
             Ok(()) => {
                 let gone = redis::RedisError::from((redis::ErrorKind::Io, "the connection ended"));
                 health.lost(LISTENING_HALF, &gone);
@@ -260,42 +228,36 @@ async fn listen(
     }
 }
 
-async fn listen_once(
-    client: &redis::Client,
-    bus: &RedisBus,
-    hub: &Weak<LiveQueryHub>,
-    services: &Arc<Services>,
-    listening: impl Fn(),
-) -> redis::RedisResult<()> {
+async fn listen_once(client: &redis::Client, bus: &RedisBus, listening: impl Fn()) -> redis::RedisResult<()> {
     let mut subscription = client.get_async_pubsub().await?;
     for name in ["afterSave", "afterDelete", "clearCache", MISSED] {
         subscription.subscribe(bus.channel(name)).await?;
     }
     listening();
     bus.listening.send_replace(true);
-    if let Some(hub) = hub.upgrade() {
-        hub.may_have_missed();
+    if let Some(audience) = bus.audience.upgrade() {
+        audience.may_have_missed();
     }
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let channel = message.get_channel_name().to_owned();
         let Ok(payload) = message.get_payload::<String>() else { continue };
-        let Some(hub) = hub.upgrade() else { return Ok(()) };
+        let Some(audience) = bus.audience.upgrade() else { return Ok(()) };
         if channel == bus.channel(MISSED) {
-            hub.may_have_missed();
+            audience.may_have_missed();
             continue;
         }
         if channel == bus.channel("clearCache") {
             // Our own servers told each other already.
             let ours = |message: &Value| message.get("node").is_some();
             if !serde_json::from_str(&payload).is_ok_and(|message| ours(&message)) {
-                services.principals.roles_changed().await;
+                audience.roles_changed().await;
             }
             continue;
         }
         let deleted = channel == bus.channel("afterDelete");
         if let Some(event) = read(&payload, deleted, &bus.node) {
-            hub.deliver(event);
+            audience.deliver(event);
         }
     }
     Ok(())
@@ -329,26 +291,6 @@ fn read(payload: &str, deleted: bool, own_node: &str) -> Option<ObjectEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn options_say_what_the_url_does_not() {
-        let login = |url: &str, options: Value| {
-            let options = Secret::new(options.as_object().unwrap().clone());
-            let client = client(url, Some(&options)).unwrap();
-            let info = client.get_connection_info().clone();
-            let tls = matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
-            let login = info.redis_settings();
-            (login.username().map(str::to_owned), login.password().map(str::to_owned), login.db(), tls)
-        };
-        let all =
-            json!({"username": "u", "password": "p", "database": 3, "socket": {"tls": true}, "name": "x"});
-        let (u, p) = (Some("u".to_owned()), Some("p".to_owned()));
-        assert_eq!(login("redis://h", all.clone()), (u, p, 3, true));
-        let own = (Some("a".to_owned()), Some("b".to_owned()), 2, false);
-        assert_eq!(login("redis://a:b@h/2", json!({"username": "u", "password": "p", "database": 3})), own);
-        assert_eq!(login("redis://h", json!({})), (None, None, 0, false));
-        assert!(client("nonsense", None).is_err());
-    }
 
     #[test]
     fn reads_parse_servers_messages() {
