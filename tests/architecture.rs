@@ -228,10 +228,7 @@ const STANDING: &[(&str, &[&str])] = &[
     ("operations::object::write", &["draft", "special"]),
     ("operations::object::write", &["respond", "round_trip", "store", "triggers", "withhold"]),
     ("operations", &["account", "classes", "object"]),
-    ("query", &["parse", "request"]),
     ("rest", &["routers", "routes"]),
-    ("storage::postgres::query", &["compare", "text"]),
-    ("storage::postgres::query", &["filter", "related", "select"]),
 ];
 
 /// For each folder of the source: which of its rooms (files or folders, by module name) name which others.

@@ -5,7 +5,7 @@
 //! here, see [`crate::query::evaluate::ask`]; full text is matched by whole words without stems.
 
 pub mod ask;
-pub(crate) mod pattern;
+pub mod pattern;
 use serde_json::{Map, Value};
 
 use super::operand;
@@ -130,6 +130,7 @@ impl<'a> Found<'a> {
                 !prefixes.is_empty() && prefixes.iter().all(starts)
             }
             Constraint::ContainedBy(list) => self.contained_by(list),
+            Constraint::EqIgnoreCase(wanted) => self.any_text(|text| same_but_for_case(text, wanted)),
             Constraint::Regex(regex) => self.any_text(|text| regexes.is_match(regex, text)),
             Constraint::Text(search) => match self {
                 Self::Column(Value::String(text)) => {
@@ -206,6 +207,10 @@ impl<'a> Found<'a> {
         let allowed: Vec<Value> = list.iter().map(Operand::to_json).collect();
         elements.iter().all(|element| allowed.iter().any(|value| json_equals(element, value)))
     }
+}
+
+fn same_but_for_case(a: &str, b: &str) -> bool {
+    a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
 }
 
 /// The members of an array, or the value as its own only member.

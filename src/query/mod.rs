@@ -187,6 +187,8 @@ pub enum Constraint {
     AllStartingWith(Vec<String>),
     ContainedBy(Vec<Operand>),
     Exists(bool),
+    /// The text, or a text of the array, is this one but for the case of letters.
+    EqIgnoreCase(String),
     Regex(RegexConstraint),
     Text(TextSearch),
     /// Nearest first. Distance in radians.

@@ -1,7 +1,7 @@
 //! JavaScript regular expressions (with MongoDB's `imxsu` options and `\Q…\E`) rewritten for the
-//! engines that run them: PostgreSQL's ARE, and Rust's `regex` or `fancy-regex` in memory.
+//! engines that run them: each says in its [`Dialect`] how it writes what JavaScript means.
 //!
-//! One scanner writes both dialects, so that a pattern means the same in a query and in a live
+//! One scanner writes all dialects, so that a pattern means the same in a query and in a live
 //! query: `\d \w \s \b` are ASCII as in JavaScript, `.` stops at line ends unless `s` is given, `^`
 //! and `$` look at lines only with `m`. What a dialect cannot say is refused, never approximated.
 //!
@@ -10,8 +10,6 @@
 //! directors (`***=`, `***:`), which would choose another syntax.
 
 mod class;
-#[cfg(test)]
-mod tests;
 mod weight;
 
 use std::collections::HashMap;
@@ -22,11 +20,31 @@ use super::RegexConstraint;
 use crate::error::{Error, Result};
 use crate::types::limits::MAX_REGEX_BYTES;
 
-/// Who will run the pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    Postgres,
-    Rust,
+/// How an engine writes what is not written alike everywhere.
+pub trait Dialect: Sync {
+    /// The flag with which `^` and `$` look at lines.
+    fn multi_line(&self) -> char;
+    /// Any character but JavaScript's line terminators.
+    fn any_but_line_ends(&self) -> &'static str;
+    /// Any character at all, line ends included.
+    fn any(&self) -> &'static str;
+    /// Matches nothing.
+    fn never(&self) -> &'static str;
+    /// `\b`, or `\B` when not `at_edge`, of ASCII words.
+    fn boundary(&self, at_edge: bool, out: &mut String);
+    /// A character that is neither letter, digit nor `_`, inside a class.
+    fn escape_in_class(&self, c: char, out: &mut String);
+    /// Writes a class that has complements. Whether look-around was needed for it.
+    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool;
+    /// Whether back-references may stand beside groups that are captured inside look-around.
+    fn refers_to_groups_inside_looks(&self) -> bool;
+}
+
+/// The members of a class, in the dialect: what is listed, and the sets whose complements are.
+pub struct Set<'a> {
+    pub negated: bool,
+    pub members: &'a str,
+    pub complements: &'a [String],
 }
 
 /// A pattern in the wanted dialect, options embedded at its start.
@@ -37,7 +55,8 @@ pub struct Translated {
     pub needs_backtracking: bool,
 }
 
-const WORD: &str = "A-Za-z0-9_";
+/// The characters of a word, as the members of a class.
+pub const WORD: &str = "A-Za-z0-9_";
 const DIGIT: &str = "0-9";
 /// JavaScript's white space and line terminators.
 const SPACE: &[(char, char)] = &[
@@ -52,7 +71,7 @@ const SPACE: &[(char, char)] = &[
     ('\u{3000}', '\u{3000}'),
     ('\u{feff}', '\u{feff}'),
 ];
-/// Largest repetition PostgreSQL can count to.
+/// Largest repetition that every engine counts to.
 const MAX_REPEAT: u32 = 255;
 
 fn refuse(reason: &str) -> Error {
@@ -70,7 +89,7 @@ pub fn check_length(pattern: &str) -> Result<()> {
 
 /// # Errors
 /// 102 when the pattern is not valid JavaScript or cannot be said in the dialect.
-pub fn translate(regex: &RegexConstraint, dialect: Dialect) -> Result<Translated> {
+pub fn translate(regex: &RegexConstraint, dialect: &dyn Dialect) -> Result<Translated> {
     check_length(&regex.pattern)?;
     let chars = unquote(&regex.pattern);
     let mut scanner = Scanner {
@@ -93,13 +112,13 @@ pub fn translate(regex: &RegexConstraint, dialect: Dialect) -> Result<Translated
         flags.push('i');
     }
     if regex.options.contains('m') {
-        flags.push(if dialect == Dialect::Postgres { 'w' } else { 'm' });
+        flags.push(dialect.multi_line());
     }
     if !flags.is_empty() {
         let _ = write!(scanner.out, "(?{flags})");
     }
     scanner.run()?;
-    if scanner.back_references && scanner.looks_capture && dialect == Dialect::Postgres {
+    if scanner.back_references && scanner.looks_capture && !dialect.refers_to_groups_inside_looks() {
         return Err(refuse("back-references together with groups inside look-around"));
     }
     Ok(Translated { needs_backtracking: scanner.looks || scanner.back_references, pattern: scanner.out })
@@ -176,11 +195,11 @@ fn group_names(chars: &[Char]) -> HashMap<String, usize> {
     names
 }
 
-struct Scanner {
+struct Scanner<'d> {
     chars: Vec<Char>,
     at: usize,
     out: String,
-    dialect: Dialect,
+    dialect: &'d dyn Dialect,
     dot_all: bool,
     extended: bool,
     unicode: bool,
@@ -192,7 +211,7 @@ struct Scanner {
     back_references: bool,
 }
 
-impl Scanner {
+impl Scanner<'_> {
     fn peek(&self, ahead: usize) -> Option<char> {
         match self.chars.get(self.at + ahead) {
             Some(Char::Plain(c)) => Some(*c),
@@ -222,11 +241,8 @@ impl Scanner {
             }
             '.' => {
                 self.weight.character()?;
-                match self.dialect {
-                    _ if self.dot_all => self.any(),
-                    Dialect::Postgres => self.out.push_str(r"[^\n\r\u2028\u2029]"),
-                    Dialect::Rust => self.out.push_str(r"[^\n\r\x{2028}\x{2029}]"),
-                }
+                let dot = if self.dot_all { self.dialect.any() } else { self.dialect.any_but_line_ends() };
+                self.out.push_str(dot);
             }
             '|' => {
                 self.weight.alternative()?;
@@ -252,16 +268,6 @@ impl Scanner {
             c => return self.literal(c),
         }
         Ok(())
-    }
-
-    /// Any character at all, line ends included.
-    fn any(&mut self) {
-        // PostgreSQL's own dot crosses lines in the modes we use.
-        self.out.push_str(if self.dialect == Dialect::Postgres { "." } else { "(?s:.)" });
-    }
-
-    fn never(&mut self) {
-        self.out.push_str(if self.dialect == Dialect::Postgres { "(?!)" } else { r"[^\s\S]" });
     }
 
     fn literal(&mut self, c: char) -> Result<()> {
@@ -373,7 +379,7 @@ impl Scanner {
             'b' | 'B' => {
                 self.at += 1;
                 self.weight.assertion(weight::BOUNDARY)?;
-                self.boundary(c == 'b');
+                self.dialect.boundary(c == 'b', &mut self.out);
                 Ok(())
             }
             '1'..='9' => self.back_reference(),
@@ -381,18 +387,6 @@ impl Scanner {
             _ => {
                 let literal = self.escaped_char()?;
                 self.literal(literal)
-            }
-        }
-    }
-
-    fn boundary(&mut self, at_edge: bool) {
-        match (self.dialect, at_edge) {
-            (Dialect::Rust, true) => self.out.push_str(r"(?-u:\b)"),
-            (Dialect::Rust, false) => self.out.push_str(r"(?-u:\B)"),
-            (Dialect::Postgres, at_edge) => {
-                let (first, second) = if at_edge { ("!", "=") } else { ("=", "!") };
-                let _ =
-                    write!(self.out, "(?:(?<=[{WORD}])(?{first}[{WORD}])|(?<![{WORD}])(?{second}[{WORD}]))");
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Parameters of find and get requests, validated and typed, before anything is known about rights
 //! or triggers (`ClassesRouter.handleFind`, `handleGet`, the constructor of `RestQuery`).
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 

@@ -38,34 +38,6 @@ impl Term {
         }
     }
 
-    /// For `websearch_to_tsquery`: what must be found, and what must not, every part quoted, so that nothing in it
-    /// is syntax.
-    pub fn to_web_searches(&self) -> (String, Option<String>) {
-        let quote = |text: &String| format!("\"{text}\"");
-        let joined = |parts: &[String], joint: &str| parts.iter().map(quote).collect::<Vec<_>>().join(joint);
-        let wanted =
-            if self.phrases.is_empty() { joined(&self.words, " or ") } else { joined(&self.phrases, " ") };
-        // A search that only excludes finds nothing.
-        let excludes = !self.excluded.is_empty() && !wanted.is_empty();
-        let excluded = excludes.then(|| format!("-{}", joined(&self.excluded, " -")));
-        (wanted, excluded)
-    }
-
-    /// PostgreSQL expression: a word begins as one of ours, case counting.
-    pub fn to_case_pattern(&self) -> String {
-        let escape = |text: &String| {
-            text.chars().fold(String::new(), |mut out, c| {
-                if !c.is_alphanumeric() && !c.is_whitespace() {
-                    out.push('\\');
-                }
-                out.push(c);
-                out
-            })
-        };
-        let words = if self.phrases.is_empty() { &self.words } else { &self.phrases };
-        format!("\\m(?:{})", words.iter().map(escape).collect::<Vec<_>>().join("|"))
-    }
-
     /// The plain reading, without word stems: for matching in memory.
     pub fn matches(&self, text: &str, case_sensitive: bool) -> bool {
         let fold = |text: &str| if case_sensitive { text.to_owned() } else { text.to_lowercase() };
@@ -104,15 +76,6 @@ mod tests {
         assert_eq!(term.words, ["coffee", "tea"]);
         assert_eq!(term.phrases, ["dark roast"]);
         assert_eq!(term.excluded, ["decaf"]);
-        let searches =
-            |wanted: &str, excluded: Option<&str>| (wanted.to_owned(), excluded.map(str::to_owned));
-        assert_eq!(term.to_web_searches(), searches(r#""dark roast""#, Some(r#"-"decaf""#)));
-        assert_eq!(
-            Term::parse("a -b c -d").to_web_searches(),
-            searches(r#""a" or "c""#, Some(r#"-"b" -"d""#))
-        );
-        assert_eq!(Term::parse("a").to_web_searches(), searches(r#""a""#, None));
-        assert_eq!(Term::parse("-b").to_web_searches(), searches("", None));
     }
 
     #[test]

@@ -155,7 +155,10 @@ async fn order_limit_and_skip() {
     assert_eq!(find(json!({}), "nothing,readers,shelf,-objectId", None, 0).await, "b4b3b2b1");
     assert_eq!(find(json!({}), "pages", Some(2), 1).await, "b2b3");
     assert_eq!(find(json!({}), "pages", Some(0), 0).await, "");
-    assert_eq!(find(json!({"shelf": {"$nearSphere": point(0.0, 0.0)}}), "title", None, 0).await, "b2b3b1");
+    let near = json!({"shelf": {"$nearSphere": point(0.0, 0.0)}});
+    assert_eq!(find(near.clone(), "", None, 0).await, "b2b3b1");
+    assert_eq!(find(near.clone(), "readers,nothing", None, 0).await, "b2b3b1", "no order that counts");
+    assert_eq!(find(near, "title", None, 0).await, "b1b3b2", "an order of one's own wins");
     let text = json!({"title": {"$text": {"$search": {"$term": "one two"}}}});
     assert_eq!(find(text, "$score,-title", None, 0).await, "b2b1");
 

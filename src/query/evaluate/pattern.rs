@@ -2,8 +2,9 @@
 //! run in linear time; the others with a bound on backtracking, after which they do not match.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
-use crate::query::regex::{Dialect, translate};
+use crate::query::regex::{Dialect, Set, translate};
 use crate::query::{Constraint, Filter, RegexConstraint};
 
 /// Steps of the backtracking engine before it gives up.
@@ -14,6 +15,45 @@ const SIZE_LIMIT: usize = 1 << 20;
 const CACHE_LIMIT: usize = 1 << 18;
 /// Bytes of a usual one.
 const SMALL: usize = 1 << 13;
+
+/// The syntax of `regex` and `fancy-regex`.
+pub struct Rust;
+
+impl Dialect for Rust {
+    fn multi_line(&self) -> char {
+        'm'
+    }
+
+    fn any_but_line_ends(&self) -> &'static str {
+        r"[^\n\r\x{2028}\x{2029}]"
+    }
+
+    fn any(&self) -> &'static str {
+        "(?s:.)"
+    }
+
+    fn never(&self) -> &'static str {
+        r"[^\s\S]"
+    }
+
+    fn boundary(&self, at_edge: bool, out: &mut String) {
+        out.push_str(if at_edge { r"(?-u:\b)" } else { r"(?-u:\B)" });
+    }
+
+    fn escape_in_class(&self, c: char, out: &mut String) {
+        let _ = write!(out, r"\x{{{:x}}}", u32::from(c));
+    }
+
+    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool {
+        let nested: String = set.complements.iter().map(|inner| format!("[^{inner}]")).collect();
+        let _ = write!(out, "[{}{}{nested}]", if set.negated { "^" } else { "" }, set.members);
+        false
+    }
+
+    fn refers_to_groups_inside_looks(&self) -> bool {
+        true
+    }
+}
 
 #[derive(Debug)]
 enum Compiled {
@@ -78,7 +118,7 @@ fn weight(compiled: &Compiled) -> usize {
 }
 
 fn compile(regex: &RegexConstraint) -> Compiled {
-    let Ok(translated) = translate(regex, Dialect::Rust) else { return Compiled::Never };
+    let Ok(translated) = translate(regex, &Rust) else { return Compiled::Never };
     if !translated.needs_backtracking {
         let compiled = regex::RegexBuilder::new(&translated.pattern)
             .size_limit(SIZE_LIMIT)

@@ -193,6 +193,11 @@ impl Field<'_, '_, '_> {
             }
             Some(_) => return Err(Error::invalid_query("$options value must be a string")),
         };
+        if options == "i"
+            && let Some(text) = whole_text(pattern)
+        {
+            return Ok(Constraint::EqIgnoreCase(text));
+        }
         Ok(Constraint::Regex(RegexConstraint { pattern: pattern.to_owned(), options: options.to_owned() }))
     }
 
@@ -229,6 +234,26 @@ fn quoted_prefix(value: &Value) -> Option<String> {
     let rest = pattern.strip_prefix("^\\Q")?;
     // A quotation is closed and reopened around a literal `\E`.
     Some(rest.strip_suffix("\\E").unwrap_or(rest).replace("\\E\\\\E\\Q", "\\E"))
+}
+
+/// The text of a fully anchored literal (`^\Q…\E$`, or escaped): with option `i`, equality that does not mind
+/// case. That is how clients ask for it.
+fn whole_text(pattern: &str) -> Option<String> {
+    let body = pattern.strip_prefix('^')?.strip_suffix('$')?;
+    if let Some(quoted) = body.strip_prefix("\\Q").and_then(|rest| rest.strip_suffix("\\E")) {
+        return (!quoted.contains("\\E") && !quoted.contains('\0')).then(|| quoted.to_owned());
+    }
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body.chars();
+    while let Some(c) = rest.next() {
+        text.push(match c {
+            '\\' => rest.next().filter(|escaped| !escaped.is_alphanumeric())?,
+            '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' => return None,
+            '\0' => return None,
+            literal => literal,
+        });
+    }
+    Some(text)
 }
 
 /// A value inside a text, as JavaScript's `String()` shows it.
@@ -333,5 +358,21 @@ fn typed(object: &Map<String, Value>) -> Option<Operand> {
         "File" => text("name").map(|name| Operand::File(name.to_owned())),
         "Bytes" => text("base64").map(|base64| Operand::Bytes(base64.to_owned())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole_text;
+
+    #[test]
+    fn anchored_literals_are_recognised() {
+        assert_eq!(whole_text(r"^\Qa.b\E$").as_deref(), Some("a.b"));
+        assert_eq!(whole_text(r"^a\.b@c\-d$").as_deref(), Some("a.b@c-d"));
+        assert_eq!(whole_text(r"^a\b$"), None);
+        assert_eq!(whole_text("^a.b$"), None);
+        assert_eq!(whole_text("ab$"), None);
+        assert_eq!(whole_text(r"^ab\$"), None);
+        assert_eq!(whole_text("^a\0$"), None);
     }
 }

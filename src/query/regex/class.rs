@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Char, DIGIT, Dialect, SPACE, Scanner, WORD, refuse};
+use super::{Char, DIGIT, SPACE, Scanner, Set, WORD, refuse};
 use crate::error::Result;
 
 /// A member of a character class.
@@ -12,7 +12,7 @@ enum Member {
     Shorthand(char),
 }
 
-impl Scanner {
+impl Scanner<'_> {
     pub(super) fn shorthand_set(&self, which: char) -> String {
         match which {
             'd' => DIGIT.to_owned(),
@@ -34,12 +34,8 @@ impl Scanner {
     fn push_in_class(&self, c: char, set: &mut String) {
         if c.is_alphanumeric() || c == '_' {
             set.push(c);
-        } else if self.dialect == Dialect::Rust {
-            let _ = write!(set, r"\x{{{:x}}}", u32::from(c));
-        } else if u32::from(c) > 0xffff {
-            let _ = write!(set, r"\U{:08x}", u32::from(c));
         } else {
-            let _ = write!(set, r"\u{:04x}", u32::from(c));
+            self.dialect.escape_in_class(c, set);
         }
     }
 
@@ -123,9 +119,9 @@ impl Scanner {
         if everything || (set.is_empty() && negations.is_empty()) {
             // `[^]` and `[\s\S]` are anything, `[]` and `[^\s\S]` nothing.
             if everything == negated {
-                self.never();
+                self.out.push_str(self.dialect.never());
             } else {
-                self.any();
+                self.out.push_str(self.dialect.any());
             }
             return;
         }
@@ -135,26 +131,7 @@ impl Scanner {
             return;
         }
         let complements: Vec<String> = negations.iter().map(|c| self.shorthand_set(*c)).collect();
-        if self.dialect == Dialect::Rust {
-            let nested: String = complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            let _ = write!(self.out, "[{not}{set}{nested}]");
-        } else if negated {
-            // Inside every named class, and outside the listed characters.
-            self.looks = true;
-            self.out.push_str("(?:");
-            if !set.is_empty() {
-                let _ = write!(self.out, "(?![{set}])");
-            }
-            for inner in &complements[1..] {
-                let _ = write!(self.out, "(?=[{inner}])");
-            }
-            let _ = write!(self.out, "[{}])", complements[0]);
-        } else {
-            let mut branches: Vec<String> = complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            if !set.is_empty() {
-                branches.push(format!("[{set}]"));
-            }
-            let _ = write!(self.out, "(?:{})", branches.join("|"));
-        }
+        let set = Set { negated, members: set, complements: &complements };
+        self.looks |= self.dialect.class_with_complements(&set, &mut self.out);
     }
 }

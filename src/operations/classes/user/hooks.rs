@@ -14,7 +14,7 @@ use crate::operations::object::write::{Draft, Saved};
 use crate::operations::permissions::Protection;
 use crate::operations::transactions::Effect;
 use crate::operations::{Ctx, audit};
-use crate::query::{Constraint, Filter, Operand, RegexConstraint};
+use crate::query::{Constraint, Filter, Operand};
 use crate::types::javascript::is_truthy;
 use crate::types::names::random_alphanumeric;
 use crate::types::time::Millis;
@@ -314,10 +314,7 @@ async fn check_unique(ctx: &Ctx, draft: &Draft, column: &'static str) -> Result<
     if text.contains('\0') {
         return Ok(());
     }
-    // In the form that storage answers from the index on lower case.
-    let quoted = if text.contains("\\E") { regex::escape(text) } else { format!("\\Q{text}\\E") };
-    let pattern = format!("^{quoted}$");
-    let same = Constraint::Regex(RegexConstraint { pattern, options: "i".to_owned() });
+    let same = Constraint::EqIgnoreCase(text.to_owned());
     let mut filter = Filter::field(FieldName::known(column), same);
     if let Some(id) = draft.object_id() {
         let other = Constraint::Ne(Operand::Text(id.to_owned()));

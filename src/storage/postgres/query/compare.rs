@@ -1,35 +1,13 @@
 //! Constraints on plain columns. A value of the wrong type matches nothing; it is never an error.
 
-use serde_json::Value;
-
 use super::column::{Expr, Kind};
+use super::pattern::push_regex;
+use super::storable::{can_be_stored, without_nul};
 use super::{geo, text};
-use crate::query::regex::{Dialect, translate};
-use crate::query::{Constraint, Operand, RegexConstraint};
+use crate::query::{Constraint, Operand};
+use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, Sql};
-use crate::storage::{StorageError, StorageResult};
 use crate::types::time::Millis;
-
-/// PostgreSQL texts hold no NUL character, so nothing stored equals a text that has one.
-pub fn can_be_stored(operand: &Operand) -> bool {
-    fn clean(value: &Value) -> bool {
-        match value {
-            Value::String(text) => !text.contains('\0'),
-            Value::Array(list) => list.iter().all(clean),
-            Value::Object(object) => object.iter().all(|(key, value)| !key.contains('\0') && clean(value)),
-            _ => true,
-        }
-    }
-    match operand {
-        Operand::Text(text)
-        | Operand::File(text)
-        | Operand::Bytes(text)
-        | Operand::Pointer { id: text, .. } => !text.contains('\0'),
-        Operand::Object(value) => clean(value),
-        Operand::Array(list) => list.iter().all(clean),
-        _ => true,
-    }
-}
 
 /// Whether a row whose value is unset satisfies the constraint.
 pub fn matches_unset(constraint: &Constraint) -> bool {
@@ -155,16 +133,15 @@ pub fn push_constraint(
                 sql.push_sql("FALSE");
             }
         }
+        Constraint::EqIgnoreCase(text) if matches!(kind, Kind::Text | Kind::File) => {
+            // What the case-insensitive look-up indexes are made on.
+            sql.push_sql("lower(");
+            column.push(sql);
+            sql.push_sql(") = lower(").push_text(without_nul(text)).push_sql(")");
+        }
         Constraint::Regex(regex) if matches!(kind, Kind::Text | Kind::File) => {
-            if let Some(text) = whole_text(regex) {
-                // What the case-insensitive look-up indexes are made on.
-                sql.push_sql("lower(");
-                column.push(sql);
-                sql.push_sql(") = lower(").push_text(without_nul(&text)).push_sql(")");
-            } else {
-                column.push(sql);
-                push_regex(sql, regex)?;
-            }
+            column.push(sql);
+            push_regex(sql, regex)?;
         }
         Constraint::Text(search) if *kind == Kind::Text => text::push_match(sql, column, search)?,
         Constraint::Intersects(point) if *kind == Kind::Polygon => {
@@ -184,52 +161,6 @@ fn text_of(operand: &Operand) -> Option<String> {
         Operand::Text(text) if can_be_stored(operand) => Some(text.clone()),
         _ => None,
     }
-}
-
-/// The text of a fully anchored literal (`^\Q…\E$`, or escaped) with option `i`: a comparison that
-/// does not mind case.
-fn whole_text(regex: &RegexConstraint) -> Option<String> {
-    if regex.options != "i" {
-        return None;
-    }
-    let body = regex.pattern.strip_prefix('^')?.strip_suffix('$')?;
-    if let Some(quoted) = body.strip_prefix("\\Q").and_then(|rest| rest.strip_suffix("\\E")) {
-        return (!quoted.contains("\\E")).then(|| quoted.to_owned());
-    }
-    let mut text = String::with_capacity(body.len());
-    let mut rest = body.chars();
-    while let Some(c) = rest.next() {
-        text.push(match c {
-            '\\' => rest.next().filter(|escaped| !escaped.is_alphanumeric())?,
-            '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' => return None,
-            literal => literal,
-        });
-    }
-    Some(text)
-}
-
-/// The id a pointer (or a bare id) names.
-pub fn text_id(operand: &Operand) -> Option<String> {
-    match operand {
-        Operand::Pointer { id, .. } | Operand::Text(id) if can_be_stored(operand) => Some(id.clone()),
-        _ => None,
-    }
-}
-
-/// ` ~ $1`, the pattern translated.
-///
-/// # Errors
-/// `Refused`, 102.
-pub fn push_regex(sql: &mut Sql, regex: &RegexConstraint) -> StorageResult<()> {
-    let translated = translate(regex, Dialect::Postgres).map_err(StorageError::Refused)?;
-    sql.push_sql(" ~ ");
-    sql.push_text(translated.pattern);
-    Ok(())
-}
-
-/// For prefixes and search terms: a NUL becomes the replacement character, which is as unlikely.
-pub fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 fn push_eq(sql: &mut Sql, column: Expr<'_>, kind: &Kind, operand: &Operand) {
@@ -314,24 +245,5 @@ fn push_ordering(sql: &mut Sql, column: Expr<'_>, kind: &Kind, operator: &str, o
         None => {
             sql.push_sql("FALSE");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn anchored_literals_are_recognised() {
-        let text = |pattern: &str, options: &str| {
-            whole_text(&RegexConstraint { pattern: pattern.to_owned(), options: options.to_owned() })
-        };
-        assert_eq!(text(r"^\Qa.b\E$", "i").as_deref(), Some("a.b"));
-        assert_eq!(text(r"^a\.b@c\-d$", "i").as_deref(), Some("a.b@c-d"));
-        assert_eq!(text(r"^a\b$", "i"), None);
-        assert_eq!(text("^a.b$", "i"), None);
-        assert_eq!(text("^ab$", ""), None);
-        assert_eq!(text("ab$", "i"), None);
-        assert_eq!(text(r"^ab\$", "i"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Distinct values of a field: arrays count as their members, unset is no value.
 
 use super::column::{Alias, Expr, Kind, kind_of};
-use super::related::rest_json;
+use super::rest_json::rest_json;
 use super::select::push_from;
 use crate::query::FindSpec;
 use crate::storage::StorageResult;

@@ -4,10 +4,12 @@
 //!
 //! Also used by updates and deletes: the table must carry the alias the caller names.
 
+mod related;
+
 use std::sync::Arc;
 
 use super::column::{Alias, Expr, Kind, kind_of};
-use super::{compare, json, related};
+use super::{compare, json};
 use crate::query::{Constraint, Filter};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, Sql};

@@ -5,7 +5,9 @@
 use serde_json::{Value, json};
 
 use super::column::Expr;
-use super::compare::{can_be_stored, ordering, push_regex, without_nul};
+use super::compare::ordering;
+use super::pattern::push_regex;
+use super::storable::{can_be_stored, without_nul};
 use crate::query::{Constraint, Operand};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, Sql};
@@ -74,6 +76,10 @@ pub fn push_constraint(
             });
             sql.push_sql(")");
         }
+        Constraint::EqIgnoreCase(text) => push_any_element(sql, value, leaf, |sql| {
+            sql.push_sql("jsonb_typeof(e) = 'string' AND lower(e #>> '{}') = lower(");
+            sql.push_text(without_nul(text)).push_sql(")");
+        }),
         Constraint::Regex(regex) => {
             let mut matched = Sql::default();
             push_regex(&mut matched, regex)?;

@@ -2,7 +2,7 @@
 //! "quoted phrase" must occur, a -word must not.
 
 use super::column::Expr;
-use super::compare::without_nul;
+use super::storable::without_nul;
 use crate::error::Error;
 use crate::query::term::Term;
 use crate::query::{Constraint, Filter, TextSearch};
@@ -92,9 +92,37 @@ fn push_vector(sql: &mut Sql, column: Expr<'_>, config: &'static str, search: &T
     sql.push_sql(")");
 }
 
+/// For `websearch_to_tsquery`: what must be found, and what must not, every part quoted, so that nothing in it
+/// is syntax.
+pub fn web_searches(term: &Term) -> (String, Option<String>) {
+    let quote = |text: &String| format!("\"{text}\"");
+    let joined = |parts: &[String], joint: &str| parts.iter().map(quote).collect::<Vec<_>>().join(joint);
+    let wanted =
+        if term.phrases.is_empty() { joined(&term.words, " or ") } else { joined(&term.phrases, " ") };
+    // A search that only excludes finds nothing.
+    let excludes = !term.excluded.is_empty() && !wanted.is_empty();
+    let excluded = excludes.then(|| format!("-{}", joined(&term.excluded, " -")));
+    (wanted, excluded)
+}
+
+/// PostgreSQL expression: a word begins as one of ours, case counting.
+pub fn case_pattern(term: &Term) -> String {
+    let escape = |text: &String| {
+        text.chars().fold(String::new(), |mut out, c| {
+            if !c.is_alphanumeric() && !c.is_whitespace() {
+                out.push('\\');
+            }
+            out.push(c);
+            out
+        })
+    };
+    let words = if term.phrases.is_empty() { &term.words } else { &term.phrases };
+    format!("\\m(?:{})", words.iter().map(escape).collect::<Vec<_>>().join("|"))
+}
+
 /// What is wanted and what is excluded are queries of their own: a search term has no brackets.
 fn push_query(sql: &mut Sql, config: &'static str, search: &TextSearch) {
-    let (wanted, excluded) = Term::parse(&without_nul(&search.term)).to_web_searches();
+    let (wanted, excluded) = web_searches(&Term::parse(&without_nul(&search.term)));
     let Some(excluded) = excluded else { return push_one_query(sql, config, search, wanted) };
     sql.push_sql("(");
     push_one_query(sql, config, search, wanted);
@@ -137,7 +165,7 @@ pub fn push_match(sql: &mut Sql, column: Expr<'_>, search: &TextSearch) -> Stora
         sql.push_sql(" AND ");
         column.push(sql);
         sql.push_sql(" ~ ");
-        sql.push_text(Term::parse(&without_nul(&search.term)).to_case_pattern());
+        sql.push_text(case_pattern(&Term::parse(&without_nul(&search.term))));
     }
     sql.push_sql(")");
     Ok(())
@@ -182,5 +210,19 @@ mod tests {
             diacritic_sensitive: true,
         };
         assert!(matches!(configuration(&search), Err(StorageError::Refused(_))));
+    }
+
+    #[test]
+    fn terms_become_web_searches() {
+        let searches = |text: &str| web_searches(&Term::parse(text));
+        let expected =
+            |wanted: &str, excluded: Option<&str>| (wanted.to_owned(), excluded.map(str::to_owned));
+        assert_eq!(
+            searches(r#"coffee "dark roast" -decaf tea"#),
+            expected(r#""dark roast""#, Some(r#"-"decaf""#))
+        );
+        assert_eq!(searches("a -b c -d"), expected(r#""a" or "c""#, Some(r#"-"b" -"d""#)));
+        assert_eq!(searches("a"), expected(r#""a""#, None));
+        assert_eq!(searches("-b"), expected("", None));
     }
 }

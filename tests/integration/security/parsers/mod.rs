@@ -17,13 +17,16 @@ use parsimony::operations::object::batch;
 use parsimony::operations::object::read::keyset::Paging;
 use parsimony::operations::object::write::{Draft, ops};
 use parsimony::pages::locale;
-use parsimony::query::regex::{Dialect, translate};
+use parsimony::query::evaluate::pattern::Rust;
+use parsimony::query::regex::translate;
 use parsimony::query::relative_time;
 use parsimony::query::term::Term;
 use parsimony::query::{
     FindRequest, GetRequest, ParseContext, QueryLimits, RegexConstraint, evaluate as eval, operand,
     parse_where,
 };
+use parsimony::storage::postgres::query::pattern::Are;
+use parsimony::storage::postgres::query::text::{case_pattern, web_searches};
 use parsimony::types::time::Millis;
 use parsimony::types::{Acl, ClassName, ClassSchema, Field, FieldName, FieldType, ObjectId};
 use proptest::prelude::*;
@@ -101,7 +104,7 @@ pub const PARSERS: &[Parser] = &[
         words: &["a", "\"", "-", " ", "b", "\\", "é"],
         feed: |bytes| {
             let term = Term::parse(&text(bytes));
-            let _ = (term.to_web_searches(), term.to_case_pattern(), term.matches("a b \"a\" é", false));
+            let _ = (web_searches(&term), case_pattern(&term), term.matches("a b \"a\" é", false));
         },
     },
     Parser {
@@ -326,11 +329,11 @@ fn expression(bytes: &[u8]) {
     let pattern = text(bytes);
     for options in ["", "x", "su"] {
         let regex = RegexConstraint { pattern: pattern.clone(), options: options.to_owned() };
-        if let Ok(translated) = translate(&regex, Dialect::Postgres) {
+        if let Ok(translated) = translate(&regex, &Are) {
             assert!(!translated.pattern.starts_with("***"), "a director: {pattern}");
             assert!(translated.pattern.len() <= 200 * pattern.len() + 16, "{pattern}");
         }
-        let _ = translate(&regex, Dialect::Rust);
+        let _ = translate(&regex, &Rust);
     }
     if pattern.len() <= 64 {
         conditions(&json!({"s": {"$regex": pattern}}));

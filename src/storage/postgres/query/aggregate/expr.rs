@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::super::column::{Expr, Kind, kind_of};
-use super::super::related::rest_json;
+use super::super::rest_json::rest_json;
 use super::{JSON, Relation, date_literal, refused};
 use crate::query::{Operand, operand};
 use crate::storage::StorageResult;
@@ -399,7 +399,7 @@ fn literal(value: &Operand) -> Typed {
             FieldType::Boolean
         }
         Operand::Text(text) => {
-            sql.push_text(super::super::compare::without_nul(text)).push_sql("::text");
+            sql.push_text(super::super::storable::without_nul(text)).push_sql("::text");
             FieldType::String
         }
         Operand::Date(at) => {
@@ -427,7 +427,7 @@ pub(super) fn build_object(pairs: Vec<(String, Sql)>) -> Sql {
         } else {
             sql.push_sql(", ");
         }
-        sql.push_text(super::super::compare::without_nul(&key)).push_sql("::text, ").append(value);
+        sql.push_text(super::super::storable::without_nul(&key)).push_sql("::text, ").append(value);
     }
     sql.push_sql("))");
     sql

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::column::{Alias, Expr, Kind, kind_of};
-use super::super::related::rest_json;
+use super::super::rest_json::rest_json;
 use super::expr::build_object;
 use super::{Relation, column_name, refused};
 use crate::storage::StorageResult;

@@ -2,13 +2,14 @@
 //! fields. Each is a sub-select with the rights that the permission code put on it; ids never travel
 //! through the server. Unknown classes and denied access match nothing.
 
-use super::column::{Alias, Expr, Kind, kind_of};
-use super::compare::{text_id, without_nul};
-use super::filter::{FilterBuilder, PermissionColumn};
-use super::json::{self, Leaf};
-use super::select;
+use super::{FilterBuilder, PermissionColumn};
 use crate::query::{Access, Constraint, Operand, RelatedTo, SubQuery};
 use crate::storage::StorageResult;
+use crate::storage::postgres::query::column::{Alias, Expr, Kind, kind_of};
+use crate::storage::postgres::query::json::{self, Leaf};
+use crate::storage::postgres::query::order::{push_order, push_page};
+use crate::storage::postgres::query::rest_json::push_rest_json;
+use crate::storage::postgres::query::storable::{text_id, without_nul};
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::types::path::FieldPath;
 use crate::types::schema::ClassSchema;
@@ -36,8 +37,8 @@ impl FilterBuilder {
         let readers = query.access.readers.as_ref().map(|entries| (PermissionColumn::Read, entries));
         self.condition(sql, schema, alias, &query.filter, readers)?;
         if query.limit.is_some() || query.skip > 0 {
-            select::push_order(sql, schema, alias, &query.filter, &query.order, true)?;
-            select::push_page(sql, query.limit, query.skip);
+            push_order(sql, schema, alias, &query.filter, &query.order, true)?;
+            push_page(sql, query.limit, query.skip);
         }
         Ok(())
     }
@@ -228,56 +229,4 @@ pub fn push_relation_constraint(sql: &mut Sql, class: &ClassName, field: Expr<'_
         sql.push_text_array(ids);
         sql.push_sql(")");
     });
-}
-
-/// The value as it is written inside Object and Array columns; `false` when it has no such form.
-fn push_rest_json(sql: &mut Sql, value: Expr<'_>, kind: &Kind) -> bool {
-    let mut own = Sql::default();
-    value.push(&mut own);
-    let kind = if value.path.is_dotted() { &Kind::Json } else { kind };
-    match rest_json(&own, kind) {
-        Some(json) => {
-            sql.append(json);
-            true
-        }
-        None => false,
-    }
-}
-
-/// An expression of this kind as `jsonb` in REST encoding; `None` when it has no such form.
-pub fn rest_json(value: &Sql, kind: &Kind) -> Option<Sql> {
-    let mut json = Sql::default();
-    match kind {
-        Kind::Object | Kind::Array | Kind::Bytes | Kind::Json => {
-            json.append(value.clone());
-            return Some(json);
-        }
-        Kind::Text | Kind::Number | Kind::Bool | Kind::TextArray => {
-            json.push_sql("to_jsonb(").append(value.clone()).push_sql(")");
-            return Some(json);
-        }
-        Kind::Polygon | Kind::Relation(_) => return None,
-        _ => {}
-    }
-    json.push_sql("CASE WHEN ").append(value.clone());
-    json.push_sql(" IS NOT NULL THEN jsonb_build_object('__type', ");
-    match kind {
-        Kind::Date => {
-            json.push_sql("'Date', 'iso', to_char(").append(value.clone());
-            json.push_sql(" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
-        }
-        Kind::Pointer(class) => {
-            json.push_sql("'Pointer', 'className', ").push_text(class.as_str());
-            json.push_sql("::text, 'objectId', ").append(value.clone());
-        }
-        Kind::Point => {
-            json.push_sql("'GeoPoint', 'latitude', (").append(value.clone());
-            json.push_sql(")[1], 'longitude', (").append(value.clone()).push_sql(")[0]");
-        }
-        _ => {
-            json.push_sql("'File', 'name', ").append(value.clone());
-        }
-    }
-    json.push_sql(") END");
-    Some(json)
 }

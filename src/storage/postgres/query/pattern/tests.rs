@@ -1,8 +1,13 @@
 //! One pattern, two dialects; and what neither says.
 
-use super::*;
+use crate::error::Result;
+use crate::query::RegexConstraint;
+use crate::query::evaluate::pattern::Rust;
+use crate::query::regex::{Dialect, translate};
 
-fn to(dialect: Dialect, pattern: &str, options: &str) -> Result<String> {
+use super::Are;
+
+fn to(dialect: &dyn Dialect, pattern: &str, options: &str) -> Result<String> {
     let regex = RegexConstraint { pattern: pattern.to_owned(), options: options.to_owned() };
     translate(&regex, dialect).map(|translated| translated.pattern)
 }
@@ -25,8 +30,8 @@ fn one_meaning_in_two_dialects() {
         ("a{,2}]", "", r"a\{,2\}\]", r"a\{,2\}\]"),
         (r"\/\z", "", "/z", "/z"),
     ] {
-        assert_eq!(to(Dialect::Postgres, pattern, options).ok().as_deref(), Some(postgres), "{pattern}");
-        assert_eq!(to(Dialect::Rust, pattern, options).ok().as_deref(), Some(rust), "{pattern}");
+        assert_eq!(to(&Are, pattern, options).ok().as_deref(), Some(postgres), "{pattern}");
+        assert_eq!(to(&Rust, pattern, options).ok().as_deref(), Some(rust), "{pattern}");
     }
 }
 
@@ -57,7 +62,7 @@ fn what_cannot_be_said_is_refused() {
         ("(?=a)*", ""),
         ("a{3,2}", ""),
     ] {
-        let error = to(Dialect::Postgres, pattern, options).expect_err(pattern);
+        let error = to(&Are, pattern, options).expect_err(pattern);
         assert_eq!(error.code().map(|code| code.0), Some(102), "{pattern}");
     }
 }
@@ -78,7 +83,7 @@ fn the_cost_is_counted_before_anything_is_compiled() {
         "(a*|b*)".repeat(200),
         "a".repeat(8_193),
     ] {
-        for dialect in [Dialect::Postgres, Dialect::Rust] {
+        for dialect in [&Are as &dyn Dialect, &Rust] {
             let error = to(dialect, &pattern, "").expect_err(&pattern);
             assert_eq!(error.code().map(|code| code.0), Some(102), "{pattern}");
         }
@@ -95,9 +100,9 @@ fn what_people_write_is_not_too_costly() {
         r"\bone\b.*?\btwo\b|a+?b*?c??d{1,2}?",
         r"\s*\d{1,3}(?:,\d{3})*(?:\.\d+)?\s*",
     ] {
-        assert!(to(Dialect::Postgres, pattern, "").is_ok(), "{pattern}");
+        assert!(to(&Are, pattern, "").is_ok(), "{pattern}");
         let regex = RegexConstraint { pattern: pattern.to_owned(), options: String::new() };
-        let rust = translate(&regex, Dialect::Rust).expect(pattern);
+        let rust = translate(&regex, &Rust).expect(pattern);
         let compiles = match rust.needs_backtracking {
             true => fancy_regex::Regex::new(&rust.pattern).is_ok(),
             false => ::regex::Regex::new(&rust.pattern).is_ok(),
@@ -105,14 +110,14 @@ fn what_people_write_is_not_too_costly() {
         assert!(compiles, "{}", rust.pattern);
     }
     let literal = format!(r"\Q{}\E", "x".repeat(8_000));
-    assert!(to(Dialect::Postgres, &literal, "i").is_ok());
+    assert!(to(&Are, &literal, "i").is_ok());
 }
 
 /// Twice the pattern is at most about twice the translation.
 #[test]
 fn translations_grow_with_their_patterns() {
     for part in [r"\s", r"[\S\W\D]", "(?<n>a)", r"[^\s\S\d\w]", "(a|b)", r"\Qa*\E", "a{1}", r"x\b"] {
-        let length = |n: usize| to(Dialect::Postgres, &part.repeat(n), "").map(|out| out.len());
+        let length = |n: usize| to(&Are, &part.repeat(n), "").map(|out| out.len());
         let (once, twice) = (length(100).expect(part), length(200).expect(part));
         assert!(twice <= 2 * once + 64, "{part}: {once} {twice}");
     }
