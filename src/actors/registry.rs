@@ -235,10 +235,9 @@ mod tests {
 
     async fn registry() -> (Arc<MemoryAdapter>, Arc<ClassRegistry>) {
         let storage = MemoryAdapter::new();
-        let registry =
-            ClassRegistry::start(storage.clone(), Arc::new(AppConfig::for_tests(serde_json::json!({}))))
-                .await
-                .expect("started");
+        let config = Arc::new(AppConfig::for_tests(serde_json::json!({})));
+        let pubsub = Arc::new(crate::pubsub::local::LocalPubSub::default());
+        let registry = ClassRegistry::start(storage.clone(), pubsub, config).await.expect("started");
         (storage, registry)
     }
 
