@@ -58,6 +58,23 @@ async fn items_of_a_batch_count_each() {
     assert_eq!(server.master().post("/batch", batch(3)).await.status, 200);
 }
 
+/// Its owner counts, whether the class is there or not.
+#[actix_web::test]
+async fn a_rule_may_name_a_class() {
+    let server = TestServer::with(rule(json!({"requestPath": "/classes/Counted"}))).await;
+    let (client, master) = (server.anonymous(), server.master());
+    assert_eq!(client.get("/classes/Counted").await.status, 200);
+    master.post("/classes/Counted", json!({})).await.ok();
+    assert_eq!(client.get("/classes/Counted").await.status, 200);
+    assert_eq!(client.get("/classes/Counted").await.status, 429);
+    master.delete("/purge/Counted").await.ok();
+    master.delete("/schemas/Counted").await.ok();
+    for path in ["/classes/Counted", "/classes/counted/", "/classes/%43ounted"] {
+        assert_eq!(client.get(path).await.status, 429, "{path}");
+    }
+    assert_eq!(client.get("/classes/Other").await.status, 200);
+}
+
 #[actix_web::test]
 async fn users_and_sessions_have_zones_of_their_own() {
     for zone in ["user", "session"] {

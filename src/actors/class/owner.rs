@@ -6,6 +6,10 @@
 //! the rate limit rules that name the class. Nothing of this survives it but what the database can give
 //! again: so it stops only when no replica reads what it publishes, nobody listens and no window is under
 //! way. Whatever way it ends, what it published ends with it, and the next request starts another owner.
+//!
+//! Not here: the class's triggers. Cloud Code registers for all classes at once, and one `Arc` of the cloud
+//! engine says it for all; a reload or a hook replaces it as a whole. A share of it with each owner would have
+//! to be exchanged on every worker before the hooks route answers, to save one look-up by name.
 
 use std::rc::Rc;
 use std::sync::Arc;
