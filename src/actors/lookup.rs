@@ -1,14 +1,13 @@
-//! From a session token to a principal: the statements, and what they mean. Used by the session
-//! actors and, for tokens that have none yet, by [`super::principals`].
+//! From a session token to a principal: the statements, and what they mean. Used by the session actors and, for
+//! tokens that have no actor yet, by [`super::principals`].
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::session::SessionCell;
+use super::published::Number;
+use super::role::Roles;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::ports::ClassDirectory;
@@ -17,10 +16,6 @@ use crate::query::Filter;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
-
-/// Reads that lose against an invalidation are repeated this often; then the answer counts for its
-/// own request only.
-const RETRIES: usize = 3;
 
 /// A principal and when it was read.
 #[derive(Debug)]
@@ -72,21 +67,14 @@ impl From<Failure> for Error {
     }
 }
 
-struct CachedRoles {
-    roles: Arc<Vec<String>>,
-    generation: u64,
-    at: Instant,
-}
-
 pub struct Lookup {
     storage: Arc<dyn StorageAdapter>,
     classes: Arc<dyn ClassDirectory>,
     config: Arc<AppConfig>,
-    ttl: Duration,
-    role_generation: AtomicU64,
-    /// Grows when anything may have changed unheard.
-    epoch: AtomicU64,
-    roles: Mutex<HashMap<String, CachedRoles>>,
+    roles: Roles,
+    /// Milliseconds for which a principal counts, and the generation of everything: both of the session directory.
+    limit: Number,
+    epoch: Number,
 }
 
 impl Lookup {
@@ -94,16 +82,10 @@ impl Lookup {
         storage: Arc<dyn StorageAdapter>,
         classes: Arc<dyn ClassDirectory>,
         config: Arc<AppConfig>,
+        roles: Roles,
+        (limit, epoch): (Number, Number),
     ) -> Self {
-        Self {
-            ttl: Duration::from_millis(config.cache.ttl_ms),
-            storage,
-            classes,
-            config,
-            role_generation: AtomicU64::new(0),
-            epoch: AtomicU64::new(0),
-            roles: Mutex::default(),
-        }
+        Self { storage, classes, config, roles, limit, epoch }
     }
 
     pub fn storage(&self) -> &Arc<dyn StorageAdapter> {
@@ -114,48 +96,30 @@ impl Lookup {
         &self.config
     }
 
-    pub fn is_fresh(&self, loaded: &Loaded) -> bool {
-        loaded.at.elapsed() < self.ttl
-            && loaded.role_generation == self.role_generation.load(Ordering::Acquire)
-            && loaded.epoch == self.epoch.load(Ordering::Acquire)
+    pub fn roles(&self) -> &Roles {
+        &self.roles
     }
 
-    pub fn forget_roles(&self) {
-        self.role_generation.fetch_add(1, Ordering::AcqRel);
-        self.lock_roles().clear();
+    #[cfg(test)]
+    pub fn limit_ms(&self) -> u64 {
+        self.limit.get()
     }
 
-    pub fn forget_everything(&self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.forget_roles();
+    /// Whether what was read may be used without another look.
+    pub fn counts(&self, loaded: &Loaded) -> bool {
+        loaded.at.elapsed() < Duration::from_millis(self.limit.get())
+            && loaded.role_generation == self.roles.generation()
+            && loaded.epoch == self.epoch.get()
+            && !loaded.is_expired()
     }
 
-    fn lock_roles(&self) -> std::sync::MutexGuard<'_, HashMap<String, CachedRoles>> {
-        self.roles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the session and publishes it in its cell, unless it was invalidated meanwhile.
+    /// Reads the session, its user and his roles.
     ///
     /// # Errors
     /// Why there is no principal.
-    pub async fn load_into(&self, cell: &SessionCell) -> Result<Arc<Principal>, Failure> {
-        let mut tries = 0;
-        loop {
-            let generation = cell.generation();
-            let loaded = Arc::new(self.load(&cell.token).await?);
-            let principal = loaded.principal.clone();
-            let expired = loaded.is_expired();
-            tries += 1;
-            if cell.publish(generation, loaded) || tries > RETRIES {
-                return if expired { Err(Failure::Expired) } else { Ok(principal) };
-            }
-        }
-    }
-
-    async fn load(&self, token: &Arc<str>) -> Result<Loaded, Failure> {
+    pub async fn read(&self, token: &str) -> Result<Loaded, Failure> {
         let at = Instant::now();
-        let role_generation = self.role_generation.load(Ordering::Acquire);
-        let epoch = self.epoch.load(Ordering::Acquire);
+        let (role_generation, epoch) = (self.roles.generation(), self.epoch.get());
         if token.contains('\0') {
             return Err(Failure::Unknown);
         }
@@ -166,12 +130,12 @@ impl Lookup {
             return Err(Failure::RoleLikeId);
         }
         crate::operations::classes::user::strip_secrets(&mut user);
-        let roles = self.roles(user_id.as_str()).await?;
+        let roles = self.roles.of(user_id.as_str()).await?;
         let text = |key: &str| session.get(key).and_then(Value::as_str).map(str::to_owned);
         let principal = Principal {
             acl_ids: Principal::acl_ids_of(user_id.as_str(), &roles),
             roles: roles.as_ref().clone(),
-            session_token: token.to_string(),
+            session_token: token.to_owned(),
             session_id: text("objectId"),
             session_installation_id: text("installationId"),
             expires_at: session
@@ -214,44 +178,19 @@ impl Lookup {
         })
     }
 
-    /// Roles with their prefix, from the cache while they are fresh.
+    /// Writes a new `expiresAt` when the row was last written half a session length ago; true when it did.
     ///
     /// # Errors
     /// When storage fails.
-    pub async fn roles(&self, user_id: &str) -> Result<Arc<Vec<String>>, Failure> {
-        let generation = self.role_generation.load(Ordering::Acquire);
-        if let Some(cached) = self.lock_roles().get(user_id)
-            && cached.generation == generation
-            && cached.at.elapsed() < self.ttl
-        {
-            return Ok(cached.roles.clone());
-        }
-        let at = Instant::now();
-        let names = self.storage.roles_of_user(user_id).await?;
-        let roles = Arc::new(names.into_iter().map(|name| format!("role:{name}")).collect::<Vec<_>>());
-        let mut cache = self.lock_roles();
-        if cache.len() >= self.config.cache.max_size {
-            cache.retain(|_, cached| cached.at.elapsed() < self.ttl);
-        }
-        if cache.len() < self.config.cache.max_size {
-            cache.insert(user_id.to_owned(), CachedRoles { roles: roles.clone(), generation, at });
-        }
-        Ok(roles)
-    }
-
-    /// Writes a new `expiresAt` when the row was last written half a session length ago.
-    ///
-    /// # Errors
-    /// When storage fails.
-    pub async fn extend(&self, cell: &SessionCell, loaded: &Loaded) -> Result<()> {
+    pub async fn extend(&self, loaded: &Loaded) -> Result<bool> {
         let length_ms =
             i64::try_from(self.config.users.session_length).unwrap_or(i64::MAX).saturating_mul(1000);
         let now = Millis::now();
         let due = loaded.session_updated_at.is_some_and(|at| at.0 <= now.0.saturating_sub(length_ms / 2));
         let Some(id) = loaded.principal.session_id.as_deref().and_then(ObjectId::new).filter(|_| due) else {
-            return Ok(());
+            return Ok(false);
         };
-        let Some(class) = self.classes.admit(&ClassName::known("_Session")).await? else { return Ok(()) };
+        let Some(class) = self.classes.admit(&ClassName::known("_Session")).await? else { return Ok(false) };
         let expires_at =
             self.config.users.expire_inactive_sessions.then(|| Millis(now.0.saturating_add(length_ms)));
         let mut update = Update::default().set(FieldName::known("updatedAt"), now.to_iso().into());
@@ -261,7 +200,6 @@ impl Lookup {
         }
         let target = Target { filter: Filter::by_id(&id), writers: None };
         self.storage.update(&class.schema, &target, &update, Returning::default()).await?;
-        cell.invalidate();
-        Ok(())
+        Ok(true)
     }
 }

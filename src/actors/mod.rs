@@ -7,14 +7,18 @@
 mod buckets;
 pub mod class;
 mod ddl;
+mod directory;
+mod flight;
 mod freshness;
 pub mod jobs;
 pub mod live_query;
 mod lookup;
 pub mod principals;
+mod published;
 pub mod rate_limit;
 mod redis_counter;
 pub mod registry;
+pub mod role;
 pub mod schema;
 pub mod session;
 

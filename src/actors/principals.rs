@@ -1,24 +1,26 @@
-//! `PrincipalRegistry`: the handle through which requests reach session actors. One for each app,
-//! shared by all workers; implements [`PrincipalDirectory`].
+//! `PrincipalRegistry`: the handle through which requests reach the owners of sessions and roles. One for each
+//! app, shared by all workers; implements [`PrincipalDirectory`].
 //!
-//! Tokens come from clients: one nobody knows starts no actor, is looked up once however many ask at
-//! the same time, and is remembered for a moment as unknown. A known one costs a look into this
-//! worker's own table while it is fresh.
+//! Each worker remembers weakly what owners published, and where they are: a known token costs a look into this
+//! worker's own table as long as the published principal counts. Otherwise its owner is asked, whose address the
+//! [`SessionDirectory`] knows; a token without an owner is looked up on the thread of whoever asked first.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, MailboxError, WeakAddr};
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
-use tokio::sync::oneshot;
 
-use super::ask;
+use super::directory::{
+    Abandoned, Find, Found, Hearing, Landed, OwnerOf, SessionDirectory, SessionsChanged, Verdict,
+};
 use super::lookup::{Failure, Lookup};
-use super::session::{Authenticate, SessionActor, SessionCell, Stop, Touch};
+use super::published::NumberOwner;
+use super::role::Roles;
+use super::session::{Authenticate, Owner, Prolong, Published, SessionActor, Stop};
+use super::{ASK_DEADLINE, ask};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::Principal;
@@ -26,61 +28,34 @@ use crate::operations::ports::{ClassDirectory, PrincipalDirectory};
 use crate::pubsub::{Notice, PubSub};
 use crate::storage::StorageAdapter;
 
-/// How long a token that nobody knows is refused without asking again.
-const UNKNOWN_FOR: Duration = Duration::from_millis(1000);
-/// Unknown tokens remembered at most; beyond that they are looked up each time.
-const MOST_UNKNOWN: usize = 10_000;
-/// So many unknown tokens are looked up again before their time, in each [`UNKNOWN_FOR`].
-const SECOND_LOOKS: u32 = 100;
+pub use super::directory::hash_of;
+
 /// Longer tokens are nobody's: ours have 34 characters.
 const LONGEST_TOKEN: usize = 1024;
-const EVICT_FRACTION: usize = 64;
-
-type Waiter = oneshot::Sender<Result<Arc<Principal>, Failure>>;
-
-struct Entry {
-    cell: Arc<SessionCell>,
-    user_id: String,
-    actor: Addr<SessionActor>,
-}
-
-struct Flight {
-    cell: Arc<SessionCell>,
-    waiting: Vec<Waiter>,
-}
-
-#[derive(Default)]
-struct Table {
-    sessions: HashMap<Arc<str>, Entry>,
-    by_user: HashMap<String, HashSet<Arc<str>>>,
-    flights: HashMap<Arc<str>, Flight>,
-    unknown: HashMap<Arc<str>, Instant>,
-    /// Since when, and how many.
-    second_looks: Option<(Instant, u32)>,
-}
+/// So many owners in a row may stop while they are asked.
+const ATTEMPTS: usize = 3;
 
 pub struct PrincipalRegistry {
     /// Tells this app's sessions from another's on the same thread.
     number: u64,
     lookup: Arc<Lookup>,
     pubsub: Arc<dyn PubSub>,
-    table: Arc<Mutex<Table>>,
+    directory: Addr<SessionDirectory>,
 }
 
-type Cells = HashMap<Arc<str>, Weak<SessionCell>>;
+/// What a worker remembers of a session.
+struct Remembered {
+    owner: WeakAddr<SessionActor>,
+    published: Weak<Published>,
+}
 
 thread_local! {
-    /// What this worker knows without asking: app → token → cell.
-    static NEAR: RefCell<HashMap<u64, Cells>> = RefCell::new(HashMap::new());
-}
-
-/// What servers tell each other instead of the token.
-pub fn hash_of(token: &str) -> String {
-    hex::encode(Sha256::digest(token.as_bytes()))
+    /// What this worker knows without asking: app → token → session.
+    static NEAR: RefCell<HashMap<u64, HashMap<Arc<str>, Remembered>>> = RefCell::new(HashMap::new());
 }
 
 impl PrincipalRegistry {
-    /// Starts listening for what other servers change. Call it on an actix arbiter.
+    /// Starts the directory, the role actor and the listener for what other servers change on the current arbiter.
     pub fn start(
         storage: Arc<dyn StorageAdapter>,
         pubsub: Arc<dyn PubSub>,
@@ -88,11 +63,15 @@ impl PrincipalRegistry {
         config: Arc<AppConfig>,
     ) -> Arc<Self> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        let (epoch, limit) = (NumberOwner::new(0), NumberOwner::new(config.cache.ttl_ms));
+        let numbers = (limit.reader(), epoch.reader());
+        let roles = Roles::start(storage.clone(), limit.reader(), config.cache.max_size);
+        let directory = SessionDirectory::new(epoch, limit, config.cache.max_size).start();
         let registry = Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            lookup: Arc::new(Lookup::new(storage, classes, config)),
+            lookup: Arc::new(Lookup::new(storage, classes, config, roles, numbers)),
             pubsub,
-            table: Arc::default(),
+            directory,
         });
         let mut notices = registry.pubsub.notices();
         let listener = Arc::downgrade(&registry);
@@ -102,10 +81,14 @@ impl PrincipalRegistry {
                 let notice = notices.recv().await;
                 let Some(registry) = listener.upgrade() else { return };
                 match notice {
-                    Ok(Notice::Roles) => registry.lookup.forget_roles(),
-                    Ok(Notice::Session { token_hash }) => registry.drop_hash(&token_hash),
-                    Ok(Notice::User { user_id }) => registry.drop_user(&user_id),
-                    Ok(Notice::Lost) | Err(RecvError::Lagged(_)) => registry.lookup.forget_everything(),
+                    Ok(Notice::Roles) => registry.lookup.roles().changed().await,
+                    Ok(Notice::Session { token_hash }) => {
+                        registry.changed(SessionsChanged::Hash(token_hash)).await;
+                    }
+                    Ok(Notice::User { user_id }) => registry.changed(SessionsChanged::User(user_id)).await,
+                    Ok(Notice::Deaf) => registry.hearing(Hearing::Lost).await,
+                    Ok(Notice::Lost) => registry.hearing(Hearing::Back).await,
+                    Err(RecvError::Lagged(_)) => registry.hearing(Hearing::Missed).await,
                     Ok(_) => {}
                     Err(RecvError::Closed) => return,
                 }
@@ -114,124 +97,122 @@ impl PrincipalRegistry {
         registry
     }
 
-    /// The actor of a session that is in memory: for the buckets of the session zone.
-    pub fn actor_of(&self, token: &str) -> Option<Addr<SessionActor>> {
-        self.lock().sessions.get(token).map(|entry| entry.actor.clone())
+    /// The owner of a session that is in memory: for the buckets of the session zone.
+    pub async fn owner_of(&self, token: &str) -> Option<Addr<SessionActor>> {
+        if let Some(owner) = self.near_owner(token) {
+            return Some(owner);
+        }
+        ask(&self.directory, OwnerOf(token.into())).await.ok().flatten()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        lock(&self.table)
+    /// What this worker remembers, when it still counts.
+    fn near(&self, token: &str) -> Option<Arc<Published>> {
+        let published = NEAR.with_borrow(|near| near.get(&self.number)?.get(token)?.published.upgrade())?;
+        published.counts(&self.lookup).then_some(published)
     }
 
-    fn near(&self, token: &str) -> Option<Arc<SessionCell>> {
-        NEAR.with_borrow(|near| near.get(&self.number)?.get(token)?.upgrade())
+    fn near_owner(&self, token: &str) -> Option<Addr<SessionActor>> {
+        let owner = NEAR.with_borrow(|near| near.get(&self.number)?.get(token)?.owner.upgrade())?;
+        owner.connected().then_some(owner)
     }
 
-    fn remember_near(&self, cell: &Arc<SessionCell>) {
+    fn remember_near(&self, token: &Arc<str>, owner: &Owner) {
         let most = self.lookup.config().cache.max_size.max(16);
+        let remembered = Remembered {
+            owner: owner.address.downgrade(),
+            published: Arc::downgrade(&owner.published),
+        };
         NEAR.with_borrow_mut(|near| {
-            let cells = near.entry(self.number).or_default();
-            if cells.len() >= most {
-                cells.retain(|_, cell| cell.strong_count() > 0);
+            let sessions = near.entry(self.number).or_default();
+            if sessions.len() >= most {
+                sessions.retain(|_, session| session.owner.upgrade().is_some_and(|owner| owner.connected()));
             }
-            if cells.len() < most {
-                cells.insert(cell.token.clone(), Arc::downgrade(cell));
+            if sessions.len() < most {
+                sessions.insert(token.clone(), remembered);
+            } else if let Some(session) = sessions.get_mut(token) {
+                *session = remembered;
             }
         });
     }
 
-    async fn prolong(&self, cell: &SessionCell) {
-        if !self.lookup.config().users.extend_session_on_use || !cell.takes_extension_check() {
+    fn prolong(&self, published: &Published, token: &str) {
+        if !self.lookup.config().users.extend_session_on_use || !published.usage().takes_extension_check() {
             return;
         }
-        if let Some(actor) = self.actor_of(&cell.token)
-            && actor.try_send(Touch).is_err()
+        if let Some(owner) = self.near_owner(token)
+            && owner.try_send(Prolong).is_err()
         {
             tracing::debug!("a session was not prolonged: its actor is busy or gone");
         }
     }
 
-    /// Through the session's actor; `None` when it has none.
-    async fn ask_actor(&self, token: &str) -> Option<Result<Arc<Principal>>> {
-        let (actor, cell) = {
-            let table = self.lock();
-            let entry = table.sessions.get(token)?;
-            (entry.actor.clone(), entry.cell.clone())
-        };
-        if !actor.connected() {
-            lock(&self.table).forget(token);
-            return None;
+    async fn authenticated(&self, token: &str, second_look: bool) -> Result<Arc<Principal>> {
+        if token.is_empty() || token.len() > LONGEST_TOKEN {
+            return Err(Error::invalid_session_token());
         }
-        let answer = ask(&actor, Authenticate).await;
-        if answer.is_ok() {
-            self.remember_near(&cell);
-            self.prolong(&cell).await;
-        } else if !actor.connected() {
-            lock(&self.table).forget(token);
+        if let Some(published) = self.near(token) {
+            published.usage().touch();
+            self.prolong(&published, token);
+            return Ok(published.principal().clone());
         }
-        Some(answer)
+        self.ask_owner(token, second_look).await
     }
 
-    /// Looks the token up once for all who ask, and starts its actor when it is somebody's.
-    async fn look_up(&self, token: &str) -> Result<Arc<Principal>> {
-        let (sender, receiver) = oneshot::channel();
-        {
-            let mut table = self.lock();
-            if let Some(since) = table.unknown.get(token) {
-                if since.elapsed() < UNKNOWN_FOR {
-                    return Err(Failure::Unknown.into());
-                }
-                table.unknown.remove(token);
-            }
-            if let Some(flight) = table.flights.get_mut(token) {
-                flight.waiting.push(sender);
-            } else {
-                let token: Arc<str> = token.into();
-                let cell = SessionCell::new(token.clone());
-                table.flights.insert(token, Flight { cell: cell.clone(), waiting: vec![sender] });
-                // Its own task: whoever began it may go away while others wait.
-                actix::spawn(fly(self.lookup.clone(), self.table.clone(), cell));
+    /// From the session's owner, or from storage when it has none.
+    async fn ask_owner(&self, token: &str, second_look: bool) -> Result<Arc<Principal>> {
+        let token: Arc<str> = token.into();
+        let mut gone = None;
+        for _ in 0..ATTEMPTS {
+            let near = self.near_owner(&token).filter(|owner| gone.as_ref() != Some(owner));
+            let address = match near {
+                Some(owner) => owner,
+                None => match ask(&self.directory, Find { token: token.clone(), gone: gone.take(), second_look }).await? {
+                    Found::Owner(owner) => owner,
+                    Found::Refused => return Err(Failure::Unknown.into()),
+                    Found::Wait(outcome) => return self.landed(&token, outcome.await),
+                    Found::Look(outcome) => {
+                        // Its own task: whoever began it may go away while others wait.
+                        actix::spawn(look_up(self.lookup.clone(), self.directory.clone(), token.clone()));
+                        return self.landed(&token, outcome.await);
+                    }
+                },
+            };
+            match address.send(Authenticate).timeout(ASK_DEADLINE).await {
+                Ok(answer) => return Ok(self.known(&token, Owner { address, published: answer? })),
+                Err(MailboxError::Timeout) => break,
+                Err(MailboxError::Closed) => gone = Some(address),
             }
         }
-        match receiver.await {
-            Ok(outcome) => outcome.map_err(Error::from),
+        Err(Error::internal("the owner of a session does not answer"))
+    }
+
+    fn landed<E>(
+        &self,
+        token: &Arc<str>,
+        outcome: Result<Result<Owner, Failure>, E>,
+    ) -> Result<Arc<Principal>> {
+        match outcome {
+            Ok(outcome) => Ok(self.known(token, outcome.map_err(Error::from)?)),
             Err(_) => Err(Error::internal("a session look-up was dropped")),
         }
     }
 
-    fn drop_token(&self, token: &str) {
-        let mut table = self.lock();
-        table.unknown.remove(token);
-        if let Some(flight) = table.flights.get(token) {
-            flight.cell.invalidate();
-        }
-        if let Some(entry) = table.sessions.get(token) {
-            entry.cell.invalidate();
+    fn known(&self, token: &Arc<str>, owner: Owner) -> Arc<Principal> {
+        self.remember_near(token, &owner);
+        self.prolong(&owner.published, token);
+        owner.published.principal().clone()
+    }
+
+    async fn changed(&self, change: SessionsChanged) {
+        if let Err(error) = self.directory.send(change).await {
+            tracing::error!(%error, "a change of sessions was not heard: {error}");
         }
     }
 
-    fn drop_hash(&self, hash: &str) {
-        let token = {
-            let table = self.lock();
-            let known = table.sessions.values().map(|entry| &entry.cell);
-            let mut cells = known.chain(table.flights.values().map(|flight| &flight.cell));
-            cells.find(|cell| cell.hash == hash).map(|cell| cell.token.clone())
-        };
-        if let Some(token) = token {
-            self.drop_token(&token);
-        }
-    }
-
-    fn drop_user(&self, user_id: &str) {
-        let table = self.lock();
-        for token in table.by_user.get(user_id).into_iter().flatten() {
-            if let Some(entry) = table.sessions.get(token) {
-                entry.cell.invalidate();
-            }
-        }
-        // Nobody knows yet whose these are.
-        for flight in table.flights.values() {
-            flight.cell.invalidate();
+    async fn hearing(&self, hearing: Hearing) {
+        let heard = self.directory.send(hearing).await;
+        if let (Ok(()), Hearing::Back | Hearing::Missed) = (heard, hearing) {
+            self.lookup.roles().changed().await;
         }
     }
 
@@ -242,91 +223,47 @@ impl PrincipalRegistry {
     }
 }
 
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn fly(lookup: Arc<Lookup>, table: Arc<Mutex<Table>>, cell: Arc<SessionCell>) {
-    let outcome = lookup.load_into(&cell).await;
-    let mut table = lock(&table);
-    let waiting = table.flights.remove(&cell.token).map(|flight| flight.waiting).unwrap_or_default();
-    match &outcome {
-        Ok(principal) => {
-            table.make_room(lookup.config().cache.max_size.max(1));
-            let user_id = principal.user_id.as_str().to_owned();
-            table.by_user.entry(user_id.clone()).or_default().insert(cell.token.clone());
-            let actor = SessionActor::new(cell.clone(), lookup.clone()).start();
-            table.sessions.insert(cell.token.clone(), Entry { cell, user_id, actor });
-        }
-        Err(Failure::Unknown) => table.remember_unknown(cell.token.clone()),
-        Err(_) => {}
-    }
-    drop(table);
-    for waiter in waiting {
-        // Whoever stopped waiting needs no answer.
-        let _ = waiter.send(outcome.clone());
-    }
-}
-
-impl Table {
-    fn forget(&mut self, token: &str) {
-        let Some(entry) = self.sessions.remove(token) else { return };
-        entry.cell.evict();
-        // The actor may be gone already.
-        let _ = entry.actor.try_send(Stop);
-        if let Some(tokens) = self.by_user.get_mut(&entry.user_id) {
-            tokens.remove(token);
-            if tokens.is_empty() {
-                self.by_user.remove(&entry.user_id);
+/// Looks a token up for everybody who asked for it, and starts its owner when it is somebody's.
+async fn look_up(lookup: Arc<Lookup>, directory: Addr<SessionDirectory>, token: Arc<str>) {
+    let ending = Ending(Some(token.clone()), directory.clone());
+    loop {
+        let outcome = match lookup.read(&token).await {
+            Ok(loaded) if loaded.is_expired() => Err(Failure::Expired),
+            Ok(loaded) => {
+                let leaving = directory.clone().recipient();
+                Ok(SessionActor::begin(token.clone(), lookup.clone(), leaving, loaded))
             }
-        }
-    }
-
-    fn remember_unknown(&mut self, token: Arc<str>) {
-        if self.unknown.len() >= MOST_UNKNOWN {
-            self.unknown.retain(|_, since| since.elapsed() < UNKNOWN_FOR);
-        }
-        if self.unknown.len() < MOST_UNKNOWN {
-            self.unknown.insert(token, Instant::now());
-        }
-    }
-
-    /// Lets an unknown token be looked up again at once, unless that was done too often.
-    fn allow_second_look(&mut self, token: &str) {
-        if !self.unknown.contains_key(token) {
-            return;
-        }
-        let (since, count) = match self.second_looks {
-            Some((since, count)) if since.elapsed() < UNKNOWN_FOR => (since, count),
-            _ => (Instant::now(), 0),
+            Err(failure) => Err(failure),
         };
-        if count < SECOND_LOOKS {
-            self.unknown.remove(token);
-            self.second_looks = Some((since, count + 1));
+        let owner = outcome.as_ref().ok().map(|owner| owner.address.clone());
+        let verdict = directory.send(Landed { token: token.clone(), outcome }).await;
+        if let Ok(Ok(Verdict::Entered)) = verdict {
+            return ending.landed();
+        }
+        if let Some(owner) = owner {
+            // Nobody else has its address.
+            let _ = owner.send(Stop).await;
+        }
+        if !matches!(verdict, Ok(Ok(Verdict::Again))) {
+            return ending.landed();
         }
     }
+}
 
-    /// Drops actors that stopped by themselves, then those that were not used for longest.
-    fn make_room(&mut self, most: usize) {
-        if self.sessions.len() < most {
-            return;
-        }
-        let mut by_use: Vec<(i64, Arc<str>)> =
-            self.sessions.iter().map(|(token, entry)| (entry.cell.last_used_ms(), token.clone())).collect();
-        by_use.sort_unstable();
-        let gone = by_use
-            .iter()
-            .filter(|(_, token)| self.sessions.get(token).is_some_and(|entry| !entry.actor.connected()));
-        let mut victims: HashSet<Arc<str>> = gone.map(|(_, token)| token.clone()).collect();
-        if self.sessions.len() - victims.len() >= most {
-            let surplus = self.sessions.len() - victims.len() - most + (most / EVICT_FRACTION).max(1);
-            let oldest =
-                by_use.iter().map(|(_, token)| token.clone()).filter(|token| !victims.contains(token));
-            let oldest: Vec<_> = oldest.take(surplus).collect();
-            victims.extend(oldest);
-        }
-        for token in &victims {
-            self.forget(token);
+/// Tells the directory when the task of a look-up ends before its time.
+struct Ending(Option<Arc<str>>, Addr<SessionDirectory>);
+
+impl Ending {
+    fn landed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(token) = self.0.take() {
+            // A directory that is gone has nobody waiting.
+            let _ = self.1.try_send(Abandoned(token));
         }
     }
 }
@@ -334,43 +271,29 @@ impl Table {
 #[async_trait(?Send)]
 impl PrincipalDirectory for PrincipalRegistry {
     async fn authenticate(&self, token: &str) -> Result<Arc<Principal>> {
-        if token.is_empty() || token.len() > LONGEST_TOKEN {
-            return Err(Error::invalid_session_token());
-        }
-        if let Some(cell) = self.near(token)
-            && let Some(loaded) = cell.fresh(&self.lookup)
-        {
-            cell.touch();
-            self.prolong(&cell).await;
-            return Ok(loaded.principal.clone());
-        }
-        if let Some(answer) = self.ask_actor(token).await {
-            return answer;
-        }
-        self.look_up(token).await
+        self.authenticated(token, false).await
     }
 
     async fn authenticate_for_event(&self, token: &str) -> Result<Arc<Principal>> {
-        self.lock().allow_second_look(token);
-        self.authenticate(token).await
+        self.authenticated(token, true).await
     }
 
     async fn roles_of(&self, user_id: &str) -> Result<Vec<String>> {
-        Ok(self.lookup.roles(user_id).await.map_err(Error::from)?.as_ref().clone())
+        Ok(self.lookup.roles().of(user_id).await?.as_ref().clone())
     }
 
     async fn forget_session(&self, token: &str) {
-        self.drop_token(token);
+        self.changed(SessionsChanged::Token(token.into())).await;
         self.tell(Notice::Session { token_hash: hash_of(token) }).await;
     }
 
     async fn forget_user(&self, user_id: &str) {
-        self.drop_user(user_id);
+        self.changed(SessionsChanged::User(user_id.to_owned())).await;
         self.tell(Notice::User { user_id: user_id.to_owned() }).await;
     }
 
     async fn roles_changed(&self) {
-        self.lookup.forget_roles();
+        self.lookup.roles().changed().await;
         self.tell(Notice::Roles).await;
     }
 }

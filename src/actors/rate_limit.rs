@@ -165,7 +165,7 @@ impl RateLimiter {
             (RateLimitZone::Session, Some(principal)) => {
                 let token = &principal.session_token;
                 if rule.rule.redis_url.is_none()
-                    && let Some(session) = self.principals.actor_of(token)
+                    && let Some(session) = self.principals.owner_of(token).await
                     && let Ok(count) = ask(&session, AdmitToSession { rule: rule.id, window }).await
                 {
                     return Ok(count);

@@ -1,20 +1,20 @@
-//! `SessionActor`: one for each live session token. It owns the session's principal: reads it from
-//! storage when it is too old (one look-up however many requests wait), publishes it for all workers
-//! in its [`SessionCell`] and prolongs the session when it is used. Stops when idle or evicted;
-//! everything it knows can be read again.
+//! `SessionActor`: one for each live session token, and the owner of record of what is known of the session: its
+//! principal with the roles, when it expires, and its rate-limit buckets. It reads the principal from storage when
+//! it does not count any more (one look-up however many requests wait), publishes it as [`Published`], withdraws
+//! what it published when the session changes or ends, and prolongs the session when it is used. Stops when idle
+//! or evicted; everything it knows can be read again.
 //!
-//! Started by [`super::principals`] for tokens that were proven to exist, and asked by it alone.
+//! Started by [`super::principals`] for tokens that were proven to exist; its address is in [`super::directory`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::{ActorFutureExt, WrapFuture};
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
-use arc_swap::ArcSwapOption;
-use tokio::sync::oneshot;
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 
 use super::buckets::{Buckets, Count, Window};
+use super::flight::{Flight, Landing, answer_all};
 use super::lookup::{Failure, Loaded, Lookup};
 use crate::error::{Error, Result};
 use crate::operations::Principal;
@@ -25,61 +25,41 @@ const IDLE_CHECK: Duration = Duration::from_secs(60);
 /// At most one look whether a session has to be prolonged in this time.
 const EXTENSION_CHECK_MS: i64 = 500;
 
-/// What all workers read of a session. The actor is the only one that publishes.
+/// A principal as its owner published it. The actor holds the only lasting reference; workers remember a weak one,
+/// so that what it dropped is gone everywhere, and what a request still holds is marked as withdrawn.
 #[derive(Debug)]
-pub struct SessionCell {
-    pub token: Arc<str>,
-    /// What other servers call the token.
-    pub hash: String,
-    /// Grows with every invalidation: what was read before does not count afterwards.
-    generation: AtomicU64,
-    current: ArcSwapOption<Loaded>,
-    last_used_ms: AtomicI64,
-    last_extension_ms: AtomicI64,
-    evicted: AtomicBool,
+pub struct Published {
+    loaded: Loaded,
+    withdrawn: AtomicBool,
+    usage: Arc<Usage>,
 }
 
-impl SessionCell {
-    pub fn new(token: Arc<str>) -> Arc<Self> {
-        Arc::new(Self {
-            hash: super::principals::hash_of(&token),
-            token,
-            generation: AtomicU64::new(0),
-            current: ArcSwapOption::empty(),
-            last_used_ms: AtomicI64::new(Millis::now().0),
-            last_extension_ms: AtomicI64::new(0),
-            evicted: AtomicBool::new(false),
-        })
+impl Published {
+    /// Whether it may be used without asking the owner.
+    pub fn counts(&self, lookup: &Lookup) -> bool {
+        !self.withdrawn.load(Ordering::Acquire) && lookup.counts(&self.loaded)
     }
 
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.loaded.principal
     }
 
-    /// What was read so far is not to be used any more.
-    pub fn invalidate(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.current.store(None);
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
+}
 
-    /// Publishes what was read while the cell had this generation; false when it came too late.
-    pub fn publish(&self, generation: u64, loaded: Arc<Loaded>) -> bool {
-        if self.generation() != generation {
-            return false;
-        }
-        self.current.store(Some(loaded));
-        // An invalidation between the two lines must not leave what it meant to remove.
-        if self.generation() != generation {
-            self.current.store(None);
-            return false;
-        }
-        true
-    }
+/// When a session was used last: requests leave their mark here, the owner and the directory read it.
+#[derive(Debug)]
+pub struct Usage {
+    last_used_ms: AtomicI64,
+    last_extension_ms: AtomicI64,
+}
 
-    /// The principal, when it may still be used without asking.
-    pub fn fresh(&self, lookup: &Lookup) -> Option<Arc<Loaded>> {
-        let loaded = self.current.load_full()?;
-        (lookup.is_fresh(&loaded) && !loaded.is_expired()).then_some(loaded)
+impl Usage {
+    pub fn now() -> Arc<Self> {
+        let now = AtomicI64::new(Millis::now().0);
+        Arc::new(Self { last_used_ms: now, last_extension_ms: AtomicI64::new(0) })
     }
 
     pub fn touch(&self) {
@@ -100,42 +80,100 @@ impl SessionCell {
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
-
-    /// The registry has no place for it any more.
-    pub fn evict(&self) {
-        self.evicted.store(true, Ordering::Release);
-    }
 }
 
-type Waiter = oneshot::Sender<Result<Arc<Principal>, Failure>>;
+type Outcome = Result<Arc<Published>, Failure>;
 
 pub struct SessionActor {
-    cell: Arc<SessionCell>,
+    token: Arc<str>,
     lookup: Arc<Lookup>,
-    /// Those who wait for the look-up that is under way; empty when there is none.
-    waiting: Vec<Waiter>,
+    directory: Recipient<Left>,
+    usage: Arc<Usage>,
+    published: Option<Arc<Published>>,
+    reading: Option<Flight<Outcome>>,
     buckets: Buckets,
 }
 
+/// A session actor that was just started.
+#[derive(Clone)]
+pub struct Owner {
+    pub address: Addr<SessionActor>,
+    pub published: Arc<Published>,
+}
+
 impl SessionActor {
-    pub fn new(cell: Arc<SessionCell>, lookup: Arc<Lookup>) -> Self {
-        Self { cell, lookup, waiting: Vec::new(), buckets: Buckets::default() }
+    /// Starts the owner of a session that `loaded` proves, on the current arbiter.
+    pub fn begin(token: Arc<str>, lookup: Arc<Lookup>, directory: Recipient<Left>, loaded: Loaded) -> Owner {
+        let usage = Usage::now();
+        let published = publish(loaded, &usage);
+        let actor = Self {
+            token,
+            lookup,
+            directory,
+            usage,
+            published: Some(published.clone()),
+            reading: None,
+            buckets: Buckets::default(),
+        };
+        Owner { address: actor.start(), published }
     }
 
-    fn is_done(&mut self) -> bool {
-        if self.cell.evicted.load(Ordering::Acquire) {
-            return true;
+    /// What was published does not count any more, on any thread, when this returns.
+    fn withdraw(&mut self) {
+        if let Some(published) = self.published.take() {
+            published.withdrawn.store(true, Ordering::Release);
         }
-        let idle = Millis::now().0 - self.cell.last_used_ms() >= IDLE.as_millis() as i64;
-        idle && self.buckets.is_empty(Instant::now())
+        if let Some(reading) = &mut self.reading {
+            reading.overtake();
+        }
     }
 
-    fn answer_all(&mut self, outcome: &Result<Arc<Principal>, Failure>) {
-        for waiter in self.waiting.drain(..) {
-            // Whoever stopped waiting needs no answer.
-            let _ = waiter.send(outcome.clone());
-        }
+    fn leave(&mut self, ctx: &mut Context<Self>) {
+        self.withdraw();
+        ctx.stop();
     }
+
+    fn is_idle(&mut self) -> bool {
+        let idle = Millis::now().0 - self.usage.last_used_ms() >= IDLE.as_millis() as i64;
+        idle && self.reading.is_none() && self.buckets.is_empty(Instant::now())
+    }
+
+    fn read(&self, ctx: &mut Context<Self>) {
+        let (lookup, token) = (self.lookup.clone(), self.token.clone());
+        let work = async move { lookup.read(&token).await };
+        ctx.spawn(work.into_actor(self).map(|outcome, actor, ctx| actor.was_read(outcome, ctx)));
+    }
+
+    fn was_read(&mut self, outcome: Result<Loaded, Failure>, ctx: &mut Context<Self>) {
+        let Some(flight) = self.reading.take() else { return };
+        let (waiting, counts) = match flight.land() {
+            Landing::Again(flight) => {
+                self.reading = Some(flight);
+                return self.read(ctx);
+            }
+            Landing::Done { waiting, counts } => (waiting, counts),
+        };
+        let outcome = match outcome {
+            Ok(loaded) if loaded.is_expired() => Err(Failure::Expired),
+            Ok(loaded) => Ok(publish(loaded, &self.usage)),
+            Err(failure) => Err(failure),
+        };
+        match &outcome {
+            Ok(published) if counts => {
+                self.withdraw();
+                self.published = Some(published.clone());
+            }
+            // It was overtaken again and again: for those who waited only.
+            Ok(published) => published.withdrawn.store(true, Ordering::Release),
+            Err(Failure::Unknown | Failure::Expired) => self.leave(ctx),
+            Err(_) => {}
+        }
+        answer_all(waiting, &outcome);
+    }
+}
+
+fn publish(loaded: Loaded, usage: &Arc<Usage>) -> Arc<Published> {
+    Arc::new(Published { loaded, withdrawn: AtomicBool::new(false), usage: usage.clone() })
 }
 
 impl Actor for SessionActor {
@@ -143,50 +181,51 @@ impl Actor for SessionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(IDLE_CHECK, |actor, ctx| {
-            if actor.is_done() {
-                actor.cell.evict();
-                ctx.stop();
+            if actor.is_idle() {
+                actor.leave(ctx);
             }
         });
     }
 
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.cell.evict();
+    fn stopped(&mut self, ctx: &mut Self::Context) {
+        self.withdraw();
+        // A directory that is gone or busy finds out when it next needs the address.
+        let _ = self.directory.try_send(Left { token: self.token.clone(), owner: ctx.address() });
     }
+}
+
+/// To the directory: this owner has stopped, and nothing that it published counts.
+pub struct Left {
+    pub token: Arc<str>,
+    pub owner: Addr<SessionActor>,
+}
+
+impl Message for Left {
+    type Result = ();
 }
 
 /// The principal as it is now.
 pub struct Authenticate;
 
 impl Message for Authenticate {
-    type Result = Result<Arc<Principal>>;
+    type Result = Result<Arc<Published>>;
 }
 
 impl Handler<Authenticate> for SessionActor {
-    type Result = ResponseFuture<Result<Arc<Principal>>>;
+    type Result = ResponseFuture<Result<Arc<Published>>>;
 
     fn handle(&mut self, _: Authenticate, ctx: &mut Self::Context) -> Self::Result {
-        self.cell.touch();
-        if let Some(loaded) = self.cell.fresh(&self.lookup) {
-            return Box::pin(async move { Ok(loaded.principal.clone()) });
+        self.usage.touch();
+        if let Some(published) = self.published.clone().filter(|published| published.counts(&self.lookup)) {
+            return Box::pin(async move { Ok(published) });
         }
-        let (sender, receiver) = oneshot::channel();
-        let first = self.waiting.is_empty();
-        self.waiting.push(sender);
+        let first = self.reading.is_none();
+        let outcome = self.reading.get_or_insert_default().wait();
         if first {
-            let (lookup, cell) = (self.lookup.clone(), self.cell.clone());
-            let work = async move { lookup.load_into(&cell).await };
-            ctx.spawn(work.into_actor(self).map(|outcome, actor, ctx| {
-                let ended = matches!(outcome, Err(Failure::Unknown | Failure::Expired));
-                actor.answer_all(&outcome);
-                if ended {
-                    actor.cell.evict();
-                    ctx.stop();
-                }
-            }));
+            self.read(ctx);
         }
         Box::pin(async move {
-            match receiver.await {
+            match outcome.await {
                 Ok(outcome) => outcome.map_err(Error::from),
                 Err(_) => Err(Error::internal("the session actor has stopped")),
             }
@@ -194,25 +233,39 @@ impl Handler<Authenticate> for SessionActor {
     }
 }
 
-/// The session was used: prolongs it when half of its time is over (`extendSessionOnUse`).
-pub struct Touch;
+/// The session or its user changed: what was read so far does not count.
+pub struct Withdraw;
 
-impl Message for Touch {
+impl Message for Withdraw {
     type Result = ();
 }
 
-impl Handler<Touch> for SessionActor {
+impl Handler<Withdraw> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, _: Touch, ctx: &mut Self::Context) {
-        let (lookup, cell) = (self.lookup.clone(), self.cell.clone());
-        let Some(loaded) = cell.current.load_full() else { return };
-        let work = async move {
-            if let Err(error) = lookup.extend(&cell, &loaded).await {
-                tracing::error!(%error, "could not prolong a session: {error}");
-            }
-        };
-        ctx.spawn(work.into_actor(self));
+    fn handle(&mut self, _: Withdraw, _: &mut Self::Context) {
+        self.withdraw();
+    }
+}
+
+/// The session was used: prolongs it when half of its time is over (`extendSessionOnUse`).
+pub struct Prolong;
+
+impl Message for Prolong {
+    type Result = ();
+}
+
+impl Handler<Prolong> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Prolong, ctx: &mut Self::Context) {
+        let (lookup, Some(published)) = (self.lookup.clone(), self.published.clone()) else { return };
+        let work = async move { lookup.extend(&published.loaded).await };
+        ctx.spawn(work.into_actor(self).map(|outcome, actor, _| match outcome {
+            Ok(true) => actor.withdraw(),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "could not prolong a session: {error}"),
+        }));
     }
 }
 
@@ -230,7 +283,7 @@ impl Handler<AdmitToSession> for SessionActor {
     type Result = Result<Count>;
 
     fn handle(&mut self, message: AdmitToSession, _: &mut Self::Context) -> Self::Result {
-        self.cell.touch();
+        self.usage.touch();
         Ok(self.buckets.hit(message.rule, "", &message.window, Instant::now()))
     }
 }
@@ -246,6 +299,6 @@ impl Handler<Stop> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        ctx.stop();
+        self.leave(ctx);
     }
 }
