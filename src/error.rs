@@ -78,6 +78,9 @@ impl fmt::Display for ErrorCode {
 pub enum Error {
     /// `{code, error: message}`.
     Parse { code: ErrorCode, message: Text },
+    /// What application code threw that is no text: `{code, error}` with the value as it is; without a code where
+    /// the application left it out.
+    Thrown { code: Option<ErrorCode>, value: Box<Value>, message: Text },
     /// `{code, error: "Permission denied"}`, or the detail when sanitizing is off.
     Denied { code: ErrorCode, detail: Text },
     /// `{error: message}` with this status, and the code that [`door_code`] has for it. `detail` replaces the message when sanitizing is off.
@@ -93,6 +96,17 @@ pub enum Error {
 impl Error {
     pub fn parse(code: ErrorCode, message: impl Into<Text>) -> Self {
         Self::Parse { code, message: message.into() }
+    }
+
+    /// An error whose value may be anything; texts with a code are the ordinary kind.
+    pub fn thrown(code: Option<ErrorCode>, value: Value) -> Self {
+        match (code, value) {
+            (Some(code), Value::String(text)) => Self::parse(code, text),
+            (code, value) => {
+                let message = value.as_str().map_or_else(|| value.to_string(), str::to_owned).into();
+                Self::Thrown { code, value: Box::new(value), message }
+            }
+        }
     }
 
     pub fn denied(code: ErrorCode, detail: impl Into<Text>) -> Self {
@@ -157,6 +171,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Parse { code, .. } | Self::Denied { code, .. } => Some(*code),
+            Self::Thrown { code, .. } => *code,
             Self::RateLimited { .. } => Some(ErrorCode::CONNECTION_FAILED),
             Self::Http { status, .. } => door_code(*status),
             Self::Database(_) | Self::Internal(_) => Some(ErrorCode::INTERNAL_SERVER_ERROR),
@@ -170,11 +185,14 @@ impl Error {
     /// HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Parse { code, .. } | Self::Denied { code, .. } => match *code {
-                ErrorCode::OBJECT_NOT_FOUND => 404,
-                ErrorCode::INTERNAL_SERVER_ERROR => 500,
-                _ => 400,
-            },
+            Self::Parse { code, .. } | Self::Denied { code, .. } | Self::Thrown { code: Some(code), .. } => {
+                match *code {
+                    ErrorCode::OBJECT_NOT_FOUND => 404,
+                    ErrorCode::INTERNAL_SERVER_ERROR => 500,
+                    _ => 400,
+                }
+            }
+            Self::Thrown { code: None, .. } => 400,
             Self::Http { status, .. } => *status,
             Self::RateLimited { .. } => 429,
             Self::Database(_) | Self::Internal(_) => 500,
@@ -184,7 +202,9 @@ impl Error {
     /// The text a client may see.
     pub fn public_message(&self, sanitize: bool) -> &str {
         match self {
-            Self::Parse { message, .. } | Self::RateLimited { message, .. } => message,
+            Self::Parse { message, .. }
+            | Self::Thrown { message, .. }
+            | Self::RateLimited { message, .. } => message,
             Self::Denied { detail, .. } => {
                 if sanitize {
                     "Permission denied"
@@ -207,6 +227,8 @@ impl Error {
         match self {
             Self::Http { status, .. } if door_code(*status).is_none() => json!({ "error": text }),
             Self::Internal(_) => json!({ "code": 1, "message": text }),
+            Self::Thrown { code: None, value, .. } => json!({ "error": value }),
+            Self::Thrown { code: Some(code), value, .. } => json!({ "code": code.0, "error": value }),
             _ => json!({ "code": self.code().map_or(1, |c| c.0), "error": text }),
         }
     }
@@ -228,6 +250,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parse { code, message } => write!(f, "{code}: {message}"),
+            Self::Thrown { code: Some(code), message, .. } => write!(f, "{code}: {message}"),
+            Self::Thrown { code: None, message, .. } => write!(f, "{message}"),
             Self::Denied { code, detail } => write!(f, "{code}: {detail}"),
             Self::Http { status, message, detail } => {
                 write!(f, "HTTP {status}: {}", detail.as_ref().unwrap_or(message))

@@ -118,10 +118,8 @@ impl PrincipalRegistry {
 
     fn remember_near(&self, token: &Arc<str>, owner: &Owner) {
         let most = self.lookup.config().cache.max_size.max(16);
-        let remembered = Remembered {
-            owner: owner.address.downgrade(),
-            published: Arc::downgrade(&owner.published),
-        };
+        let remembered =
+            Remembered { owner: owner.address.downgrade(), published: Arc::downgrade(&owner.published) };
         NEAR.with_borrow_mut(|near| {
             let sessions = near.entry(self.number).or_default();
             if sessions.len() >= most {
@@ -166,16 +164,20 @@ impl PrincipalRegistry {
             let near = self.near_owner(&token).filter(|owner| gone.as_ref() != Some(owner));
             let address = match near {
                 Some(owner) => owner,
-                None => match ask(&self.directory, Find { token: token.clone(), gone: gone.take(), second_look }).await? {
-                    Found::Owner(owner) => owner,
-                    Found::Refused => return Err(Failure::Unknown.into()),
-                    Found::Wait(outcome) => return self.landed(&token, outcome.await),
-                    Found::Look(outcome) => {
-                        // Its own task: whoever began it may go away while others wait.
-                        actix::spawn(look_up(self.lookup.clone(), self.directory.clone(), token.clone()));
-                        return self.landed(&token, outcome.await);
+                None => {
+                    match ask(&self.directory, Find { token: token.clone(), gone: gone.take(), second_look })
+                        .await?
+                    {
+                        Found::Owner(owner) => owner,
+                        Found::Refused => return Err(Failure::Unknown.into()),
+                        Found::Wait(outcome) => return self.landed(&token, outcome.await),
+                        Found::Look(outcome) => {
+                            // Its own task: whoever began it may go away while others wait.
+                            actix::spawn(look_up(self.lookup.clone(), self.directory.clone(), token.clone()));
+                            return self.landed(&token, outcome.await);
+                        }
                     }
-                },
+                }
             };
             match address.send(Authenticate).timeout(ASK_DEADLINE).await {
                 Ok(answer) => return Ok(self.known(&token, Owner { address, published: answer? })),

@@ -18,6 +18,15 @@ use super::registrations::TriggerKind;
 /// the SDK's `context` option to begin with.
 pub type Context = Map<String, Value>;
 
+/// Under this key an engine keeps what JSON cannot say of a context: types and identities of its own values.
+pub const KEPT_KEY: &str = "__kept";
+
+/// The context without what an engine keeps beside it: for everybody but that engine.
+pub fn plain_context(mut context: Context) -> Context {
+    context.shift_remove(KEPT_KEY);
+    context
+}
+
 /// A transaction that SDK calls of the running handler may join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -22,7 +22,7 @@ pub mod webhooks;
 pub use call::{
     AdapterArg, AdapterCall, CallbackId, Caller, Context, FileAdapterCall, FilePayload, Flow, Flowed,
     FunctionAnswer, FunctionCall, JobCall, LiveQueryPayload, Payload, Scope, TransactionId, TriggerAnswer,
-    TriggerCall,
+    TriggerCall, plain_context,
 };
 pub use mask::mask;
 pub use merge::{apply_at, merged};

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 
 use super::merge::{merged, pending};
 use super::{
-    Caller, FunctionAnswer, FunctionCall, FunctionInfo, Payload, Registrations, Scope, TriggerAnswer,
-    TriggerCall, TriggerInfo, TriggerKind,
+    Caller, FILE_CLASS, FunctionAnswer, FunctionCall, FunctionInfo, Payload, Registrations, Scope,
+    TriggerAnswer, TriggerCall, TriggerInfo, TriggerKind,
 };
 use crate::error::{Error, ErrorCode, Result};
 
@@ -116,7 +116,7 @@ impl WebhookClient {
         let mut body = caller_fields(&call.caller);
         body.insert("functionName".into(), call.name.into());
         body.insert("params".into(), call.params.into());
-        body.insert("context".into(), call.context.into());
+        body.insert("context".into(), super::plain_context(call.context).into());
         let success = self.call(url, &body, call.scope).await?;
         let result = success.map(|value| serde_json::value::to_raw_value(&value)).transpose();
         let result: Option<Box<RawValue>> = result.map_err(Error::internal)?;
@@ -127,8 +127,13 @@ impl WebhookClient {
     /// As [`Self::run_function`].
     pub async fn run_trigger(&self, url: &str, call: TriggerCall) -> Result<TriggerAnswer> {
         let (kind, scope) = (call.kind, call.scope);
+        let code = refusal_code(kind, &call.class_name);
         let body = trigger_body(call).map_err(Error::internal)?;
-        let success = self.call(url, &body, scope).await?;
+        let success = self.call(url, &body, scope).await.map_err(|error| match error {
+            Error::Parse { message, .. } => Error::parse(code, message),
+            Error::Thrown { value, .. } => Error::thrown(Some(code), *value),
+            other => other,
+        })?;
         Ok(trigger_answer(kind, success))
     }
 
@@ -152,11 +157,13 @@ impl WebhookClient {
         if text.is_empty() {
             return Ok(None);
         }
-        let Ok(Value::Object(mut answer)) = serde_json::from_slice(&text) else {
+        let Ok(Value::Object(mut answer)) = crate::types::json::from_outside(&text) else {
             return Err(script_failed("Malformed response".to_owned()));
         };
         match answer.remove("error") {
-            Some(error) if !is_empty(&error) => Err(script_failed(error_text(&error))),
+            Some(error) if !is_empty(&error) => {
+                Err(Error::thrown(Some(ErrorCode::SCRIPT_FAILED), thrown(error)))
+            }
             _ => Ok(answer.remove("success")),
         }
     }
@@ -196,14 +203,22 @@ fn is_empty(error: &Value) -> bool {
     }
 }
 
-fn error_text(error: &Value) -> String {
-    match error {
-        Value::String(text) => text.clone(),
-        Value::Object(fields) => match fields.get("message") {
-            Some(Value::String(text)) => text.clone(),
-            _ => "[object Object]".to_owned(),
-        },
-        other => other.to_string(),
+/// The message of an error object that has one, else what the hook gave as it is.
+fn thrown(mut error: Value) -> Value {
+    match error.get_mut("message") {
+        Some(message) if !is_empty(message) => message.take(),
+        _ => error,
+    }
+}
+
+/// The code of an error by which a hook refuses: triggers of files have those of files.
+fn refusal_code(kind: TriggerKind, class: &str) -> ErrorCode {
+    match kind {
+        TriggerKind::BeforeSave | TriggerKind::AfterSave if class == FILE_CLASS => ErrorCode::FILE_SAVE_ERROR,
+        TriggerKind::BeforeDelete | TriggerKind::AfterDelete if class == FILE_CLASS => {
+            ErrorCode::FILE_DELETE_ERROR
+        }
+        _ => ErrorCode::SCRIPT_FAILED,
     }
 }
 
@@ -298,7 +313,7 @@ fn trigger_body(call: TriggerCall) -> serde_json::Result<Map<String, Value>> {
         body.extend(live);
     }
     body.extend(call.extra);
-    body.insert("context".into(), call.context.into());
+    body.insert("context".into(), super::plain_context(call.context).into());
     Ok(body)
 }
 

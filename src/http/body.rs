@@ -118,7 +118,7 @@ pub fn parse_json(text: &str) -> Result<Object> {
         }
         None => return Err(Error::http(400, "Unexpected end of JSON input")),
     }
-    match serde_json::from_str(text) {
+    match crate::types::json::from_outside(text.as_bytes()) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(Value::Array(list)) => {
             Ok(list.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect())

@@ -266,11 +266,16 @@ fn matches(claimed: Option<&String>, key: Option<&Secret<String>>) -> bool {
 /// An object, or the JSON text of one.
 fn context_of(value: &Value) -> Result<Object> {
     let invalid = || Error::invalid_json("Invalid object for context.");
-    match value {
-        Value::Object(context) => Ok(context.clone()),
-        Value::String(json) => serde_json::from_str(json).map_err(|_| invalid()),
-        _ => Err(invalid()),
-    }
+    let context = match value {
+        Value::Object(context) => context.clone(),
+        Value::String(json) => match crate::types::json::from_outside(json.as_bytes()) {
+            Ok(Value::Object(context)) => context,
+            _ => return Err(invalid()),
+        },
+        _ => return Err(invalid()),
+    };
+    // What handlers hand on to each other beside the JSON is nothing that a client could give.
+    Ok(crate::cloud::plain_context(context))
 }
 
 /// A text under `key`; values that JavaScript takes for false stay in the body.

@@ -166,7 +166,7 @@ pub fn parse(frame: &str) -> Option<Checked<Request>> {
     if frame.is_empty() {
         return Some(without_op());
     }
-    let message: Value = serde_json::from_str(frame).ok()?;
+    let message: Value = crate::types::json::from_outside(frame.as_bytes()).ok()?;
     Some(check(message))
 }
 

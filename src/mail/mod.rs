@@ -30,9 +30,11 @@ pub struct AccountMail {
 
 #[async_trait]
 pub trait MailAdapter: Send + Sync {
+    /// What the adapter returns means something to the application's own code only.
+    ///
     /// # Errors
     /// When the mail could not be handed over.
-    async fn send(&self, mail: Mail) -> Result<()>;
+    async fn send(&self, mail: Mail) -> Result<Value>;
 
     /// Whether the adapter writes its own verification mail; otherwise the default text goes to
     /// [`MailAdapter::send`].

@@ -112,21 +112,21 @@ impl SmtpMailer {
 
 #[async_trait]
 impl MailAdapter for SmtpMailer {
-    async fn send(&self, mail: Mail) -> Result<()> {
+    async fn send(&self, mail: Mail) -> Result<Value> {
         let message = self.message(&mail)?;
-        self.transport.send(message).await.map(|_| ()).map_err(Error::internal)
+        self.transport.send(message).await.map(|_| Value::Null).map_err(Error::internal)
     }
 
     async fn send_verification(&self, mail: &AccountMail) -> Result<bool> {
         match &self.verification {
-            Some(template) => self.send(template.mail(mail)).await.map(|()| true),
+            Some(template) => self.send(template.mail(mail)).await.map(|_| true),
             None => Ok(false),
         }
     }
 
     async fn send_password_reset(&self, mail: &AccountMail) -> Result<bool> {
         match &self.reset {
-            Some(template) => self.send(template.mail(mail)).await.map(|()| true),
+            Some(template) => self.send(template.mail(mail)).await.map(|_| true),
             None => Ok(false),
         }
     }

@@ -27,14 +27,14 @@ impl JavaScriptMailer {
         self.engine.registrations().adapter(ADAPTER).is_some_and(|adapter| adapter.methods.contains(method))
     }
 
-    async fn call(&self, method: &str, argument: AdapterArg) -> Result<()> {
+    async fn call(&self, method: &str, argument: AdapterArg) -> Result<Value> {
         let call = AdapterCall {
             adapter: ADAPTER.to_owned(),
             method: method.to_owned(),
             args: vec![argument],
             deadline: None,
         };
-        self.engine.call_adapter(call).await.map(|_| ())
+        self.engine.call_adapter(call).await
     }
 
     async fn account_mail(&self, method: &str, mail: &AccountMail) -> Result<bool> {
@@ -44,13 +44,13 @@ impl JavaScriptMailer {
         let mut user = mail.user.clone();
         mark_as_user(&mut user);
         let argument = json!({ "link": mail.link, "appName": mail.app_name, "user": user });
-        self.call(method, AdapterArg::Decoded(argument)).await.map(|()| true)
+        self.call(method, AdapterArg::Decoded(argument)).await.map(|_| true)
     }
 }
 
 #[async_trait]
 impl MailAdapter for JavaScriptMailer {
-    async fn send(&self, mail: Mail) -> Result<()> {
+    async fn send(&self, mail: Mail) -> Result<Value> {
         let mut message = mail.extra;
         message.insert("to".to_owned(), mail.to.into());
         message.insert("subject".to_owned(), mail.subject.into());

@@ -188,7 +188,7 @@ impl GetRequest {
 
 /// Parameters from a URL are JSON where they can be read as such, else text.
 pub fn url_value(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    crate::types::json::from_outside(text.as_bytes()).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 /// `where` as an object, from JSON text or JSON.
@@ -200,7 +200,7 @@ pub fn where_object(value: Option<&Value>, ctx: &ParseContext<'_>) -> Result<Map
     let value = match value {
         None | Some(Value::Null) => return Ok(Map::new()),
         Some(Value::String(text)) => {
-            parsed = serde_json::from_str::<Value>(text).map_err(|error| {
+            parsed = crate::types::json::from_outside(text.as_bytes()).map_err(|error| {
                 // The JSON reader gives up at 128 levels; nobody asks that deep by honest means.
                 match ctx.limits.query_depth {
                     Some(limit) if !ctx.is_master && error.to_string().contains("recursion limit") => {

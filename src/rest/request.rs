@@ -50,7 +50,7 @@ impl RestRequest {
 
 fn parsed(value: Value) -> Value {
     match value {
-        Value::String(text) => match serde_json::from_str(&text) {
+        Value::String(text) => match crate::types::json::from_outside(text.as_bytes()) {
             Ok(value) => value,
             Err(_) => Value::String(text),
         },

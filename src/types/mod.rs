@@ -6,6 +6,7 @@ pub mod app_scope;
 pub mod clp;
 pub mod geo;
 pub mod javascript;
+pub mod json;
 pub mod limits;
 pub mod names;
 pub mod number;

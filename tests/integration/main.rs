@@ -4,6 +4,7 @@
 mod support;
 
 mod cloud_host;
+mod cloud_types;
 mod embedded;
 mod environment;
 mod files;

@@ -213,7 +213,7 @@ async fn principals_are_read_again_soon_while_nothing_is_heard() {
     world.add_user("u").await;
     world.add_session("u", "r:1").await;
     world.registry.authenticate("r:1").await.expect("principal");
-    world.storage.notify(Notice::Deaf).await.expect("told");
+    world.storage.hear(Notice::Deaf);
     // Nobody tells that the session is gone.
     world.remove_session("r:1").await;
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -224,7 +224,7 @@ async fn principals_are_read_again_soon_while_nothing_is_heard() {
     // Once it hears again, what was read before does not count, and later reads count for long.
     world.add_session("u", "r:2").await;
     let deaf = world.registry.authenticate("r:2").await.expect("principal");
-    world.storage.notify(Notice::Lost).await.expect("told");
+    world.storage.hear(Notice::Lost);
     while Arc::ptr_eq(&deaf, &world.registry.authenticate("r:2").await.expect("principal")) {
         assert!(Instant::now() < deadline, "not read again");
         tokio::time::sleep(Duration::from_millis(5)).await;

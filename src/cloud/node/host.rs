@@ -1,5 +1,6 @@
 //! One host process and the connection to it: what was sent, what came back, what its end means.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use super::outbox::Outbox;
 use super::protocol::{Frame, FrameKind, Reason, WireError, next_frame};
 
 use crate::types::app_scope::carry;
+use crate::types::json::with_whole_characters;
 
 /// How long a process may take to go after its socket closed, or after it was asked to.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
@@ -373,13 +375,18 @@ fn handle(
 ) {
     match frame.kind {
         FrameKind::Result => {
-            host.settle(frame.id, Reply::Answer(frame.payload));
+            let payload = match with_whole_characters(&frame.payload) {
+                Cow::Borrowed(_) => frame.payload,
+                Cow::Owned(mended) => mended.into(),
+            };
+            host.settle(frame.id, Reply::Answer(payload));
             events.answered(host);
         }
         FrameKind::Error => {
-            let error = serde_json::from_slice(&frame.payload).unwrap_or_else(|error| WireError {
+            let error = serde_json::from_slice(&with_whole_characters(&frame.payload)).unwrap_or_else(|error| WireError {
                 code: None,
                 message: format!("unreadable error from Cloud Code: {error}"),
+                thrown: None,
             });
             host.settle(frame.id, Reply::Failed(error));
             events.answered(host);

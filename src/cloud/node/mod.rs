@@ -209,6 +209,9 @@ impl NodeEngine {
         match reply {
             Ok(Reply::Answer(bytes)) => Ok(bytes),
             Ok(Reply::Failed(error)) => {
+                if let Some(thrown) = error.thrown {
+                    return Err(Error::thrown(error.code.map(ErrorCode), thrown));
+                }
                 let code = error.code.map_or(ErrorCode::SCRIPT_FAILED, ErrorCode);
                 Err(Error::parse(code, error.message))
             }
@@ -260,7 +263,7 @@ impl HostEvents for NoEvents {
 
     fn requested(&self, host: &Arc<Host>, id: u32, _payload: Bytes) {
         let message = "The server is not running yet.".to_owned();
-        host.reply_error(id, &protocol::WireError { code: None, message });
+        host.reply_error(id, &protocol::WireError { code: None, message, thrown: None });
     }
 
     fn registered(&self, _host: &Arc<Host>, _payload: Bytes) {}

@@ -127,6 +127,9 @@ pub struct Reason {
 pub struct WireError {
     pub code: Option<i32>,
     pub message: String,
+    /// What was thrown, where that is no text, or has no code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thrown: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]

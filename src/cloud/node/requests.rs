@@ -15,6 +15,7 @@ use super::protocol::{LogLine, RequestFrame, WireError};
 use crate::cloud::{Flowed, InternalRequest, Method, ServerApi, mask};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::app_scope::carry;
+use crate::types::json::with_whole_characters;
 
 /// What answers the requests of a host.
 pub struct Served {
@@ -38,7 +39,7 @@ pub fn serve(served: Served, host: Arc<Host>, sanitize: bool, id: u32, payload: 
 
 async fn answer(served: &Served, payload: &[u8]) -> Result<Value> {
     let api = served.api.as_ref();
-    match serde_json::from_slice(payload).map_err(Error::internal)? {
+    match serde_json::from_slice(&with_whole_characters(payload)).map_err(Error::internal)? {
         RequestFrame::Rest {
             method,
             path,
@@ -94,12 +95,19 @@ fn describe(error: &Error, sanitize: bool) -> WireError {
     if matches!(error, Error::Internal(_) | Error::Database(_)) {
         tracing::error!(%error, "a request of Cloud Code failed");
     }
-    WireError { code: error.code().map(|code| code.0), message: error.public_message(sanitize).to_owned() }
+    let thrown = match error {
+        Error::Thrown { value, .. } => Some(value.as_ref().clone()),
+        _ => None,
+    };
+    let message = error.public_message(sanitize).to_owned();
+    WireError { code: error.code().map(|code| code.0), message, thrown }
 }
 
 /// A line of `request.log`.
 pub fn log(payload: &[u8]) {
-    let Ok(LogLine { level, message, meta }) = serde_json::from_slice(payload) else { return };
+    let Ok(LogLine { level, message, meta }) = serde_json::from_slice(&with_whole_characters(payload)) else {
+        return;
+    };
     let message = mask(&message);
     let meta = meta.map(|meta| meta.to_string());
     let meta = meta.as_deref().map(mask);

@@ -17,6 +17,7 @@ const PROGRAM: &[(&str, &str)] = &[
     ("files.cjs", include_str!("host/files.cjs")),
     ("functions.cjs", include_str!("host/functions.cjs")),
     ("inflate.cjs", include_str!("host/inflate.cjs")),
+    ("keep.cjs", include_str!("host/keep.cjs")),
     ("link.cjs", include_str!("host/link.cjs")),
     ("load.cjs", include_str!("host/load.cjs")),
     ("log.cjs", include_str!("host/log.cjs")),

@@ -81,7 +81,8 @@ async fn answers_become_results_and_errors() {
     for (status, answer, text) in [
         (200, r#"{"error": "no"}"#, "no"),
         (200, r#"{"error": {"code": 5, "message": "worse"}}"#, "worse"),
-        (200, r#"{"error": {"code": 5}}"#, "[object Object]"),
+        (200, r#"{"error": {"code": 5}}"#, r#"{"code":5}"#),
+        (200, r#"{"error": 7}"#, "7"),
         (200, "<html>", "Malformed response"),
         (500, r#"{"success": 1}"#, "The webhook answered with status 500."),
         (404, "", "The webhook answered with status 404."),

@@ -83,7 +83,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "PARSE_SERVER_CACHE_TTL",
         Number,
         "5000",
-        "Milliseconds until a cached session or role is read again",
+        "Milliseconds until a cached session or role is read again; 1000 at most while other servers cannot be heard",
     ),
     opt(
         "cacheMaxSize",

@@ -27,6 +27,5 @@ pub async fn send(services: &Services, mut mail: Map<String, Value>) -> Result<O
         html: text("html"),
         extra: mail,
     };
-    adapter.send(mail).await?;
-    Ok(Some(Value::Null))
+    adapter.send(mail).await.map(Some)
 }

@@ -311,6 +311,7 @@ fn item_error(error: &Error, sanitize: bool) -> Value {
     let text = error.public_message(sanitize);
     match error {
         Error::Http { .. } if error.code().is_none() => json!({ "error": text }),
+        Error::Thrown { .. } => error.body(sanitize),
         _ => json!({ "code": error.code().map_or(1, |code| code.0), "error": text }),
     }
 }

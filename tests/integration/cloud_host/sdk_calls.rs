@@ -96,7 +96,9 @@ async fn writes_batches_and_errors_reach_the_sdk() {
     );
     assert_eq!(app.call("job", json!({})).await.unwrap(), "job1");
     assert_eq!(app.call("mail", json!({})).await.unwrap(), Value::Null);
-    assert_eq!(*app.server.mails.lock().unwrap(), [json!({"to": "a@b.c"})]);
+    // Beside the texts the mail holds what only JavaScript reads.
+    let mails = app.server.mails.lock().unwrap().clone();
+    assert_eq!((mails.len(), &mails[0]["to"]), (1, &json!("a@b.c")));
     assert_eq!(app.call("server", json!({})).await.unwrap(), json!(["test-app", "Renamed", "ip"]));
     let requests = app.server.requests.lock().unwrap();
     let batch = requests.iter().find(|request| request.path == "/batch").unwrap();

@@ -5,7 +5,7 @@ const path = require('node:path');
 const { KIND } = require('./wire.cjs');
 const { Adapters } = require('./adapters.cjs');
 const { createCloud, installServer } = require('./cloud-api.cjs');
-const { createCodec, TRIGGER_FAILED } = require('./codec.cjs');
+const { Refusal, createCodec, TRIGGER_FAILED } = require('./codec.cjs');
 const { Files } = require('./files.cjs');
 const { createFunctions } = require('./functions.cjs');
 const { loadModule, resolveFile } = require('./load.cjs');
@@ -20,7 +20,7 @@ function createApplication(link, init, live) {
   const directory = process.cwd();
   const cloudFile = typeof init.cloud === 'string' ? resolveFile(init.cloud, directory) : undefined;
   const appDirectory = cloudFile ? path.dirname(cloudFile) : directory;
-  const Parse = sdk.load(link, { ...init, appDirectory });
+  const { Parse, keeper } = sdk.load(link, { ...init, appDirectory });
   const log = createLogger(link);
   const codec = createCodec(Parse);
 
@@ -40,11 +40,11 @@ function createApplication(link, init, live) {
     }
   };
   const registry = new Registry(message => log.warn(message), changed);
-  Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log));
+  Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log, keeper));
   const options = installServer(Parse, link, log, init.config);
 
   const middleware = createMiddleware({ Parse, codec, log, options });
-  const parts = { Parse, codec, registry, log, options, configFor: middleware.configFor };
+  const parts = { Parse, codec, keeper, registry, log, options, configFor: middleware.configFor };
   const functions = createFunctions(parts);
   const triggers = createTriggers(parts);
   const special = createSpecialTriggers({ ...parts, triggers });
@@ -72,7 +72,7 @@ function createApplication(link, init, live) {
     const entry = registry.triggers.get(`${call.type}.${call.className}`);
     if (!entry) {
       // The server knows of it from another host that finished loading earlier.
-      throw { code: 141, message: `The ${call.type} trigger of ${call.className} is not loaded yet.` };
+      throw new Refusal(141, `The ${call.type} trigger of ${call.className} is not loaded yet.`);
     }
     return (special.find(call) || triggers.runTrigger)(entry, call);
   }
@@ -87,6 +87,9 @@ function createApplication(link, init, live) {
         Object.assign(request, triggers.buildObjects(arg.request));
       }
       return request;
+    }
+    if (keeper.isWrapped(arg.json)) {
+      return keeper.unwrap(arg.json);
     }
     return 'decoded' in arg ? Parse._decode(undefined, arg.decoded) : arg.json;
   }
@@ -116,6 +119,9 @@ function createApplication(link, init, live) {
       case 'files':
         return JSON.stringify(await files.run(call));
       case 'adapter':
+        if (call.args.some(arg => keeper.isWrapped(arg.json))) {
+          return JSON.stringify(keeper.wrap(await settle(() => adapters.call(call, decodeArg))));
+        }
         return runOutside(() => adapters.call(call, decodeArg));
       default:
         throw new Error(`Unknown call ${call.kind}`);
@@ -131,15 +137,19 @@ function createApplication(link, init, live) {
     // Rejects with {code, message} and nothing else.
     run(call) {
       return dispatch(call).catch(error => {
-        throw codec.toError(plain(error) ? new Parse.Error(error.code, error.message) : error, TRIGGER_FAILED);
+        throw codec.toError(error, TRIGGER_FAILED);
       });
     },
   };
 }
 
-// An error that is in the form of the protocol already.
-function plain(error) {
-  return Boolean(error) && Object.getPrototypeOf(error) === Object.prototype && Number.isInteger(error.code);
+// How a call of one piece of the application to another ended.
+async function settle(invoke) {
+  try {
+    return { returned: await invoke() };
+  } catch (error) {
+    return { thrown: { error } };
+  }
 }
 
 module.exports = { createApplication };

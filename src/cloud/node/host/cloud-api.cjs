@@ -1,6 +1,7 @@
 'use strict';
 // `Parse.Cloud` as Cloud Code sees it, and `Parse.Server`.
 
+const { toParseError } = require('./sdk.cjs');
 const { checkValidator } = require('./validators.cjs');
 
 const RATE_LIMIT_KEYS = new Set([
@@ -14,6 +15,9 @@ const RATE_LIMIT_KEYS = new Set([
   'redisUrl',
   'zone',
 ]);
+
+// What the server's own mail adapter reads.
+const MAIL_TEXTS = ['to', 'subject', 'text', 'html'];
 
 const RATE_LIMIT_ZONE = Object.freeze({ global: 'global', session: 'session', user: 'user', ip: 'ip' });
 
@@ -53,7 +57,7 @@ function routeOf(className) {
   }
 }
 
-function createCloud(Parse, registry, link, log) {
+function createCloud(Parse, registry, link, log, keeper) {
   function nameOf(parseClass) {
     if (parseClass === Parse.File) {
       return '@File';
@@ -146,12 +150,24 @@ function createCloud(Parse, registry, link, log) {
       registry.onLiveQuery(handler);
     },
     async sendEmail(data) {
-      const answer = await link.request({ kind: 'mail', data });
+      let answer;
+      try {
+        answer = await link.request({ kind: 'mail', data: keeper.wrap(data, MAIL_TEXTS) });
+      } catch (error) {
+        throw toParseError(Parse, error);
+      }
       if (!answer.configured) {
         log.error('Failed to send email because no mail adapter is configured for Parse Server.');
         return undefined;
       }
-      return answer.result === null ? undefined : answer.result;
+      if (!keeper.isWrapped(answer.result)) {
+        return undefined;
+      }
+      const { thrown, returned } = keeper.unwrap(answer.result);
+      if (thrown) {
+        throw thrown.error;
+      }
+      return returned;
     },
     useMasterKey() {
       console.warn(

@@ -68,15 +68,44 @@ function createCodec(Parse) {
   // What a thrown value means to the client: {code, message}.
   function toError(thrown, fallback) {
     if (!thrown) {
-      return fallback;
+      return new Refusal(fallback.code, fallback.message);
+    }
+    if (thrown instanceof Refusal) {
+      return thrown;
     }
     if (thrown instanceof Parse.Error) {
-      return { code: Number.isInteger(thrown.code) ? thrown.code : fallback.code, message: text(thrown.message) };
+      return describeError(Number.isInteger(thrown.code) ? thrown.code : undefined, thrown.message);
     }
-    return { code: fallback.code, message: text(thrown.message || thrown) };
+    return describeError(fallback.code, thrown.message || thrown);
   }
 
   return { decodeParam, decodeParams, inflate, inflateRow, quickJSON, inflateUser, fullJSON, toError };
+}
+
+// An error in the form of the protocol: {code, message}, and `thrown` where the client gets something else than
+// a code and a text.
+class Refusal {
+  constructor(code, message) {
+    this.code = code;
+    this.message = message;
+  }
+}
+
+function describeError(code, value) {
+  const error = new Refusal(code, text(value));
+  if (code === undefined || (typeof value !== 'string' && !(value instanceof Error))) {
+    error.thrown = jsonOf(value, error.message);
+  }
+  return error;
+}
+
+function jsonOf(value, fallback) {
+  try {
+    const json = JSON.stringify(value);
+    return json === undefined ? fallback : JSON.parse(json);
+  } catch {
+    return fallback;
+  }
 }
 
 function text(value) {
@@ -94,4 +123,4 @@ const SCRIPT_FAILED = Object.freeze({ code: 141, message: 'Script failed.' });
 const TRIGGER_FAILED = Object.freeze({ code: 141, message: 'Script failed. Unknown error.' });
 const VALIDATION_FAILED = Object.freeze({ code: 142, message: 'Validation failed.' });
 
-module.exports = { createCodec, SCRIPT_FAILED, TRIGGER_FAILED, VALIDATION_FAILED };
+module.exports = { Refusal, createCodec, SCRIPT_FAILED, TRIGGER_FAILED, VALIDATION_FAILED };

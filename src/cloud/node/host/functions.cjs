@@ -2,7 +2,7 @@
 // Runs functions and jobs.
 
 const { runValidator } = require('./validators.cjs');
-const { SCRIPT_FAILED, VALIDATION_FAILED } = require('./codec.cjs');
+const { Refusal, SCRIPT_FAILED, VALIDATION_FAILED } = require('./codec.cjs');
 
 const SENT_TWICE =
   'after response has already been sent. Make sure to call success() or error() only once per cloud function execution.';
@@ -55,7 +55,7 @@ function callHandler(handler, request, answer) {
   });
 }
 
-function createFunctions({ Parse, codec, registry, log, options, configFor }) {
+function createFunctions({ Parse, codec, keeper, registry, log, options, configFor }) {
   function attachUploads(params, uploads) {
     for (const name of Object.keys(uploads || {})) {
       params[name] = { ...params[name], data: Buffer.from(uploads[name], 'base64') };
@@ -65,7 +65,7 @@ function createFunctions({ Parse, codec, registry, log, options, configFor }) {
   async function runFunction(call) {
     const entry = registry.functions.get(call.name);
     if (!entry) {
-      throw { code: 141, message: `Invalid function: "${call.name}"` };
+      throw new Refusal(141, `Invalid function: "${call.name}"`);
     }
     const { caller } = call;
     const params = codec.decodeParams(call.params);
@@ -81,7 +81,7 @@ function createFunctions({ Parse, codec, registry, log, options, configFor }) {
       headers: caller.headers,
       ip: caller.ip,
       functionName: call.name,
-      context: call.context,
+      context: call.context && { ...keeper.open(call.context) },
     };
     if (entry.validator) {
       try {
@@ -102,7 +102,7 @@ function createFunctions({ Parse, codec, registry, log, options, configFor }) {
   async function runJob(call, link) {
     const entry = registry.jobs.get(call.name);
     if (!entry) {
-      throw { code: 141, message: 'Invalid job.' };
+      throw new Refusal(141, 'Invalid job.');
     }
     const request = {
       params: codec.decodeParams(call.params),

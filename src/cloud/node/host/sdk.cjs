@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const Module = require('node:module');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
+const { createKeeper } = require('./keep.cjs');
 
 // The module name under which applications get at the instance of the server.
 const NODE_BUILD = /^parse\/node(\.js)?$/;
@@ -124,7 +125,7 @@ function addBatchStatus(requests, answers) {
 
 // The SDK's REST controller over the socket. Mirrors ParseServerRESTController: only what the call itself
 // gives counts, nothing of the running request is inherited.
-function createController(Parse, link, original) {
+function createController(Parse, link, original, keeper) {
   async function request(method, target, data, options) {
     options = options || {};
     let context;
@@ -151,7 +152,7 @@ function createController(Parse, link, original) {
         useMasterKey: options.useMasterKey === true,
         sessionToken: typeof options.sessionToken === 'string' ? options.sessionToken : undefined,
         installationId: options.installationId || 'cloud',
-        context,
+        context: keeper.close(context),
         transaction: scope ? scope.transaction : undefined,
         depth: scope ? scope.depth + 1 : 1,
       });
@@ -172,7 +173,7 @@ function createController(Parse, link, original) {
 
 function toParseError(Parse, error) {
   if (error && typeof error.code === 'number') {
-    return new Parse.Error(error.code, error.message);
+    return new Parse.Error(error.code, error.thrown === undefined ? error.message : error.thrown);
   }
   return error;
 }
@@ -187,7 +188,8 @@ function load(link, init) {
     : Parse.initialize(appId, javascriptKey || 'unused', masterKey);
   Parse.serverURL = init.serverURL || serverURL;
   const manager = Parse.CoreManager;
-  manager.setRESTController(createController(Parse, link, manager.getRESTController()));
+  const keeper = createKeeper(Parse);
+  manager.setRESTController(createController(Parse, link, manager.getRESTController(), keeper));
   // Code such as `Parse = require('some-other-copy')` must not take the global away.
   Object.defineProperty(globalThis, 'Parse', {
     configurable: false,
@@ -196,7 +198,7 @@ function load(link, init) {
     set: () => {},
   });
   keepFromPeer(Parse);
-  return Parse;
+  return { Parse, keeper };
 }
 
 function version(file) {

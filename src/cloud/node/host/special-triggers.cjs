@@ -17,7 +17,7 @@ function fileFailure(type, name) {
   }
 }
 
-function createSpecialTriggers({ Parse, codec, registry, triggers }) {
+function createSpecialTriggers({ Parse, codec, keeper, registry, triggers }) {
   function buildFile(json) {
     const file =
       json.data === undefined
@@ -100,7 +100,7 @@ function createSpecialTriggers({ Parse, codec, registry, triggers }) {
       request.original = buildConfig(call.original);
     }
     await triggers.run(entry, request, call.caller.roles);
-    return { context: request.context };
+    return { context: keeper.close(request.context) };
   }
 
   // The fields of live-query requests, which differ from those of other triggers.
@@ -122,6 +122,7 @@ function createSpecialTriggers({ Parse, codec, registry, triggers }) {
       await triggers.run(entry, request, call.caller.roles, SCRIPT_FAILED);
       return {};
     }
+    request.op = request.op || 'subscribe';
     request.query = new Parse.Query(call.className);
     // The SDK reads lists as REST sends them; the protocol has arrays.
     const list = value => (Array.isArray(value) ? value.join(',') : value);

@@ -32,12 +32,7 @@ const QUERY_KEYS = [
   'comment',
 ];
 
-// A context without prototype, so that nothing polluted shows through.
-function copyContext(context) {
-  return Object.assign(Object.create(null), context);
-}
-
-function createTriggers({ Parse, codec, registry, log, configFor }) {
+function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
   // The fields every trigger request has.
   function baseRequest(call) {
     const { caller } = call;
@@ -51,7 +46,7 @@ function createTriggers({ Parse, codec, registry, log, configFor }) {
       config: configFor(caller.requestContext),
     };
     if (WITH_CONTEXT.has(call.type)) {
-      request.context = copyContext(call.context);
+      request.context = keeper.open(call.context);
     }
     if (caller.user) {
       request.user = codec.inflateUser(caller.user);
@@ -234,7 +229,7 @@ function createTriggers({ Parse, codec, registry, log, configFor }) {
       answer = savedAnswer(request, result);
     }
     if (HANDS_CONTEXT_ON.has(call.type)) {
-      answer.context = request.context;
+      answer.context = keeper.close(request.context);
     }
     return answer;
   }
@@ -256,7 +251,7 @@ function createTriggers({ Parse, codec, registry, log, configFor }) {
       readPreference: request.readPreference,
       includeReadPreference: request.includeReadPreference,
       subqueryReadPreference: request.subqueryReadPreference,
-      context: request.context,
+      context: keeper.close(request.context),
     };
     if (result instanceof Parse.Object) {
       answer.objects = [codec.fullJSON(result)];
