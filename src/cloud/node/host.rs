@@ -383,11 +383,14 @@ fn handle(
             events.answered(host);
         }
         FrameKind::Error => {
-            let error = serde_json::from_slice(&with_whole_characters(&frame.payload)).unwrap_or_else(|error| WireError {
-                code: None,
-                message: format!("unreadable error from Cloud Code: {error}"),
-                thrown: None,
-            });
+            let error =
+                serde_json::from_slice(&with_whole_characters(&frame.payload)).unwrap_or_else(|error| {
+                    WireError {
+                        code: None,
+                        message: format!("unreadable error from Cloud Code: {error}"),
+                        thrown: None,
+                    }
+                });
             host.settle(frame.id, Reply::Failed(error));
             events.answered(host);
         }

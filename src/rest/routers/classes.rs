@@ -74,10 +74,8 @@ pub async fn delete_many(ctx: Ctx, mut request: RestRequest) -> Result<RestRespo
 fn condition(request: &mut RestRequest) -> Result<Value> {
     let given = request.query.shift_remove("where").or_else(|| request.body.shift_remove("where"));
     match given {
-        Some(Value::String(text)) => {
-            crate::types::json::from_outside(text.as_bytes())
-                .map_err(|_| Error::invalid_json("where parameter is not valid JSON"))
-        }
+        Some(Value::String(text)) => crate::types::json::from_outside(text.as_bytes())
+            .map_err(|_| Error::invalid_json("where parameter is not valid JSON")),
         Some(condition @ Value::Object(_)) => Ok(condition),
         _ => Err(Error::invalid_query("A write by query needs the parameter where.")),
     }
