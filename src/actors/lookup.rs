@@ -88,10 +88,6 @@ impl Lookup {
         Self { storage, classes, config, roles, limit, epoch }
     }
 
-    pub fn storage(&self) -> &Arc<dyn StorageAdapter> {
-        &self.storage
-    }
-
     pub fn config(&self) -> &AppConfig {
         &self.config
     }

@@ -53,14 +53,6 @@ pub struct MemoryAdapter {
     runs: Arc<Mutex<job_runs::Runs>>,
 }
 
-#[cfg(test)]
-impl MemoryAdapter {
-    /// As if the database had told this.
-    pub fn hear(&self, notice: Notice) {
-        let _ = self.notices.send(notice);
-    }
-}
-
 impl Default for MemoryAdapter {
     fn default() -> Self {
         Self { state: Arc::default(), origin: None, runs: Arc::default() }

@@ -18,6 +18,7 @@ fn alone() -> Arc<dyn PubSub> {
 
 struct World {
     storage: Arc<MemoryAdapter>,
+    pubsub: Arc<LocalPubSub>,
     registry: Arc<PrincipalRegistry>,
 }
 
@@ -33,8 +34,9 @@ impl World {
         }
         let config = Arc::new(AppConfig::for_tests(options));
         let classes = ClassRegistry::start(storage.clone(), alone(), config.clone()).await.expect("classes");
-        let registry = PrincipalRegistry::start(storage.clone(), alone(), classes, config);
-        Self { storage, registry }
+        let pubsub = Arc::new(LocalPubSub::default());
+        let registry = PrincipalRegistry::start(storage.clone(), pubsub.clone(), classes, config);
+        Self { storage, pubsub, registry }
     }
 
     async fn add_session(&self, user: &str, token: &str) {
@@ -213,7 +215,7 @@ async fn principals_are_read_again_soon_while_nothing_is_heard() {
     world.add_user("u").await;
     world.add_session("u", "r:1").await;
     world.registry.authenticate("r:1").await.expect("principal");
-    world.storage.hear(Notice::Deaf);
+    world.pubsub.hear(Notice::Deaf);
     // Nobody tells that the session is gone.
     world.remove_session("r:1").await;
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -224,7 +226,7 @@ async fn principals_are_read_again_soon_while_nothing_is_heard() {
     // Once it hears again, what was read before does not count, and later reads count for long.
     world.add_session("u", "r:2").await;
     let deaf = world.registry.authenticate("r:2").await.expect("principal");
-    world.storage.hear(Notice::Lost);
+    world.pubsub.hear(Notice::Lost);
     while Arc::ptr_eq(&deaf, &world.registry.authenticate("r:2").await.expect("principal")) {
         assert!(Instant::now() < deadline, "not read again");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -257,8 +259,9 @@ async fn the_first_session_of_all_counts_at_once() {
     let storage = MemoryAdapter::new();
     let config = Arc::new(AppConfig::for_tests(json!({})));
     let classes = ClassRegistry::start(storage.clone(), alone(), config.clone()).await.expect("classes");
-    let registry = PrincipalRegistry::start(storage.clone(), alone(), classes, config);
-    let world = World { storage, registry };
+    let pubsub = Arc::new(LocalPubSub::default());
+    let registry = PrincipalRegistry::start(storage.clone(), pubsub.clone(), classes, config);
+    let world = World { storage, pubsub, registry };
     world.registry.authenticate("r:0").await.expect_err("unknown");
     // Another server makes the classes, and nobody tells.
     for class in ["_User", "_Session"] {
