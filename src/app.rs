@@ -5,15 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
-use tokio::sync::Mutex;
 
 use crate::actors::live_query::LiveQueryHub;
-use crate::cloud::{self, CloudState};
-use crate::config::{AppConfig, CallbackId, OptionValue};
-use crate::error::{Error, Result};
+use crate::cloud::CloudState;
+use crate::config::AppConfig;
 use crate::operations::Services;
 
 /// Where an application is in its life, by the names of the health route.
@@ -43,8 +38,6 @@ pub struct App {
     /// Where live-query clients connect, when this server takes them.
     pub live_queries: Option<Arc<LiveQueryHub>>,
     state: AtomicU8,
-    /// Answer of a `masterKey` function and when it was asked.
-    master_key: Mutex<Option<(String, Instant)>>,
 }
 
 impl App {
@@ -54,7 +47,6 @@ impl App {
             services,
             live_queries,
             state: AtomicU8::new(AppState::Initialized as u8),
-            master_key: Mutex::new(None),
         })
     }
 
@@ -79,49 +71,6 @@ impl App {
             (AppState::Ok, CloudState::Failed(_)) => AppState::Error,
             _ => own,
         }
-    }
-
-    /// Whether `key` is the master key; a `masterKey` function is asked at most every `masterKeyTtl`.
-    ///
-    /// # Errors
-    /// When the function of the configuration fails.
-    pub async fn is_master_key(&self, key: &str) -> Result<bool> {
-        let keys = &self.config().keys;
-        let id = match &keys.master_key {
-            OptionValue::Value(secret) => return Ok(secret.matches(key)),
-            OptionValue::Callback(id) => *id,
-        };
-        let mut cached = self.master_key.lock().await;
-        let ttl = keys.master_key_ttl_s.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let fresh = cached.as_ref().filter(|(_, asked)| ttl.is_none_or(|ttl| asked.elapsed() < ttl));
-        if let Some((master, _)) = fresh {
-            return Ok(crate::config::Secret::new(master.as_str()).matches(key));
-        }
-        let Value::String(master) = self.call(id).await? else { return Ok(false) };
-        let matches = crate::config::Secret::new(master.as_str()).matches(key);
-        *cached = Some((master, Instant::now()));
-        Ok(matches)
-    }
-
-    /// `publicServerURL`, without a slash at its end.
-    ///
-    /// # Errors
-    /// When the function of the configuration fails.
-    pub async fn public_server_url(&self) -> Result<Option<String>> {
-        let url = match &self.config().http.public_server_url {
-            None => return Ok(None),
-            Some(OptionValue::Value(url)) => Some(url.clone()),
-            Some(OptionValue::Callback(id)) => match self.call(*id).await? {
-                Value::String(url) => Some(url),
-                _ => None,
-            },
-        };
-        Ok(url.map(|url| url.trim_end_matches('/').to_owned()))
-    }
-
-    async fn call(&self, id: CallbackId) -> Result<Value> {
-        let id = u32::try_from(id.0).map_err(Error::internal)?;
-        self.services.cloud.call_callback(cloud::CallbackId(id), Vec::new()).await
     }
 }
 

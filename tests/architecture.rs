@@ -74,6 +74,13 @@ const WITH_ACTIX: &[&str] = &["actors", "sockets", "http", "server"];
 /// Crates that one file alone may name. `actix-web-actors` is deprecated by its authors.
 const CONFINED: &[(&str, &str)] = &[("actix_web_actors", "src/sockets/connection.rs")];
 
+/// Words of deciding who somebody is, and the only places that may say them: `operations::gate`, the ports it
+/// asks, the actors behind those, and the log-in by password. Doors show what they were shown; they look up and count nobody.
+const GATE: (&[&str], &[&str]) = (
+    &["authenticate", "authenticate_for_event", "Limited", "check_client_key", "key_pairs"],
+    &["src/operations/gate.rs", "src/operations/ports.rs", "src/operations/account/", "src/actors/", "src/config/"],
+);
+
 const MAX_LINES: usize = 700;
 
 /// Names of this kind of machine, and of what is not part of the repository.
@@ -157,6 +164,17 @@ fn open_state(file: &str, source: &str) -> Vec<String> {
     wrong
 }
 
+/// Doors that decide who somebody is, instead of asking the gate.
+fn gate_crashers(file: &str, source: &str) -> Vec<String> {
+    let (words, places) = GATE;
+    if places.iter().any(|place| file.starts_with(place)) {
+        return Vec::new();
+    }
+    let tokens = tokens(source);
+    let said = tokens.iter().filter(|(_, token)| words.contains(&token.as_str()));
+    said.map(|(line, token)| format!("{file}:{line}: `{token}` is for `operations::gate` alone")).collect()
+}
+
 /// What no file may hold, whatever its language.
 fn foreign_words(file: &str, text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -218,11 +236,9 @@ fn dependencies_point_downwards() {
 const STANDING: &[(&str, &[&str])] = &[
     ("cloud", &["hub", "webhooks"]),
     ("files", &["mime", "name"]),
-    ("http", &["files", "front", "middleware"]),
     ("operations::object::write", &["draft", "special"]),
     ("operations::object::write", &["respond", "round_trip", "store", "triggers", "withhold"]),
     ("operations", &["account", "classes", "object"]),
-    ("rest", &["routers", "routes"]),
 ];
 
 /// For each folder of the source: which of its rooms (files or folders, by module name) name which others.
@@ -303,6 +319,11 @@ fn rooms_do_not_import_each_other_in_circles() {
 #[test]
 fn state_of_actors_is_theirs() {
     nothing(rust_files(&["src/actors"]).iter().flat_map(|(file, source)| open_state(file, source)).collect());
+}
+
+#[test]
+fn only_the_gate_says_who_somebody_is() {
+    nothing(rust_files(&["src"]).iter().flat_map(|(file, source)| gate_crashers(file, source)).collect());
 }
 
 #[test]
@@ -441,6 +462,16 @@ mod the_checker {
         assert_eq!(new_circles(&inside), ["src/a: a circle of x, y"]);
         let downwards = [file("a/mod", ""), file("a/x", "use super::y::Y; use super::Z;"), file("a/y", "")];
         assert!(new_circles(&downwards).is_empty());
+    }
+
+    #[test]
+    fn finds_doors_without_a_gate() {
+        let source = "// authenticate\nasync fn f() { principals.authenticate(token).await }";
+        assert_eq!(
+            gate_crashers("src/http/a.rs", source),
+            ["src/http/a.rs:2: `authenticate` is for `operations::gate` alone"]
+        );
+        assert!(gate_crashers("src/operations/gate.rs", source).is_empty());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::call::{Context, TransactionId};
+use super::call::{Context, Payload, TransactionId};
 use crate::error::Result;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,8 +62,8 @@ pub struct InternalRequest {
 #[derive(Clone, Debug)]
 pub struct InternalResponse {
     pub status: u16,
-    /// The JSON body; `Value::Null` for none.
-    pub body: Value,
+    /// The JSON body; null for none.
+    pub body: Payload,
     pub headers: Vec<(String, String)>,
 }
 

@@ -1,8 +1,8 @@
-//! Who asks: application, key, session token and context, from headers, Basic authorization or the
-//! JavaScript SDK's body form. Nothing else may decide who somebody is.
+//! What a request claims of its sender: application, key, session token and context, read from headers, Basic
+//! authorization or the JavaScript SDK's body form. What the claims are worth is said by
+//! [`crate::operations::gate`].
 
-use std::net::IpAddr;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use actix_web::http::header::{AsHeaderName, HeaderMap, HeaderName};
 use base64::Engine;
@@ -10,34 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::app::{App, AppRegistry};
-use crate::config::{IpRules, Secret};
 use crate::error::{Error, Result};
-use crate::operations::{Credentials, audit};
+use crate::operations::gate;
+pub use crate::operations::gate::Claims;
 use crate::types::Object;
 use crate::types::javascript::is_truthy;
 
 static CLOUD_CONTEXT: HeaderName = HeaderName::from_static("x-parse-cloud-context");
-
-/// What headers and body said; texts are not checked against anything but the list of applications.
-#[derive(Clone, Debug, Default)]
-pub struct Claims {
-    pub app_id: Option<String>,
-    pub session_token: Option<String>,
-    pub master_key: Option<String>,
-    pub maintenance_key: Option<String>,
-    pub installation_id: Option<String>,
-    client_key: Option<String>,
-    javascript_key: Option<String>,
-    dot_net_key: Option<String>,
-    rest_api_key: Option<String>,
-    pub context: Object,
-    /// A key in a header and no installation: some program's, whose sign-ups need no session.
-    pub by_program: bool,
-    /// Somebody passed the request on for somebody else, or says so.
-    pub forwarded: bool,
-    /// `_ContentType` of the body form.
-    pub content_type: Option<String>,
-}
 
 impl Claims {
     /// Everything but the context, which is looked at later in the pipeline.
@@ -46,7 +25,7 @@ impl Claims {
         let mut authorization = None;
         // One pass over the few headers there are is cheaper than a look-up for each that there may be.
         for (name, value) in headers {
-            let place = match name.as_str() {
+            let field = match name.as_str() {
                 "x-parse-application-id" => &mut claims.app_id,
                 "x-parse-session-token" => &mut claims.session_token,
                 "x-parse-master-key" => &mut claims.master_key,
@@ -65,11 +44,11 @@ impl Claims {
                 _ => continue,
             };
             // Of a repeated header the first counts, even when it is empty.
-            if place.is_none() {
-                *place = Some(latin1(value.as_bytes()));
+            if field.is_none() {
+                *field = Some(latin1(value.as_bytes()));
             }
         }
-        for place in [
+        for field in [
             &mut claims.app_id,
             &mut claims.session_token,
             &mut claims.master_key,
@@ -81,7 +60,7 @@ impl Claims {
             &mut claims.rest_api_key,
             &mut authorization,
         ] {
-            place.take_if(|text| text.is_empty());
+            field.take_if(|text| text.is_empty());
         }
         if let Some(authorization) = authorization {
             claims.add_basic(&authorization, registry);
@@ -132,7 +111,7 @@ impl Claims {
         let app = body.get("_ApplicationId").and_then(Value::as_str).and_then(|id| registry.get(id));
         let app = app.ok_or_else(Error::unauthorized)?;
         if let Some(key) = &self.master_key
-            && !app.is_master_key(key).await?
+            && !gate::is_master_key(&app.services, key).await?
         {
             return Err(Error::unauthorized());
         }
@@ -156,74 +135,6 @@ impl Claims {
         if let Some(context) = body.get("_context").filter(|context| is_truthy(context)) {
             self.context = context_of(context)?;
             body.shift_remove("_context");
-        }
-        Ok(())
-    }
-
-    /// Which key was shown; the addresses it is accepted from are checked here.
-    ///
-    /// # Errors
-    /// 403 for a right key from a wrong address.
-    pub async fn privileged(&self, app: &App, ip: IpAddr) -> Result<Option<Credentials>> {
-        let keys = &app.config().keys;
-        let accept = |credentials, rules: &IpRules, option: &str| {
-            if rules.contains(ip) {
-                return Ok(Some(credentials));
-            }
-            audit::note_stranger("key_refused", &ip.to_string(), option);
-            tracing::error!(
-                %ip,
-                "Request using {credentials:?} key rejected as the request IP address '{ip}' is not set in Parse Server option '{option}'."
-            );
-            Err(Error::unauthorized())
-        };
-        if matches(self.maintenance_key.as_ref(), keys.maintenance_key.as_ref()) {
-            return accept(Credentials::Maintenance, &keys.maintenance_key_ips, "maintenanceKeyIps");
-        }
-        let Some(master_key) = &self.master_key else { return Ok(None) };
-        if app.is_master_key(master_key).await? {
-            return accept(Credentials::Master, &keys.master_key_ips, "masterKeyIps");
-        }
-        if matches(Some(master_key), keys.read_only_master_key.as_ref()) {
-            return accept(
-                Credentials::ReadOnlyMaster,
-                &keys.read_only_master_key_ips,
-                "readOnlyMasterKeyIps",
-            );
-        }
-        Ok(None)
-    }
-
-    /// Whether a request of this address comes from this machine itself. A proxy on it has the same address,
-    /// and would make everybody internal.
-    pub fn is_internal(&self, ip: &str) -> bool {
-        static TOLD: Once = Once::new();
-        if ip != "127.0.0.1" {
-            return false;
-        }
-        if self.forwarded {
-            TOLD.call_once(|| {
-                tracing::warn!(
-                    "Requests come through a proxy on this machine, but trustProxy does not name it: all clients have the proxy's address."
-                );
-            });
-        }
-        !self.forwarded
-    }
-
-    /// # Errors
-    /// 403 when client keys are configured and none was shown.
-    pub fn check_client_key(&self, app: &App) -> Result<()> {
-        let keys = &app.config().keys;
-        let shown = [
-            (&self.client_key, &keys.client_key),
-            (&self.javascript_key, &keys.javascript_key),
-            (&self.dot_net_key, &keys.dot_net_key),
-            (&self.rest_api_key, &keys.rest_api_key),
-        ];
-        let one_matches = shown.iter().any(|(claimed, key)| matches(claimed.as_ref(), key.as_ref()));
-        if keys.client_key_required() && !one_matches {
-            return Err(Error::unauthorized());
         }
         Ok(())
     }
@@ -259,10 +170,6 @@ pub fn header_list(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Strin
     (!lines.is_empty()).then(|| lines.join(", "))
 }
 
-fn matches(claimed: Option<&String>, key: Option<&Secret<String>>) -> bool {
-    matches!((claimed, key), (Some(claimed), Some(key)) if !key.expose().is_empty() && key.matches(claimed))
-}
-
 /// An object, or the JSON text of one.
 fn context_of(value: &Value) -> Result<Object> {
     let invalid = || Error::invalid_json("Invalid object for context.");
@@ -288,16 +195,5 @@ fn take_text(body: &mut Object, key: &str) -> Result<Option<String>> {
     match body.shift_remove(key) {
         Some(Value::String(text)) => Ok(Some(text)),
         _ => Ok(None),
-    }
-}
-
-/// 400 of a request whose session could not be looked up: the code is absent, as parse-server has it.
-pub fn unknown_session_error(error: Error) -> Error {
-    match error {
-        Error::Parse { .. } | Error::Denied { .. } | Error::Http { .. } => error,
-        other => {
-            tracing::error!(error = %other, "error getting auth for sessionToken");
-            Error::http(400, "Unknown error")
-        }
     }
 }

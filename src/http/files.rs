@@ -20,9 +20,9 @@ use tracing::Instrument;
 
 use super::body;
 use super::credentials::{Claims, header_text};
-use super::front::Exchange;
+use super::exchange::Exchange;
 use super::transfer::Incoming;
-use crate::app::{App, AppState};
+use crate::app::App;
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::range::{Conditions, Verdict, Wanted, format_date};
 use crate::files::{FileInfo, headers, name, rules};
@@ -32,7 +32,6 @@ use crate::operations::files::upload::{self, Content, Upload};
 use crate::operations::files::{check_download, check_private, delete};
 use crate::operations::{Credentials, Ctx};
 use crate::rest::request::RestResponse;
-use crate::rest::routes;
 use crate::types::Object;
 use crate::types::app_scope::carry;
 
@@ -46,7 +45,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Where a path below `/files` leads.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum FileRoute {
     Save(String),
     /// `POST /files`
     Nameless,
@@ -62,7 +61,7 @@ pub enum Target {
 }
 
 /// `None`: not a file route.
-pub fn target(method: &Method, below: &str) -> Option<Result<Target>> {
+pub fn route(method: &Method, below: &str) -> Option<Result<FileRoute>> {
     let path = below.split('?').next().unwrap_or(below);
     let (head, rest) = path.strip_prefix('/')?.split_at_checked("files".len())?;
     if !head.eq_ignore_ascii_case("files") || !(rest.is_empty() || rest.starts_with('/')) {
@@ -70,12 +69,12 @@ pub fn target(method: &Method, below: &str) -> Option<Result<Target>> {
     }
     let rest = rest.strip_prefix('/').unwrap_or(rest);
     match method.as_str() {
-        "POST" if rest.is_empty() => Some(Ok(Target::Nameless)),
+        "POST" if rest.is_empty() => Some(Ok(FileRoute::Nameless)),
         "POST" => {
             let rest = rest.strip_suffix('/').unwrap_or(rest);
-            (!rest.contains('/')).then(|| decoded(rest).map(Target::Save))
+            (!rest.contains('/')).then(|| decoded(rest).map(FileRoute::Save))
         }
-        "DELETE" if !rest.is_empty() => Some(decoded(rest).map(Target::Delete)),
+        "DELETE" if !rest.is_empty() => Some(decoded(rest).map(FileRoute::Delete)),
         "GET" | "HEAD" => {
             let (app, file) =
                 rest.split_once('/').filter(|(app, file)| !app.is_empty() && !file.is_empty())?;
@@ -84,19 +83,13 @@ pub fn target(method: &Method, below: &str) -> Option<Result<Target>> {
                 .filter(|(segment, file)| segment.eq_ignore_ascii_case("metadata") && !file.is_empty());
             Some(decoded(app).and_then(|app| {
                 Ok(match metadata {
-                    Some((_, file)) => Target::Metadata { app, file: decoded(file)? },
-                    None => Target::Find { app, file: decoded(file)? },
+                    Some((_, file)) => FileRoute::Metadata { app, file: decoded(file)? },
+                    None => FileRoute::Find { app, file: decoded(file)? },
                 })
             }))
         }
         _ => None,
     }
-}
-
-/// Whether the path is that of a file that is read.
-pub fn is_download(method: &str, path: &str) -> bool {
-    let prefix = path.get(.."/files/".len());
-    method == "GET" && prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("/files/"))
 }
 
 /// Decoded once: what is encoded twice stays encoded.
@@ -113,23 +106,23 @@ fn decoded(text: &str) -> Result<String> {
 /// What the front's error mapper answers.
 pub async fn serve(
     exchange: &Exchange<'_>,
-    target: Target,
+    route: FileRoute,
     claims: Claims,
     privileged: Option<Credentials>,
     payload: Incoming,
 ) -> Result<HttpResponse> {
     // An upload takes as long as its client's link makes it: it is no reason to refuse anybody else.
-    if let Target::Save(file) = target {
+    if let FileRoute::Save(file) = route {
         return save(exchange, file, claims, privileged, payload).await;
     }
     let _permit = exchange.place()?;
-    match target {
-        Target::Nameless | Target::Save(_) => Err(name::not_provided()),
-        Target::Find { app, file } => find(exchange, &app, &file, claims).await,
-        Target::Metadata { app, file } => metadata(exchange, &app, &file, claims).await,
-        Target::Delete(file) => {
+    match route {
+        FileRoute::Nameless | FileRoute::Save(_) => Err(name::not_provided()),
+        FileRoute::Find { app, file } => find(exchange, &app, &file, claims).await,
+        FileRoute::Metadata { app, file } => metadata(exchange, &app, &file, claims).await,
+        FileRoute::Delete(file) => {
             let app = claims.app(&exchange.front.registry)?;
-            let ctx = context(exchange, &app, claims, privileged, "DELETE").await?;
+            let ctx = exchange.admit(&app, claims, privileged, "DELETE", false).await?;
             ctx.require_master()?;
             delete(&ctx, &file).await?;
             let mut response = HttpResponse::Ok().finish();
@@ -137,32 +130,6 @@ pub async fn serve(
             Ok(response)
         }
     }
-}
-
-/// Checks what every route checks, then who it is.
-async fn context(
-    exchange: &Exchange<'_>,
-    app: &Arc<App>,
-    claims: Claims,
-    privileged: Option<Credentials>,
-    method: &str,
-) -> Result<Ctx> {
-    if app.state() != AppState::Ok {
-        let text = format!("Invalid server state: {}", app.state().as_str());
-        return Err(Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, text));
-    }
-    let ip = exchange.client_address(app);
-    let privileged = match privileged {
-        Some(privileged) => Some(privileged),
-        None => claims.privileged(app, ip).await?,
-    };
-    // Downloads are opened by browsers, which send no keys.
-    if privileged.is_none() && method != "GET" {
-        claims.check_client_key(app)?;
-    }
-    let path = exchange.below.split('?').next().unwrap_or(exchange.below);
-    routes::check_allowed(app.config(), privileged, method, path)?;
-    exchange.context(app, claims, privileged, ip, method, path).await
 }
 
 async fn save(
@@ -180,7 +147,7 @@ async fn save(
         Some(size) => {
             let app = claims.app_id.as_deref().and_then(|id| registry.get(id));
             let app = app.ok_or_else(|| forbidden("Invalid application ID."))?;
-            if claims.privileged(app, exchange.client_address(app)).await? != Some(Credentials::Master) {
+            if claims.privileged(&app.services, exchange.client_address(app)).await? != Some(Credentials::Master) {
                 return Err(Error::master_key_required());
             }
             rules::size_override(&size)?
@@ -195,7 +162,7 @@ async fn save(
     let (mut upload, ctx);
     if named {
         let app = claims.app(registry)?;
-        ctx = context(exchange, &app, claims, privileged, "POST").await?;
+        ctx = exchange.admit(&app, claims, privileged, "POST", false).await?;
         let content_type = text("content-type");
         upload::admit(&ctx, &file, content_type.as_deref()).await?;
         let too_large = move || if streamed { rules::too_large(limit) } else { refused_as_too_large() };
@@ -221,10 +188,10 @@ async fn save(
         claims.complete_from_body(&mut document, registry).await?;
         let app = claims.app(registry)?;
         if privileged.is_none() {
-            privileged = claims.privileged(&app, exchange.client_address(&app)).await?;
+            privileged = claims.privileged(&app.services, exchange.client_address(&app)).await?;
         }
         let content_type = claims.content_type.clone().or_else(|| text("content-type"));
-        ctx = context(exchange, &app, claims, privileged, "POST").await?;
+        ctx = exchange.admit(&app, claims, privileged, "POST", false).await?;
         upload::admit(&ctx, &file, content_type.as_deref()).await?;
         upload = from_document(file, content_type, document)?;
     }
@@ -341,7 +308,7 @@ fn limited(payload: Incoming, limit: u64, too_large: impl Fn() -> Error + 'stati
 
 async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) -> Result<HttpResponse> {
     let app = named(exchange, app).ok_or_else(|| forbidden("Invalid application ID."))?;
-    let ctx = context(exchange, app, claims, None, "GET").await?;
+    let ctx = exchange.admit(app, claims, None, "GET", true).await?;
     check_download(&ctx)?;
     let private = match check_private(&ctx, file, exchange.http.query_string()) {
         Ok(private) => private,
@@ -371,7 +338,7 @@ async fn find(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) ->
 
 async fn metadata(exchange: &Exchange<'_>, app: &str, file: &str, claims: Claims) -> Result<HttpResponse> {
     let Some(app) = named(exchange, app) else { return Ok(described(Object::new())) };
-    let ctx = context(exchange, app, claims, None, "GET").await?;
+    let ctx = exchange.admit(app, claims, None, "GET", true).await?;
     let admitted =
         check_download(&ctx).and_then(|()| check_private(&ctx, file, exchange.http.query_string()));
     if let Err(error) = admitted {
@@ -453,31 +420,31 @@ fn validators(builder: &mut actix_web::HttpResponseBuilder, info: &FileInfo) {
 mod tests {
     use super::*;
 
-    fn at(method: Method, path: &str) -> Option<Target> {
-        target(&method, path).map(|target| target.expect("decodable"))
+    fn at(method: Method, path: &str) -> Option<FileRoute> {
+        route(&method, path).map(|route| route.expect("decodable"))
     }
 
     #[test]
     fn paths() {
         let s = str::to_owned;
         let get = |path| at(Method::GET, path);
-        assert_eq!(at(Method::POST, "/files"), Some(Target::Nameless));
-        assert_eq!(at(Method::POST, "/files/"), Some(Target::Nameless));
-        assert_eq!(at(Method::POST, "/files/a%20b.txt?x=/y"), Some(Target::Save(s("a b.txt"))));
-        assert_eq!(at(Method::POST, "/FILES/a/"), Some(Target::Save(s("a"))));
+        assert_eq!(at(Method::POST, "/files"), Some(FileRoute::Nameless));
+        assert_eq!(at(Method::POST, "/files/"), Some(FileRoute::Nameless));
+        assert_eq!(at(Method::POST, "/files/a%20b.txt?x=/y"), Some(FileRoute::Save(s("a b.txt"))));
+        assert_eq!(at(Method::POST, "/FILES/a/"), Some(FileRoute::Save(s("a"))));
         assert_eq!(at(Method::POST, "/files/a/b"), None);
         assert_eq!(at(Method::POST, "/filesystem"), None);
-        assert_eq!(get("/files/app/a"), Some(Target::Find { app: s("app"), file: s("a") }));
-        assert_eq!(get("/files/app/d%2Fa"), Some(Target::Find { app: s("app"), file: s("d/a") }));
-        assert_eq!(get("/files/app/%252e%252e"), Some(Target::Find { app: s("app"), file: s("%2e%2e") }));
-        assert_eq!(get("/files/app/metadata/d/a"), Some(Target::Metadata { app: s("app"), file: s("d/a") }));
-        assert_eq!(get("/files/app/metadata"), Some(Target::Find { app: s("app"), file: s("metadata") }));
+        assert_eq!(get("/files/app/a"), Some(FileRoute::Find { app: s("app"), file: s("a") }));
+        assert_eq!(get("/files/app/d%2Fa"), Some(FileRoute::Find { app: s("app"), file: s("d/a") }));
+        assert_eq!(get("/files/app/%252e%252e"), Some(FileRoute::Find { app: s("app"), file: s("%2e%2e") }));
+        assert_eq!(get("/files/app/metadata/d/a"), Some(FileRoute::Metadata { app: s("app"), file: s("d/a") }));
+        assert_eq!(get("/files/app/metadata"), Some(FileRoute::Find { app: s("app"), file: s("metadata") }));
         assert_eq!(get("/files/app"), None);
         assert_eq!(get("/files/app/"), None);
         assert_eq!(get("/classes/files"), None);
-        assert_eq!(at(Method::DELETE, "/files/d/a.txt"), Some(Target::Delete(s("d/a.txt"))));
+        assert_eq!(at(Method::DELETE, "/files/d/a.txt"), Some(FileRoute::Delete(s("d/a.txt"))));
         assert_eq!(at(Method::PUT, "/files/a"), None);
-        assert!(target(&Method::GET, "/files/app/%E0%A4%A").is_some_and(|target| target.is_err()));
+        assert!(route(&Method::GET, "/files/app/%E0%A4%A").is_some_and(|route| route.is_err()));
     }
 
     #[test]

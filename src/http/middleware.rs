@@ -2,7 +2,7 @@
 //! session is known, in the form Express would call it.
 //!
 //! It may answer the request itself, refuse it, or change `req.config`, which the Cloud Code of this request
-//! then finds as `request.config`. Called by `front`; the host's side is `middleware.cjs`.
+//! then finds as `request.config`. Called by [`super::front`]; the host's side is `middleware.cjs`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use actix_web::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::front::Exchange;
+use super::exchange::Exchange;
 use super::respond;
 use crate::cloud::{AdapterArg, CallbackId};
 use crate::config;

@@ -1,13 +1,14 @@
-//! The REST API over HTTP. [`front`] is the pipeline every request walks through, [`routes`] the table
-//! it ends in, [`routers`] the handlers. What lies behind [`routes::dispatch`] knows no actix: items of
-//! `/batch` and the calls of Cloud Code ([`internal`]) go the same way.
+//! Transport: [`front`] is the pipeline every request walks through, [`exchange`] one request on its way,
+//! [`files`] and [`pages`] the routes with bodies that are not JSON. REST requests end in the table of
+//! `crate::rest::routes`, which knows no actix.
 //!
-//! Called by `server`; calls `operations`.
+//! Called by `server`; calls `rest`, `pages`, `live_query` and `operations`.
 
 mod body;
 pub mod connections;
 mod credentials;
 pub(crate) mod etag;
+mod exchange;
 mod files;
 mod front;
 mod middleware;
@@ -25,4 +26,5 @@ pub mod parsers {
 }
 
 pub use crate::rest::routes::table;
-pub use front::{Front, serve};
+pub use exchange::Front;
+pub use front::serve;

@@ -12,7 +12,7 @@ use super::transfer::Incoming;
 use super::{body, query_string, respond};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::operations::{Auth, Ctx, RequestInfo};
+use crate::operations::gate;
 use crate::pages::{self, PageRequest, PageResponse};
 use crate::types::Object;
 
@@ -20,7 +20,7 @@ use crate::types::Object;
 const MAX_FORM: u64 = 64 * 1024;
 
 /// The path below the endpoint of the first application whose pages `below` belongs to.
-pub fn target<'p>(apps: &[Arc<App>], below: &'p str) -> Option<&'p str> {
+pub fn path_of<'p>(apps: &[Arc<App>], below: &'p str) -> Option<&'p str> {
     apps.iter().find_map(|app| {
         let endpoint = app.config().pages.pages_endpoint.trim_matches('/');
         below.strip_prefix('/')?.strip_prefix(endpoint)?.strip_prefix('/')
@@ -62,9 +62,7 @@ pub async fn serve(
         None if is_page => apps.first().ok_or_else(Error::unauthorized)?,
         None => return Err(Error::unauthorized()),
     };
-    let base_url = app.public_server_url().await?.unwrap_or_default();
-    let info = RequestInfo { ip, base_url, ..RequestInfo::default() };
-    let ctx = Ctx::new(app.services.clone(), Auth::anonymous(), info);
+    let ctx = gate::stranger(&app.services, ip).await?;
     answer(http, pages::serve(&ctx, &request).await?)
 }
 

@@ -54,6 +54,11 @@ impl Auth {
         Self { credentials: Credentials::Client, principal: None }
     }
 
+    /// A logged-in user.
+    pub fn of(principal: Arc<Principal>) -> Self {
+        Self { credentials: Credentials::Client, principal: Some(principal) }
+    }
+
     pub fn master() -> Self {
         Self { credentials: Credentials::Master, principal: None }
     }

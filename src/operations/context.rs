@@ -76,7 +76,8 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub fn new(services: Arc<Services>, auth: Auth, mut info: RequestInfo) -> Self {
+    /// For the gate alone.
+    pub(super) fn new(services: Arc<Services>, auth: Auth, mut info: RequestInfo) -> Self {
         info.budget = Budget::of(&services.config.request_complexity, &services.state.answers, &auth);
         Self { services, auth, info: Arc::new(info), transaction: None, depth: 0 }
     }

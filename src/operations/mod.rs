@@ -12,6 +12,7 @@
 pub mod account;
 pub mod admin;
 pub mod analytics;
+mod asked_options;
 pub mod audit;
 pub mod budget;
 pub mod caller;
@@ -21,6 +22,7 @@ pub mod context;
 mod effects;
 pub mod files;
 pub mod functions;
+pub mod gate;
 pub mod jobs;
 pub mod keywords;
 pub mod object;

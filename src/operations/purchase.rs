@@ -49,10 +49,9 @@ async fn ask(url: &str, receipt: &Value) -> Option<i64> {
 async fn download(ctx: &Ctx, product: &Value) -> Result<Value> {
     let mut query = Object::new();
     query.insert("where".into(), json!({"productIdentifier": product}));
-    let found = read::find(ctx, &ClassName::known("_Product"), &query).await?;
-    let found: Value = serde_json::from_slice(&found).map_err(Error::internal)?;
-    match found["results"].as_array().map(Vec::as_slice) {
-        Some([product]) => Ok(product["download"].clone()),
+    let found = read::find(ctx, &ClassName::known("_Product"), &query).await?.into_values(ctx)?;
+    match found.as_slice() {
+        [product] => Ok(product["download"].clone()),
         _ => Err(Error::object_not_found()),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::asked_options::MasterKey;
 use super::budget::Pool;
 use super::ports::{ClassDirectory, EventSink, PrincipalDirectory, RateLimits};
 use super::seal::Seal;
@@ -45,6 +46,7 @@ pub struct State {
     /// Memory for long answers.
     pub answers: Arc<Pool>,
     pub seal: Seal,
+    pub master_key: MasterKey,
     /// This application among those of the process.
     pub presence: crate::logging::Presence,
 }
@@ -56,6 +58,7 @@ impl State {
             transactions: Arc::default(),
             answers: Pool::new(config.http.limits.answer_memory),
             seal: Seal::new(config),
+            master_key: MasterKey::default(),
             presence,
         }
     }

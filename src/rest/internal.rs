@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::request::{RestRequest, RestResponse};
-use super::routes;
+use super::routes::ROUTES;
 use crate::app::App;
 use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
 use crate::error::{Error, Result};
-use crate::operations::{self, Auth, Credentials, Ctx, PROGRAM, RequestInfo};
+use crate::operations::{self, gate};
 use crate::types::Object;
 use crate::types::app_scope::within;
 
@@ -180,50 +180,18 @@ fn shown_config(app: &App) -> Map<String, Value> {
 /// Runs on a worker.
 async fn answer(app: Arc<App>, request: InternalRequest) -> Result<InternalResponse> {
     let InternalRequest { method, path, data, .. } = &request;
-    let found = routes::find(app.config(), *method, path);
+    let found = ROUTES.find(app.config(), *method, path);
     let cannot = || Error::invalid_json(format!("cannot route {} {path}", method.as_str()));
     let (route, params) = found.ok_or_else(cannot)??;
     let body = match data {
         Value::Object(body) => body.clone(),
         _ => Object::new(),
     };
-    let ctx = context(&app, &request).await?;
+    let ctx = gate::of_code(&app.services, &request).await?;
     let request = RestRequest { body, params, ..RestRequest::default() };
-    let RestResponse { status, body, location, mut headers } = routes::dispatch(route, ctx, request).await?;
+    let RestResponse { status, body, location, mut headers } = ROUTES.dispatch(route, ctx, request).await?;
     if let Some(location) = location {
         headers.push(("Location".to_owned(), location));
     }
-    Ok(InternalResponse { status, body: body.into_value()?, headers })
-}
-
-/// Nothing comes from the request whose code is running.
-async fn context(app: &Arc<App>, request: &InternalRequest) -> Result<Ctx> {
-    let services = app.services.clone();
-    let auth = match (&request.session_token, request.use_master_key) {
-        (_, true) => Auth::master(),
-        (None, false) => Auth::anonymous(),
-        (Some(token), false) => {
-            let principal = services.principals.authenticate(token).await?;
-            Auth { credentials: Credentials::Client, principal: Some(principal) }
-        }
-    };
-    let base_url = match app.public_server_url().await? {
-        Some(url) => url,
-        None => app.config().http.server_url.clone(),
-    };
-    let info = RequestInfo {
-        ip: "127.0.0.1".to_owned(),
-        is_internal: true,
-        installation_id: (request.installation_id != PROGRAM).then(|| request.installation_id.clone()),
-        by_program: request.installation_id == PROGRAM,
-        context: request.context.clone(),
-        base_url,
-        session_token: request.session_token.clone(),
-        ..RequestInfo::default()
-    };
-    let transaction = request.transaction.map(|id| services.state.transactions.join(id)).transpose()?;
-    let mut ctx = Ctx::new(services, auth, info);
-    ctx.depth = request.depth;
-    ctx.transaction = transaction;
-    Ok(ctx)
+    Ok(InternalResponse { status, body: body.into_payload()?, headers })
 }

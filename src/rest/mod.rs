@@ -4,5 +4,6 @@
 //! Called by `http` and `server`; calls `operations`. Knows no actix.
 pub mod internal;
 pub(crate) mod request;
+pub(crate) mod route;
 pub(crate) mod routers;
 pub(crate) mod routes;

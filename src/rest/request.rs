@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use crate::cloud::Method;
+use crate::cloud::{Method, Payload};
 use crate::error::{Error, Result};
 use crate::types::Object;
 
@@ -116,13 +117,18 @@ impl RestBody {
         }
     }
 
+    /// For Cloud Code, which gets text as it is.
+    ///
     /// # Errors
     /// 500 when the bytes are not JSON.
-    pub fn into_value(self) -> Result<Value> {
-        match self {
-            Self::Json(bytes) => serde_json::from_slice(&bytes).map_err(Error::internal),
-            Self::Value(value) => Ok(value),
-        }
+    pub fn into_payload(self) -> Result<Payload> {
+        Ok(match self {
+            Self::Value(value) => Payload::Value(value),
+            Self::Json(bytes) => {
+                let text = String::from_utf8(bytes.into()).map_err(Error::internal)?;
+                Payload::Raw(RawValue::from_string(text).map_err(Error::internal)?)
+            }
+        })
     }
 }
 

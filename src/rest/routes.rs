@@ -1,48 +1,16 @@
 //! The table of the REST API: every method and pattern, who may call it, and the handler.
 
-use futures_util::future::LocalBoxFuture;
-use percent_encoding::percent_decode_str;
-
-use super::request::{PathParams, RestBody, RestRequest, RestResponse};
+use super::route::{Route, Routes};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
     logs, purchase, push, schemas, security, users,
 };
 use crate::cloud::Method;
-use crate::config::AppConfig;
-use crate::error::{Error, ErrorCode, Result};
-use crate::operations::budget::{Budget, json_size};
-use crate::operations::{Credentials, Ctx, audit};
-
-/// Bytes of an answer that tells of a write.
-const LONGEST_RECEIPT: usize = 16 * 1024;
-
-pub type Handler = fn(Ctx, RestRequest) -> LocalBoxFuture<'static, Result<RestResponse>>;
-
-pub struct Route {
-    pub method: Method,
-    /// `:name` is one part of the path.
-    pub pattern: &'static str,
-    /// 403 for everybody without the master key (the read-only one counts).
-    pub master: bool,
-    /// A request id that was seen is refused, where `idempotencyOptions` say so.
-    pub idempotent: bool,
-    /// Reads `multipart/form-data` bodies.
-    pub takes_multipart: bool,
-    /// What it does stays when a transaction around it is rolled back: it leaves the database, or changes it
-    /// on connections of its own.
-    pub permanent: bool,
-    /// Charges its answer to the request's budget itself.
-    accounted: bool,
-    /// Exists only with `enableProductPurchaseLegacyApi`.
-    purchases: bool,
-    /// The class of a route that has none in its path.
-    class: Option<&'static str>,
-    handler: Handler,
-}
 
 macro_rules! routes {
-    ($($method:ident $pattern:literal $([$class:literal])? $($flag:ident)* => $handler:path;)+) => {
+    (@handler $handler:path) => { |_, ctx, request| Box::pin($handler(ctx, request)) };
+    (@handler $handler:path, $with:ident) => { |routes, ctx, request| Box::pin($handler(routes, ctx, request)) };
+    ($($method:ident $pattern:literal $([$class:literal])? $($flag:ident)* => $handler:path $(, $with:ident)?;)+) => {
         &[$({
             #[allow(unused_mut)]
             let mut route = Route {
@@ -55,7 +23,7 @@ macro_rules! routes {
                 accounted: false,
                 purchases: false,
                 class: None,
-                handler: |ctx, request| Box::pin($handler(ctx, request)),
+                handler: routes!(@handler $handler $(, $with)?),
             };
             $(route.class = Some($class);)?
             $(route.$flag = true;)*
@@ -64,7 +32,7 @@ macro_rules! routes {
     };
 }
 
-static ROUTES: &[Route] = routes! {
+pub static ROUTES: Routes = Routes(routes! {
     Get "/classes/:className" => classes::find;
     Get "/classes/:className/:objectId" => classes::get;
     Post "/classes/:className" idempotent => classes::create;
@@ -72,7 +40,7 @@ static ROUTES: &[Route] = routes! {
     Delete "/classes/:className" master => classes::delete_many;
     Put "/classes/:className/:objectId" idempotent => classes::update;
     Delete "/classes/:className/:objectId" => classes::delete;
-    Post "/batch" accounted => batch::run;
+    Post "/batch" accounted => batch::run, with_routes;
     Post "/functions/:functionName" idempotent takes_multipart => functions::call;
     Post "/jobs/:jobName" master idempotent permanent => jobs::start;
     Post "/jobs" master permanent => jobs::start;
@@ -143,138 +111,12 @@ static ROUTES: &[Route] = routes! {
     Post "/push_audiences" ["_Audience"] master => classes::create;
     Put "/push_audiences/:objectId" ["_Audience"] master => classes::update;
     Delete "/push_audiences/:objectId" ["_Audience"] master => classes::delete;
-};
+});
 
 /// Method, pattern and whether it wants the master key, of every route: for tests that must know of a
 /// new one.
 pub fn table() -> impl Iterator<Item = (Method, &'static str, bool)> {
-    ROUTES.iter().map(|route| (route.method, route.pattern, route.master))
-}
-
-/// The route of a request and the parts of its path. Letters of a pattern count in any case, one slash
-/// at the end is overlooked.
-pub fn find(config: &AppConfig, method: Method, path: &str) -> Option<Result<(&'static Route, PathParams)>> {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let given: smallvec::SmallVec<[&str; 6]> = path.split('/').collect();
-    let purchases = config.enable_product_purchase_legacy_api;
-    let fits = |route: &&Route| route.method == method && matches(route.pattern, &given);
-    let route = ROUTES.iter().find(fits).filter(|route| purchases || !route.purchases)?;
-    Some(params(route, &given).map(|params| (route, params)))
-}
-
-fn matches(pattern: &str, given: &[&str]) -> bool {
-    let mut given = given.iter();
-    let all = pattern.split('/').all(|part| match given.next() {
-        None => false,
-        Some(text) if part.starts_with(':') => !text.is_empty(),
-        Some(text) => text.eq_ignore_ascii_case(part),
-    });
-    all && given.next().is_none()
-}
-
-fn params(route: &'static Route, given: &[&str]) -> Result<PathParams> {
-    let parts = route.pattern.split('/').zip(given);
-    let named = parts.filter_map(|(part, text)| Some((part.strip_prefix(':')?, text)));
-    let fixed = route.class.map(|class| Ok(("className", class.to_owned())));
-    named
-        .map(|(name, text)| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            let decoded =
-                decoded.map_err(|_| Error::http(400, format!("Failed to decode param '{text}'")))?;
-            Ok((name, if is_valid(name, &decoded) { decoded.into_owned() } else { String::new() }))
-        })
-        .chain(fixed)
-        .collect()
-}
-
-/// What parse-server's router lets through; other values count as absent.
-fn is_valid(name: &str, value: &str) -> bool {
-    match name {
-        "className" => value.bytes().any(|byte| byte.is_ascii_alphabetic()),
-        "objectId" => value.bytes().any(|byte| byte.is_ascii_alphanumeric()),
-        _ => true,
-    }
-}
-
-/// Whether a route's only effect is a new object of the class in its path.
-pub fn creates_object(route: &Route) -> bool {
-    route.method == Method::Post && route.pattern == "/classes/:className"
-}
-
-/// Whether a path leads to this fixed route.
-pub fn is_exactly(path: &str, route: &str) -> bool {
-    path.strip_suffix('/').unwrap_or(path).eq_ignore_ascii_case(route)
-}
-
-/// Option `routeAllowList`.
-///
-/// # Errors
-/// 119 for a path that is not on the list, unless the caller is master or maintenance.
-pub fn check_allowed(
-    config: &AppConfig,
-    privileged: Option<Credentials>,
-    method: &str,
-    path: &str,
-) -> Result<()> {
-    let Some(list) = &config.http.route_allow_list else { return Ok(()) };
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if privileged.is_some_and(|credentials| credentials != Credentials::Client)
-        || list.iter().any(|pattern| pattern.allows(path))
-    {
-        return Ok(());
-    }
-    let detail = format!("Route not allowed by routeAllowList: {method} {path}");
-    Err(Error::denied(ErrorCode::OPERATION_FORBIDDEN, detail))
-}
-
-/// # Errors
-/// 403 without the master key where the route wants it, 119 for what no transaction can take back inside one,
-/// 102 for more than the request may be answered, and what the route answers.
-pub async fn dispatch(route: &'static Route, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    if route.master {
-        ctx.require_master()?;
-    }
-    if ctx.transaction.is_some() {
-        check_transactional(route)?;
-    }
-    let info = ctx.info.clone();
-    let answer = handle(route, ctx, request).await?;
-    if !route.accounted {
-        charge(route, &info.budget, &answer)?;
-    }
-    Ok(answer)
-}
-
-/// # Errors
-/// 119 for what stays although the transaction is rolled back.
-pub fn check_transactional(route: &Route) -> Result<()> {
-    if !route.permanent {
-        return Ok(());
-    }
-    let text = format!("{} {} is not allowed in a transaction.", route.method.as_str(), route.pattern);
-    Err(Error::parse(ErrorCode::OPERATION_FORBIDDEN, text))
-}
-
-/// A write that was done is not called a failure because of the few bytes of its answer.
-fn charge(route: &Route, budget: &Budget, answer: &RestResponse) -> Result<()> {
-    let size = match &answer.body {
-        RestBody::Json(bytes) => bytes.len(),
-        RestBody::Value(value) => json_size(value, budget.bytes_left()),
-    };
-    let charged = budget.charge_bytes(size);
-    if route.method == Method::Get || size > LONGEST_RECEIPT { charged } else { Ok(()) }
-}
-
-async fn handle(route: &'static Route, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    if !ctx.auth.is_read_only() {
-        return (route.handler)(ctx, request).await;
-    }
-    let answer = (route.handler)(ctx.clone(), request).await;
-    if answer.as_ref().is_err_and(|error| error.is(ErrorCode::OPERATION_FORBIDDEN)) {
-        audit::note(&ctx, "read_only_key_refused", route.pattern);
-    }
-    answer
+    ROUTES.list()
 }
 
 #[cfg(test)]
@@ -282,13 +124,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::AppConfig;
 
     fn config() -> AppConfig {
         AppConfig::for_tests(json!({}))
     }
 
     fn found(method: Method, path: &str) -> Option<(&'static str, Vec<String>)> {
-        let (route, params) = find(&config(), method, path)?.ok()?;
+        let (route, params) = ROUTES.find(&config(), method, path)?.ok()?;
         Some((route.pattern, params.into_iter().map(|(_, value)| value).collect()))
     }
 
@@ -302,7 +145,7 @@ mod tests {
         assert_eq!(found(Method::Get, "/classes"), None);
         assert_eq!(found(Method::Get, "/classes//x"), None);
         assert_eq!(found(Method::Put, "/roles"), None);
-        assert!(find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
+        assert!(ROUTES.find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
     }
 
     #[test]
@@ -313,7 +156,7 @@ mod tests {
     #[test]
     fn purchases_are_a_choice() {
         let with = |on: bool| AppConfig::for_tests(json!({"enableProductPurchaseLegacyApi": on}));
-        assert!(find(&with(true), Method::Post, "/validate_purchase").is_some());
-        assert!(find(&with(false), Method::Post, "/validate_purchase").is_none());
+        assert!(ROUTES.find(&with(true), Method::Post, "/validate_purchase").is_some());
+        assert!(ROUTES.find(&with(false), Method::Post, "/validate_purchase").is_none());
     }
 }

@@ -18,7 +18,8 @@ use crate::live_query::matching::triggers;
 use crate::live_query::outlet;
 use crate::live_query::parcel::{ConnectionId, Parcel, Worker};
 use crate::live_query::protocol::{Addressee, Refusal, Request, Subscribe};
-use crate::operations::{Ctx, RequestInfo, Services};
+use crate::operations::gate;
+use crate::operations::{Credentials, Services};
 use crate::types::{ClassName, Object};
 
 pub struct Client {
@@ -166,15 +167,10 @@ impl Client {
 
     async fn connect(&mut self, keys: &Map<String, Value>) -> Result<String, Refusal> {
         self.choose(keys.get("applicationId").and_then(Value::as_str))?;
-        let pairs = &self.hub.config().live_query_server.key_pairs;
         let text = |key: &str| keys.get(key).and_then(Value::as_str);
-        let shown = |name: &str, secret: &crate::config::Secret<String>| {
-            text(name).is_some_and(|given| secret.matches(given))
-        };
-        if !pairs.is_empty() && !pairs.iter().any(|(name, secret)| shown(name, secret)) {
-            return Err(Refusal::new(4, "Key in request is not valid", true));
-        }
-        let master = pairs.iter().any(|(name, secret)| name == "masterKey" && shown(name, secret));
+        let shown = gate::socket_keys(self.hub.config(), keys);
+        let shown = shown.ok_or_else(|| Refusal::new(4, "Key in request is not valid", true))?;
+        let master = shown == Credentials::Master;
         let services = self.services()?;
         let client = triggers::Client {
             id: Some(uuid::Uuid::new_v4().to_string()),
@@ -332,30 +328,26 @@ impl Client {
             connected.session_token.as_deref(),
         );
         let rights = audience.resolve(&services).await;
-        let info = RequestInfo {
-            installation_id: connected.addressee.installation_id.clone(),
-            base_url: services.config.http.server_url.clone(),
-            ..RequestInfo::default()
-        };
-        let ctx = Ctx::new(services, rights.auth, info);
+        let installation_id = connected.addressee.installation_id.clone();
+        let base_url = services.config.http.server_url.clone();
+        let ctx = gate::listening(&services, rights.auth, installation_id, base_url);
         let mut params = Object::new();
         params
             .insert("where".to_owned(), serde_json::from_str(&held.condition).unwrap_or_else(|_| json!({})));
         if let Some(keys) = &held.keys {
             params.insert("keys".to_owned(), keys.join(",").into());
         }
-        let body = crate::operations::object::read::find(&ctx, &held.class, &params)
-            .await
-            .map_err(|error| self.refusal(&error, request_id))?;
-        let mut answer: Value = serde_json::from_slice(&body).unwrap_or_else(|_| json!({ "results": [] }));
-        for object in answer.get_mut("results").and_then(Value::as_array_mut).into_iter().flatten() {
-            object["className"] = held.class.as_str().into();
+        let found = crate::operations::object::read::find(&ctx, &held.class, &params).await;
+        let results = found.and_then(|found| found.into_values(&ctx));
+        let mut results = results.map_err(|error| self.refusal(&error, request_id))?;
+        for object in results.iter_mut().filter_map(Value::as_object_mut) {
+            object.insert("className".to_owned(), held.class.as_str().into());
         }
         Ok(json!({
             "op": "result",
             "clientId": connected.addressee.client_id,
             "requestId": request_id,
-            "results": answer["results"],
+            "results": results,
         })
         .to_string())
     }

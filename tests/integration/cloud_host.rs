@@ -41,7 +41,7 @@ impl ServerApi for FakeServer {
             let status = if request.method == Method::Post { 201 } else { 200 };
             self.requests.lock().unwrap().push(request);
             let headers = vec![("X-Parse-Job-Status-Id".into(), "job1".into())];
-            Ok(InternalResponse { status, body: answer?, headers })
+            Ok(InternalResponse { status, body: answer?.into(), headers })
         })
     }
 

@@ -7,12 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::host::Host;
 use super::pipes::Pipes;
 use super::protocol::{LogLine, RequestFrame, WireError};
-use crate::cloud::{Flowed, InternalRequest, Method, ServerApi, mask};
+use crate::cloud::{Flowed, InternalRequest, Method, Payload, ServerApi, mask};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::app_scope::carry;
 use crate::types::json::with_whole_characters;
@@ -30,14 +31,27 @@ pub fn serve(served: Served, host: Arc<Host>, sanitize: bool, id: u32, payload: 
             Ok(answer) => answer,
             Err(_) => Err(Error::internal("a request of Cloud Code panicked")),
         };
-        match answer.and_then(|value| serde_json::to_vec(&value).map_err(Error::internal)) {
+        match answer {
             Ok(body) => host.reply(id, &body),
             Err(error) => host.reply_error(id, &describe(&error, sanitize)),
         }
     }));
 }
 
-async fn answer(served: &Served, payload: &[u8]) -> Result<Value> {
+/// The answer of a REST request; its body is the text that a client would have got.
+#[derive(Serialize)]
+struct RestAnswer {
+    status: u16,
+    body: Payload,
+    headers: Map<String, Value>,
+}
+
+fn text(answer: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(answer).map_err(Error::internal)
+}
+
+/// JSON text.
+async fn answer(served: &Served, payload: &[u8]) -> Result<Vec<u8>> {
     let api = served.api.as_ref();
     match serde_json::from_slice(&with_whole_characters(payload)).map_err(Error::internal)? {
         RequestFrame::Rest {
@@ -69,23 +83,23 @@ async fn answer(served: &Served, payload: &[u8]) -> Result<Value> {
                 .await?;
             let headers: Map<String, Value> =
                 response.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            Ok(json!({"status": response.status, "body": response.body, "headers": headers}))
+            text(&RestAnswer { status: response.status, body: response.body, headers })
         }
         RequestFrame::Mail { data } => {
             let result = api.send_email(data).await?;
-            Ok(json!({"configured": result.is_some(), "result": result}))
+            text(&json!({"configured": result.is_some(), "result": result}))
         }
-        RequestFrame::Config { data } => api.set_config(data).await.map(|()| Value::Null),
-        RequestFrame::Pull { pipe } => served.pipes.pull(pipe).await,
+        RequestFrame::Config { data } => api.set_config(data).await.and_then(|()| text(&Value::Null)),
+        RequestFrame::Pull { pipe } => text(&served.pipes.pull(pipe).await?),
         RequestFrame::Head { pipe, size, start, length } => {
-            served.pipes.push(pipe, Flowed::Head { size, start, length }).await
+            text(&served.pipes.push(pipe, Flowed::Head { size, start, length }).await?)
         }
         RequestFrame::Push { pipe, data } => {
             let data = BASE64.decode(data).map_err(Error::internal)?;
-            served.pipes.push(pipe, Flowed::Data(data.into())).await
+            text(&served.pipes.push(pipe, Flowed::Data(data.into())).await?)
         }
         RequestFrame::JobMessage { job_id, message } => {
-            api.job_message(job_id, message).await.map(|()| Value::Null)
+            api.job_message(job_id, message).await.and_then(|()| text(&Value::Null))
         }
     }
 }

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use super::subscription::{Opened, Rights};
+use crate::operations::gate;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::query::authorize_filter;
-use crate::operations::{ClassSnapshot, Ctx, RequestInfo, Services};
+use crate::operations::{ClassSnapshot, Services};
 use crate::query::evaluate::Matcher;
 use crate::query::evaluate::ask::{Answers, Question, Verdict};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
@@ -30,7 +31,7 @@ impl<'e> Asker<'e> {
         rights: &Rights,
         opened: &Opened,
     ) -> Option<Self> {
-        let ctx = Ctx::new(services.clone(), rights.auth.clone(), RequestInfo::default());
+        let ctx = gate::listening(services, rights.auth.clone(), None, String::new());
         let mut filter = opened.matcher.filter().clone();
         let protection = Protection::of(&ctx, class, filter.exact_id());
         authorize_filter(&ctx, class, &protection, &mut filter).await.ok()?;

@@ -9,12 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live_query::protocol::Subscribe;
 use crate::live_query::size::size_of_json;
+use crate::operations::gate;
 use crate::operations::object::read::parse_context;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::query::authorize_filter;
 use crate::operations::permissions::special::{Verb, enforce};
-use crate::operations::{Auth, ClassSnapshot, Credentials, Ctx, Principal, RequestInfo, Services};
+use crate::operations::{Auth, ClassSnapshot, Credentials, Principal, Services};
 use crate::query::evaluate::Matcher;
 use crate::query::visit::mentions;
 use crate::query::{Filter, parse_where};
@@ -52,7 +53,7 @@ impl Audience {
     pub async fn resolve(&self, services: &Services) -> Rights {
         let mut principals = Vec::new();
         for token in &self.tokens {
-            if let Ok(principal) = services.principals.authenticate_for_event(token).await {
+            if let Ok(principal) = gate::listener_of(services, token).await {
                 principals.push(principal);
             }
         }
@@ -90,7 +91,7 @@ impl Rights {
             return true;
         }
         self.second.as_ref().is_some_and(|principal| {
-            Auth { credentials: Credentials::Client, principal: Some(principal.clone()) }.may_read(acl)
+            Auth::of(principal.clone()).may_read(acl)
         })
     }
 
@@ -138,8 +139,7 @@ pub async fn open(
     request: &Subscribe,
     installation_id: Option<String>,
 ) -> Result<Opened> {
-    let info = RequestInfo { installation_id, ..RequestInfo::default() };
-    let ctx = Ctx::new(services.clone(), rights.auth.clone(), info);
+    let ctx = gate::listening(services, rights.auth.clone(), installation_id, String::new());
     let class = ClassName::parse(&request.class)?;
     check_shape(&request.condition)?;
     let mut condition = request.condition.clone();

@@ -13,8 +13,7 @@ use super::transaction;
 use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::context::Ctx;
-use crate::operations::ports::Limited;
+use crate::operations::{Ctx, gate};
 use crate::operations::transactions::Extent;
 use crate::storage::StorageError;
 use crate::types::{ClassName, Object};
@@ -49,12 +48,6 @@ pub trait ItemRouter {
     /// # Errors
     /// 119 for what stays although a transaction is rolled back.
     fn check_transactional(&self, ctx: &Ctx, item: &Item) -> Result<()>;
-
-    /// Option `routeAllowList`, once more for each item.
-    ///
-    /// # Errors
-    /// 119
-    fn check_allowed(&self, ctx: &Ctx, item: &Item) -> Result<()>;
 }
 
 /// Answers the JSON array of `{"success": …}` and `{"error": {code, error}}`, in order.
@@ -72,8 +65,7 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
         if is_batch && item.method.eq_ignore_ascii_case("POST") {
             return Err(Error::invalid_json("nested batch requests are not allowed"));
         }
-        router.check_allowed(ctx, item)?;
-        check_rate(ctx, item).await?;
+        gate::count_item(ctx, &item.method, &item.path).await?;
     }
     // One item that leads nowhere refuses the batch; nothing has run yet then.
     for item in &items {
@@ -97,25 +89,6 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
         answers.into_iter().map(|(_, answer)| answer).collect()
     };
     Ok(write_answers(answers, ctx.config().http.sanitize_errors))
-}
-
-/// Each item counts as if it had come alone; the first one too many refuses the whole batch.
-async fn check_rate(ctx: &Ctx, item: &Item) -> Result<()> {
-    let method = item.method.to_uppercase();
-    let is_login = item.path.trim_end_matches('/').eq_ignore_ascii_case("/login");
-    let limited = Limited {
-        method: &method,
-        path: &item.path,
-        ip: &ctx.info.ip,
-        is_internal: ctx.info.is_internal,
-        session_token: ctx.info.session_token.as_deref().filter(|_| !is_login),
-        is_master: ctx.auth.is_master(),
-        is_batch_item: true,
-    };
-    match ctx.services.rate_limits.admit(&limited).await {
-        Err(Error::RateLimited { message, .. }) => Err(Error::parse(ErrorCode::CONNECTION_FAILED, message)),
-        other => other.map(|_| ()),
-    }
 }
 
 /// Items that run together: creates of one class, which become one insert, or one item.

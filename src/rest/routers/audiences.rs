@@ -1,22 +1,31 @@
 //! `GET /push_audiences`: audiences keep their query as text and show it parsed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::classes;
 use crate::error::Result;
 use crate::operations::Ctx;
+use crate::operations::object::read;
 use crate::rest::request::{RestRequest, RestResponse};
+use crate::types::ClassName;
 
-pub async fn find(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    let mut found = classes::find(ctx, request).await?.body.into_value()?;
-    for audience in found.get_mut("results").and_then(Value::as_array_mut).into_iter().flatten() {
-        parse_query(audience);
+const CLASS: &str = "_Audience";
+
+pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let found = read::find(&ctx, &ClassName::known(CLASS), &request.read_params()).await?;
+    let count = found.count();
+    let mut audiences = found.into_values(&ctx)?;
+    audiences.iter_mut().for_each(parse_query);
+    let mut answer = json!({ "results": audiences });
+    if let Some(count) = count {
+        answer["count"] = count.into();
     }
-    Ok(RestResponse::value(found))
+    Ok(RestResponse::value(answer))
 }
 
-pub async fn get(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    let mut audience = classes::get(ctx, request).await?.body.into_value()?;
+pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
+    let params = request.read_params();
+    let found = read::get(&ctx, &ClassName::known(CLASS), request.param("objectId"), &params).await?;
+    let mut audience = Value::Object(found.into_object(&ctx)?);
     parse_query(&mut audience);
     Ok(RestResponse::value(audience))
 }

@@ -10,50 +10,45 @@ use crate::operations::Ctx;
 use crate::operations::object::batch;
 use crate::operations::object::batch::{Item, ItemRouter};
 use crate::rest::request::{PathParams, RestRequest, RestResponse};
-use crate::rest::routes;
-use crate::rest::routes::Route;
+use crate::rest::route::{Route, Routes};
 use crate::types::ClassName;
 
-pub async fn run(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    batch::run(&ctx, request.body, &Items).await.map(RestResponse::json)
+pub async fn run(routes: &'static Routes, ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    batch::run(&ctx, request.body, &Items(routes)).await.map(RestResponse::json)
 }
 
 /// Items go through the same table.
-struct Items;
+struct Items(&'static Routes);
 
 impl ItemRouter for Items {
     fn route(&self, ctx: Ctx, item: Item) -> LocalBoxFuture<'static, Result<Bytes>> {
+        let routes = self.0;
         let answer = async move {
-            let (route, params) = find(&ctx, &item)?;
+            let (route, params) = find(routes, &ctx, &item)?;
             let request = RestRequest { body: item.body, params, ..RestRequest::default() };
-            routes::dispatch(route, ctx, request).await?.body.into_bytes()
+            routes.dispatch(route, ctx, request).await?.body.into_bytes()
         };
         answer.boxed_local()
     }
 
     fn check_route(&self, ctx: &Ctx, item: &Item) -> Result<()> {
-        find(ctx, item).map(|_| ())
+        find(self.0, ctx, item).map(|_| ())
     }
 
     fn created_class(&self, ctx: &Ctx, item: &Item) -> Option<ClassName> {
-        let (route, params) = find(ctx, item).ok()?;
+        let (route, params) = find(self.0, ctx, item).ok()?;
         let request = RestRequest { params, ..RestRequest::default() };
-        routes::creates_object(route).then(|| ClassName::valid(request.param("className"))).flatten()
+        route.creates_object().then(|| ClassName::valid(request.param("className"))).flatten()
     }
 
     fn check_transactional(&self, ctx: &Ctx, item: &Item) -> Result<()> {
-        routes::check_transactional(find(ctx, item)?.0)
-    }
-
-    fn check_allowed(&self, ctx: &Ctx, item: &Item) -> Result<()> {
-        let method = item.method.to_uppercase();
-        routes::check_allowed(ctx.config(), Some(ctx.auth.credentials), &method, &item.path)
+        find(self.0, ctx, item)?.0.check_transactional()
     }
 }
 
-fn find(ctx: &Ctx, item: &Item) -> Result<(&'static Route, PathParams)> {
+fn find(routes: &Routes, ctx: &Ctx, item: &Item) -> Result<(&'static Route, PathParams)> {
     let found =
-        Method::from_name(&item.method).and_then(|method| routes::find(ctx.config(), method, &item.path));
+        Method::from_name(&item.method).and_then(|method| routes.find(ctx.config(), method, &item.path));
     let Item { method, path, .. } = item;
     found.ok_or_else(|| Error::invalid_json(format!("cannot route {method} {path}")))?
 }

@@ -16,7 +16,7 @@ use crate::types::ClassName;
 pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let params = request.read_params();
     match ClassName::valid(request.param("className")) {
-        Some(class) => read::find(&ctx, &class, &params).await.map(RestResponse::json),
+        Some(class) => read::find(&ctx, &class, &params).await?.into_body(&ctx).map(RestResponse::json),
         None => {
             check_unknown_class(&ctx, request.param("className"))?;
             Ok(RestResponse::json(Bytes::from_static(b"{\"results\":[]}")))
@@ -30,7 +30,7 @@ pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
         check_unknown_class(&ctx, request.param("className"))?;
         return Err(Error::object_not_found());
     };
-    read::get(&ctx, &class, request.param("objectId"), &params).await.map(RestResponse::json)
+    read::get(&ctx, &class, request.param("objectId"), &params).await?.into_object_body(&ctx).map(RestResponse::json)
 }
 
 /// `POST /classes/:className`: 201, `Location`, `{objectId, createdAt, …}`.
@@ -41,10 +41,13 @@ pub async fn create(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
 }
 
 pub async fn update(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
-    let class = written_class(&ctx, &request)?;
+    changed(&ctx, &mut request).await.map(|changed| RestResponse::value(changed.into_value()))
+}
+
+pub(super) async fn changed(ctx: &Ctx, request: &mut RestRequest) -> Result<Saved> {
+    let class = written_class(ctx, request)?;
     let body = std::mem::take(&mut request.body);
-    let changed = write::update(&ctx, &class, request.param("objectId"), body).await?;
-    Ok(RestResponse::value(changed.into_value()))
+    write::update(ctx, &class, request.param("objectId"), body).await
 }
 
 pub async fn delete(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::view::{IncludedField, Target, View};
+use super::view::{IncludedField, IncludeTarget, View};
 use crate::error::Result;
 use crate::files::FileUrls;
 use crate::operations::Ctx;
@@ -43,7 +43,7 @@ fn collect(rows: &RowSet, view: &View, found: &mut BTreeSet<String>) {
     while let Some(field) = open.pop() {
         open.extend(field.nested.values());
         for target in field.targets.values() {
-            if let Target::Rows { rows, view, .. } = target {
+            if let IncludeTarget::Rows { rows, view, .. } = target {
                 collect(rows, view, found);
             }
         }
@@ -55,7 +55,7 @@ fn hand_out(view: &mut View, known: &Arc<dyn FileUrls>) {
     let mut open: Vec<&mut IncludedField> = view.includes.values_mut().collect();
     while let Some(field) = open.pop() {
         for target in field.targets.values_mut() {
-            if let Target::Rows { view, .. } = target {
+            if let IncludeTarget::Rows { view, .. } = target {
                 hand_out(view, known);
             }
         }

@@ -1,4 +1,4 @@
-//! Rows to the bytes of an answer. The one place where what a caller may not see is left out.
+//! Rows to the bytes of an answer. What a caller may not see is left out by [`super::shown`].
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::json_text::write_number;
 pub use super::json_text::{write_entries, write_json, write_string};
-use super::view::{IncludedField, Target, View};
-use crate::operations::budget::{Budget, Meter};
+use super::shown::{self, Shown, as_pointer, shown};
+use super::view::{IncludeTarget, IncludedField, View};
+use crate::operations::budget::Meter;
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
@@ -78,18 +79,9 @@ pub fn write_row(
         out.extend_from_slice(class.as_bytes());
         out.push(b'"');
     }
-    let hidden = if view.protection.is_empty() { BTreeSet::new() } else { view.protection.hidden_in(row) };
-    let shows = |name: &str| view.projection.shows(name) && !hidden.contains(name);
+    let hidden = shown::hidden(row, view);
     for (index, column) in row.layout().columns.iter().enumerate() {
-        let name = column.name.as_str();
-        let visible = match column.kind {
-            ColumnKind::Permissions => false,
-            ColumnKind::Score => true,
-            ColumnKind::Field(_) => {
-                shows(name) && (!column.name.is_internal() || internal_visible(view, name))
-            }
-        };
-        if visible {
+        if shown::is_visible(column, view, &hidden) {
             write_field(out, start, row, index, column, view, meter);
         }
     }
@@ -102,11 +94,6 @@ pub fn write_row(
         write_json(out, &acl.to_json());
     }
     out.push(b'}');
-}
-
-/// Only the maintenance key sees internal columns, and nobody a password hash.
-fn internal_visible(view: &View, name: &str) -> bool {
-    view.internal && name != "_hashed_password"
 }
 
 fn separate(out: &mut Vec<u8>, start: usize) {
@@ -150,8 +137,7 @@ fn write_field(
     }
 }
 
-/// The value of a column as the caller sees it; false when that is nothing. What is withheld of users comes
-/// before includes: an include must not show what the plain value does not.
+/// False when there is nothing to show.
 fn write_shown(
     out: &mut Vec<u8>,
     row: RowRef<'_>,
@@ -160,90 +146,19 @@ fn write_shown(
     view: &View,
     meter: &Meter,
 ) -> bool {
-    if view.class.name().is_user() {
-        match column.name.as_str() {
-            "authData" => return write_auth_data(out, row, cell, view),
-            // Whatever somebody has stored there: the caller's own token takes this place.
-            "sessionToken" | "password" => return false,
-            _ => {}
-        }
+    match shown(row, cell, column, view) {
+        Shown::Nothing => return false,
+        Shown::Cell => write_cell(out, cell, column, view),
+        Shown::Instead(value) => write_json(out, &value),
+        Shown::Object(field, class, id) => return write_target(out, field, class, id, meter),
+        Shown::Including(value, field) => return write_included_json(out, &value, field, meter),
     }
-    let included = match cell {
-        CellRef::Text(_) | CellRef::Json(_) if may_include(column) => view.includes.get(column.name.as_str()),
-        _ => None,
-    };
-    match (cell, included) {
-        (CellRef::Text(id), Some(field)) => match &column.kind {
-            ColumnKind::Field(FieldType::Pointer(class)) => write_target(out, field, class, id, meter),
-            _ => write_cell(out, cell, column, view),
-        },
-        (CellRef::Json(bytes), Some(field)) => match serde_json::from_slice::<Value>(bytes) {
-            Ok(mut value) => {
-                if view.file_urls.refreshes() {
-                    view.file_urls.refresh(&view.base_url, &mut value);
-                }
-                write_included_json(out, &value, field, meter)
-            }
-            Err(_) => false,
-        },
-        _ => write_cell(out, cell, column, view),
-    }
-}
-
-/// One value as [`write_row`] writes it, for what leaves in another shape than an object: cursors. `Null` where
-/// it is unset, `None` where the caller does not see it.
-pub fn shown_cell(row: RowRef<'_>, index: usize, view: &View) -> Option<Value> {
-    let column = row.layout().columns.get(index)?;
-    let name = column.name.as_str();
-    let is_hidden = !view.protection.is_empty() && view.protection.hidden_in(row).contains(name);
-    let is_field = matches!(column.kind, ColumnKind::Field(_));
-    if !is_field || is_hidden || (column.name.is_internal() && !internal_visible(view, name)) {
-        return None;
-    }
-    let cell = row.cell(index);
-    if cell == CellRef::Null {
-        return Some(Value::Null);
-    }
-    let mut out = Vec::new();
-    // One value, without includes.
-    if !write_shown(&mut out, row, cell, column, view, &Budget::default().meter()) {
-        return None;
-    }
-    serde_json::from_slice(&out).ok()
-}
-
-/// Whether there can be pointers in the column; looking up every text would cost more than writing it.
-fn may_include(column: &Column) -> bool {
-    matches!(
-        column.kind,
-        ColumnKind::Field(FieldType::Pointer(_) | FieldType::Object | FieldType::Array | FieldType::Bytes)
-    )
-}
-
-/// For the user himself and for masters. Unlinked providers and empty objects are left out; the secrets of a
-/// provider are for masters.
-fn write_auth_data(out: &mut Vec<u8>, row: RowRef<'_>, cell: CellRef<'_>, view: &View) -> bool {
-    let own = view.user_id.as_deref() == Some(row.object_id());
-    let CellRef::Json(bytes) = cell else { return false };
-    if !view.unrestricted && !own {
-        return false;
-    }
-    let Ok(Value::Object(mut providers)) = serde_json::from_slice::<Value>(bytes) else { return false };
-    providers.retain(|_, data| !data.is_null());
-    if providers.is_empty() {
-        return false;
-    }
-    if !view.unrestricted {
-        view.auth.mask(&mut providers);
-    }
-    write_json(out, &Value::Object(providers));
     true
 }
 
-/// False when there is nothing to write.
-fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View) -> bool {
+fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View) {
     match cell {
-        CellRef::Null => return false,
+        CellRef::Null => {}
         CellRef::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
         CellRef::Number(value) => write_number(out, value),
         CellRef::Date(at) => {
@@ -263,11 +178,6 @@ fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View
             }
             _ => write_string(out, text),
         },
-        CellRef::Json(bytes) if view.file_urls.refreshes() && names_private_files(bytes) => {
-            let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return false };
-            view.file_urls.refresh(&view.base_url, &mut value);
-            write_json(out, &value);
-        }
         CellRef::Json(bytes) => out.extend_from_slice(bytes),
         CellRef::TextArray(entries) => write_json(out, &entries.iter().collect::<Value>()),
         CellRef::Point(point) => {
@@ -289,12 +199,6 @@ fn write_cell(out: &mut Vec<u8>, cell: CellRef<'_>, column: &Column, view: &View
             out.extend_from_slice(b"]}");
         }
     }
-    true
-}
-
-/// A quick look, which may be mistaken in one direction only.
-fn names_private_files(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(crate::files::private::MARK))
 }
 
 fn write_pointer(out: &mut Vec<u8>, class: &ClassName, id: &str) {
@@ -315,12 +219,12 @@ fn write_target(
 ) -> bool {
     match field.targets.get(class) {
         None => false,
-        Some(Target::Rows { rows, by_id, view }) => {
+        Some(IncludeTarget::Rows { rows, by_id, view }) => {
             let Some(row) = by_id.get(id).and_then(|index| rows.get(*index)) else { return false };
             write_row(out, row, view, Some((ObjectKind::Included, class)), meter);
             true
         }
-        Some(Target::Values(objects)) => {
+        Some(IncludeTarget::Values(objects)) => {
             let Some(object) = objects.get(id) else { return false };
             if meter.admits(out.len()) {
                 write_json(out, object);
@@ -377,13 +281,4 @@ fn write_included_json(out: &mut Vec<u8>, value: &Value, field: &IncludedField, 
             true
         }
     }
-}
-
-/// Class and id of `{"__type":"Pointer", …}`.
-pub fn as_pointer(value: &Value) -> Option<(ClassName, &str)> {
-    let object = value.as_object()?;
-    if object.get("__type")? != "Pointer" {
-        return None;
-    }
-    Some((ClassName::valid(object.get("className")?.as_str()?)?, object.get("objectId")?.as_str()?))
 }

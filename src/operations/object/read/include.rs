@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::encode::as_pointer;
+use super::shown::as_pointer;
 use super::request::{IncludeTree, Request};
-use super::view::{IncludedField, Projection, Target, View};
+use super::view::{IncludedField, Projection, IncludeTarget, View};
 use super::{Mode, triggers};
 use crate::error::Result;
 use crate::on_session;
@@ -27,18 +27,18 @@ struct Site<'a> {
     indexes: Vec<usize>,
     tree: &'a IncludeTree,
     path: Vec<&'a str>,
-    /// Where the loaded targets go: steps from the root view.
-    place: Place,
+    /// Leads to the view that shows these rows.
+    way: Way,
 }
 
 /// The way from the root view to a nested one: column, nested keys, class.
-type Place = Vec<(String, Vec<String>, ClassName)>;
+type Way = Vec<(String, Vec<String>, ClassName)>;
 
 /// Pointers found at one position.
 #[derive(Default)]
-struct Found<'a> {
+struct Pointers<'a> {
     ids: HashMap<ClassName, Vec<String>>,
-    nested: HashMap<&'a str, Found<'a>>,
+    nested: HashMap<&'a str, Pointers<'a>>,
 }
 
 /// One position with pointers to one class.
@@ -64,7 +64,7 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
         indexes: (0..rows.len()).collect(),
         tree: &request.include,
         path: Vec::new(),
-        place: Vec::new(),
+        way: Vec::new(),
     }];
     while !sites.is_empty() {
         let slots: Vec<Slot<'_>> =
@@ -72,20 +72,20 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
         let loaded = load_classes(ctx, &slots, request, &hints).await?;
         let mut next = Vec::new();
         for slot in slots {
-            let place = sites[slot.site].place.clone();
-            let Some(field) = field_at(view, &place, &slot.column, &slot.nested) else { continue };
+            let way = sites[slot.site].way.clone();
+            let Some(field) = field_at(view, &way, &slot.column, &slot.nested) else { continue };
             let Some(class) = loaded.get(&slot.class) else { continue };
             let target = class.target(ctx, &slot, request).await?;
-            if let (Target::Rows { rows, by_id, .. }, false) = (&target, slot.tree.is_empty()) {
+            if let (IncludeTarget::Rows { rows, by_id, .. }, false) = (&target, slot.tree.is_empty()) {
                 let indexes = slot.ids.iter().filter_map(|id| by_id.get(id).copied()).collect();
-                let mut place = place;
-                place.push((slot.column.clone(), slot.nested.clone(), slot.class.clone()));
+                let mut way = way;
+                way.push((slot.column.clone(), slot.nested.clone(), slot.class.clone()));
                 next.push(Site {
                     rows: rows.clone(),
                     indexes,
                     tree: slot.tree,
                     path: slot.path.clone(),
-                    place,
+                    way,
                 });
             }
             field.targets.insert(slot.class.clone(), target);
@@ -99,14 +99,14 @@ pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Requ
 /// exists, and which rights it wants, would tell of it.
 fn slots_of<'a>(index: usize, site: &Site<'a>, root: &View) -> Vec<Slot<'a>> {
     let mut slots = Vec::new();
-    let Some(protection) = view_at(root, &site.place).map(|view| &view.protection) else { return slots };
+    let Some(protection) = view_at(root, &site.way).map(|view| &view.protection) else { return slots };
     for (segment, tree) in &site.tree.children {
         if protection.withholds(segment) {
             continue;
         }
         let hides = protection.forbids(segment);
         let Some(column) = site.rows.layout().index_of(segment) else { continue };
-        let mut found = Found::default();
+        let mut found = Pointers::default();
         for row in site.indexes.iter().filter_map(|index| site.rows.get(*index)) {
             if hides && protection.hidden_in(row).contains(segment) {
                 continue;
@@ -139,7 +139,7 @@ fn push_id(ids: &mut HashMap<ClassName, Vec<String>>, class: &ClassName, id: &st
     }
 }
 
-fn collect<'a>(value: &Value, tree: &'a IncludeTree, found: &mut Found<'a>) {
+fn collect<'a>(value: &Value, tree: &'a IncludeTree, found: &mut Pointers<'a>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|element| collect(element, tree, found)),
         Value::Object(object) => {
@@ -161,7 +161,7 @@ fn flatten<'a>(
     site: usize,
     column: &str,
     nested: Vec<String>,
-    found: Found<'a>,
+    found: Pointers<'a>,
     tree: &'a IncludeTree,
     path: Vec<&'a str>,
     slots: &mut Vec<Slot<'a>>,
@@ -188,38 +188,38 @@ fn flatten<'a>(
     }
 }
 
-/// The view that shows the rows of a place.
-fn view_at<'v>(root: &'v View, place: &Place) -> Option<&'v View> {
+/// The view at the end of the way.
+fn view_at<'v>(root: &'v View, way: &Way) -> Option<&'v View> {
     let mut view = root;
-    for (column, nested, class) in place {
+    for (column, nested, class) in way {
         let mut field = view.includes.get(column)?;
         for segment in nested {
             field = field.nested.get(segment)?;
         }
         match field.targets.get(class)? {
-            Target::Rows { view: inner, .. } => view = inner,
-            Target::Values(_) => return None,
+            IncludeTarget::Rows { view: inner, .. } => view = inner,
+            IncludeTarget::Values(_) => return None,
         }
     }
     Some(view)
 }
 
-/// The place for a slot's objects, positions on the way created.
+/// Where a slot's objects go, positions on the way created.
 fn field_at<'v>(
     view: &'v mut View,
-    place: &Place,
+    way: &Way,
     column: &str,
     nested: &[String],
 ) -> Option<&'v mut IncludedField> {
     let mut view = view;
-    for (column, nested, class) in place {
+    for (column, nested, class) in way {
         let mut field = view.includes.get_mut(column)?;
         for segment in nested {
             field = field.nested.get_mut(segment)?;
         }
         match field.targets.get_mut(class)? {
-            Target::Rows { view: inner, .. } => view = inner,
-            Target::Values(_) => return None,
+            IncludeTarget::Rows { view: inner, .. } => view = inner,
+            IncludeTarget::Values(_) => return None,
         }
     }
     let mut field = view.includes.entry(column.to_owned()).or_default();
@@ -329,21 +329,21 @@ fn projection(slot: &Slot<'_>, request: &Request) -> Projection {
 }
 
 impl Loaded {
-    async fn target(&self, ctx: &Ctx, slot: &Slot<'_>, request: &Request) -> Result<Target> {
+    async fn target(&self, ctx: &Ctx, slot: &Slot<'_>, request: &Request) -> Result<IncludeTarget> {
         match self {
-            Self::Nothing => Ok(Target::Values(HashMap::new())),
+            Self::Nothing => Ok(IncludeTarget::Values(HashMap::new())),
             Self::Rows { class, rows, by_id } => {
                 let exact = if slot.ids.len() == 1 { slot.ids.first() } else { None };
                 let protection = Protection::of(ctx, class, exact.map(String::as_str));
                 let view = View::new(ctx, class, protection, projection(slot, request));
-                Ok(Target::Rows { rows: rows.clone(), by_id: by_id.clone(), view })
+                Ok(IncludeTarget::Rows { rows: rows.clone(), by_id: by_id.clone(), view })
             }
             Self::Triggered(class) => load_triggered(ctx, class, slot, request).await,
         }
     }
 }
 
-async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: &Request) -> Result<Target> {
+async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: &Request) -> Result<IncludeTarget> {
     let mut params = Object::new();
     // As parse-server has it, one object is got, several are found.
     let single = match slot.ids.as_slice() {
@@ -361,9 +361,9 @@ async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: 
         params.insert("include".to_owned(), slot.tree.paths().join(",").into());
     }
     let mode = single.as_ref().map_or(Mode::Find, Mode::Get);
-    let answer = Box::pin(triggers::find_with_triggers(ctx, class, params, mode)).await?;
+    let found = Box::pin(triggers::find_with_triggers(ctx, class, params, mode)).await?;
     let mut objects = HashMap::new();
-    for value in answer.into_values(ctx.budget())? {
+    for value in found.into_values(ctx)? {
         if let Value::Object(mut object) = value
             && let Some(id) = object.get("objectId").and_then(Value::as_str).map(str::to_owned)
         {
@@ -372,5 +372,5 @@ async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: 
             objects.insert(id, Value::Object(object));
         }
     }
-    Ok(Target::Values(objects))
+    Ok(IncludeTarget::Values(objects))
 }

@@ -9,9 +9,10 @@
 
 use serde_json::{Value, json};
 
-use super::encode::shown_cell;
+use super::values::shown_cell;
 use super::view::View;
 use crate::error::{Error, Result};
+use crate::operations::budget::Budget;
 use crate::operations::seal::Seal;
 use crate::operations::{Auth, Credentials, Ctx};
 use crate::query::{Constraint, Filter, Operand, OrderKey, operand};
@@ -44,10 +45,10 @@ impl<'a> Cursors<'a> {
 
     /// The cursor behind a row; `None` when the order cannot be told from what the caller sees of it.
     pub fn behind(&self, row: RowRef<'_>, view: &View, order: &[OrderKey]) -> Option<String> {
-        let mut values = Vec::with_capacity(order.len());
+        let (mut values, unlimited) = (Vec::with_capacity(order.len()), Budget::default());
         for key in order {
             let OrderKey::Field { path, .. } = key else { return None };
-            let mut value = shown_cell(row, row.layout().index_of(&path.root)?, view)?;
+            let mut value = shown_cell(row, row.layout().index_of(&path.root)?, view, &unlimited.meter())?;
             if let (Value::String(iso), true) = (&value, path.is("createdAt") || path.is("updatedAt")) {
                 value = json!({ "__type": "Date", "iso": iso });
             }

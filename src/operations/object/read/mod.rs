@@ -6,29 +6,29 @@
 mod addresses;
 pub mod aggregate;
 pub mod encode;
+mod found;
 pub mod include;
 mod json_text;
 pub mod keyset;
 pub mod plan;
 pub mod request;
+mod shown;
 mod subqueries;
 pub mod triggers;
+mod values;
 pub mod view;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 pub use aggregate::aggregate;
+pub use found::Found;
+use found::Results;
 use keyset::Cursors;
 pub use request::{Request, parse_context};
 pub use view::{Projection, View};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::budget::Budget;
 use crate::operations::permissions::query::{
     authorize_filter, authorize_order, redirect_target, restrict_rows_for,
 };
@@ -39,36 +39,39 @@ use crate::query::Filter;
 use crate::storage::{StorageError, is_stale_schema};
 use crate::types::{ClassName, FieldName, Object, ObjectId, Operation, RowSet};
 
-/// `GET /classes/:C`: `{"results":[…]}`, with `count` when asked, or the plan for `explain`.
+/// The objects of a class that match: `GET /classes/:C`.
 ///
 /// # Errors
 /// 102, 105, 107 for malformed queries, 119 for permissions, and what beforeFind threw.
-pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Bytes> {
+pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Found> {
     enforce(ctx, class, Verb::Find)?;
-    let answer = run(ctx, class, params, Mode::Find).await?;
-    answer.into_find_body(ctx.budget())
+    run(ctx, class, params, Mode::Find).await
 }
 
-/// `GET /classes/:C/:id`: the object.
+/// One object: `GET /classes/:C/:id`.
 ///
 /// # Errors
-/// 101 `Object not found.` and those of [`find`].
-pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Result<Bytes> {
+/// 101 `Object not found.` for what can be no id, and those of [`find`].
+pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Result<Found> {
     enforce(ctx, class, Verb::Get)?;
     let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
     let own = class.is_user() && ctx.auth.user_id() == Some(id.as_str());
-    let answer = run(ctx, class, params, Mode::Get(&id)).await?;
-    let token = ctx.auth.principal.as_ref().map(|principal| principal.session_token.as_str());
-    answer.into_object_body(token.filter(|_| own), ctx.budget())
+    let mut found = run(ctx, class, params, Mode::Get(&id)).await?;
+    found.own = ctx.auth.principal.clone().filter(|_| own);
+    Ok(found)
 }
 
-/// One object as a JSON tree, or `None`; for the server's own needs with the caller's rights.
+/// One object, or `None`; for the server's own needs with the caller's rights.
 ///
 /// # Errors
 /// As [`get`], except that a missing object is `None`.
 pub async fn get_object(ctx: &Ctx, class: &ClassName, id: &str) -> Result<Option<Object>> {
-    match get(ctx, class, id, &Object::new()).await {
-        Ok(body) => Ok(serde_json::from_slice(&body).ok()),
+    let found = match get(ctx, class, id, &Object::new()).await {
+        Ok(found) => found.into_object(ctx),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(object) => Ok(Some(object)),
         Err(error) if error.is(ErrorCode::OBJECT_NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
     }
@@ -88,33 +91,12 @@ impl Mode<'_> {
     }
 }
 
-/// What a find found, before it is written down.
-pub(super) struct Answer {
-    pub results: Results,
-    pub count: Option<u64>,
-    /// The objects' class, when it is not the one that was asked for.
-    pub redirected_to: Option<ClassName>,
-    /// Where the next page begins, when the client asked for it and there was a row.
-    pub cursor: Option<String>,
-}
-
-#[allow(clippy::large_enum_variant, reason = "one for each find")]
-pub(super) enum Results {
-    /// Rows and how to show them.
-    Rows(Arc<RowSet>, View),
-    /// Objects that code of the server went through.
-    Values(Vec<Value>),
-    /// A JSON array of objects that went through a trigger, each with its class name.
-    Raw(Box<RawValue>),
-    Plan(Value),
-}
-
 /// Tries of a read while fields of its classes come and go.
 const TRIES: u32 = 4;
 
 /// Without triggers, a find is sent again with the fields that the class has now when they are not those it
 /// was built for.
-async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Answer> {
+async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Found> {
     ctx.budget().check_objects(0)?;
     if triggers::needed(ctx, class) {
         return triggers::find_with_triggers(ctx, class, params.clone(), mode).await;
@@ -138,7 +120,7 @@ pub(super) async fn find_plainly(
     class: &ClassName,
     mut params: Object,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     let snapshot = ctx.services.classes.admit(class).await?;
     check_class_exists(ctx, class, snapshot.as_deref())?;
     let Some(key) = take_redirect(&mut params, mode) else {
@@ -183,13 +165,13 @@ async fn find_in(
     snapshot: Option<Arc<ClassSnapshot>>,
     params: Object,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     let params = subqueries::through_triggers(ctx, params, snapshot.as_deref()).await?;
     let request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
     let Some(snapshot) = snapshot else {
         // Sessions are looked at before the class is: nobody's are nobody's to list.
         crate::operations::permissions::query::own_sessions(ctx, class, Filter::all())?;
-        return Ok(Answer::empty(&request));
+        return Ok(Found::nothing(&request));
     };
     execute(ctx, &snapshot, request, mode).await
 }
@@ -200,7 +182,7 @@ pub(super) async fn execute(
     class: &Arc<ClassSnapshot>,
     mut request: Request,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     let protection = Protection::of(ctx, class, request.filter.pinned_id());
     let op = match request.filter.exact_id() {
         Some(_) => Operation::Get,
@@ -224,11 +206,11 @@ pub(super) async fn execute(
     if request.limit == Some(0) && !mode.is_get() {
         crate::operations::permissions::query::own_sessions(ctx, class.name(), Filter::all())?;
         let rows = Arc::new(RowSet::new(plan.layout));
-        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor: None });
+        return Ok(Found::new(Results::Rows(rows, view), count));
     }
     let Some(filter) = restrict_rows_for(ctx, class, asked, op)? else {
         let rows = Arc::new(RowSet::new(plan.layout));
-        return Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor: None });
+        return Ok(Found::new(Results::Rows(rows, view), count));
     };
     let mut spec = plan.spec;
     spec.filter = filter;
@@ -239,7 +221,7 @@ pub(super) async fn execute(
     }
     if request.explain.is_some() {
         let plan = on_session!(ctx, |session| session.explain(&class.schema, &spec))?;
-        return Ok(Answer { results: Results::Plan(plan), count, redirected_to: None, cursor: None });
+        return Ok(Found::new(Results::Plan(plan), count));
     }
     let rows = Arc::new(load(ctx, class, &mut spec).await?);
     ctx.budget().check_whole(&rows)?;
@@ -249,7 +231,7 @@ pub(super) async fn execute(
         include::load(ctx, &rows, &mut view, &request).await?;
     }
     addresses::prepare(ctx, &rows, &mut view).await?;
-    Ok(Answer { results: Results::Rows(rows, view), count, redirected_to: None, cursor })
+    Ok(Found { cursor, ..Found::new(Results::Rows(rows, view), count) })
 }
 
 /// The rows themselves. The maintenance key sees the internal columns of users too, which are no fields
@@ -277,105 +259,4 @@ async fn count(ctx: &Ctx, class: &Arc<ClassSnapshot>, filter: Filter) -> Result<
     let mut spec = crate::query::FindSpec::new(filter);
     spec.readers = ctx.auth.acl_ids();
     Ok(on_session!(ctx, |session| session.count(&class.schema, &spec))?)
-}
-
-impl Answer {
-    fn empty(request: &Request) -> Self {
-        let count = request.count.then_some(0);
-        Self { results: Results::Values(Vec::new()), count, redirected_to: None, cursor: None }
-    }
-
-    fn into_find_body(self, budget: &Budget) -> Result<Bytes> {
-        let expected = match &self.results {
-            Results::Rows(rows, _) => rows.json_size(),
-            _ => 0,
-        };
-        let meter = budget.meter();
-        let mut out = Vec::with_capacity(256 + expected.min(budget.bytes_left()));
-        out.extend_from_slice(b"{\"results\":");
-        let class = self.redirected_to.as_ref();
-        match &self.results {
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class, &meter),
-            Results::Values(values) => encode::write_values(&mut out, values, class, &meter),
-            Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
-        }
-        if let Some(count) = self.count {
-            out.extend_from_slice(b",\"count\":");
-            out.extend_from_slice(count.to_string().as_bytes());
-        }
-        if let Some(cursor) = &self.cursor {
-            out.extend_from_slice(b",\"cursor\":");
-            encode::write_string(&mut out, cursor);
-        }
-        out.push(b'}');
-        budget.settle(&meter, out.len())?;
-        Ok(Bytes::from(out))
-    }
-
-    /// The objects as JSON trees, for triggers.
-    ///
-    /// # Errors
-    /// 102 for more than the request may be answered.
-    pub(super) fn into_values(self, budget: &Budget) -> Result<Vec<Value>> {
-        Ok(match self.results {
-            Results::Values(values) => values,
-            Results::Raw(objects) => serde_json::from_str(objects.get()).unwrap_or_default(),
-            Results::Plan(plan) => vec![plan],
-            Results::Rows(rows, view) => {
-                let (mut out, meter) = (Vec::new(), budget.meter());
-                encode::write_rows(&mut out, &rows, &view, None, &meter);
-                budget.settle(&meter, out.len())?;
-                serde_json::from_slice(&out).unwrap_or_default()
-            }
-        })
-    }
-
-    /// The objects as a JSON array for afterFind, each with its class name.
-    ///
-    /// # Errors
-    /// 102 for more than the request may be answered.
-    pub(super) fn to_named_json(&self, class: &ClassName, budget: &Budget) -> Result<Box<RawValue>> {
-        let class = self.redirected_to.as_ref().unwrap_or(class);
-        let (mut out, meter) = (Vec::with_capacity(1024), budget.meter());
-        match &self.results {
-            Results::Raw(objects) => return Ok(objects.clone()),
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, Some(class), &meter),
-            Results::Values(values) => encode::write_values(&mut out, values, Some(class), &meter),
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
-        }
-        budget.settle(&meter, out.len())?;
-        let text = String::from_utf8(out).map_err(Error::internal)?;
-        RawValue::from_string(text).map_err(Error::internal)
-    }
-
-    fn into_object_body(self, session_token: Option<&str>, budget: &Budget) -> Result<Bytes> {
-        let (mut out, meter) = (Vec::with_capacity(256), budget.meter());
-        match &self.results {
-            Results::Rows(rows, view) => {
-                let row = rows.first().ok_or_else(Error::object_not_found)?;
-                encode::write_row(&mut out, row, view, None, &meter);
-                budget.settle(&meter, out.len())?;
-            }
-            Results::Values(values) => {
-                let object = values.first().ok_or_else(Error::object_not_found)?;
-                encode::write_json(&mut out, object);
-            }
-            Results::Raw(objects) => {
-                let objects: Vec<&RawValue> = serde_json::from_str(objects.get()).map_err(Error::internal)?;
-                let object = objects.first().ok_or_else(Error::object_not_found)?;
-                out.extend_from_slice(object.get().as_bytes());
-            }
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
-        }
-        if let Some(token) = session_token
-            && out.last() == Some(&b'}')
-        {
-            out.pop();
-            out.extend_from_slice(if out.len() > 1 { b",\"sessionToken\":" } else { b"\"sessionToken\":" });
-            encode::write_string(&mut out, token);
-            out.push(b'}');
-        }
-        Ok(Bytes::from(out))
-    }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Mode, Results, find_plainly};
+use super::found::{Found, Results};
+use super::{Mode, find_plainly};
 use crate::cloud::{Payload, TriggerAnswer, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::operations::classes::user as users;
@@ -29,7 +30,7 @@ pub fn has_find_trigger(ctx: &Ctx, class: &ClassName) -> bool {
 /// As a get, and what the triggers threw.
 pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> Result<Option<Object>> {
     let answer = find_with_triggers(ctx, class, Object::new(), Mode::Get(id)).await?;
-    Ok(answer.into_values(ctx.budget())?.into_iter().next().and_then(|found| match found {
+    Ok(answer.into_values(ctx)?.into_iter().next().and_then(|found| match found {
         Value::Object(mut object) => {
             object.shift_remove("className");
             Some(object)
@@ -39,16 +40,16 @@ pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> R
 }
 
 /// What adapters of the application make of the `authData` of users.
-async fn show_auth_data(ctx: &Ctx, answer: Answer) -> Result<Answer> {
+async fn show_auth_data(ctx: &Ctx, answer: Found) -> Result<Found> {
     if matches!(answer.results, Results::Plan(_)) || !users::any_shows_by_code(ctx) {
         return Ok(answer);
     }
-    let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
-    let mut objects = answer.into_values(ctx.budget())?;
+    let told = answer.told();
+    let mut objects = answer.into_values(ctx)?;
     for providers in objects.iter_mut().filter_map(|user| user.get_mut("authData")?.as_object_mut()) {
         users::show_by_code(ctx, providers).await?;
     }
-    Ok(Answer { results: Results::Values(objects), count, redirected_to, cursor })
+    Ok(told.with_results(Results::Values(objects)))
 }
 
 pub(super) async fn find_with_triggers(
@@ -56,7 +57,7 @@ pub(super) async fn find_with_triggers(
     class: &ClassName,
     params: Object,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     if params.contains_key("explain") {
         super::plan::check_explain(ctx)?;
     }
@@ -91,7 +92,6 @@ pub(super) async fn find_with_triggers(
     {
         return Ok(answer);
     }
-    let (count, redirected_to, cursor) = (answer.count, answer.redirected_to.clone(), answer.cursor.clone());
     // Encoded once; where the handler leaves them alone, these are the answer's bytes too.
     let objects = answer.to_named_json(class, ctx.budget())?;
     let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
@@ -107,7 +107,7 @@ pub(super) async fn find_with_triggers(
     let ran = code_log::run_trigger(ctx, call).await;
     ctx.budget().refund_bytes(held);
     let changed = ran?.objects;
-    Ok(Answer { results: Results::Raw(changed.unwrap_or(objects)), count, redirected_to, cursor })
+    Ok(answer.with_results(Results::Raw(changed.unwrap_or(objects))))
 }
 
 /// Asks the class's beforeFind; what it left in its context counts from then on.
@@ -168,7 +168,7 @@ async fn run_changed(
     query: &Object,
     count: Option<Value>,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     let mut query = query.clone();
     query.shift_remove("className");
     if let Some(count) = count {
@@ -196,16 +196,11 @@ async fn reread(
     objects: Vec<Value>,
     query: &Object,
     mode: Mode<'_>,
-) -> Result<Answer> {
+) -> Result<Found> {
     let id_of = |object: &Value| object.get("objectId").and_then(Value::as_str).map(str::to_owned);
     let ids: Vec<String> = objects.iter().filter_map(id_of).collect();
     if ctx.auth.is_unrestricted() || ids.is_empty() {
-        return Ok(Answer {
-            results: Results::Values(objects),
-            count: None,
-            redirected_to: None,
-            cursor: None,
-        });
+        return Ok(Found::new(Results::Values(objects), None));
     }
     let mut again = Object::new();
     let condition = match (mode.is_get(), ids.first()) {

@@ -88,14 +88,14 @@ pub struct View {
 #[derive(Default)]
 pub struct IncludedField {
     /// Objects for pointers found right here, by class.
-    pub targets: HashMap<ClassName, Target>,
+    pub targets: HashMap<ClassName, IncludeTarget>,
     /// Positions further down inside Object and Array columns.
     pub nested: HashMap<String, IncludedField>,
 }
 
 /// The loaded objects of one class for one position.
 #[allow(clippy::large_enum_variant, reason = "few of them live at a time")]
-pub enum Target {
+pub enum IncludeTarget {
     Rows {
         rows: Arc<RowSet>,
         by_id: Arc<HashMap<String, usize>>,
