@@ -78,7 +78,13 @@ const CONFINED: &[(&str, &str)] = &[("actix_web_actors", "src/sockets/connection
 /// asks, the actors behind those, and the log-in by password. Doors show what they were shown; they look up and count nobody.
 const GATE: (&[&str], &[&str]) = (
     &["authenticate", "authenticate_for_event", "Limited", "check_client_key", "key_pairs"],
-    &["src/operations/gate.rs", "src/operations/ports.rs", "src/operations/account/", "src/actors/", "src/config/"],
+    &[
+        "src/operations/gate.rs",
+        "src/operations/ports.rs",
+        "src/operations/account/",
+        "src/actors/",
+        "src/config/",
+    ],
 );
 
 const MAX_LINES: usize = 700;

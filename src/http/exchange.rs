@@ -167,4 +167,3 @@ impl Exchange<'_> {
         format!("{scheme}://{host}{}", http.mount_path)
     }
 }
-

@@ -147,7 +147,9 @@ async fn save(
         Some(size) => {
             let app = claims.app_id.as_deref().and_then(|id| registry.get(id));
             let app = app.ok_or_else(|| forbidden("Invalid application ID."))?;
-            if claims.privileged(&app.services, exchange.client_address(app)).await? != Some(Credentials::Master) {
+            if claims.privileged(&app.services, exchange.client_address(app)).await?
+                != Some(Credentials::Master)
+            {
                 return Err(Error::master_key_required());
             }
             rules::size_override(&size)?
@@ -437,7 +439,10 @@ mod tests {
         assert_eq!(get("/files/app/a"), Some(FileRoute::Find { app: s("app"), file: s("a") }));
         assert_eq!(get("/files/app/d%2Fa"), Some(FileRoute::Find { app: s("app"), file: s("d/a") }));
         assert_eq!(get("/files/app/%252e%252e"), Some(FileRoute::Find { app: s("app"), file: s("%2e%2e") }));
-        assert_eq!(get("/files/app/metadata/d/a"), Some(FileRoute::Metadata { app: s("app"), file: s("d/a") }));
+        assert_eq!(
+            get("/files/app/metadata/d/a"),
+            Some(FileRoute::Metadata { app: s("app"), file: s("d/a") })
+        );
         assert_eq!(get("/files/app/metadata"), Some(FileRoute::Find { app: s("app"), file: s("metadata") }));
         assert_eq!(get("/files/app"), None);
         assert_eq!(get("/files/app/"), None);

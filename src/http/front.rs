@@ -179,8 +179,7 @@ impl Exchange<'_> {
         mut raw: Option<(String, bytes::Bytes)>,
         permit: OwnedSemaphorePermit,
     ) -> Result<HttpResponse> {
-        let Some(found) = method_of(method).and_then(|method| ROUTES.find(ctx.config(), method, path))
-        else {
+        let Some(found) = method_of(method).and_then(|method| ROUTES.find(ctx.config(), method, path)) else {
             return Ok(respond::cannot_route(method, self.http.path()));
         };
         let (route, params) = found?;

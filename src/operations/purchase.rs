@@ -49,7 +49,7 @@ async fn ask(url: &str, receipt: &Value) -> Option<i64> {
 async fn download(ctx: &Ctx, product: &Value) -> Result<Value> {
     let mut query = Object::new();
     query.insert("where".into(), json!({"productIdentifier": product}));
-    let found = read::find(ctx, &ClassName::known("_Product"), &query).await?.into_values(ctx)?;
+    let found = read::find(ctx, &ClassName::known("_Product"), query).await?.into_values(ctx)?;
     match found.as_slice() {
         [product] => Ok(product["download"].clone()),
         _ => Err(Error::object_not_found()),

@@ -145,7 +145,9 @@ mod tests {
         assert_eq!(found(Method::Get, "/classes"), None);
         assert_eq!(found(Method::Get, "/classes//x"), None);
         assert_eq!(found(Method::Put, "/roles"), None);
-        assert!(ROUTES.find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err()));
+        assert!(
+            ROUTES.find(&config(), Method::Post, "/classes/%E0%A4%A").is_some_and(|found| found.is_err())
+        );
     }
 
     #[test]

@@ -337,7 +337,7 @@ impl Client {
         if let Some(keys) = &held.keys {
             params.insert("keys".to_owned(), keys.join(",").into());
         }
-        let found = crate::operations::object::read::find(&ctx, &held.class, &params).await;
+        let found = crate::operations::object::read::find(&ctx, &held.class, params).await;
         let results = found.and_then(|found| found.into_values(&ctx));
         let mut results = results.map_err(|error| self.refusal(&error, request_id))?;
         for object in results.iter_mut().filter_map(Value::as_object_mut) {

@@ -90,9 +90,7 @@ impl Rights {
         if self.auth.may_read(acl) {
             return true;
         }
-        self.second.as_ref().is_some_and(|principal| {
-            Auth::of(principal.clone()).may_read(acl)
-        })
+        self.second.as_ref().is_some_and(|principal| Auth::of(principal.clone()).may_read(acl))
     }
 
     /// Whether class permissions let this audience hear of the object: an error is told to the

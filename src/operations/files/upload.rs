@@ -139,6 +139,10 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let mut stored =
         name::stored(&file.name, file.content_type.as_deref(), preserve, file.directory.as_deref());
     stored.name = files.store().key_of(stored.name).await.map_err(save_failure(&file.name))?;
+    // With preserved names a client would write over, or pass for, what the server calls private.
+    if files.keeps_private() && private::is_private(&stored.name) {
+        return Err(FileError::InvalidName).map_err(save_failure(&file.name));
+    }
     // Last of all, so that nothing takes the mark away again.
     if files.becomes_private(&file.metadata) {
         stored.name = private::marked(&stored.name);

@@ -3,6 +3,7 @@
 //! Called by the batch route; the routes of the items are the caller's, handed in as [`ItemRouter`].
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
@@ -13,15 +14,17 @@ use super::transaction;
 use super::write;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::{Ctx, gate};
 use crate::operations::transactions::Extent;
-use crate::storage::StorageError;
+use crate::operations::{Ctx, gate};
+use crate::storage::{StorageError, is_stale_schema};
 use crate::types::{ClassName, Object};
 
 /// Items of one batch that run at the same time; more would only queue for the same connections.
 const CONCURRENCY: usize = 8;
 /// How often a transaction that met a conflict is run again.
 const CONFLICT_RETRIES: usize = 5;
+/// In which the notice of a schema change arrives.
+const STALE_PAUSE: Duration = Duration::from_millis(20);
 
 /// One request of a batch.
 #[derive(Clone, Debug)]
@@ -146,6 +149,11 @@ async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -
         match try_transaction(ctx, items.clone(), router).await {
             Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
             Err(error) if is_conflict(&error) && retries > 0 => retries -= 1,
+            // It was rolled back, and is planned anew when the change of its class has arrived here.
+            Err(error) if is_stale_schema(&error) && retries > 0 => {
+                retries -= 1;
+                tokio::time::sleep(STALE_PAUSE).await;
+            }
             // Nothing is wrong with the batch: it may be sent again.
             Err(error) if error.status() == 503 => return Err(error),
             Err(error) => {

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::clp::{self, Action, RowRestriction};
 use super::protected::Protection;
 use super::special::{Verb, check_class_exists, enforce};
@@ -35,6 +37,30 @@ pub fn authorize_order(class: &ClassName, protection: &Protection, order: &[Orde
             let path = path.to_dotted();
             if protection.forbids(&path) {
                 return Err(refused_sort(class, &path));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The conditions of a query that could not be parsed: whoever may not name a field learns nothing else of it.
+///
+/// # Errors
+/// 119 for hidden fields.
+pub fn authorize_names(class: &ClassName, protection: &Protection, condition: Option<&Value>) -> Result<()> {
+    let mut open: Vec<&Value> = condition.into_iter().collect();
+    let parsed: Value;
+    if let [Value::String(text)] = open.as_slice() {
+        parsed = serde_json::from_str(text).unwrap_or_default();
+        open = vec![&parsed];
+    }
+    // An explicit stack: nesting comes from the client.
+    while let Some(condition) = open.pop() {
+        for (key, value) in condition.as_object().into_iter().flatten() {
+            match key.as_str() {
+                "$or" | "$and" | "$nor" => open.extend(value.as_array().into_iter().flatten()),
+                key if protection.forbids(key) => return Err(refused_key(class, key)),
+                _ => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Ctx;
+use crate::operations::object::fresh::with_fresh_class;
 use crate::operations::object::read;
 use crate::rest::request::{RestRequest, RestResponse};
 use crate::types::ClassName;
@@ -11,5 +12,6 @@ pub async fn run(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let name = request.param("className");
     let class = ClassName::valid(name)
         .ok_or_else(|| Error::parse(ErrorCode::INVALID_CLASS_NAME, format!("invalid className: {name}")))?;
-    read::aggregate(&ctx, &class, &params).await.map(RestResponse::value)
+    let aggregate = async || read::aggregate(&ctx, &class, &params).await;
+    with_fresh_class(&ctx, &class, aggregate).await.map(RestResponse::value)
 }

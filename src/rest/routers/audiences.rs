@@ -11,7 +11,7 @@ use crate::types::ClassName;
 const CLASS: &str = "_Audience";
 
 pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
-    let found = read::find(&ctx, &ClassName::known(CLASS), &request.read_params()).await?;
+    let found = read::find(&ctx, &ClassName::known(CLASS), request.read_params()).await?;
     let count = found.count();
     let mut audiences = found.into_values(&ctx)?;
     audiences.iter_mut().for_each(parse_query);
@@ -24,7 +24,7 @@ pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
 
 pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let params = request.read_params();
-    let found = read::get(&ctx, &ClassName::known(CLASS), request.param("objectId"), &params).await?;
+    let found = read::get(&ctx, &ClassName::known(CLASS), request.param("objectId"), params).await?;
     let mut audience = Value::Object(found.into_object(&ctx)?);
     parse_query(&mut audience);
     Ok(RestResponse::value(audience))

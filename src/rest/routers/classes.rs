@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::operations::Ctx;
+use crate::operations::object::fresh::with_fresh_class;
 use crate::operations::object::read;
 use crate::operations::object::write;
 use crate::operations::object::write::Saved;
@@ -16,7 +17,7 @@ use crate::types::ClassName;
 pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let params = request.read_params();
     match ClassName::valid(request.param("className")) {
-        Some(class) => read::find(&ctx, &class, &params).await?.into_body(&ctx).map(RestResponse::json),
+        Some(class) => read::find(&ctx, &class, params).await?.into_body(&ctx).map(RestResponse::json),
         None => {
             check_unknown_class(&ctx, request.param("className"))?;
             Ok(RestResponse::json(Bytes::from_static(b"{\"results\":[]}")))
@@ -30,7 +31,10 @@ pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
         check_unknown_class(&ctx, request.param("className"))?;
         return Err(Error::object_not_found());
     };
-    read::get(&ctx, &class, request.param("objectId"), &params).await?.into_object_body(&ctx).map(RestResponse::json)
+    read::get(&ctx, &class, request.param("objectId"), params)
+        .await?
+        .into_object_body(&ctx)
+        .map(RestResponse::json)
 }
 
 /// `POST /classes/:className`: 201, `Location`, `{objectId, createdAt, …}`.
@@ -61,7 +65,8 @@ pub async fn update_many(ctx: Ctx, mut request: RestRequest) -> Result<RestRespo
     let class = written_class(&ctx, &request)?;
     let condition = condition(&mut request)?;
     let body = std::mem::take(&mut request.body);
-    let count = write::update_many(&ctx, &class, &condition, body).await?;
+    let update = async || write::update_many(&ctx, &class, &condition, body.clone()).await;
+    let count = with_fresh_class(&ctx, &class, update).await?;
     Ok(RestResponse::value(json!({ "count": count })))
 }
 
@@ -69,7 +74,8 @@ pub async fn update_many(ctx: Ctx, mut request: RestRequest) -> Result<RestRespo
 pub async fn delete_many(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let class = written_class(&ctx, &request)?;
     let condition = condition(&mut request)?;
-    let count = write::delete_many(&ctx, &class, &condition).await?;
+    let delete = async || write::delete_many(&ctx, &class, &condition).await;
+    let count = with_fresh_class(&ctx, &class, delete).await?;
     Ok(RestResponse::value(json!({ "count": count })))
 }
 

@@ -14,7 +14,7 @@ pub async fn jobs(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
 }
 
 async fn schedules(ctx: &Ctx) -> Result<Vec<Value>> {
-    read::find(ctx, &ClassName::known("_JobSchedule"), &Object::new()).await?.into_values(ctx)
+    read::find(ctx, &ClassName::known("_JobSchedule"), Object::new()).await?.into_values(ctx)
 }
 
 /// `{"in_use": [jobName…], "jobs": [those defined…]}`

@@ -276,6 +276,29 @@ fn below(url: &Value) -> String {
 }
 
 #[actix_web::test]
+async fn clients_name_no_private_files() {
+    let server = TestServer::with(json!({
+        "fileUpload": {"enableForPublic": true}, "preserveFileName": true,
+        "privateFiles": {"secret": "sixteen characters"},
+    }))
+    .await;
+    let document = |metadata: Value| {
+        json!({
+            "_ApplicationId": APP_ID, "_ContentType": "text/plain", "base64": "eA==",
+            "fileData": {"metadata": metadata},
+        })
+    };
+    let nobody = server.client(&[]);
+    let saved = nobody.post("/files/a.txt", document(json!({"private": true}))).await.ok();
+    assert_eq!(saved["name"], "private-a.txt");
+    for metadata in [json!({}), json!({"private": true})] {
+        let answer = nobody.post("/files/private-a.txt", document(metadata)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+    }
+    assert_eq!(nobody.post("/files/not-private-a.txt", document(json!({}))).await.status, 201);
+}
+
+#[actix_web::test]
 async fn private_files_need_a_signed_address() {
     let server = private_server(false).await;
     let (_, token) = sign_up(&server.anonymous(), "ann").await;

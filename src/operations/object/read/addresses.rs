@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::view::{IncludedField, IncludeTarget, View};
+use super::view::{IncludeTarget, IncludedField, View};
 use crate::error::Result;
 use crate::files::FileUrls;
 use crate::operations::Ctx;

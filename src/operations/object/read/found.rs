@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::encode;
 use super::request::Request;
 use super::values::Tree;
 use super::view::View;
-use super::encode;
 use crate::error::{Error, Result};
 use crate::operations::budget::Budget;
 use crate::operations::{Ctx, Principal};

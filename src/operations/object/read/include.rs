@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::shown::as_pointer;
 use super::request::{IncludeTree, Request};
-use super::view::{IncludedField, Projection, IncludeTarget, View};
+use super::shown::as_pointer;
+use super::view::{IncludeTarget, IncludedField, Projection, View};
 use super::{Mode, triggers};
 use crate::error::Result;
 use crate::on_session;
@@ -343,7 +343,12 @@ impl Loaded {
     }
 }
 
-async fn load_triggered(ctx: &Ctx, class: &ClassName, slot: &Slot<'_>, request: &Request) -> Result<IncludeTarget> {
+async fn load_triggered(
+    ctx: &Ctx,
+    class: &ClassName,
+    slot: &Slot<'_>,
+    request: &Request,
+) -> Result<IncludeTarget> {
     let mut params = Object::new();
     // As parse-server has it, one object is got, several are found.
     let single = match slot.ids.as_slice() {

@@ -29,8 +29,9 @@ pub use view::{Projection, View};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
+use crate::operations::object::fresh::TRIES;
 use crate::operations::permissions::query::{
-    authorize_filter, authorize_order, redirect_target, restrict_rows_for,
+    authorize_filter, authorize_names, authorize_order, redirect_target, restrict_rows_for,
 };
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
 use crate::operations::permissions::{Protection, clp};
@@ -43,7 +44,7 @@ use crate::types::{ClassName, FieldName, Object, ObjectId, Operation, RowSet};
 ///
 /// # Errors
 /// 102, 105, 107 for malformed queries, 119 for permissions, and what beforeFind threw.
-pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Found> {
+pub async fn find(ctx: &Ctx, class: &ClassName, params: Object) -> Result<Found> {
     enforce(ctx, class, Verb::Find)?;
     run(ctx, class, params, Mode::Find).await
 }
@@ -52,7 +53,7 @@ pub async fn find(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<Found
 ///
 /// # Errors
 /// 101 `Object not found.` for what can be no id, and those of [`find`].
-pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Result<Found> {
+pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: Object) -> Result<Found> {
     enforce(ctx, class, Verb::Get)?;
     let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
     let own = class.is_user() && ctx.auth.user_id() == Some(id.as_str());
@@ -66,7 +67,7 @@ pub async fn get(ctx: &Ctx, class: &ClassName, id: &str, params: &Object) -> Res
 /// # Errors
 /// As [`get`], except that a missing object is `None`.
 pub async fn get_object(ctx: &Ctx, class: &ClassName, id: &str) -> Result<Option<Object>> {
-    let found = match get(ctx, class, id, &Object::new()).await {
+    let found = match get(ctx, class, id, Object::new()).await {
         Ok(found) => found.into_object(ctx),
         Err(error) => Err(error),
     };
@@ -91,26 +92,12 @@ impl Mode<'_> {
     }
 }
 
-/// Tries of a read while fields of its classes come and go.
-const TRIES: u32 = 4;
-
-/// Without triggers, a find is sent again with the fields that the class has now when they are not those it
-/// was built for.
-async fn run(ctx: &Ctx, class: &ClassName, params: &Object, mode: Mode<'_>) -> Result<Found> {
+async fn run(ctx: &Ctx, class: &ClassName, params: Object, mode: Mode<'_>) -> Result<Found> {
     ctx.budget().check_objects(0)?;
     if triggers::needed(ctx, class) {
-        return triggers::find_with_triggers(ctx, class, params.clone(), mode).await;
+        return triggers::find_with_triggers(ctx, class, params, mode).await;
     }
-    let mut tries = 1;
-    loop {
-        match find_plainly(ctx, class, params.clone(), mode).await {
-            Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() && tries < TRIES => {
-                ctx.services.classes.renew(class, tries).await?;
-            }
-            answer => return answer,
-        }
-        tries += 1;
-    }
+    find_plainly(ctx, class, params, mode).await
 }
 
 /// A find without this class's triggers. The parameters are used up on the way: what was asked is read once,
@@ -158,22 +145,53 @@ fn take_redirect(params: &mut Object, mode: Mode<'_>) -> Option<FieldName> {
     key.as_str().filter(|_| is_first).and_then(FieldName::valid)
 }
 
-/// The find in the class whose rows it is about.
+/// The find in the class whose rows it is about. It is sent again with the fields that the class has now when
+/// they are not those it was planned for; the handlers of triggers have run then, and run no more.
 async fn find_in(
     ctx: &Ctx,
     class: &ClassName,
-    snapshot: Option<Arc<ClassSnapshot>>,
+    mut snapshot: Option<Arc<ClassSnapshot>>,
     params: Object,
     mode: Mode<'_>,
 ) -> Result<Found> {
     let params = subqueries::through_triggers(ctx, params, snapshot.as_deref()).await?;
-    let request = Request::parse(ctx, params, mode, snapshot.as_deref())?;
+    let mut tries = 1;
+    loop {
+        match find_once(ctx, class, snapshot.as_ref(), &params, mode).await {
+            Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() && tries < TRIES => {
+                snapshot = ctx.services.classes.renew(class, tries).await?;
+            }
+            found => return found,
+        }
+        tries += 1;
+    }
+}
+
+async fn find_once(
+    ctx: &Ctx,
+    class: &ClassName,
+    snapshot: Option<&Arc<ClassSnapshot>>,
+    params: &Object,
+    mode: Mode<'_>,
+) -> Result<Found> {
+    let request = match Request::parse(ctx, params.clone(), mode, snapshot.map(|class| &**class)) {
+        Ok(request) => request,
+        // Whoever may not ask at all, or not after this field, is told so, and nothing of the field's type.
+        Err(error) => {
+            if let Some(class) = snapshot {
+                let op = if mode.is_get() { Operation::Get } else { Operation::Find };
+                clp::check(&ctx.auth, class, op, clp::Action::Read)?;
+                authorize_names(class.name(), &Protection::of(ctx, class, None), params.get("where"))?;
+            }
+            return Err(error);
+        }
+    };
     let Some(snapshot) = snapshot else {
         // Sessions are looked at before the class is: nobody's are nobody's to list.
         crate::operations::permissions::query::own_sessions(ctx, class, Filter::all())?;
         return Ok(Found::nothing(&request));
     };
-    execute(ctx, &snapshot, request, mode).await
+    execute(ctx, snapshot, request, mode).await
 }
 
 /// The authorized find itself.
