@@ -79,11 +79,12 @@ fn escaped_unit(text: &[u8]) -> Option<u16> {
 /// What serde_json may read, of a text that it refused; `None` when nothing is to be repaired.
 fn repaired(text: &[u8]) -> Option<Vec<u8>> {
     let whole = with_whole_characters(text);
-    let finite = without_huge_numbers(&whole);
-    match (whole, finite) {
-        (_, Cow::Owned(finite)) => Some(finite),
-        (Cow::Owned(whole), _) => Some(whole),
-        _ => None,
+    if let Cow::Owned(finite) = without_huge_numbers(&whole) {
+        return Some(finite);
+    }
+    match whole {
+        Cow::Owned(whole) => Some(whole),
+        Cow::Borrowed(_) => None,
     }
 }
 
