@@ -5,6 +5,7 @@
 pub mod evaluate;
 pub mod geo;
 pub mod parse;
+pub mod pipeline;
 pub mod regex;
 pub mod request;
 pub mod term;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub use crate::query::parse::constraint::operand;
 pub use crate::query::parse::relative_time::relative_time;
 pub use parse::{ParseContext, QueryLimits, parse_where};
+pub use pipeline::Pipeline;
 pub use request::{FindRequest, GetRequest};
 
 use crate::types::geo::GeoPoint;

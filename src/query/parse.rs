@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::query::parse::constraint::parse_constraints;
 use crate::query::{Access, Constraint, Filter, RelatedTo, SubQuery};
+use crate::types::javascript::is_truthy;
 use crate::types::limits::{self, MAX_CONDITIONS, MAX_LISTED};
 use crate::types::names::{ClassName, FieldName};
 use crate::types::path::FieldPath;
@@ -164,7 +165,7 @@ impl WhereParser<'_, '_> {
             _ => return Err(Error::invalid_json("where parameter is not valid JSON")),
         };
         self.spend_conditions(object.len())?;
-        if object.get("ACL").is_some_and(truthy) {
+        if object.get("ACL").is_some_and(is_truthy) {
             return Err(Error::invalid_query("Cannot query on ACL."));
         }
         let mut parts = Vec::with_capacity(object.len());
@@ -274,17 +275,6 @@ fn related_to(value: &Value) -> Result<RelatedTo> {
     let owner_class = ClassName::parse(&text(owner, "className").ok_or_else(improper)?)?;
     let owner_id = text(owner, "objectId").ok_or_else(improper)?;
     Ok(RelatedTo { owner_class, owner_id, key, access: Access::default() })
-}
-
-/// Truth as JavaScript sees it.
-pub fn truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(b) => *b,
-        Value::Number(n) => n.as_f64().is_some_and(|n| n != 0.0 && !n.is_nan()),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(_) | Value::Object(_) => true,
-    }
 }
 
 impl Constraint {

@@ -9,10 +9,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::parse::truthy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::query::parse::constraint::js_text;
 use crate::query::{OrderKey, ParseContext, ReadPreference};
+use crate::types::javascript::is_truthy;
 use crate::types::limits::{self, MAX_NAMES, MAX_SORT_KEYS};
 use crate::types::names::FieldName;
 use crate::types::path::FieldPath;
@@ -115,20 +115,20 @@ impl FindRequest {
         if let Some(key) = params.keys().find(|key| !FIND_KEYS.contains(&key.as_str())) {
             return Err(Error::invalid_query(format!("Invalid parameter for query: {key}")));
         }
-        let limit = match params.get("limit").filter(|v| truthy(v) || v.as_f64() == Some(0.0)) {
+        let limit = match params.get("limit").filter(|v| is_truthy(v) || v.as_f64() == Some(0.0)) {
             Some(limit) => Some(whole_number("limit", limit)?),
             None => default_limit,
         };
-        let order = match params.get("order").filter(|v| truthy(v)) {
+        let order = match params.get("order").filter(|v| is_truthy(v)) {
             Some(order) => parse_order(&js_text(order))?,
             None => Vec::new(),
         };
-        let explain = params.get("explain").filter(|v| truthy(v));
+        let explain = params.get("explain").filter(|v| is_truthy(v));
         if explain.is_some_and(|explain| !valid_explain(explain)) {
             return Err(Error::invalid_query("Invalid value for explain"));
         }
         let hint =
-            params.get("hint").filter(|v| truthy(v) && matches!(v, Value::String(_) | Value::Object(_)));
+            params.get("hint").filter(|v| is_truthy(v) && matches!(v, Value::String(_) | Value::Object(_)));
         Ok(Self {
             where_json: where_object(params.get("where"), ctx)?,
             order,
@@ -137,14 +137,14 @@ impl FindRequest {
                 (Some(limit), Some(max)) => Some(limit.min(max)),
                 (limit, _) => limit,
             },
-            skip: match params.get("skip").filter(|v| truthy(v)) {
+            skip: match params.get("skip").filter(|v| is_truthy(v)) {
                 Some(skip) => whole_number("skip", skip)?,
                 None => 0,
             },
-            count: params.get("count").is_some_and(truthy),
+            count: params.get("count").is_some_and(is_truthy),
             redirect_class_name_for_key: params
                 .get("redirectClassNameForKey")
-                .filter(|v| truthy(v))
+                .filter(|v| is_truthy(v))
                 .map(js_text),
             read_preferences: read_preferences(params)?,
             hint: hint.cloned(),
@@ -283,7 +283,8 @@ fn projection(params: &Map<String, Value>, ctx: &ParseContext<'_>) -> Result<Pro
     let keys = names(params, "keys", ctx)?;
     let mut exclude_keys = names(params, "excludeKeys", ctx)?;
     let mut wanted = names(params, "include", ctx)?.unwrap_or_default();
-    let include_all = params.get("includeAll").is_some_and(truthy) || wanted.iter().any(|path| path == "*");
+    let include_all =
+        params.get("includeAll").is_some_and(is_truthy) || wanted.iter().any(|path| path == "*");
     wanted.retain(|path| path != "*");
     // A dotted key wants the pointers on its way.
     let on_the_way = keys.iter().flatten().chain(exclude_keys.iter().flatten());

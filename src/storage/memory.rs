@@ -1,13 +1,12 @@
 //! A plain in-memory adapter for tests: objects as REST JSON in maps, filters answered by
-//! `types::query::eval`. Not for production: no indexes, no limits, and transactions that refuse to
-//! commit when anything else was written meanwhile.
-//!
-//! Sub-queries that need rows of other classes, aggregation and plans are PostgreSQL's alone.
+//! `query::evaluate`, pipelines by `aggregate`. Not for production: no indexes, no limits, and transactions
+//! that refuse to commit when anything else was written meanwhile. Plans are PostgreSQL's alone.
 
+mod aggregate;
 mod apply;
 mod job_runs;
+mod matching;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,8 +19,7 @@ use super::{
     StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
 };
 use crate::error::{BoxError, Error, ErrorCode};
-use crate::query::evaluate::Matcher;
-use crate::query::{FindHints, FindSpec, OrderKey};
+use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::types::path::FieldPath;
 use crate::types::row::ColumnKind;
 use crate::types::update::RelationChange;
@@ -81,16 +79,14 @@ fn may(object: &Object, column: &str, who: Option<&Arc<[String]>>) -> bool {
 
 impl State {
     fn matching(&self, class: &ClassSchema, spec: &FindSpec) -> Vec<&Object> {
-        let matcher = Matcher::new(spec.filter.clone());
-        let rows = self.rows.get(&class.name).into_iter().flat_map(Ordered::values);
-        rows.filter(|row| may(row, "_rperm", spec.readers.as_ref()) && matcher.matches(row)).collect()
+        self.select(class, &spec.filter, spec.readers.as_ref())
     }
 
     /// Ids of the rows a write concerns.
     fn targets(&self, class: &ClassSchema, target: &Target) -> Vec<String> {
-        let matcher = Matcher::new(target.filter.clone());
+        let test = self.test(class, &target.filter);
         let rows = self.rows.get(&class.name).into_iter().flatten();
-        rows.filter(|(_, row)| may(row, "_wperm", target.writers.as_ref()) && matcher.matches(row))
+        rows.filter(|(_, row)| may(row, "_wperm", target.writers.as_ref()) && self.holds(&test, row))
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -112,32 +108,6 @@ impl State {
         edit(schema);
         Ok(schema.clone())
     }
-}
-
-/// `null` after everything else; otherwise by the natural order of the type.
-fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
-    fn key(value: &Value) -> &Value {
-        value.get("iso").unwrap_or(value)
-    }
-    match (a.map(key), b.map(key)) {
-        (None, None) => Ordering::Equal,
-        (None, _) => Ordering::Greater,
-        (_, None) => Ordering::Less,
-        (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
-        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
-        (Some(a), Some(b)) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal),
-    }
-}
-
-fn at<'a>(object: &'a Object, path: &FieldPath) -> Option<&'a Value> {
-    let mut value = object.get(path.root.as_str())?;
-    for key in &path.rest {
-        value = match value {
-            Value::Array(elements) => elements.get(key.parse::<usize>().ok()?)?,
-            other => other.get(key)?,
-        };
-    }
-    Some(value)
 }
 
 fn push_row(set: &mut RowSet, layout: &Layout, row: &Object) {
@@ -229,16 +199,7 @@ impl Session for MemoryAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let state = self.state();
         let mut rows = state.matching(class, spec);
-        rows.sort_by(|a, b| {
-            let mut orders = spec.order.iter().map(|key| match key {
-                OrderKey::Score => Ordering::Equal,
-                OrderKey::Field { path, descending } => {
-                    let order = compare(at(a, path), at(b, path));
-                    if *descending { order.reverse() } else { order }
-                }
-            });
-            orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-        });
+        matching::sort(&mut rows, &spec.filter, &spec.order);
         let skip = usize::try_from(spec.skip).unwrap_or(usize::MAX);
         let limit = spec.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let layout = selection(class, spec.columns.as_deref());
@@ -271,7 +232,7 @@ impl Session for MemoryAdapter {
     ) -> StorageResult<Vec<Value>> {
         let state = self.state();
         let mut seen = Vec::new();
-        for value in state.matching(class, spec).into_iter().filter_map(|row| at(row, path)) {
+        for value in state.matching(class, spec).into_iter().filter_map(|row| matching::at(row, path)) {
             let elements = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
             for element in elements.iter().filter(|e| !e.is_null()) {
                 if !seen.contains(element) {
@@ -279,17 +240,20 @@ impl Session for MemoryAdapter {
                 }
             }
         }
+        seen.sort_by(aggregate::json_order);
         Ok(seen)
     }
 
     async fn aggregate(
         &self,
-        _class: &Arc<ClassSchema>,
-        _pipeline: &[Value],
-        _options: &AggregateOptions,
-        _schemas: &[Arc<ClassSchema>],
+        class: &Arc<ClassSchema>,
+        pipeline: &Pipeline,
+        options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
-        Err(unsupported("aggregate"))
+        if options.explain {
+            return Err(unsupported("explain"));
+        }
+        aggregate::run(&self.state(), class, pipeline, options)
     }
 
     async fn explain(&self, _class: &Arc<ClassSchema>, _spec: &FindSpec) -> StorageResult<Value> {

@@ -19,7 +19,7 @@ use crate::error::{BoxError, Error, ErrorCode};
 use crate::files::FileStore;
 use crate::files::crypt::Key;
 use crate::pubsub::PubSub;
-use crate::query::{Filter, FindHints, FindSpec, Operand};
+use crate::query::{Filter, FindHints, FindSpec, Operand, Pipeline};
 use crate::types::update::RelationChange;
 use crate::types::{
     ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
@@ -156,14 +156,13 @@ pub trait Session: Send + Sync {
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>>;
 
-    /// A pipeline in Parse field names; rows come back in REST encoding with `objectId` for `_id`.
-    /// `schemas` holds every class that `$lookup` stages name.
+    /// Rows come back in REST encoding with `objectId` for `_id`. Filters and classes of the pipeline have
+    /// their rights on them.
     async fn aggregate(
         &self,
         class: &Arc<ClassSchema>,
-        pipeline: &[Value],
+        pipeline: &Pipeline,
         options: &AggregateOptions,
-        schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>>;
 
     /// The database's plan for the find, as JSON.

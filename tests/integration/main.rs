@@ -29,6 +29,7 @@ mod security;
 mod statements;
 mod storage_conformance;
 mod storage_postgres;
+mod storage_queries;
 mod storage_writers;
 mod users_auth_data;
 mod users_custom_auth;

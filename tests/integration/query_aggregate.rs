@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use parsimony::error::Error;
 use parsimony::query::FindSpec;
 use parsimony::query::parse::parse_key;
+use parsimony::query::pipeline::{Guarded, Pipeline, parse_pipeline};
 use parsimony::storage::postgres::query::{aggregate, distinct};
 use parsimony::storage::{AggregateOptions, StorageError};
+use parsimony::types::ClassSchema;
 use parsimony::types::FieldType::{Array, Date, GeoPoint, Number, Object, Pointer, String as Text};
 use serde_json::{Value, json};
 
@@ -53,10 +56,28 @@ async fn sales() -> Fixture {
     fixture
 }
 
+/// As a request has it: parsed with the schema of the class, classes resolved.
+fn parsed(fixture: &Fixture, pipeline: &Value) -> Result<Pipeline, Error> {
+    let mut parsed = parse_pipeline(pipeline.as_array().unwrap(), Some(&fixture.schema("Sale")))?;
+    resolve(&mut parsed, &fixture.schemas);
+    Ok(parsed)
+}
+
+/// Gives the classes of a pipeline their schemas.
+pub fn resolve(pipeline: &mut Pipeline, schemas: &[Arc<ClassSchema>]) {
+    let mut places = Vec::new();
+    pipeline.guarded(None, &mut places);
+    for place in places {
+        if let Guarded::Source(source) = place {
+            source.access.schema =
+                schemas.iter().find(|schema| Some(&schema.name) == source.class.as_ref()).cloned();
+        }
+    }
+}
+
 async fn run(fixture: &Fixture, pipeline: &Value, options: &AggregateOptions) -> Vec<Value> {
-    let stages = pipeline.as_array().unwrap();
-    let schemas: Vec<_> = fixture.schemas.iter().map(Arc::clone).collect();
-    let built = aggregate::build(&fixture.schema("Sale"), stages, options, &schemas)
+    let parsed = parsed(fixture, pipeline).unwrap_or_else(|error| panic!("{pipeline}: {error}"));
+    let built = aggregate::build(&fixture.schema("Sale"), &parsed, options)
         .unwrap_or_else(|error| panic!("{pipeline}: {error}"));
     let rows = built.query.load(&fixture.conn).await;
     let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
@@ -197,12 +218,47 @@ async fn what_is_not_understood_is_refused() {
         (json!([{"$project": {"a\"b": 1}}]), "Invalid field name in aggregation: a\"b"),
         (json!([{"$limit": -1}]), "$limit wants a positive whole number"),
         (json!([{"$match": {"price": {"$foo": 1}}}]), "bad constraint: $foo"),
+        (
+            json!([{"$project": {"x": {"$divide": [1]}}}]),
+            "Expression $divide takes exactly 2 arguments. 1 were passed in.",
+        ),
+        (
+            json!([{"$project": {"x": {"$dateTrunc": {"date": "$at", "unit": "eon"}}}}]),
+            "unknown time unit value: eon",
+        ),
+        (
+            json!([{"$project": {"x": {"$year": {"date": "$at", "timezone": "'; --"}}}}]),
+            "unrecognized time zone identifier: \"'; --\"",
+        ),
+        (json!([{"$facet": {"a": {}}}]), "arguments to $facet must be arrays, a is none"),
     ] {
-        let stages = pipeline.as_array().unwrap();
-        let built = aggregate::build(&fixture.schema("Sale"), stages, &AggregateOptions::default(), &[]);
-        let Err(StorageError::Refused(error)) = built else { panic!("{pipeline} was not refused") };
+        let Err(error) = parsed(&fixture, &pipeline) else { panic!("{pipeline} was not refused") };
         assert_eq!(error.public_message(true), message);
     }
+}
+
+#[tokio::test]
+async fn what_has_nothing_inside_is_refused() {
+    let fixture = sales().await;
+    for pipeline in [json!([{"$sort": {"item.x": 1}}]), json!([{"$unwind": "$buyer.objectId"}])] {
+        let parsed = parsed(&fixture, &pipeline).unwrap();
+        let built = aggregate::build(&fixture.schema("Sale"), &parsed, &AggregateOptions::default());
+        let Err(StorageError::Refused(error)) = built else { panic!("{pipeline} was not refused") };
+        assert_eq!(error.code().map(|code| code.0), Some(102), "{pipeline}");
+    }
+}
+
+#[tokio::test]
+async fn named_time_zones() {
+    let fixture = sales().await;
+    let format = json!({"date": "$at", "format": "%Y-%m-%d %H", "timezone": "Asia/Tokyo"});
+    let pipeline = json!([
+        {"$match": {"objectId": "s1"}},
+        {"$project": {"_id": 0, "day": {"$dateToString": format},
+            "hour": {"$hour": {"date": "$at", "timezone": "Asia/Tokyo"}}}},
+    ]);
+    let answered = run(&fixture, &pipeline, &AggregateOptions::default()).await;
+    assert_eq!(Value::Array(answered), json!([{"day": "2024-02-29 19", "hour": 19}]));
 }
 
 #[tokio::test]
@@ -220,14 +276,13 @@ async fn distinct_values() {
     ] {
         let path = parse_key(field, true).unwrap();
         let spec = FindSpec::new(fixture.parse("Sale", &query, None));
-        let mut values = match distinct::build(&fixture.schema("Sale"), &path, &spec).unwrap() {
+        let values = match distinct::build(&fixture.schema("Sale"), &path, &spec).unwrap() {
             Some(sql) => {
                 let rows = sql.load(&fixture.conn).await.unwrap_or_else(|e| panic!("{}: {e}", sql.to_text()));
                 distinct::decode(&rows, field == "createdAt")
             }
             None => Vec::new(),
         };
-        values.sort_by_key(Value::to_string);
         assert_eq!(Value::Array(values), expected, "{field}");
     }
 }

@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 
 use super::relative_time::{relative_time, time_operator_error};
 use crate::error::{Error, Result};
+use crate::query::parse::WhereParser;
 use crate::query::parse::geo as parse_geo;
-use crate::query::parse::{WhereParser, truthy};
 use crate::query::{Constraint, Operand, RegexConstraint, TextSearch};
 use crate::types::geo::GeoPoint;
+use crate::types::javascript::is_truthy;
 use crate::types::limits::MAX_TEXT_BYTES;
 use crate::types::names::ClassName;
 use crate::types::path::FieldPath;
@@ -96,7 +97,7 @@ impl Field<'_, '_, '_> {
     }
 
     fn comparison(&self, key: &str, value: &Value) -> Result<Constraint> {
-        if let Some(time) = value.get("$relativeTime").filter(|time| truthy(time)) {
+        if let Some(time) = value.get("$relativeTime").filter(|time| is_truthy(time)) {
             return self.relative(key, time);
         }
         Ok(match key {
@@ -106,7 +107,7 @@ impl Field<'_, '_, '_> {
             "$lte" => Constraint::Lte(checked(value)?),
             "$gt" => Constraint::Gt(checked(value)?),
             "$gte" => Constraint::Gte(checked(value)?),
-            _ => Constraint::Exists(truthy(value)),
+            _ => Constraint::Exists(is_truthy(value)),
         })
     }
 
@@ -204,7 +205,7 @@ impl Field<'_, '_, '_> {
     fn in_query(&self, key: &str, value: &Value) -> Result<Constraint> {
         let improper = || Error::invalid_query(format!("improper usage of {key}"));
         let query = value.as_object().ok_or_else(improper)?;
-        let named = query.get("className").is_some_and(|class| class.is_string() && truthy(class));
+        let named = query.get("className").is_some_and(|class| class.is_string() && is_truthy(class));
         if !named || !query.get("where").is_some_and(Value::is_object) {
             return Err(improper());
         }
@@ -217,7 +218,7 @@ impl Field<'_, '_, '_> {
         let object = value.as_object().filter(|object| object.len() == 2).ok_or_else(improper)?;
         let query = object.get("query").and_then(Value::as_object).ok_or_else(improper)?;
         let key = object.get("key").and_then(Value::as_str).filter(|key| !key.is_empty());
-        let named = query.get("className").is_some_and(|class| class.is_string() && truthy(class));
+        let named = query.get("className").is_some_and(|class| class.is_string() && is_truthy(class));
         // Some SDKs leave `where` out when it is empty.
         if !named || !query.get("where").is_none_or(|v| v.is_object() || v.is_null()) {
             return Err(improper());
@@ -288,14 +289,14 @@ fn text_search(value: &Value) -> Result<TextSearch> {
     if term.len() > MAX_TEXT_BYTES {
         return Err(Error::invalid_query(format!("$term must not exceed {MAX_TEXT_BYTES} bytes")));
     }
-    let language = match search.get("$language").filter(|v| truthy(v)) {
+    let language = match search.get("$language").filter(|v| is_truthy(v)) {
         None => None,
         Some(Value::String(language)) => Some(language.clone()),
         Some(_) => return Err(bad("bad $text: $language, should be string")),
     };
     let flag = |key: &str| match search.get(key) {
         Some(Value::Bool(b)) => Ok(Some(*b)),
-        Some(value) if truthy(value) => Err(bad(format!("bad $text: {key}, should be boolean"))),
+        Some(value) if is_truthy(value) => Err(bad(format!("bad $text: {key}, should be boolean"))),
         _ => Ok(None),
     };
     Ok(TextSearch {

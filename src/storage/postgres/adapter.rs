@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::pubsub::{Notice, PubSub};
-use crate::query::{FindHints, FindSpec};
+use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use crate::storage::postgres::connection::listen;
 use crate::storage::postgres::connection::pooled::PgConn;
@@ -160,11 +160,10 @@ impl Session for PostgresAdapter {
     async fn aggregate(
         &self,
         class: &Arc<ClassSchema>,
-        pipeline: &[Value],
+        pipeline: &Pipeline,
         options: &AggregateOptions,
-        schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>> {
-        self.core.aggregate(class, pipeline, options, schemas).await
+        self.core.aggregate(class, pipeline, options).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
-use crate::query::{FindHints, FindSpec};
+use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{boxed, is_stale_plan};
 use crate::storage::postgres::connection::held;
 use crate::storage::postgres::connection::pooled::Pooled;
@@ -240,13 +240,11 @@ impl Session for PgTransaction {
     async fn aggregate(
         &self,
         class: &Arc<ClassSchema>,
-        pipeline: &[Value],
+        pipeline: &Pipeline,
         options: &AggregateOptions,
-        schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>> {
-        let (class, pipeline) = (class.clone(), pipeline.to_vec());
-        let (options, schemas) = (options.clone(), schemas.to_vec());
-        within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options, &schemas).await)
+        let (class, pipeline, options) = (class.clone(), pipeline.clone(), options.clone());
+        within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options).await)
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {

@@ -7,12 +7,16 @@ use serde_json::{Map, Value, json};
 use super::parse_context;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
+use crate::operations::permissions::Protection;
+use crate::operations::permissions::query::authorize_filter;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::parse::{parse_key, parse_where};
-use crate::query::{Filter, FindHints, FindSpec, ReadPreference};
+use crate::query::pipeline::{Guarded, parse_pipeline};
+use crate::query::visit::guarded_classes;
+use crate::query::{Filter, FindHints, FindSpec, Pipeline, ReadPreference};
 use crate::storage::AggregateOptions;
 use crate::types::javascript::is_truthy;
-use crate::types::{ClassName, ClassSchema, Object};
+use crate::types::{ClassName, Object};
 
 /// `{"results": […]}`.
 ///
@@ -26,15 +30,16 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
     }
     let mut params = params.clone();
     let options = take_options(ctx, &mut params)?;
-    let stages = pipeline(&params)?;
+    let stages = stages(&params)?;
     let Some(snapshot) = ctx.services.classes.admit(class).await? else {
         return Ok(json!({ "results": [] }));
     };
     if let Some(field) = params.get("distinct").filter(|field| is_truthy(field)) {
         return distinct(ctx, &snapshot, &params, field).await;
     }
-    let schemas = looked_up(ctx, &stages).await?;
-    let rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &stages, &options, &schemas))?;
+    let mut pipeline = parse_pipeline(&stages, Some(&snapshot.schema))?;
+    authorize(ctx, &snapshot, &mut pipeline).await?;
+    let rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &pipeline, &options))?;
     let raw = options.raw_values || options.raw_field_names;
     let results: Vec<Value> =
         rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
@@ -76,7 +81,7 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
 }
 
 /// The stages, from `pipeline` or from the parameters themselves.
-fn pipeline(params: &Object) -> Result<Vec<Value>> {
+fn stages(params: &Object) -> Result<Vec<Value>> {
     let distinct = params.get("distinct").is_some_and(is_truthy);
     let stages: Vec<Value> = match params.get("pipeline") {
         Some(Value::Array(stages)) => stages.clone(),
@@ -128,18 +133,37 @@ fn check_group(name: &str, stage: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Classes that `$lookup` stages name; one that does not exist is left out and finds nothing.
-async fn looked_up(ctx: &Ctx, stages: &[Value]) -> Result<Vec<Arc<ClassSchema>>> {
-    let mut schemas = Vec::new();
-    for stage in stages {
-        let from = stage.get("$lookup").and_then(|lookup| lookup.get("from")).and_then(Value::as_str);
-        if let Some(class) = from.and_then(ClassName::valid)
-            && let Some(snapshot) = ctx.services.classes.admit(&class).await?
-        {
-            schemas.push(snapshot.schema.clone());
+/// Puts schemas on the classes that the pipeline asks for (one that does not exist has no rows) and rights on its
+/// filters, sub-queries included: those of a master, who alone may aggregate.
+async fn authorize(ctx: &Ctx, class: &Arc<ClassSnapshot>, pipeline: &mut Pipeline) -> Result<()> {
+    let open = Protection::default();
+    let mut places = Vec::new();
+    pipeline.guarded(Some(class.name()), &mut places);
+    for place in places {
+        match place {
+            Guarded::Source(source) => {
+                if let Some(class) = &source.class
+                    && let Some(snapshot) = ctx.services.classes.admit(class).await?
+                {
+                    source.access.schema = Some(snapshot.schema.clone());
+                }
+            }
+            Guarded::Filter { class: Some(of), filter } if guards(filter) => {
+                if of == *class.name() {
+                    authorize_filter(ctx, class, &open, filter).await?;
+                } else if let Some(snapshot) = ctx.services.classes.admit(&of).await? {
+                    authorize_filter(ctx, &snapshot, &open, filter).await?;
+                }
+            }
+            Guarded::Filter { .. } => {}
         }
     }
-    Ok(schemas)
+    Ok(())
+}
+
+/// Whether a filter looks at other classes.
+fn guards(filter: &Filter) -> bool {
+    !guarded_classes(filter).is_empty()
 }
 
 async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field: &Value) -> Result<Value> {
@@ -161,8 +185,8 @@ async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field:
     };
     if let Some(condition) = condition {
         filter = parse_where(condition, &parse_context(ctx, Some(class)))?;
-        let open = crate::operations::permissions::Protection::default();
-        crate::operations::permissions::query::authorize_filter(ctx, class, &open, &mut filter).await?;
+        let open = Protection::default();
+        authorize_filter(ctx, class, &open, &mut filter).await?;
     }
     let spec = FindSpec::new(filter);
     let values = on_session!(ctx, |session| session.distinct(&class.schema, &path, &spec))?;

@@ -37,6 +37,7 @@ pub fn build(schema: &ClassSchema, path: &FieldPath, spec: &FindSpec) -> Storage
              ELSE jsonb_build_array(s.v) END) x(e) WHERE s.v IS NOT NULL AND x.e <> 'null'",
         );
     }
+    sql.push_sql(" ORDER BY 1");
     sql.uncacheable();
     Ok(Some(sql))
 }

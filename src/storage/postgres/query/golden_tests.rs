@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use super::{aggregate, select};
+use crate::query::pipeline::parse_pipeline;
 use crate::query::request::parse_order;
 use crate::query::visit::visit_guarded;
 use crate::query::{FindSpec, ParseContext, parse_where};
@@ -115,6 +116,7 @@ fn a_pipeline() {
         json!({"$sort": {"total": -1}}),
         json!({"$limit": 3}),
     ];
-    let built = aggregate::build(&schema(), &stages, &AggregateOptions::default(), &[]);
+    let pipeline = parse_pipeline(&stages, Some(&schema())).unwrap_or_else(|error| panic!("{error}"));
+    let built = aggregate::build(&schema(), &pipeline, &AggregateOptions::default());
     assert_snapshot!(built.map(|built| built.query.sql.to_text()).unwrap_or_default(), @r#"SELECT t3."objectId", t3."total" FROM (SELECT t2.* FROM (SELECT t1."name" AS "objectId", coalesce(sum(t1."score"), 0)::float8 AS "total" FROM (SELECT t0.* FROM public."Game" t0 WHERE (t0."score" > $1)) t1 GROUP BY 1) t2 ORDER BY t2."total" DESC NULLS LAST LIMIT $2) t3 ORDER BY t3."total" DESC NULLS LAST"#);
 }

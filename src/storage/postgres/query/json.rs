@@ -144,14 +144,16 @@ fn push_eq(sql: &mut Sql, value: Expr<'_>, leaf: Leaf, operand: &Operand) {
     let json = operand.to_json();
     sql.push_sql("(");
     match operand {
+        // An array that holds null is one of those that equal null.
         Operand::Null => {
             value.push(sql);
-            sql.push_sql(" IS NULL");
+            sql.push_sql(" IS NULL OR ");
             if leaf == Leaf::Nested {
-                sql.push_sql(" OR ");
                 value.push(sql);
-                sql.push_sql(" = 'null'");
+                sql.push_sql(" = 'null' OR ");
             }
+            value.push(sql);
+            sql.push_sql(" @> '[null]'");
         }
         // Containment is equality for these: scalars, and objects that are known by some keys.
         Operand::Bool(_)

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::column::Alias;
 use super::length::{Length, SHORT_IDS, length, plain_parts};
 use super::select::{self, BuiltQuery};
-use crate::query::{FindHints, FindSpec};
+use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use crate::storage::postgres::connection::held::Held;
 use crate::storage::postgres::connection::pool::{Lanes, SharedConn};
@@ -283,11 +283,10 @@ impl Core {
     pub(crate) async fn aggregate(
         &self,
         class: &Arc<ClassSchema>,
-        pipeline: &[Value],
+        pipeline: &Pipeline,
         options: &AggregateOptions,
-        schemas: &[Arc<ClassSchema>],
     ) -> StorageResult<Vec<Object>> {
-        let mut built = aggregate::build(class, pipeline, options, schemas)?;
+        let mut built = aggregate::build(class, pipeline, options)?;
         let lane = Lane::of(Length::Open, &options.hints);
         if options.explain {
             let sql = explained(std::mem::take(&mut built.query.sql));
@@ -412,11 +411,10 @@ pub(crate) async fn distinct(
 pub(crate) async fn aggregate(
     db: &Executor<'_>,
     class: &Arc<ClassSchema>,
-    pipeline: &[Value],
+    pipeline: &Pipeline,
     options: &AggregateOptions,
-    schemas: &[Arc<ClassSchema>],
 ) -> StorageResult<Vec<Object>> {
-    let mut built = aggregate::build(class, pipeline, options, schemas)?;
+    let mut built = aggregate::build(class, pipeline, options)?;
     if options.explain {
         let sql = explained(std::mem::take(&mut built.query.sql));
         return Ok(plan_objects(plan(&db.load(sql).await?)));

@@ -1,19 +1,17 @@
-//! Expressions of `$group`, `$project` and `$addFields`. Each becomes SQL of a known type; what has
-//! no value is NULL, and an operator on the wrong type answers NULL instead of failing.
+//! Expressions of a pipeline. Each becomes SQL of a known type; what has no value is NULL, and an operator on
+//! the wrong type answers NULL instead of failing.
 
-use serde_json::{Map, Value};
-
-use super::super::column::{Expr, Kind, kind_of};
+use super::super::column::{Expr as Column, Kind, kind_of};
+use super::super::pattern::push_regex;
 use super::super::rest_json::rest_json;
-use super::{JSON, Relation, date_literal, refused};
-use crate::query::{Operand, operand};
+use super::super::storable::without_nul;
+use super::{JSON, Relation};
+use crate::query::Operand;
+use crate::query::pipeline::Expr;
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::types::FieldType;
-use crate::types::time::Millis;
-
-/// Nesting of expressions.
-const MAX_DEPTH: u32 = 50;
+use crate::types::path::FieldPath;
 
 /// An expression and the type of its values.
 #[derive(Clone)]
@@ -23,12 +21,16 @@ pub(super) struct Typed {
 }
 
 impl Typed {
-    fn new(sql: Sql, ty: FieldType) -> Self {
+    pub(super) fn new(sql: Sql, ty: FieldType) -> Self {
         Self { sql, ty }
     }
 
     pub(super) fn null() -> Self {
         Self::new(Sql::new("NULL::jsonb"), JSON)
+    }
+
+    fn is_json(&self) -> bool {
+        matches!(self.ty, FieldType::Acl | FieldType::Object | FieldType::Array)
     }
 
     /// As `jsonb` in REST encoding.
@@ -40,50 +42,61 @@ impl Typed {
     pub(super) fn number(self) -> Sql {
         match self.ty {
             FieldType::Number => self.sql,
-            FieldType::Acl | FieldType::Object => {
-                let mut sql = Sql::new("CASE WHEN jsonb_typeof(");
-                sql.append(self.sql.clone()).push_sql(") = 'number' THEN (").append(self.sql);
-                sql.push_sql(" #>> '{}')::float8 END");
-                sql
-            }
+            _ if self.is_json() => applied(
+                "CASE WHEN jsonb_typeof(a0) = 'number' THEN (a0 #>> '{}')::float8 END",
+                vec![self.sql],
+            ),
             _ => Sql::new("NULL::float8"),
         }
     }
 
+    /// As a whole number that PostgreSQL counts with.
+    pub(super) fn int(self) -> Sql {
+        let mut sql = Sql::new("least(greatest(trunc(");
+        sql.append(self.number()).push_sql("), -2147483648), 2147483647)::int");
+        sql
+    }
+
     /// As text, NULL when it is none.
-    fn text(self) -> Sql {
+    pub(super) fn text(self) -> Sql {
         match self.ty {
             FieldType::String | FieldType::File | FieldType::Pointer(_) => self.sql,
-            FieldType::Acl | FieldType::Object => {
-                let mut sql = Sql::new("CASE WHEN jsonb_typeof(");
-                sql.append(self.sql.clone()).push_sql(") = 'string' THEN (").append(self.sql);
-                sql.push_sql(" #>> '{}') END");
-                sql
+            _ if self.is_json() => {
+                applied("CASE WHEN jsonb_typeof(a0) = 'string' THEN a0 #>> '{}' END", vec![self.sql])
             }
             _ => Sql::new("NULL::text"),
         }
     }
 
+    /// Numbers, booleans and dates as texts too.
+    pub(super) fn shown(self) -> Sql {
+        match self.ty {
+            FieldType::String | FieldType::File | FieldType::Pointer(_) => self.sql,
+            _ => applied(
+                "CASE WHEN jsonb_typeof(a0) IN ('string', 'number', 'boolean') THEN a0 #>> '{}' \
+                 WHEN a0 ->> '__type' = 'Date' THEN a0 ->> 'iso' END",
+                vec![self.json()],
+            ),
+        }
+    }
+
     /// As an instant, NULL when it is none.
-    fn date(self) -> Sql {
+    pub(super) fn date(self) -> Sql {
         match self.ty {
             FieldType::Date => self.sql,
-            FieldType::Acl | FieldType::Object => {
-                let mut sql = Sql::new("CASE WHEN ");
-                sql.append(self.sql.clone()).push_sql(" ->> '__type' = 'Date' AND ").append(self.sql.clone());
-                // Only what this system writes is read as a date, so that the cast cannot fail.
-                sql.push_sql(
-                    " ->> 'iso' ~ '^\\d{4}-[01]\\d-[0-3]\\dT[0-2]\\d:[0-5]\\d:[0-5]\\d\\.\\d{3}Z$' THEN (",
-                );
-                sql.append(self.sql).push_sql(" ->> 'iso')::timestamptz END");
-                sql
-            }
+            // Only what this system writes is read as a date, so that the cast cannot fail.
+            _ if self.is_json() => applied(
+                "CASE WHEN a0 ->> '__type' = 'Date' AND a0 ->> 'iso' \
+                 ~ '^\\d{4}-[01]\\d-[0-3]\\dT[0-2]\\d:[0-5]\\d:[0-5]\\d\\.\\d{3}Z$' \
+                 THEN (a0 ->> 'iso')::timestamptz END",
+                vec![self.sql],
+            ),
             _ => Sql::new("NULL::timestamptz"),
         }
     }
 
     /// As a condition.
-    fn condition(self) -> Sql {
+    pub(super) fn condition(self) -> Sql {
         let mut sql = Sql::default();
         match self.ty {
             FieldType::Boolean => {
@@ -105,7 +118,7 @@ impl Typed {
 }
 
 /// `name(a, b, …)` or `(a op b op …)`.
-fn joined(open: &'static str, joint: &'static str, parts: Vec<Sql>) -> Sql {
+pub(super) fn joined(open: &str, joint: &str, parts: Vec<Sql>, close: &str) -> Sql {
     let mut sql = Sql::new(open);
     for (index, part) in parts.into_iter().enumerate() {
         if index > 0 {
@@ -113,231 +126,25 @@ fn joined(open: &'static str, joint: &'static str, parts: Vec<Sql>) -> Sql {
         }
         sql.append(part);
     }
-    sql.push_sql(")");
+    sql.push_sql(close);
     sql
 }
 
-/// What `to_char`-free date parts are called in PostgreSQL.
-fn date_part(operator: &str) -> Option<&'static str> {
-    Some(match operator {
-        "$year" => "extract(year FROM ",
-        "$month" => "extract(month FROM ",
-        "$dayOfMonth" => "extract(day FROM ",
-        "$dayOfYear" => "extract(doy FROM ",
-        // MongoDB counts from Sunday = 1.
-        "$dayOfWeek" => "1 + extract(dow FROM ",
-        "$isoDayOfWeek" => "extract(isodow FROM ",
-        "$isoWeekYear" => "extract(isoyear FROM ",
-        "$isoWeek" => "extract(week FROM ",
-        // Weeks begin on Sundays, days before the first are week 0.
-        "$week" => "",
-        "$hour" => "extract(hour FROM ",
-        "$minute" => "extract(minute FROM ",
-        "$second" => "floor(extract(second FROM ",
-        "$millisecond" => "mod(extract(milliseconds FROM ",
-        _ => return None,
-    })
-}
-
-impl Relation<'_> {
-    pub(super) fn expression(&self, json: &Value) -> StorageResult<Typed> {
-        self.at_depth(json, 0)
+/// `(SELECT <template> FROM (SELECT … AS a0, … AS a1) s)`: the template may use each argument as often as it
+/// likes, the statement has it once.
+pub(super) fn applied(template: &str, arguments: Vec<Sql>) -> Sql {
+    let mut sql = Sql::new("(SELECT ");
+    sql.push_sql(template).push_sql(" FROM (SELECT ");
+    for (index, argument) in arguments.into_iter().enumerate() {
+        sql.push_sql(if index > 0 { ", " } else { "" });
+        sql.append(argument).push_sql(&format!(" AS a{index}"));
     }
-
-    fn at_depth(&self, json: &Value, depth: u32) -> StorageResult<Typed> {
-        if depth > MAX_DEPTH {
-            return Err(refused("The expression is nested too deep"));
-        }
-        match json {
-            Value::String(text) => match text.strip_prefix('$') {
-                Some("$NOW") => Ok(literal(&Operand::Date(Millis::now()))),
-                Some("$ROOT" | "$CURRENT") => Err(refused("$$ROOT is not supported")),
-                Some(name) => self.reference(name.strip_prefix("$CURRENT.").unwrap_or(name)),
-                None => Ok(literal(&operand(json))),
-            },
-            Value::Object(object) => self.object(object, depth),
-            Value::Array(list) => {
-                let items = list.iter().map(|item| Ok(self.at_depth(item, depth + 1)?.json()));
-                let items = items.collect::<StorageResult<Vec<_>>>()?;
-                Ok(Typed::new(joined("jsonb_build_array(", ", ", items), JSON))
-            }
-            _ => Ok(literal(&operand(json))),
-        }
-    }
-
-    /// `field` or `field.sub`.
-    fn reference(&self, name: &str) -> StorageResult<Typed> {
-        let path = self.path(name)?;
-        let Some(kind) = kind_of(&self.schema, &path.root) else { return Ok(Typed::null()) };
-        if path.is_dotted() && !matches!(kind, Kind::Object | Kind::Array | Kind::Json | Kind::Bytes) {
-            return Ok(Typed::null());
-        }
-        let mut sql = Sql::default();
-        Expr { alias: self.alias, path: &path }.push(&mut sql);
-        let ty = match self.schema.field_type(&path.root) {
-            Some(ty) if !path.is_dotted() => ty.clone(),
-            _ => JSON,
-        };
-        Ok(Typed::new(sql, ty))
-    }
-
-    fn object(&self, object: &Map<String, Value>, depth: u32) -> StorageResult<Typed> {
-        let mut keys = object.iter();
-        if let (Some((key, argument)), None) = (keys.next(), keys.next())
-            && key.starts_with('$')
-        {
-            return match key.as_str() {
-                "$literal" => Ok(literal(&operand(argument))),
-                "$date" => Ok(literal(&operand(&date_literal(object)))),
-                _ => self.operator(key, argument, depth + 1),
-            };
-        }
-        if object.keys().any(|key| key.starts_with('$')) {
-            return Err(refused("an expression specification must contain exactly one field"));
-        }
-        if object.contains_key("__type") {
-            return Ok(literal(&operand(&Value::Object(object.clone()))));
-        }
-        let mut pairs = Vec::with_capacity(object.len());
-        for (key, value) in object {
-            pairs.push((key.clone(), self.at_depth(value, depth + 1)?.json()));
-        }
-        Ok(Typed::new(build_object(pairs), FieldType::Object))
-    }
-
-    fn operator(&self, operator: &str, argument: &Value, depth: u32) -> StorageResult<Typed> {
-        if let Some(part) = date_part(operator) {
-            let argument = argument.get("date").unwrap_or(argument);
-            let date = self.at_depth(argument, depth)?.date();
-            return Ok(Typed::new(push_date_part(operator, part, date), FieldType::Number));
-        }
-        let list: Vec<&Value> = match argument {
-            Value::Array(list) => list.iter().collect(),
-            other => vec![other],
-        };
-        let operands = list.iter().map(|v| self.at_depth(v, depth)).collect::<StorageResult<Vec<_>>>()?;
-        let numbers = || operands.iter().cloned().map(Typed::number).collect::<Vec<_>>();
-        let arity = |wanted: usize| {
-            if operands.len() == wanted {
-                Ok(())
-            } else {
-                Err(refused(format!(
-                    "Expression {operator} takes exactly {wanted} arguments. {} were passed in.",
-                    operands.len()
-                )))
-            }
-        };
-        let number = |sql| Ok(Typed::new(sql, FieldType::Number));
-        match operator {
-            "$add" => number(joined("(", " + ", numbers())),
-            "$multiply" => number(joined("(", " * ", numbers())),
-            "$subtract" => {
-                arity(2)?;
-                number(joined("(", " - ", numbers()))
-            }
-            "$divide" => {
-                arity(2)?;
-                let [a, b] = two(numbers());
-                let mut sql = Sql::new("(");
-                sql.append(a).push_sql(" / nullif(").append(b).push_sql(", 0))");
-                number(sql)
-            }
-            "$mod" => {
-                arity(2)?;
-                let [a, b] = two(numbers());
-                let mut sql = Sql::new("mod((");
-                sql.append(a).push_sql(")::numeric, nullif((").append(b).push_sql(")::numeric, 0))::float8");
-                number(sql)
-            }
-            "$abs" | "$ceil" | "$floor" | "$sqrt" | "$round" => {
-                arity(1)?;
-                number(match operator {
-                    "$abs" => joined("abs(", ", ", numbers()),
-                    "$ceil" => joined("ceil(", ", ", numbers()),
-                    "$floor" => joined("floor(", ", ", numbers()),
-                    "$sqrt" => joined("sqrt(greatest(0, ", ", ", numbers()).tap_close(),
-                    _ => joined("round(", ", ", numbers()),
-                })
-            }
-            "$concat" => {
-                let texts = operands.iter().cloned().map(Typed::text).collect();
-                Ok(Typed::new(joined("(", " || ", texts), FieldType::String))
-            }
-            "$toLower" | "$toUpper" => {
-                arity(1)?;
-                let open = if operator == "$toLower" { "lower(" } else { "upper(" };
-                let texts = operands.iter().cloned().map(Typed::text).collect();
-                Ok(Typed::new(joined(open, ", ", texts), FieldType::String))
-            }
-            "$size" => {
-                arity(1)?;
-                let list = operands.into_iter().next().map_or_else(|| Sql::new("NULL::jsonb"), Typed::json);
-                let mut sql = Sql::new("CASE WHEN jsonb_typeof(");
-                sql.append(list.clone()).push_sql(") = 'array' THEN jsonb_array_length(").append(list);
-                sql.push_sql(")::float8 END");
-                number(sql)
-            }
-            "$ifNull" => Ok(unified(operands, |parts| joined("coalesce(", ", ", parts))),
-            "$cond" => self.cond(argument, operands, depth),
-            "$eq" | "$ne" | "$gt" | "$gte" | "$lt" | "$lte" => {
-                arity(2)?;
-                Ok(Typed::new(comparison(operator, operands), FieldType::Boolean))
-            }
-            "$and" | "$or" => {
-                let joint = if operator == "$and" { " AND " } else { " OR " };
-                let parts = operands.into_iter().map(Typed::condition).collect();
-                Ok(Typed::new(joined("(", joint, parts), FieldType::Boolean))
-            }
-            "$not" => {
-                arity(1)?;
-                let parts = operands.into_iter().map(Typed::condition).collect();
-                Ok(Typed::new(joined("(NOT ", "", parts), FieldType::Boolean))
-            }
-            _ => Err(refused(format!("Unrecognized expression '{operator}'"))),
-        }
-    }
-
-    /// `[if, then, else]` or `{if, then, else}`.
-    fn cond(&self, argument: &Value, operands: Vec<Typed>, depth: u32) -> StorageResult<Typed> {
-        let parts = match argument {
-            Value::Object(named) => ["if", "then", "else"]
-                .iter()
-                .map(|key| self.at_depth(named.get(*key).unwrap_or(&Value::Null), depth))
-                .collect::<StorageResult<Vec<_>>>()?,
-            _ => operands,
-        };
-        let Ok([test, then, other]) = <[Typed; 3]>::try_from(parts) else {
-            return Err(refused("Expression $cond takes exactly 3 arguments."));
-        };
-        Ok(unified(vec![then, other], |parts| {
-            let [then, other] = two(parts);
-            let mut sql = Sql::new("CASE WHEN ");
-            sql.append(test.condition()).push_sql(" THEN ").append(then);
-            sql.push_sql(" ELSE ").append(other).push_sql(" END");
-            sql
-        }))
-    }
-}
-
-trait TapClose {
-    fn tap_close(self) -> Self;
-}
-
-impl TapClose for Sql {
-    /// Closes a second parenthesis.
-    fn tap_close(mut self) -> Self {
-        self.push_sql(")");
-        self
-    }
-}
-
-fn two(parts: Vec<Sql>) -> [Sql; 2] {
-    let mut parts = parts.into_iter();
-    [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()]
+    sql.push_sql(") s)");
+    sql
 }
 
 /// Branches of one type keep it; of several they become JSON.
-fn unified(parts: Vec<Typed>, build: impl FnOnce(Vec<Sql>) -> Sql) -> Typed {
+pub(super) fn unified(parts: Vec<Typed>, build: impl FnOnce(Vec<Sql>) -> Sql) -> Typed {
     let first = parts.first().map_or(JSON, |part| part.ty.clone());
     if parts.iter().all(|part| part.ty == first) {
         return Typed::new(build(parts.into_iter().map(|part| part.sql).collect()), first);
@@ -345,44 +152,176 @@ fn unified(parts: Vec<Typed>, build: impl FnOnce(Vec<Sql>) -> Sql) -> Typed {
     Typed::new(build(parts.into_iter().map(Typed::json).collect()), JSON)
 }
 
-fn comparison(operator: &str, operands: Vec<Typed>) -> Sql {
-    let joint = match operator {
-        "$eq" => " IS NOT DISTINCT FROM ",
-        "$ne" => " IS DISTINCT FROM ",
-        "$gt" => " > ",
-        "$gte" => " >= ",
-        "$lt" => " < ",
-        _ => " <= ",
-    };
-    let comparable = |ty: &FieldType| !matches!(ty, FieldType::GeoPoint | FieldType::Polygon);
-    let first = operands.first().map_or(JSON, |operand| operand.ty.clone());
-    let same = operands.iter().all(|operand| operand.ty == first) && comparable(&first);
-    let parts = operands.into_iter().map(|operand| if same { operand.sql } else { operand.json() });
-    let mut sql = joined("(", joint, parts.collect());
-    sql.push_sql(" IS TRUE");
-    joined("(", "", vec![sql])
+impl Relation {
+    pub(super) fn expression(&self, expr: &Expr) -> StorageResult<Typed> {
+        Writer { relation: self, variables: self.variables.clone() }.write(expr)
+    }
+
+    /// A field, or what is inside it; NULL where there is none.
+    pub(super) fn field(&self, path: &FieldPath) -> Typed {
+        self.column_value(&self.place(path))
+    }
+
+    pub(super) fn column_value(&self, path: &FieldPath) -> Typed {
+        let Some(kind) = kind_of(&self.schema, &path.root) else { return Typed::null() };
+        if path.is_dotted() && !matches!(kind, Kind::Object | Kind::Array | Kind::Json | Kind::Bytes) {
+            return Typed::null();
+        }
+        let mut sql = Sql::default();
+        Column { alias: self.alias, path }.push(&mut sql);
+        let ty = match self.schema.field_type(&path.root) {
+            Some(ty) if !path.is_dotted() => ty.clone(),
+            _ => JSON,
+        };
+        Typed::new(sql, ty)
+    }
 }
 
-fn push_date_part(operator: &str, part: &'static str, date: Sql) -> Sql {
-    let mut utc = Sql::new("(");
-    utc.append(date).push_sql(" AT TIME ZONE 'UTC')");
-    let mut sql = Sql::new("(");
-    match operator {
-        "$week" => {
-            sql.push_sql("floor((extract(doy FROM ").append(utc.clone());
-            sql.push_sql(") + 6 - extract(dow FROM ").append(utc).push_sql(")) / 7)");
-        }
-        "$second" => {
-            sql.push_sql(part).append(utc).push_sql("))");
-        }
-        "$millisecond" => {
-            sql.push_sql(part).append(utc).push_sql("), 1000)");
-        }
-        _ => {
-            sql.push_sql(part).append(utc).push_sql(")");
-        }
+/// Writes an expression, with the variables that are in sight.
+pub(super) struct Writer<'r> {
+    relation: &'r Relation,
+    variables: Vec<(String, Typed)>,
+}
+
+impl Writer<'_> {
+    fn with(&self, name: &str, value: Typed) -> Self {
+        let mut variables = self.variables.clone();
+        variables.push((name.to_owned(), value));
+        Writer { relation: self.relation, variables }
     }
-    sql.push_sql(")::float8");
+
+    pub(super) fn write_all(&self, list: &[Expr]) -> StorageResult<Vec<Typed>> {
+        list.iter().map(|expr| self.write(expr)).collect()
+    }
+
+    pub(super) fn write(&self, expr: &Expr) -> StorageResult<Typed> {
+        Ok(match expr {
+            Expr::Literal(value) => literal(value),
+            Expr::Field(path) => self.relation.field(path),
+            Expr::Root => Typed::new(self.relation.row_json(), JSON),
+            Expr::Variable { name, rest } => self.variable(name, rest)?,
+            Expr::Object(fields) => {
+                let pair = |(key, value): &(String, Expr)| Ok((key.clone(), self.write(value)?.json()));
+                let pairs = fields.iter().map(pair).collect::<StorageResult<_>>()?;
+                Typed::new(build_object(pairs), FieldType::Object)
+            }
+            Expr::Array(items) => {
+                let items = self.write_all(items)?.into_iter().map(Typed::json).collect();
+                Typed::new(joined("jsonb_build_array(", ", ", items, ")"), JSON)
+            }
+            Expr::Call(function, arguments) => super::call::write(*function, self.write_all(arguments)?)?,
+            Expr::Switch { branches, otherwise } => self.switch(branches, otherwise)?,
+            Expr::Let { variables, body } => {
+                let mut inner = Writer { relation: self.relation, variables: self.variables.clone() };
+                for (name, value) in variables {
+                    inner.variables.push((name.clone(), self.write(value)?));
+                }
+                inner.write(body)?
+            }
+            Expr::Map { input, name, body } => {
+                let (elements, alias) = self.elements(input)?;
+                let inner = self.with(name, Typed::new(Sql::new(&format!("{alias}.v")), JSON));
+                let body = inner.write(body)?.json();
+                let mut sql = Sql::new("coalesce(jsonb_agg(coalesce(");
+                sql.append(body).push_sql(&format!(", 'null') ORDER BY {alias}.n), '[]')"));
+                Typed::new(over(sql, elements, Sql::default()), JSON)
+            }
+            Expr::Filter { input, name, condition } => {
+                let (elements, alias) = self.elements(input)?;
+                let inner = self.with(name, Typed::new(Sql::new(&format!("{alias}.v")), JSON));
+                let mut test = Sql::new(" WHERE ");
+                test.append(inner.write(condition)?.condition());
+                let list = Sql::new(&format!("coalesce(jsonb_agg({alias}.v ORDER BY {alias}.n), '[]')"));
+                Typed::new(over(list, elements, test), JSON)
+            }
+            Expr::Reduce { input, initial, body } => self.reduce(input, initial, body)?,
+            Expr::RegexMatch { input, regex } => {
+                let mut sql = Sql::new("coalesce(");
+                sql.append(self.write(input)?.text());
+                push_regex(&mut sql, regex)?;
+                sql.push_sql(", FALSE)");
+                Typed::new(sql, FieldType::Boolean)
+            }
+            Expr::Date { function, arguments, zone } => {
+                super::date::write(function, self.write_all(arguments)?, zone)?
+            }
+        })
+    }
+
+    fn variable(&self, name: &str, rest: &[String]) -> StorageResult<Typed> {
+        let known = self.variables.iter().rev().find(|(known, _)| known == name);
+        let Some((_, value)) = known else {
+            return Err(super::refused(format!("Use of undefined variable: {name}")));
+        };
+        if rest.is_empty() {
+            return Ok(value.clone());
+        }
+        let mut sql = Sql::new("(");
+        sql.append(value.clone().json()).push_sql(" #> ").push_text_array(rest.to_vec()).push_sql(")");
+        Ok(Typed::new(sql, JSON))
+    }
+
+    fn switch(&self, branches: &[(Expr, Expr)], otherwise: &Expr) -> StorageResult<Typed> {
+        let mut tests = Vec::with_capacity(branches.len());
+        let mut values = Vec::with_capacity(branches.len() + 1);
+        for (test, value) in branches {
+            tests.push(self.write(test)?.condition());
+            values.push(self.write(value)?);
+        }
+        values.push(self.write(otherwise)?);
+        Ok(unified(values, |values| {
+            let mut sql = Sql::new("CASE");
+            let mut values = values.into_iter();
+            for (test, value) in tests.into_iter().zip(values.by_ref()) {
+                sql.push_sql(" WHEN ").append(test).push_sql(" THEN ").append(value);
+            }
+            sql.push_sql(" ELSE ").append(values.next().unwrap_or_else(|| Sql::new("NULL"))).push_sql(" END");
+            sql
+        }))
+    }
+
+    /// The array as JSON, and what its elements are called in there.
+    fn elements(&self, input: &Expr) -> StorageResult<(Elements, String)> {
+        let alias = format!("v{}", self.variables.len());
+        Ok((Elements { list: self.write(input)?.json(), alias: alias.clone() }, alias))
+    }
+
+    /// A row for each step: its number and the value so far.
+    fn reduce(&self, input: &Expr, initial: &Expr, body: &Expr) -> StorageResult<Typed> {
+        let alias = format!("r{}", self.variables.len());
+        let inner = self
+            .with("value", Typed::new(Sql::new(&format!("{alias}.value")), JSON))
+            .with("this", Typed::new(Sql::new(&format!("({alias}.list -> {alias}.n)")), JSON));
+        let step = inner.write(body)?.json();
+        let mut sql = Sql::new(&format!("(WITH RECURSIVE {alias}(n, list, value) AS (SELECT 0, a0, "));
+        sql.append(self.write(initial)?.json());
+        sql.push_sql(" FROM (SELECT ").append(self.write(input)?.json());
+        sql.push_sql(&format!(
+            " AS a0) s WHERE jsonb_typeof(a0) = 'array' UNION ALL SELECT {alias}.n + 1, {alias}.list, "
+        ));
+        sql.append(step).push_sql(&format!(
+            " FROM {alias} WHERE {alias}.n < jsonb_array_length({alias}.list)) \
+             SELECT {alias}.value FROM {alias} ORDER BY {alias}.n DESC LIMIT 1)"
+        ));
+        Ok(Typed::new(sql, JSON))
+    }
+}
+
+struct Elements {
+    list: Sql,
+    alias: String,
+}
+
+/// An aggregate over the elements of an array; NULL where there is none.
+fn over(aggregate: Sql, elements: Elements, test: Sql) -> Sql {
+    let Elements { list, alias } = elements;
+    let mut sql = Sql::new("(SELECT CASE WHEN jsonb_typeof(a0) = 'array' THEN (SELECT ");
+    sql.append(aggregate);
+    sql.push_sql(&format!(
+        " FROM jsonb_array_elements(CASE WHEN jsonb_typeof(a0) = 'array' THEN a0 END) \
+         WITH ORDINALITY {alias}(v, n)"
+    ));
+    sql.append(test).push_sql(") END FROM (SELECT ").append(list).push_sql(" AS a0) s)");
     sql
 }
 
@@ -399,7 +338,7 @@ fn literal(value: &Operand) -> Typed {
             FieldType::Boolean
         }
         Operand::Text(text) => {
-            sql.push_text(super::super::storable::without_nul(text)).push_sql("::text");
+            sql.push_text(without_nul(text)).push_sql("::text");
             FieldType::String
         }
         Operand::Date(at) => {
@@ -427,7 +366,7 @@ pub(super) fn build_object(pairs: Vec<(String, Sql)>) -> Sql {
         } else {
             sql.push_sql(", ");
         }
-        sql.push_text(super::super::storable::without_nul(&key)).push_sql("::text, ").append(value);
+        sql.push_text(without_nul(&key)).push_sql("::text, ").append(value);
     }
     sql.push_sql("))");
     sql

@@ -1,69 +1,90 @@
-//! `$lookup` by a pointer, an id, or any equal values: a correlated sub-select.
+//! `$lookup` by a pointer, an id, or any equal values, and through a pipeline: a correlated sub-select.
 
-use serde_json::Value;
-
-use super::super::column::{Alias, Expr, Kind, kind_of};
+use super::super::column::{Alias, Expr as Column, Kind, kind_of};
 use super::super::rest_json::rest_json;
-use super::expr::build_object;
-use super::{Relation, column_name, refused};
+use super::expr::{Typed, build_object};
+use super::{INNER_ALIASES, ORDER_COLUMN, Relation, reachable};
+use crate::query::pipeline::Lookup;
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;
 use crate::types::FieldType;
-use crate::types::names::INTERNAL_COLUMNS;
 use crate::types::path::FieldPath;
-use crate::types::row::Layout;
-use crate::types::schema::{ClassSchema, Field};
+use crate::types::schema::ClassSchema;
 
-impl Relation<'_> {
-    pub(super) fn lookup(&mut self, body: &Value) -> StorageResult<()> {
-        let text = |key: &str| {
-            body.get(key)
-                .and_then(Value::as_str)
-                .ok_or_else(|| refused("$lookup wants from, localField, foreignField and as, all strings"))
-        };
-        let (from, name) = (text("from")?, column_name(text("as")?)?);
-        let local = self.path(text("localField")?)?;
-        let foreign = self.path(text("foreignField")?)?;
+impl Relation {
+    pub(super) fn lookup(&mut self, lookup: &Lookup) -> StorageResult<()> {
         self.number_rows();
-        let mut columns = Sql::default();
-        for known in self.schema.fields.keys().filter(|known| **known != name) {
-            self.alias.push(&mut columns);
-            columns.push_sql(".").push_field(known).push_sql(", ");
-        }
-        match self.schemas.iter().find(|schema| schema.name == *from) {
-            Some(class) => columns.append(self.looked_up(class, &local, &foreign)),
-            None => columns.push_sql("'[]'::jsonb"),
+        let found = match reachable(&lookup.source) {
+            Some(class) => self.looked_up(class, lookup)?,
+            None => Sql::new("'[]'::jsonb"),
         };
-        columns.push_sql(" AS ").push_field(&name);
-        self.wrap(columns, Sql::default());
-        self.schema.fields.insert(name, Field::of(FieldType::Array));
+        self.add_value(&lookup.into, Typed { sql: found, ty: FieldType::Array });
         Ok(())
     }
 
-    /// `(SELECT jsonb_agg(object) FROM class WHERE foreign = local)`.
-    fn looked_up(&self, class: &ClassSchema, local: &FieldPath, foreign: &FieldPath) -> Sql {
+    /// `(SELECT jsonb_agg(object) FROM (… WHERE foreign = local …))`.
+    fn looked_up(&self, class: &ClassSchema, lookup: &Lookup) -> StorageResult<Sql> {
         // Inside, so that it shadows nothing this statement names.
-        let alias = Alias(self.alias.0 + 1000);
-        let mut sql = Sql::new("coalesce((SELECT jsonb_agg(");
-        sql.append(object_json(class, alias)).push_sql(") FROM ").push_class(&class.name).push_sql(" ");
-        alias.push(&mut sql);
-        sql.push_sql(" WHERE ");
-        let own = Expr { alias: self.alias, path: local };
-        let other = Expr { alias, path: foreign };
-        let kinds = kind_of(&self.schema, &local.root).zip(kind_of(class, &foreign.root));
-        match kinds {
-            Some((own_kind, other_kind)) => push_equal(&mut sql, own, &own_kind, other, &other_kind),
-            None => {
-                sql.push_sql("FALSE");
+        let mut other = Self::of(class, Alias(self.alias.0 + INNER_ALIASES));
+        other.variables.clone_from(&self.variables);
+        for (name, value) in &lookup.variables {
+            other.variables.push((name.clone(), self.expression(value)?));
+        }
+        if let Some((local, foreign)) = &lookup.equal {
+            let mut rest = Sql::new(" WHERE ");
+            let local = self.place(local);
+            let own = Column { alias: self.alias, path: &local };
+            let theirs = Column { alias: other.alias, path: foreign };
+            let kinds = kind_of(&self.schema, &local.root).zip(kind_of(class, &foreign.root));
+            match kinds {
+                Some((own_kind, other_kind)) => push_equal(&mut rest, own, &own_kind, theirs, &other_kind),
+                None => {
+                    rest.push_sql("FALSE");
+                }
+            }
+            other.wrap(other.every_column(), rest);
+        }
+        other.run(&lookup.pipeline)?;
+        Ok(other.list())
+    }
+
+    /// A whole row in REST encoding, unset fields left out.
+    pub(super) fn row_json(&self) -> Sql {
+        if self.is_document {
+            return self.root();
+        }
+        let mut pairs = Vec::new();
+        for (name, field) in self.schema.fields.iter().filter(|(name, _)| *name != ORDER_COLUMN) {
+            let path = FieldPath::from(name.clone());
+            let mut value = Sql::default();
+            Column { alias: self.alias, path: &path }.push(&mut value);
+            let is_plain_date = (name == "createdAt" || name == "updatedAt") && field.ty == FieldType::Date;
+            let json = if is_plain_date {
+                let mut text = Sql::new("to_jsonb(to_char(");
+                text.append(value).push_sql(" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))");
+                Some(text)
+            } else {
+                rest_json(&value, &Kind::from(&field.ty))
+            };
+            if let Some(json) = json {
+                pairs.push((name.as_str().to_owned(), json));
             }
         }
-        sql.push_sql("), '[]')");
+        let mut sql = Sql::new("(SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(");
+        sql.append(build_object(pairs)).push_sql(") p WHERE p.value <> 'null')");
         sql
     }
 }
 
-fn push_equal(sql: &mut Sql, own: Expr<'_>, own_kind: &Kind, other: Expr<'_>, other_kind: &Kind) {
+fn push_equal(sql: &mut Sql, own: Column<'_>, own_kind: &Kind, other: Column<'_>, other_kind: &Kind) {
     let is_id = |kind: &Kind| matches!(kind, Kind::Text | Kind::Pointer(_) | Kind::File);
+    let looks_inside = |value: &Column<'_>, kind: &Kind| {
+        value.path.is_dotted() && !matches!(kind, Kind::Object | Kind::Array | Kind::Json | Kind::Bytes)
+    };
+    if looks_inside(&own, own_kind) || looks_inside(&other, other_kind) {
+        sql.push_sql("FALSE");
+        return;
+    }
     let dotted = own.path.is_dotted() || other.path.is_dotted();
     if !dotted && ((is_id(own_kind) && is_id(other_kind)) || (own_kind == other_kind && is_scalar(own_kind)))
     {
@@ -72,7 +93,7 @@ fn push_equal(sql: &mut Sql, own: Expr<'_>, own_kind: &Kind, other: Expr<'_>, ot
         own.push(sql);
         return;
     }
-    let json = |value: Expr<'_>, kind: &Kind| {
+    let json = |value: Column<'_>, kind: &Kind| {
         let mut own = Sql::default();
         value.push(&mut own);
         rest_json(&own, if value.path.is_dotted() { &Kind::Json } else { kind })
@@ -93,32 +114,4 @@ fn push_equal(sql: &mut Sql, own: Expr<'_>, own_kind: &Kind, other: Expr<'_>, ot
 
 fn is_scalar(kind: &Kind) -> bool {
     matches!(kind, Kind::Number | Kind::Bool | Kind::Date)
-}
-
-/// A whole object in REST encoding, unset fields left out.
-fn object_json(class: &ClassSchema, alias: Alias) -> Sql {
-    let mut pairs = Vec::new();
-    for column in Layout::of(class).columns {
-        if INTERNAL_COLUMNS.contains(&column.name.as_str()) || column.name.is_internal() {
-            continue;
-        }
-        let path = FieldPath::from(column.name.clone());
-        let mut value = Sql::default();
-        Expr { alias, path: &path }.push(&mut value);
-        let kind = kind_of(class, &column.name);
-        let is_plain_date = column.name == "createdAt" || column.name == "updatedAt";
-        let json = if is_plain_date {
-            let mut text = Sql::new("to_jsonb(to_char(");
-            text.append(value).push_sql(" AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'))");
-            Some(text)
-        } else {
-            kind.and_then(|kind| rest_json(&value, &kind))
-        };
-        if let Some(json) = json {
-            pairs.push((column.name.as_str().to_owned(), json));
-        }
-    }
-    let mut sql = Sql::new("(SELECT coalesce(jsonb_object_agg(p.key, p.value), '{}') FROM jsonb_each(");
-    sql.append(build_object(pairs)).push_sql(") p WHERE p.value <> 'null')");
-    sql
 }

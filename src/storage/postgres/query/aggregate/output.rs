@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Relation;
+use super::{ROOT_COLUMN, Relation};
 use crate::storage::AggregateOptions;
 use crate::storage::postgres::query::select::BuiltQuery;
 use crate::storage::postgres::sql::Sql;
@@ -17,13 +17,15 @@ pub struct BuiltAggregate {
     pub query: BuiltQuery,
     keep_null: Vec<FieldName>,
     /// Parts of a compound `_id` that are plain fields.
-    key_fields: Vec<String>,
+    plain_parts: Vec<String>,
+    /// Rows are whole objects in one column.
+    is_document: bool,
     raw_values: bool,
     raw_field_names: bool,
 }
 
 impl BuiltAggregate {
-    pub(super) fn new(relation: Relation<'_>, options: &AggregateOptions) -> Self {
+    pub(super) fn new(relation: Relation, options: &AggregateOptions) -> Self {
         let order = relation.order_by();
         let columns: Vec<Column> = relation
             .schema
@@ -47,7 +49,8 @@ impl BuiltAggregate {
         Self {
             query: BuiltQuery { sql, layout, room: options.hints.room.clone() },
             keep_null: relation.keep_null,
-            key_fields: relation.key_fields,
+            plain_parts: relation.plain_parts,
+            is_document: relation.is_document,
             raw_values: options.raw_values,
             raw_field_names: options.raw_field_names,
         }
@@ -58,6 +61,12 @@ impl BuiltAggregate {
         let columns = &self.query.layout.columns;
         let show = |row: crate::types::RowRef<'_>| {
             let mut object = Object::new();
+            if self.is_document
+                && let CellRef::Json(bytes) = row.by_name(ROOT_COLUMN)
+            {
+                let whole: Object = serde_json::from_slice(bytes).unwrap_or_default();
+                return whole.into_iter().filter(|(_, value)| !value.is_null()).collect();
+            }
             for (index, column) in columns.iter().enumerate() {
                 let cell = row.cell(index);
                 if cell == CellRef::Null && !self.keep_null.contains(&column.name) {
@@ -68,7 +77,7 @@ impl BuiltAggregate {
                     && let Value::Object(key) = &mut value
                 {
                     // A compound key has no fields that the grouped rows did not have.
-                    key.retain(|name, part| !part.is_null() || !self.key_fields.contains(name));
+                    key.retain(|name, part| !part.is_null() || !self.plain_parts.contains(name));
                 }
                 object.insert(name, value);
             }

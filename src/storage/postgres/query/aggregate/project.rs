@@ -1,115 +1,139 @@
-//! `$project`, `$addFields`, `$unset` and `$unwind`: which columns there are.
+//! `$project`, `$addFields`, `$unset`, `$replaceRoot` and `$unwind`: which columns there are.
 
-use serde_json::{Map, Value};
-
-use super::super::column::Expr;
+use super::super::column::{Expr as Column, kind_of};
 use super::expr::{Typed, build_object};
-use super::{JSON, ORDER_COLUMN, Relation, column_name, refused};
+use super::{JSON, ORDER_COLUMN, ROOT_COLUMN, Relation, refuse_inside};
+use crate::query::pipeline::Expr;
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;
-use crate::types::FieldName;
 use crate::types::path::FieldPath;
 use crate::types::schema::Field;
+use crate::types::{FieldName, FieldType};
 
-/// What a `$project` says about one name.
-enum Projected<'v> {
-    Included,
-    Excluded,
-    Computed(&'v Value),
-}
-
-fn projected(value: &Value) -> Projected<'_> {
-    match value {
-        Value::Bool(true) => Projected::Included,
-        Value::Bool(false) => Projected::Excluded,
-        Value::Number(n) if n.as_f64() == Some(0.0) => Projected::Excluded,
-        Value::Number(_) => Projected::Included,
-        other => Projected::Computed(other),
-    }
-}
-
-impl Relation<'_> {
-    pub(super) fn project(&mut self, body: &Value) -> StorageResult<()> {
-        let body = body.as_object().filter(|body| !body.is_empty());
-        let body = body.ok_or_else(|| refused("$project specification must be a non-empty object"))?;
-        let is_id = |name: &str| matches!(name, "_id" | "objectId");
-        let excludes = |(name, value): &(&String, &Value)| {
-            matches!(projected(value), Projected::Excluded) && !is_id(name)
-        };
-        let only_id = body.keys().all(|name| is_id(name));
-        if body.iter().any(|entry| excludes(&entry))
-            || (only_id && body.values().all(|v| matches!(projected(v), Projected::Excluded)))
-        {
-            return self.exclude(body.keys().map(String::as_str));
-        }
+impl Relation {
+    pub(super) fn shape(&mut self, keep_id: bool, fields: &[(FieldPath, Expr)]) -> StorageResult<()> {
         self.number_rows();
         let mut columns: Vec<(FieldName, Typed)> = Vec::new();
-        let keeps_id =
-            !body.iter().any(|(name, v)| is_id(name) && matches!(projected(v), Projected::Excluded));
-        if keeps_id && self.schema.field("objectId").is_some() && !body.keys().any(|name| is_id(name)) {
-            columns.push((FieldName::known("objectId"), self.expression(&Value::from("$objectId"))?));
+        let id = FieldName::known("objectId");
+        if keep_id && (self.is_document || self.schema.field("objectId").is_some()) {
+            columns.push((id.clone(), self.field(&id.into())));
         }
-        for (name, value) in body {
-            let value = match projected(value) {
-                Projected::Excluded => continue,
-                Projected::Included => {
-                    self.expression(&Value::String(format!("${}", name.trim_start_matches('$'))))?
-                }
-                Projected::Computed(expression) => self.expression(expression)?,
-            };
-            let path = self.path(name)?;
-            push_column(&mut columns, &path, value);
-        }
-        self.replace_columns(columns);
-        Ok(())
-    }
-
-    fn exclude<'n>(&mut self, names: impl Iterator<Item = &'n str>) -> StorageResult<()> {
-        let dropped = names.map(|name| self.path(name)).collect::<StorageResult<Vec<_>>>()?;
-        if dropped.iter().any(FieldPath::is_dotted) {
-            return Err(refused("Only whole fields can be left out"));
-        }
-        self.number_rows();
-        let kept: Vec<FieldName> = self.schema.fields.keys().cloned().collect();
-        let mut columns = Vec::new();
-        for name in kept.into_iter().filter(|name| name != ORDER_COLUMN) {
-            if !dropped.iter().any(|path| path.root == name) {
-                let value = self.expression(&Value::String(format!("${name}")))?;
-                columns.push((name, value));
-            }
-        }
-        self.replace_columns(columns);
-        Ok(())
-    }
-
-    pub(super) fn unset(&mut self, body: &Value) -> StorageResult<()> {
-        let names: Vec<&str> = match body {
-            Value::String(name) => vec![name],
-            Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-            _ => return Err(refused("$unset specification must be a string or an array")),
-        };
-        self.exclude(names.into_iter())
-    }
-
-    pub(super) fn add_fields(&mut self, stage: &str, body: &Value) -> StorageResult<()> {
-        let added: &Map<String, Value> = body
-            .as_object()
-            .ok_or_else(|| refused(format!("{stage} specification stage must be an object")))?;
-        self.number_rows();
-        let mut columns = Vec::new();
-        for name in self.schema.fields.keys().filter(|name| *name != ORDER_COLUMN) {
-            columns.push((name.clone(), self.expression(&Value::String(format!("${name}")))?));
-        }
-        for (name, value) in added {
+        for (path, value) in fields {
             let value = self.expression(value)?;
-            let name = column_name(name)?;
-            match columns.iter_mut().find(|(known, _)| *known == name) {
+            push_column(&mut columns, path, value);
+        }
+        self.replace_columns(columns);
+        self.is_document = false;
+        Ok(())
+    }
+
+    pub(super) fn exclude(&mut self, dropped: &[FieldName]) -> StorageResult<()> {
+        self.number_rows();
+        if self.is_document {
+            let mut root = self.root();
+            root.push_sql(" - ")
+                .push_text_array(dropped.iter().map(|name| name.as_str().to_owned()).collect());
+            self.replace_document(root);
+            return Ok(());
+        }
+        let columns = self.kept_columns(dropped);
+        self.replace_columns(columns);
+        Ok(())
+    }
+
+    /// Columns of the relation as they are, but for some.
+    fn kept_columns(&self, dropped: &[FieldName]) -> Vec<(FieldName, Typed)> {
+        let names = self.schema.fields.keys();
+        let kept = names.filter(|name| *name != ORDER_COLUMN && !dropped.contains(name));
+        kept.map(|name| (name.clone(), self.column(name))).collect()
+    }
+
+    fn column(&self, name: &FieldName) -> Typed {
+        let path = FieldPath::from(name.clone());
+        let mut sql = Sql::default();
+        Column { alias: self.alias, path: &path }.push(&mut sql);
+        Typed { sql, ty: self.schema.field_type(name).cloned().unwrap_or(JSON) }
+    }
+
+    pub(super) fn add_fields(&mut self, added: &[(FieldPath, Expr)]) -> StorageResult<()> {
+        self.number_rows();
+        if self.is_document {
+            let mut root = self.root();
+            for (path, value) in added {
+                let value = self.expression(value)?.json();
+                let mut segments = vec![path.root.as_str().to_owned()];
+                segments.extend(path.rest.iter().cloned());
+                root = inside(root, &segments, value);
+            }
+            self.replace_document(root);
+            return Ok(());
+        }
+        let mut columns = self.kept_columns(&[]);
+        for (path, value) in added {
+            let value = self.expression(value)?;
+            let known = columns.iter_mut().find(|(known, _)| *known == path.root);
+            match known {
+                Some((_, old)) if path.is_dotted() => {
+                    let whole = std::mem::replace(old, Typed::null()).json();
+                    *old = Typed { sql: inside(whole, &path.rest, value.json()), ty: JSON };
+                }
                 Some((_, old)) => *old = value,
-                None => columns.push((name, value)),
+                None => push_column(&mut columns, path, value),
             }
         }
         self.replace_columns(columns);
         Ok(())
+    }
+
+    /// One more column, or one more field of the whole object.
+    pub(super) fn add_value(&mut self, name: &FieldName, value: Typed) {
+        if self.is_document {
+            let root = self.root();
+            let changed = inside(root, &[name.as_str().to_owned()], value.json());
+            self.replace_document(changed);
+            return;
+        }
+        let mut columns = self.kept_columns(std::slice::from_ref(name));
+        columns.push((name.clone(), value));
+        self.replace_columns(columns);
+    }
+
+    pub(super) fn replace_root(&mut self, root: &Expr) -> StorageResult<()> {
+        if let Expr::Object(fields) = root
+            && let Some(fields) = as_columns(fields)
+        {
+            return self.shape(false, &fields);
+        }
+        self.number_rows();
+        let value = self.expression(root)?.json();
+        let mut object =
+            Sql::new("(SELECT CASE WHEN jsonb_typeof(a0) = 'object' THEN a0 ELSE '{}' END FROM (SELECT ");
+        object.append(value).push_sql(" AS a0) s)");
+        self.replace_document(object);
+        Ok(())
+    }
+
+    /// The column of whole objects.
+    pub(super) fn root(&self) -> Sql {
+        let mut root = Sql::default();
+        self.alias.push(&mut root);
+        root.push_sql(".").push_identifier(ROOT_COLUMN);
+        root
+    }
+
+    fn replace_document(&mut self, root: Sql) {
+        self.replace_columns(vec![(FieldName::known(ROOT_COLUMN), Typed { sql: root, ty: JSON })]);
+        self.is_document = true;
+        self.plain_parts.clear();
+    }
+
+    /// Whole objects in place of columns.
+    pub(super) fn become_document(&mut self) {
+        if !self.is_document {
+            self.number_rows();
+            let root = self.row_json();
+            self.replace_document(root);
+        }
     }
 
     /// The relation with exactly these columns, and its hidden order.
@@ -126,7 +150,7 @@ impl Relation<'_> {
             list.push_sql(if fields.is_empty() { "" } else { ", " });
             self.alias.push(&mut list);
             list.push_sql(".").push_field(&order);
-            fields.insert(order, Field::of(crate::types::FieldType::Number));
+            fields.insert(order, Field::of(FieldType::Number));
         }
         if fields.is_empty() {
             list.push_sql("1 AS \"_nothing\"");
@@ -136,57 +160,88 @@ impl Relation<'_> {
         self.schema.fields = fields;
     }
 
-    pub(super) fn unwind(&mut self, body: &Value) -> StorageResult<()> {
-        let path = body.as_str().or_else(|| body.get("path").and_then(Value::as_str));
-        let path = path.and_then(|path| path.strip_prefix('$'));
-        let path = self.path(
-            path.ok_or_else(|| refused("path option to $unwind stage should be prefixed with a '$'"))?,
-        )?;
-        let preserve = body.get("preserveNullAndEmptyArrays") == Some(&Value::Bool(true));
-        let index = match body.get("includeArrayIndex").and_then(Value::as_str) {
-            Some(name) => Some(column_name(name)?),
-            None => None,
-        };
+    pub(super) fn unwind(
+        &mut self,
+        path: &FieldPath,
+        keep_empty: bool,
+        index: Option<&FieldName>,
+    ) -> StorageResult<()> {
+        let path = self.place(path);
+        if let Some(kind) = kind_of(&self.schema, &path.root) {
+            refuse_inside(&path, &kind)?;
+        }
         self.number_rows();
-        let value = self.expression(&Value::String(format!("${}", path.to_dotted())))?.json();
+        let value = self.column_value(&path).json();
         let mut columns = Sql::default();
         for name in self.schema.fields.keys().filter(|name| **name != path.root) {
             self.alias.push(&mut columns);
             columns.push_sql(".").push_field(name).push_sql(", ");
         }
+        let root = FieldPath::from(path.root.clone());
+        let mut whole = Sql::default();
         if path.is_dotted() {
-            let root = FieldPath::from(path.root.clone());
-            columns.push_sql("jsonb_set(");
-            Expr { alias: self.alias, path: &root }.push(&mut columns);
-            columns
-                .push_sql(", ")
-                .push_text_array(path.rest.clone())
-                .push_sql(", coalesce(u.v, 'null')) AS ");
+            whole.push_sql("jsonb_set(");
+            Column { alias: self.alias, path: &root }.push(&mut whole);
+            whole.push_sql(", ").push_text_array(path.rest.clone()).push_sql(", coalesce(u.v, 'null'))");
         } else {
-            columns.push_sql("u.v AS ");
+            whole.push_sql("u.v");
         }
-        columns.push_field(&path.root);
-        if let Some(name) = &index {
+        match index {
+            Some(name) if self.is_document => {
+                let number = Sql::new("to_jsonb((u.n - 1)::float8)");
+                columns.append(inside(whole, &[name.as_str().to_owned()], number));
+            }
+            _ => {
+                columns.append(whole);
+            }
+        }
+        columns.push_sql(" AS ").push_field(&path.root);
+        if let Some(name) = index.filter(|_| !self.is_document) {
             columns.push_sql(", (u.n - 1)::float8 AS ").push_field(name);
         }
-        let mut rest = Sql::new(if preserve { " LEFT JOIN LATERAL " } else { " CROSS JOIN LATERAL " });
+        let mut rest = Sql::new(if keep_empty { " LEFT JOIN LATERAL " } else { " CROSS JOIN LATERAL " });
         rest.push_sql("jsonb_array_elements(CASE WHEN jsonb_typeof(").append(value.clone());
         rest.push_sql(") = 'array' THEN ").append(value.clone()).push_sql(" WHEN ").append(value.clone());
         rest.push_sql(" IS NOT NULL AND ")
             .append(value.clone())
             .push_sql(" <> 'null' THEN jsonb_build_array(");
         rest.append(value).push_sql(") END) WITH ORDINALITY u(v, n)");
-        if preserve {
+        if keep_empty {
             rest.push_sql(" ON TRUE");
         }
         self.wrap(columns, rest);
         self.schema.fields.shift_remove(&path.root);
         self.schema.fields.insert(path.root, Field::of(JSON));
-        if let Some(name) = index {
-            self.schema.fields.insert(name, Field::of(crate::types::FieldType::Number));
+        if let Some(name) = index.filter(|_| !self.is_document) {
+            self.schema.fields.insert(name.clone(), Field::of(FieldType::Number));
         }
         Ok(())
     }
+}
+
+/// Fields of an object whose names can be columns.
+fn as_columns(fields: &[(String, Expr)]) -> Option<Vec<(FieldPath, Expr)>> {
+    let column = |(name, value): &(String, Expr)| {
+        let name = FieldName::valid(name).filter(|name| name.len() < 60)?;
+        Some((FieldPath::from(name), value.clone()))
+    };
+    fields.iter().map(column).collect()
+}
+
+/// The object with a value at a path, objects made on the way.
+fn inside(whole: Sql, segments: &[String], value: Sql) -> Sql {
+    let Some((first, rest)) = segments.split_first() else { return value };
+    let value = if rest.is_empty() {
+        value
+    } else {
+        let mut inner = Sql::new("(a0 -> ");
+        inner.push_text(first.clone()).push_sql(")");
+        inside(inner, rest, value)
+    };
+    let mut sql = Sql::new("(SELECT CASE WHEN jsonb_typeof(a0) = 'object' THEN a0 ELSE '{}' END || ");
+    sql.append(build_object(vec![(first.clone(), value)]));
+    sql.push_sql(" FROM (SELECT ").append(whole).push_sql(" AS a0) s)");
+    sql
 }
 
 /// Dotted names make objects: `{"a.b": 1}` answers `{a: {b: …}}`.

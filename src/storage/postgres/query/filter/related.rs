@@ -3,14 +3,15 @@
 //! through the server. Unknown classes and denied access match nothing.
 
 use super::{FilterBuilder, PermissionColumn};
+use crate::error::Error;
 use crate::query::{Access, Constraint, Operand, RelatedTo, SubQuery};
-use crate::storage::StorageResult;
 use crate::storage::postgres::query::column::{Alias, Expr, Kind, kind_of};
 use crate::storage::postgres::query::json::{self, Leaf};
 use crate::storage::postgres::query::order::{push_order, push_page};
 use crate::storage::postgres::query::rest_json::push_rest_json;
 use crate::storage::postgres::query::storable::{text_id, without_nul};
 use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::schema::ClassSchema;
 use crate::types::{ClassName, FieldType};
@@ -110,6 +111,16 @@ impl FilterBuilder {
             sql.push_sql("FALSE");
             return Ok(());
         };
+        let looks_inside =
+            |kind: &Kind| matches!(kind, Kind::Object | Kind::Array | Kind::Bytes | Kind::Json);
+        if key.is_dotted() && !looks_inside(&key_kind) {
+            let text = format!("There is nothing inside {}: {}", key.root, key.to_dotted());
+            return Err(StorageError::Refused(Error::invalid_query(text)));
+        }
+        if value.path.is_dotted() && !looks_inside(kind) {
+            sql.push_sql("FALSE");
+            return Ok(());
+        }
         let alias = self.new_alias();
         let key_value = Expr { alias, path: key };
         let nested = value.path.is_dotted() || *kind == Kind::Array;

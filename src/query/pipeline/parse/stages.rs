@@ -1,0 +1,294 @@
+//! One stage at a time. `$count`, `$sortByCount` and `$bucket` become stages that there are anyway.
+
+use serde_json::Value;
+
+use super::{PipelineParser, column_name, keeps_fields, parse_names, path, refused};
+use crate::error::Result;
+use crate::query::parse::parse_where;
+use crate::query::pipeline::function::Function;
+use crate::query::pipeline::{Accumulate, Accumulator, Expr, Group, Lookup, SortKey, Source, Stage};
+use crate::query::{Access, Operand, operand};
+use crate::types::names::{ClassName, FieldName};
+use crate::types::path::FieldPath;
+
+/// What a `$project` says about one name.
+enum Projected<'v> {
+    Included,
+    Excluded,
+    Computed(&'v Value),
+}
+
+fn projected(value: &Value) -> Projected<'_> {
+    match value {
+        Value::Bool(true) => Projected::Included,
+        Value::Bool(false) => Projected::Excluded,
+        Value::Number(n) if n.as_f64() == Some(0.0) => Projected::Excluded,
+        Value::Number(_) => Projected::Included,
+        other => Projected::Computed(other),
+    }
+}
+
+impl PipelineParser<'_, '_> {
+    pub(super) fn stage(&mut self, name: &str, body: &Value, stages: &mut Vec<Stage>) -> Result<()> {
+        let stage = match name {
+            "$match" => self.matched(body)?,
+            "$group" => Stage::Group(self.group(body)?),
+            "$project" => self.project(body)?,
+            "$addFields" | "$set" => self.add_fields(name, body)?,
+            "$unset" => unset(body)?,
+            "$replaceRoot" => {
+                let root = body.get("newRoot");
+                let root = root.ok_or_else(|| refused("no newRoot specified for the $replaceRoot stage"))?;
+                Stage::ReplaceRoot(self.expression(root)?)
+            }
+            "$replaceWith" => Stage::ReplaceRoot(self.expression(body)?),
+            "$sort" => Stage::Sort(sort(body)?),
+            "$limit" => Stage::Limit(whole("$limit", body)?),
+            "$skip" => Stage::Skip(whole("$skip", body)?),
+            "$sample" => {
+                let size = body.get("size").and_then(Value::as_u64).filter(|n| i64::try_from(*n).is_ok());
+                Stage::Sample(
+                    size.ok_or_else(|| refused("size argument to $sample must be a positive integer"))?,
+                )
+            }
+            "$unwind" => unwind(body)?,
+            "$count" => Stage::Count(column_name(body.as_str().unwrap_or_default())?),
+            "$lookup" => Stage::Lookup(self.lookup(body)?),
+            "$unionWith" => self.union_with(body)?,
+            "$facet" => self.facet(body)?,
+            "$sortByCount" => {
+                let count = FieldName::known("count");
+                stages.push(Stage::Group(Group {
+                    key: self.expression(body)?,
+                    plain_parts: Vec::new(),
+                    accumulators: vec![(count.clone(), counting())],
+                }));
+                Stage::Sort(vec![SortKey { path: count.into(), descending: true }])
+            }
+            "$bucket" => {
+                stages.push(Stage::Group(self.bucket(body)?));
+                Stage::Sort(vec![SortKey { path: FieldName::known("objectId").into(), descending: false }])
+            }
+            _ => return Err(refused(format!("Unrecognized pipeline stage name: '{name}'"))),
+        };
+        if !keeps_fields(&stage) {
+            self.schema = None;
+        }
+        stages.push(stage);
+        Ok(())
+    }
+
+    fn matched(&self, body: &Value) -> Result<Stage> {
+        let mut condition = None;
+        let wanted = match body.as_object() {
+            Some(object) if object.contains_key("$expr") => {
+                condition = object.get("$expr").map(|expr| self.expression(expr)).transpose()?;
+                let rest = object.iter().filter(|(key, _)| *key != "$expr");
+                Value::Object(rest.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            _ => body.clone(),
+        };
+        let filter = parse_where(&parse_names(&wanted), &self.context())?;
+        Ok(Stage::Match { filter, condition })
+    }
+
+    fn group(&mut self, body: &Value) -> Result<Group> {
+        let Some(body) = body.as_object() else {
+            return Err(refused("a group's fields must be specified in an object"));
+        };
+        let Some(id) = body.get("_id") else {
+            return Err(refused("Invalid parameter for query: group. Missing key _id"));
+        };
+        // As parse-server reads them, these are no key.
+        let empty = match id {
+            Value::Null | Value::Bool(false) => true,
+            Value::Number(n) => n.as_f64() == Some(0.0),
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(object) => object.is_empty(),
+            Value::Bool(true) => false,
+        };
+        let key = if empty { Expr::null() } else { self.expression(id)? };
+        let parts = id.as_object().into_iter().flatten();
+        let plain = parts.filter(|(_, part)| part.as_str().is_some_and(|field| field.starts_with('$')));
+        let plain_parts = plain.map(|(name, _)| name.clone()).collect();
+        let accumulators = body.iter().filter(|(name, _)| *name != "_id");
+        let accumulators =
+            accumulators.map(|(name, value)| self.accumulator(name, value)).collect::<Result<_>>()?;
+        Ok(Group { key, plain_parts, accumulators })
+    }
+
+    fn accumulator(&self, name: &str, value: &Value) -> Result<(FieldName, Accumulator)> {
+        let name = column_name(name)?;
+        let single = value.as_object().filter(|object| object.len() == 1);
+        let Some((operator, argument)) = single.and_then(|object| object.iter().next()) else {
+            return Err(refused(format!("The field '{name}' must be an accumulator object")));
+        };
+        let Some(kind) = Accumulate::named(operator) else {
+            return Err(refused(format!("unknown group operator '{operator}'")));
+        };
+        let value = if kind == Accumulate::Count { Expr::null() } else { self.expression(argument)? };
+        Ok((name, Accumulator { kind, value }))
+    }
+
+    fn project(&self, body: &Value) -> Result<Stage> {
+        let body = body.as_object().filter(|body| !body.is_empty());
+        let body = body.ok_or_else(|| refused("$project specification must be a non-empty object"))?;
+        let is_id = |name: &str| matches!(name, "_id" | "objectId");
+        let is_excluded = |value: &Value| matches!(projected(value), Projected::Excluded);
+        let only_id = body.keys().all(|name| is_id(name));
+        if body.iter().any(|(name, value)| is_excluded(value) && !is_id(name))
+            || (only_id && body.values().all(is_excluded))
+        {
+            return exclude(body.keys().map(String::as_str));
+        }
+        let keep_id = !body.keys().any(|name| is_id(name));
+        let mut fields = Vec::new();
+        for (name, value) in body {
+            let value = match projected(value) {
+                Projected::Excluded => continue,
+                Projected::Included => Expr::Field(path(name.trim_start_matches('$'))?),
+                Projected::Computed(expression) => self.expression(expression)?,
+            };
+            fields.push((path(name)?, value));
+        }
+        Ok(Stage::Shape { keep_id, fields })
+    }
+
+    fn add_fields(&self, stage: &str, body: &Value) -> Result<Stage> {
+        let added = body
+            .as_object()
+            .ok_or_else(|| refused(format!("{stage} specification stage must be an object")))?;
+        let field = |(name, value): (&String, &Value)| Ok((path(name)?, self.expression(value)?));
+        Ok(Stage::AddFields(added.iter().map(field).collect::<Result<_>>()?))
+    }
+
+    /// `{groupBy, boundaries, default, output}`: a group whose key is the lower bound.
+    fn bucket(&mut self, body: &Value) -> Result<Group> {
+        let wanted = || refused("$bucket requires 'groupBy' and 'boundaries' to be specified");
+        let value = self.expression(body.get("groupBy").ok_or_else(wanted)?)?;
+        let boundaries = body.get("boundaries").and_then(Value::as_array).ok_or_else(wanted)?;
+        if boundaries.len() < 2 {
+            return Err(refused("The $bucket 'boundaries' field must have at least 2 values"));
+        }
+        let boundaries: Vec<Operand> = boundaries.iter().map(|bound| operand(&parse_names(bound))).collect();
+        let of = |function, bound: &Operand| {
+            Expr::Call(function, vec![value.clone(), Expr::Literal(bound.clone())])
+        };
+        let branch = |(low, high): (&Operand, &Operand)| {
+            let inside = vec![of(Function::Gte, low), of(Function::Lt, high)];
+            (Expr::Call(Function::And, inside), Expr::Literal(low.clone()))
+        };
+        let branches = boundaries.iter().zip(boundaries.iter().skip(1)).map(branch).collect();
+        let otherwise = match body.get("default") {
+            Some(default) => self.expression(default)?,
+            None => Expr::null(),
+        };
+        let accumulators = match body.get("output").and_then(Value::as_object) {
+            Some(output) => {
+                output.iter().map(|(name, value)| self.accumulator(name, value)).collect::<Result<_>>()?
+            }
+            None => vec![(FieldName::known("count"), counting())],
+        };
+        let key = Expr::Switch { branches, otherwise: Box::new(otherwise) };
+        Ok(Group { key, plain_parts: Vec::new(), accumulators })
+    }
+
+    fn lookup(&mut self, body: &Value) -> Result<Lookup> {
+        let text = |key: &str| body.get(key).and_then(Value::as_str);
+        let all = || refused("$lookup wants from, localField, foreignField and as, all strings");
+        let from = text("from").ok_or_else(all)?;
+        let into = column_name(text("as").ok_or_else(all)?)?;
+        let stages = body.get("pipeline").and_then(Value::as_array);
+        let equal = match (text("localField"), text("foreignField")) {
+            (Some(local), Some(foreign)) => Some((path(local)?, path(foreign)?)),
+            (None, None) if stages.is_some() => None,
+            _ => return Err(all()),
+        };
+        let mut variables = Vec::new();
+        for (name, value) in body.get("let").and_then(Value::as_object).into_iter().flatten() {
+            variables.push((name.clone(), self.expression(value)?));
+        }
+        let pipeline = self.sub_pipeline(stages.map(Vec::as_slice).unwrap_or_default(), None)?;
+        Ok(Lookup { source: source(from), equal, variables, pipeline, into })
+    }
+
+    fn union_with(&mut self, body: &Value) -> Result<Stage> {
+        let from = body.as_str().or_else(|| body.get("coll").and_then(Value::as_str));
+        let from = from.ok_or_else(|| refused("the $unionWith stage wants a class"))?;
+        let stages = body.get("pipeline").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        Ok(Stage::UnionWith { source: source(from), pipeline: self.sub_pipeline(stages, None)? })
+    }
+
+    fn facet(&mut self, body: &Value) -> Result<Stage> {
+        let facets = body.as_object().filter(|facets| !facets.is_empty());
+        let facets = facets.ok_or_else(|| refused("the $facet specification must be a non-empty object"))?;
+        let mut parsed = Vec::new();
+        for (name, stages) in facets {
+            let stages = stages
+                .as_array()
+                .ok_or_else(|| refused(format!("arguments to $facet must be arrays, {name} is none")))?;
+            parsed.push((column_name(name)?, self.sub_pipeline(stages, self.schema)?));
+        }
+        Ok(Stage::Facet(parsed))
+    }
+}
+
+fn counting() -> Accumulator {
+    Accumulator { kind: Accumulate::Count, value: Expr::null() }
+}
+
+fn source(class: &str) -> Source {
+    Source { class: ClassName::valid(class), access: Access::default() }
+}
+
+fn exclude<'n>(names: impl Iterator<Item = &'n str>) -> Result<Stage> {
+    let dropped = names.map(path).collect::<Result<Vec<_>>>()?;
+    if dropped.iter().any(FieldPath::is_dotted) {
+        return Err(refused("Only whole fields can be left out"));
+    }
+    Ok(Stage::Exclude(dropped.into_iter().map(|path| path.root).collect()))
+}
+
+fn unset(body: &Value) -> Result<Stage> {
+    let names: Vec<&str> = match body {
+        Value::String(name) => vec![name],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => return Err(refused("$unset specification must be a string or an array")),
+    };
+    exclude(names.into_iter())
+}
+
+fn sort(body: &Value) -> Result<Vec<SortKey>> {
+    let keys = body.as_object().filter(|keys| !keys.is_empty());
+    let keys = keys.ok_or_else(|| refused("the $sort key specification must be an object"))?;
+    let key = |(name, direction): (&String, &Value)| {
+        let descending = match direction.as_f64() {
+            Some(1.0) => false,
+            Some(-1.0) => true,
+            _ => {
+                return Err(refused("$sort key ordering must be 1 (for ascending) or -1 (for descending)"));
+            }
+        };
+        Ok(SortKey { path: path(name)?, descending })
+    };
+    keys.iter().map(key).collect()
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(stage: &str, body: &Value) -> Result<u64> {
+    let number = body.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 9e15);
+    number.map(|n| n as u64).ok_or_else(|| refused(format!("{stage} wants a positive whole number")))
+}
+
+fn unwind(body: &Value) -> Result<Stage> {
+    let name = body.as_str().or_else(|| body.get("path").and_then(Value::as_str));
+    let name = name.and_then(|name| name.strip_prefix('$'));
+    let name = name.ok_or_else(|| refused("path option to $unwind stage should be prefixed with a '$'"))?;
+    let index = body.get("includeArrayIndex").and_then(Value::as_str);
+    Ok(Stage::Unwind {
+        path: path(name)?,
+        keep_empty: body.get("preserveNullAndEmptyArrays") == Some(&Value::Bool(true)),
+        index: index.map(column_name).transpose()?,
+    })
+}
