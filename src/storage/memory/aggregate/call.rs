@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use serde_json::{Value, json};
 
 use super::date::{self, date_of};
-use super::expression::{date_value, is_true, number_of, object, shown_of, text_of};
 use super::group::{as_set, edge, mean};
 use super::json_order;
+use super::value::{date_value, is_true, number_of, object, shown_of, text_of};
 use crate::query::evaluate::json_equals;
 use crate::query::pipeline::function::Function as F;
 use crate::types::number::number_json;

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveDateTime, Timelike};
 use serde_json::{Value, json};
 
-use super::expression::{date_value, number_of};
 use super::refused;
+use super::value::{date_value, number_of};
 use crate::query::pipeline::date::{DateFunction, DatePart, DateUnit, FormatPiece, Span, Zone};
 use crate::storage::StorageResult;
 use crate::types::time::Millis;

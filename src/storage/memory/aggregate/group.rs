@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::expression::{number_of, text_of};
+use super::value::{number_of, text_of};
 use super::{Runner, Variables, json_order};
 use crate::query::evaluate::json_equals;
 use crate::query::pipeline::{Accumulate, Group};

@@ -8,6 +8,7 @@ mod expression;
 mod group;
 mod order;
 mod stages;
+mod value;
 
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::expression::{at, is_true};
+use super::value::{at, is_true};
 use super::{Runner, Variables, json_order, refused, whole};
 use crate::query::evaluate::json_equals;
 use crate::query::pipeline::{Expr, Lookup, SortKey, Stage};

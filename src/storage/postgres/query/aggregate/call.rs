@@ -1,7 +1,7 @@
 //! Functions of expressions in SQL: those that are operators of PostgreSQL, and a table of templates.
 
 use super::JSON;
-use super::expr::{Typed, applied, joined, unified};
+use super::typed::{Typed, applied, joined, unified};
 use crate::query::pipeline::function::Function as F;
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;

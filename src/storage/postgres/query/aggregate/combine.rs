@@ -1,6 +1,6 @@
 //! `$unionWith` and `$facet`: several relations as one.
 
-use super::expr::Typed;
+use super::typed::Typed;
 use super::{INNER_ALIASES, JSON, ORDER_COLUMN, Relation, reachable};
 use crate::query::pipeline::{Pipeline, Source};
 use crate::storage::StorageResult;

@@ -1,7 +1,7 @@
 //! What expressions do with dates, in SQL. Clocks are looked at in the zone of the expression.
 
 use super::JSON;
-use super::expr::{Typed, applied};
+use super::typed::{Typed, applied};
 use crate::query::pipeline::date::{DateFunction, DatePart, DateUnit, FormatPiece, Span, Zone};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;

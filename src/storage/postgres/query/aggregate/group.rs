@@ -1,6 +1,6 @@
 //! `$group`: the key and its accumulators.
 
-use super::expr::Typed;
+use super::typed::Typed;
 use super::{JSON, Relation};
 use crate::query::pipeline::{Accumulate, Accumulator, Group};
 use crate::storage::StorageResult;

@@ -2,7 +2,7 @@
 
 use super::super::column::{Alias, Expr as Column, Kind, kind_of};
 use super::super::rest_json::rest_json;
-use super::expr::{Typed, build_object};
+use super::typed::{Typed, build_object};
 use super::{INNER_ALIASES, ORDER_COLUMN, Relation, reachable};
 use crate::query::pipeline::Lookup;
 use crate::storage::StorageResult;

@@ -12,12 +12,13 @@ mod group;
 mod lookup;
 mod output;
 mod project;
+mod typed;
 
 use std::sync::Arc;
 
 use serde_json::Map;
 
-use self::expr::Typed;
+use self::typed::Typed;
 use super::column::{Alias, Expr as Column, Kind, kind_of};
 use super::filter::push_condition;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! `$project`, `$addFields`, `$unset`, `$replaceRoot` and `$unwind`: which columns there are.
 
 use super::super::column::{Expr as Column, kind_of};
-use super::expr::{Typed, build_object};
+use super::typed::{Typed, build_object};
 use super::{JSON, ORDER_COLUMN, ROOT_COLUMN, Relation, refuse_inside};
 use crate::query::pipeline::Expr;
 use crate::storage::StorageResult;
