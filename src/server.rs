@@ -37,6 +37,7 @@ use crate::http::{self, Front};
 use crate::logging::Presence;
 use crate::operations::admin::security_check;
 use crate::operations::services::{Ports, Services, State};
+use crate::outbound::{Outbound, Request, Settings};
 use crate::pubsub::Notice;
 use crate::rest::internal::{CloudServer, Workers};
 use crate::sockets::tcp;
@@ -58,6 +59,8 @@ const IDEMPOTENCY_SWEEP: Duration = Duration::from_secs(600);
 /// How long the results of jobs may take to be stored once Cloud Code has ended.
 const RESULTS_GRACE: Duration = Duration::from_secs(5);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Redirects that the check of the server URL follows.
+const REDIRECTS: u8 = 10;
 
 /// Why a server did not start: one line for the operator.
 #[derive(Debug)]
@@ -134,7 +137,7 @@ impl Server {
     /// When a database cannot be reached or a port is taken.
     pub async fn start(configs: Vec<AppConfig>) -> Result<Self, StartError> {
         // Another part of this process may have installed it; there is one kind only.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::install_provider();
         let workers = Workers::default();
         let threads = worker_threads();
         let mut running = Vec::with_capacity(configs.len());
@@ -263,11 +266,12 @@ impl Running {
         let database = storage::open(&config, threads).await?;
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
+        let outbound = outbound(&config)?;
         let pubsub = storage::pubsub(&config, &*adapter).map_err(StartError::new)?;
         let classes = ClassRegistry::start(adapter.clone(), pubsub.clone(), config.clone());
         let classes = classes.await.map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
-        let cloud = cloud::Cloud::launch(&config, server_api.clone())?;
+        let cloud = cloud::Cloud::launch(&config, server_api.clone(), outbound.clone())?;
         let files = files::open(&config, &*database.adapter, &cloud.engine).await?;
         let principals =
             PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
@@ -279,6 +283,7 @@ impl Running {
         let ports = Ports {
             storage: adapter,
             pubsub,
+            outbound,
             classes,
             rate_limits,
             principals,
@@ -321,7 +326,10 @@ impl Running {
             config.http.server_url
         );
         if config.http.verify_server_url && config.http.port != 0 {
-            actix_web::rt::spawn(carry(verify_server_url(config.http.server_url.clone())));
+            actix_web::rt::spawn(carry(verify_server_url(
+                self.app.services.outbound.clone(),
+                config.http.server_url.clone(),
+            )));
         }
         actix_web::rt::spawn(carry(hear_of_hooks(Arc::downgrade(&self.app.services))));
         if !config.idempotency.paths.is_empty() {
@@ -387,14 +395,17 @@ async fn forget_request_ids(services: Weak<Services>) {
     }
 }
 
+/// The way out, as the application's options open it.
+fn outbound(config: &AppConfig) -> Result<Arc<Outbound>, StartError> {
+    let opened = config.http.outbound_allowed_networks.clone();
+    Outbound::new(Settings { opened, ..Settings::default() }).map_err(StartError::new)
+}
+
 /// Option `verifyServerUrl`: Cloud Code and links depend on that URL leading here.
-async fn verify_server_url(url: String) {
-    let client = reqwest::Client::builder().timeout(VERIFY_TIMEOUT).build();
-    let healthy = async {
-        let answer = client.ok()?.get(format!("{url}/health")).send().await.ok()?;
-        answer.status().is_success().then_some(())
-    };
-    if healthy.await.is_none() {
+async fn verify_server_url(outbound: Arc<Outbound>, url: String) {
+    let request = Request::get(&format!("{url}/health")).within(VERIFY_TIMEOUT).following(REDIRECTS);
+    let answer = outbound.send(request).await;
+    if !answer.is_ok_and(|answer| answer.status.is_success()) {
         tracing::warn!(
             "WARNING, Unable to connect to '{url}'. Cloud code and push notifications may be unavailable!"
         );

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 
 use super::buckets::{Count, Window};
+use crate::pubsub::redis::client;
 use crate::types::time::Millis;
 
 /// A request waits this long for Redis at most.
@@ -81,7 +82,11 @@ impl RedisCounter {
         if let Some(connection) = &self.state().connection {
             return Ok(connection.clone());
         }
-        let connection = redis::Client::open(self.url.as_str())?.get_multiplexed_async_connection().await?;
+        let client = client(&self.url, None).map_err(|error| {
+            let kind = redis::ErrorKind::InvalidClientConfig;
+            redis::RedisError::from((kind, "the URL cannot be used", error.to_string()))
+        })?;
+        let connection = client.get_multiplexed_async_connection().await?;
         self.state().connection = Some(connection.clone());
         Ok(connection)
     }

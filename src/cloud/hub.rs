@@ -177,3 +177,30 @@ impl CloudEngine for CloudHub {
         self.code.shutdown()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::NoCloud;
+    use crate::cloud::webhooks::loopback::{client, function, serve, text_of};
+
+    #[tokio::test]
+    async fn the_hub_calls_hooks_while_they_are_there() {
+        let server = serve(200, r#"{"success": "from hook"}"#).await;
+        let hub = CloudHub::new(Arc::new(NoCloud::default()), client());
+        assert!(hub.registrations().function("hello").is_none());
+        let target = HookTarget::Function("hello".into());
+        hub.set_webhooks(vec![Hook { target, url: server.url.clone() }]);
+        assert!(hub.registrations().function("hello").is_some());
+        let answer = hub.run_function(function()).await.unwrap();
+        assert_eq!(answer.result.unwrap().get(), r#""from hook""#);
+        assert_eq!(hub.metrics()["hello"].count, 1);
+        let mut deep = function();
+        deep.scope.depth = 33;
+        assert!(
+            text_of(hub.run_function(deep).await).1.starts_with("Cloud Code calls are nested too deeply")
+        );
+        hub.set_webhooks(Vec::new());
+        assert_eq!(text_of(hub.run_function(function()).await), (141, "Invalid function: \"hello\"".into()));
+    }
+}

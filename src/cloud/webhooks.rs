@@ -4,11 +4,10 @@
 //! answers is that of parse-server's `HooksController`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use reqwest::Client;
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +17,7 @@ use super::{
     TriggerAnswer, TriggerCall, TriggerInfo, TriggerKind,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::outbound::{Outbound, OutboundError, Request};
 
 /// How long a webhook may take where the call has no deadline of its own.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,25 +89,22 @@ impl HookTable {
 /// Calls webhooks.
 #[derive(Clone, Debug)]
 pub struct WebhookClient {
-    client: Client,
+    outbound: Arc<Outbound>,
     key: Option<HeaderValue>,
 }
 
 impl WebhookClient {
-    /// A client that verifies certificates and follows no redirects, since the key would go along. Needs
-    /// the process's TLS provider to be installed.
+    /// A client that follows no redirects, since the key would go along.
     ///
     /// # Errors
-    /// When TLS cannot be set up, or the key is no header value.
-    pub fn new(webhook_key: Option<&str>) -> Result<Self> {
-        let client =
-            Client::builder().redirect(reqwest::redirect::Policy::none()).build().map_err(Error::internal)?;
+    /// When the key is no header value.
+    pub fn new(outbound: Arc<Outbound>, webhook_key: Option<&str>) -> Result<Self> {
         let key = webhook_key.map(HeaderValue::from_str).transpose().map_err(Error::internal)?;
         let key = key.map(|mut key| {
             key.set_sensitive(true);
             key
         });
-        Ok(Self { client, key })
+        Ok(Self { outbound, key })
     }
 
     /// # Errors
@@ -138,22 +135,21 @@ impl WebhookClient {
     }
 
     async fn call(&self, url: &str, body: &Map<String, Value>, scope: Scope) -> Result<Option<Value>> {
-        let mut request = self
-            .client
-            .post(url)
-            .timeout(scope.deadline.unwrap_or(TIMEOUT))
-            .header(CONTENT_TYPE, "application/json")
-            .body(serde_json::to_vec(body).map_err(Error::internal)?);
+        let mut request = Request::post(url)
+            .within(scope.deadline.unwrap_or(TIMEOUT))
+            .at_most(MAX_ANSWER)
+            .json(body)
+            .map_err(Error::internal)?;
         match &self.key {
-            Some(key) => request = request.header(KEY_HEADER, key),
+            Some(key) => request = request.header(KEY_HEADER, key.clone()),
             None => tracing::warn!("Making outgoing webhook request without webhookKey being set!"),
         }
-        let response = request.send().await.map_err(|error| unreachable_hook(&error))?;
-        let status = response.status();
+        let answer = self.outbound.send(request).await.map_err(|error| unreachable_hook(&error))?;
+        let status = answer.status;
         if status.is_client_error() || status.is_server_error() {
             return Err(script_failed(format!("The webhook answered with status {}.", status.as_u16())));
         }
-        let text = read(response).await?;
+        let text = answer.body;
         if text.is_empty() {
             return Ok(None);
         }
@@ -169,24 +165,15 @@ impl WebhookClient {
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Bytes> {
-    let mut text = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_hook(&error))? {
-        if text.len() + chunk.len() > MAX_ANSWER {
-            return Err(script_failed("The webhook answered with too much data.".to_owned()));
-        }
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text.freeze())
-}
-
 /// The client learns that the hook failed, not where it is.
-fn unreachable_hook(error: &reqwest::Error) -> Error {
+fn unreachable_hook(error: &OutboundError) -> Error {
     tracing::error!(%error, "a webhook could not be called");
-    script_failed(match error.is_timeout() {
-        true => "The webhook did not answer in time.".to_owned(),
-        false => "The webhook could not be reached.".to_owned(),
-    })
+    let text = match error {
+        OutboundError::Deadline => "The webhook did not answer in time.",
+        OutboundError::TooLarge(_) => "The webhook answered with too much data.",
+        _ => "The webhook could not be reached.",
+    };
+    script_failed(text.to_owned())
 }
 
 fn script_failed(text: String) -> Error {
@@ -338,5 +325,6 @@ fn trigger_answer(kind: TriggerKind, success: Option<Value>) -> TriggerAnswer {
 }
 
 #[cfg(test)]
-#[path = "webhooks/tests.rs"]
+pub(super) mod loopback;
+#[cfg(test)]
 mod tests;

@@ -16,6 +16,11 @@ use super::reader::Reader;
 pub struct IpRules(Vec<IpNet>);
 
 impl IpRules {
+    /// These networks.
+    pub fn of(networks: impl IntoIterator<Item = IpNet>) -> Self {
+        Self(networks.into_iter().map(|net| net.trunc()).collect())
+    }
+
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|net| net.contains(&address))

@@ -126,9 +126,14 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("video/x-msvideo", "avi"),
 ];
 
+/// What comes after the last dot; empty without one.
+pub fn extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or("", |(_, extension)| extension)
+}
+
 /// The type an extension stands for; `None` for names without one and for unknown ones.
 pub fn type_of(name: &str) -> Option<&'static str> {
-    let extension = super::name::extension(name);
+    let extension = extension(name);
     if extension.is_empty() {
         return None;
     }

@@ -97,11 +97,6 @@ fn invalid(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::parse(ErrorCode::INVALID_FILE_NAME, text)
 }
 
-/// What comes after the last dot; empty without one.
-pub fn extension(name: &str) -> &str {
-    name.rsplit_once('.').map_or("", |(_, extension)| extension)
-}
-
 /// The name a file is stored under, and the type it is served as.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -125,7 +120,7 @@ pub fn stored(name: &str, declared: Option<&str>, preserve: bool, directory: Opt
     }
     out.push_str(name);
     let mut content_type = declared.map(str::to_owned);
-    if extension(name).is_empty() {
+    if mime::extension(name).is_empty() {
         if let Some(extension) = declared.and_then(mime::extension_of) {
             if !name.ends_with('.') {
                 out.push('.');

@@ -151,7 +151,7 @@ impl ExtensionFilter {
     /// # Errors
     /// 130 `File upload of extension <e> is disabled.` or `Invalid Content-Type.`
     pub fn check_declared(&self, filename: &str, declared: Option<&str>) -> Result<()> {
-        let extension = clean(name::extension(filename).split(';').next().unwrap_or_default());
+        let extension = clean(mime::extension(filename).split(';').next().unwrap_or_default());
         if !extension.is_empty() && !self.allows(&extension) {
             return Err(Self::refuse(&extension));
         }

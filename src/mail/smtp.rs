@@ -11,12 +11,14 @@
 use async_trait::async_trait;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use serde_json::{Map, Value};
 
 use super::template::fill;
 use super::{AccountMail, Mail, MailAdapter};
 use crate::error::{Error, Result};
+use crate::tls::TrustStore;
 
 pub struct SmtpMailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -55,6 +57,19 @@ impl Template {
     }
 }
 
+/// TLS to a host that shows a certificate which this machine trusts.
+fn trusting(host: &str) -> Result<TlsParameters, lettre::transport::smtp::Error> {
+    let builder = TlsParameters::builder(host.to_owned());
+    let Some(certificates) = TrustStore::system().certificates() else {
+        return builder.certificate_store(CertificateStore::WebpkiRoots).build();
+    };
+    let mut builder = builder.certificate_store(CertificateStore::None);
+    for certificate in certificates {
+        builder = builder.add_root_certificate(Certificate::from_der(certificate.to_vec())?);
+    }
+    builder.build()
+}
+
 impl SmtpMailer {
     /// Connections are opened when there is a mail to send.
     ///
@@ -66,12 +81,11 @@ impl SmtpMailer {
         let from = text("from").ok_or("emailAdapter smtp needs the option from")?;
         let from = from.parse().map_err(|_| format!("emailAdapter smtp: from is no mail address: {from}"))?;
         let wrong_tls = |error: lettre::transport::smtp::Error| format!("emailAdapter smtp: {error}");
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host);
         let (builder, default_port) = match text("tls").unwrap_or("starttls") {
-            "starttls" => {
-                (AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(host).map_err(wrong_tls)?, 587)
-            }
-            "tls" => (AsyncSmtpTransport::<Tokio1Executor>::relay(host).map_err(wrong_tls)?, 465),
-            "none" => (AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host), 25),
+            "starttls" => (builder.tls(Tls::Required(trusting(host).map_err(wrong_tls)?)), 587),
+            "tls" => (builder.tls(Tls::Wrapper(trusting(host).map_err(wrong_tls)?)), 465),
+            "none" => (builder, 25),
             other => {
                 return Err(format!("emailAdapter smtp: tls must be starttls, tls or none, not {other}"));
             }

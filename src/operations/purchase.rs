@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::context::Ctx;
 use crate::error::{Error, Result};
 use crate::operations::object::read;
+use crate::outbound::Request;
 use crate::types::{ClassName, Object};
 
 const PRODUCTION: &str = "https://buy.itunes.apple.com/verifyReceipt";
@@ -28,9 +29,9 @@ pub async fn validate(ctx: &Ctx, body: &Object) -> Result<Value> {
         Some("Bytes") => &receipt["base64"],
         _ => receipt,
     };
-    let mut status = ask(PRODUCTION, receipt).await;
+    let mut status = ask(ctx, PRODUCTION, receipt).await;
     if status == Some(IS_SANDBOX) {
-        status = ask(SANDBOX, receipt).await;
+        status = ask(ctx, SANDBOX, receipt).await;
     }
     match status {
         Some(0) => download(ctx, product).await,
@@ -40,10 +41,11 @@ pub async fn validate(ctx: &Ctx, body: &Object) -> Result<Value> {
     }
 }
 
-async fn ask(url: &str, receipt: &Value) -> Option<i64> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().ok()?;
-    let answer = client.post(url).json(&json!({"receipt-data": receipt})).send().await.ok()?;
-    answer.json::<Value>().await.ok()?.get("status")?.as_i64()
+async fn ask(ctx: &Ctx, url: &str, receipt: &Value) -> Option<i64> {
+    let request = Request::post(url).within(PATIENCE).json(&json!({"receipt-data": receipt})).ok()?;
+    let answer = ctx.services.outbound.send(request).await;
+    let answer = answer.inspect_err(|error| tracing::warn!(%error, "the App Store cannot be asked")).ok()?;
+    answer.json::<Value>().ok()?.get("status")?.as_i64()
 }
 
 async fn download(ctx: &Ctx, product: &Value) -> Result<Value> {

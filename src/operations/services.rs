@@ -15,6 +15,7 @@ use super::seal::Seal;
 use super::transactions::Transactions;
 use crate::config::AppConfig;
 use crate::files::Files;
+use crate::outbound::Outbound;
 use crate::pubsub::PubSub;
 use crate::storage::StorageAdapter;
 
@@ -29,6 +30,7 @@ pub struct Services {
 pub struct Ports {
     pub storage: Arc<dyn StorageAdapter>,
     pub pubsub: Arc<dyn PubSub>,
+    pub outbound: Arc<Outbound>,
     pub classes: Arc<dyn ClassDirectory>,
     pub principals: Arc<dyn PrincipalDirectory>,
     pub rate_limits: Arc<dyn RateLimits>,

@@ -9,13 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, IntoConnectionInfo, RedisResult};
+use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast;
 
 use super::{CAPACITY, Notice, PubSub};
 use crate::config::Secret;
 use crate::error::{Error, Result};
+use crate::tls::TrustStore;
 use crate::types::names::random_alphanumeric;
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,7 +45,17 @@ pub fn client(url: &str, options: Option<&Secret<Map<String, Value>>>) -> Result
     if let Some(database) = options.get("database").and_then(Value::as_i64).filter(|_| login.db() == 0) {
         login = login.set_db(database);
     }
-    redis::Client::open(info.set_redis_settings(login)).map_err(Error::internal)
+    let info = info.set_redis_settings(login);
+    // The compiled-in roots are the crate's own choice.
+    let trusted = TrustStore::system().pem().filter(|_| matches!(info.addr(), ConnectionAddr::TcpTls { .. }));
+    let client = match trusted {
+        Some(pem) => {
+            let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem.into_bytes()) };
+            redis::Client::build_with_tls(info, certificates)
+        }
+        None => redis::Client::open(info),
+    };
+    client.map_err(Error::internal)
 }
 
 /// The crate gives up after half a second; what is published may wait longer for a busy Redis than be sent twice.
@@ -189,5 +200,14 @@ mod tests {
         assert_eq!(login("redis://a:b@h/2", json!({"username": "u", "password": "p", "database": 3})), own);
         assert_eq!(login("redis://h", json!({})), (None, None, 0, false));
         assert!(client("nonsense", None).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_url_and_no_option_panics(url in "(rediss?|unix|http)://\\PC{0,40}", text in "\\PC{0,20}", tls in proptest::bool::ANY) {
+            let options = json!({"username": text, "password": text, "socket": {"tls": tls}});
+            let options = Secret::new(options.as_object().unwrap().clone());
+            let _ = client(&url, Some(&options));
+        }
     }
 }

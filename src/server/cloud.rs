@@ -15,6 +15,7 @@ use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
 use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
 use crate::operations::files::module as files_module;
+use crate::outbound::Outbound;
 use crate::rest::internal::{CloudServer, Workers};
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
@@ -28,7 +29,11 @@ impl Cloud {
     ///
     /// # Errors
     /// When the folder of the hosts cannot be made.
-    pub fn launch(config: &AppConfig, api: Arc<dyn ServerApi>) -> Result<Self, StartError> {
+    pub fn launch(
+        config: &AppConfig,
+        api: Arc<dyn ServerApi>,
+        outbound: Arc<Outbound>,
+    ) -> Result<Self, StartError> {
         let options = options(config);
         let needed = options.cloud.is_some() || options.config_file.is_some() || !options.adapters.is_empty();
         let hosts = match needed {
@@ -40,7 +45,7 @@ impl Cloud {
             None => Arc::new(NoCloud::default()),
         };
         let key = config.keys.webhook_key.as_ref().map(|key| key.expose().as_str());
-        let client = WebhookClient::new(key).map_err(StartError::new)?;
+        let client = WebhookClient::new(outbound, key).map_err(StartError::new)?;
         let engine: Arc<dyn CloudEngine> = CloudHub::new(code, client);
         if config.cloud.watch
             && let Some(OptionValue::Value(path)) = &config.cloud.cloud

@@ -23,8 +23,7 @@ use crate::storage::StorageAdapter;
 /// # Errors
 /// When database or store cannot be used.
 pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, StartError> {
-    // Another part of this process may have installed it; there is one kind only.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::tls::install_provider();
     actix_web::rt::System::new().block_on(async {
         if let Command::RotateFileKey { names, .. } = command
             && files::is_custom(&config)

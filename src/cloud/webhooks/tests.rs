@@ -1,64 +1,11 @@
 //! The client against a small HTTP server on loopback.
 
-use std::sync::{Arc, Mutex};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::loopback::{client, function, serve, text_of};
 use super::*;
-use crate::cloud::hub::CloudHub;
-use crate::cloud::{CloudEngine, NoCloud};
-
-/// Answers every request alike and keeps what was sent.
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-async fn serve(status: u16, answer: &'static str) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let requests = Arc::new(Mutex::new(Vec::new()));
-    let seen = requests.clone();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut text = Vec::new();
-            let mut chunk = [0; 4096];
-            let (head, body) = loop {
-                let read = stream.read(&mut chunk).await.unwrap_or(0);
-                text.extend_from_slice(&chunk[..read]);
-                let whole = String::from_utf8_lossy(&text).into_owned();
-                if let Some((head, body)) = whole.split_once("\r\n\r\n")
-                    && (serde_json::from_str::<Value>(body).is_ok() || read == 0)
-                {
-                    break (head.to_lowercase(), serde_json::from_str(body).unwrap_or_default());
-                }
-            };
-            seen.lock().unwrap().push((head, body));
-            let length = answer.len();
-            let head =
-                format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-            let _ = stream.write_all((head + answer).as_bytes()).await;
-        }
-    });
-    Server { url, requests }
-}
-
-fn client() -> WebhookClient {
-    // Installed already when another test of this process was first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    WebhookClient::new(Some("the-key")).unwrap()
-}
-
-fn function() -> FunctionCall {
-    let params = json!({"a": 1}).as_object().cloned().unwrap();
-    FunctionCall { name: "hello".into(), params, ..FunctionCall::default() }
-}
-
-fn text_of(result: Result<impl std::fmt::Debug>) -> (i32, String) {
-    let error = result.unwrap_err();
-    (error.code().unwrap().0, error.public_message(true).to_owned())
-}
+use crate::outbound::Settings;
+use crate::tls::TrustStore;
 
 #[tokio::test]
 async fn functions_send_the_request_and_take_the_result() {
@@ -148,20 +95,14 @@ fn rows_are_read() {
     assert_eq!(row(json!({"functionName": "a"})), None);
 }
 
-#[tokio::test]
-async fn the_hub_calls_hooks_while_they_are_there() {
-    let server = serve(200, r#"{"success": "from hook"}"#).await;
-    let hub = CloudHub::new(Arc::new(NoCloud::default()), client());
-    assert!(hub.registrations().function("hello").is_none());
-    let target = HookTarget::Function("hello".into());
-    hub.set_webhooks(vec![Hook { target, url: server.url.clone() }]);
-    assert!(hub.registrations().function("hello").is_some());
-    let answer = hub.run_function(function()).await.unwrap();
-    assert_eq!(answer.result.unwrap().get(), r#""from hook""#);
-    assert_eq!(hub.metrics()["hello"].count, 1);
-    let mut deep = function();
-    deep.scope.depth = 33;
-    assert!(text_of(hub.run_function(deep).await).1.starts_with("Cloud Code calls are nested too deeply"));
-    hub.set_webhooks(Vec::new());
-    assert_eq!(text_of(hub.run_function(function()).await), (141, "Invalid function: \"hello\"".into()));
+proptest::proptest! {
+    /// A key either is a header in one line or is refused at the start.
+    #[test]
+    fn no_key_ends_a_line(key in proptest::string::string_regex("(\\PC|\r|\n|\\x00){0,30}").unwrap()) {
+        let outbound = Outbound::new(Settings { trust: TrustStore::bundled(), ..Settings::default() }).unwrap();
+        if let Ok(client) = WebhookClient::new(outbound, Some(&key)) {
+            let value = client.key.unwrap();
+            proptest::prop_assert!(value.is_sensitive() && !value.as_bytes().iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::error::ConfigError;
-use crate::config::net::TrustProxy;
+use crate::config::net::{IpRules, TrustProxy};
 use crate::config::reader::Reader;
 use crate::config::value::{CallbackId, OptionValue, Pattern};
 
@@ -29,6 +29,8 @@ pub struct HttpConfig {
     /// Bytes.
     pub max_upload_size: u64,
     pub trust_proxy: TrustProxy,
+    /// Networks besides the public internet to which the server may be sent by a URL of a client.
+    pub outbound_allowed_networks: IpRules,
     /// Patterns for the whole path without mount and slashes at the ends; `None` permits every route.
     pub route_allow_list: Option<Vec<Pattern>>,
     /// Replace telling error texts by a general one.
@@ -120,6 +122,7 @@ impl HttpConfig {
             allow_origin: allow_origin(reader)?,
             max_upload_size: max_upload_size(reader)?,
             trust_proxy: TrustProxy::read(reader)?,
+            outbound_allowed_networks: IpRules::read(reader, "outboundAllowedNetworks")?,
             route_allow_list: route_allow_list(reader)?,
             sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
             request_context_middleware: request_context_middleware(reader)?,

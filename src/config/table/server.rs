@@ -108,6 +108,14 @@ pub static OPTIONS: &[OptionDef] = &[
         "Which proxies are believed about the address of the client: true, a number of hops, or a list of addresses and networks",
     ),
     opt(
+        "outboundAllowedNetworks",
+        "PARSIMONY_OUTBOUND_ALLOWED_NETWORKS",
+        List,
+        "[]",
+        "Addresses and networks besides the public internet to which URLs of clients may lead",
+    )
+    .ours(),
+    opt(
         "routeAllowList",
         "PARSE_SERVER_ROUTE_ALLOW_LIST",
         List,

@@ -25,6 +25,7 @@ use super::error::boxed;
 use super::options::{Target, TlsMode, TlsOptions};
 use super::wire::{EncryptedConnect, Marked, OpenConnect};
 use crate::storage::{StorageError, StorageResult};
+use crate::tls::TrustStore;
 
 const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that vanished is noticed after this and a few probes, not after the system's two hours.
@@ -263,24 +264,25 @@ fn tls_config(options: &TlsOptions) -> StorageResult<ClientConfig> {
         StorageError::Other(boxed(format!("databaseURI: {what} {}: {error}", path.display())))
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = &options.ca {
+    let roots = if let Some(path) = &options.ca {
+        let mut roots = RootCertStore::empty();
         let certificates =
             CertificateDer::pem_file_iter(path).map_err(|error| unreadable("ca", path, &error))?;
         for certificate in certificates {
             let certificate = certificate.map_err(|error| unreadable("ca", path, &error))?;
             roots.add(certificate).map_err(|error| unreadable("ca", path, &error))?;
         }
+        Arc::new(roots)
     } else {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
+        TrustStore::system().roots().clone()
+    };
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| StorageError::Other(Box::new(error)))?;
     let builder = if options.accept_any {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|error| StorageError::Other(Box::new(error)))?;
         builder.with_webpki_verifier(verifier)

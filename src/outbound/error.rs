@@ -1,0 +1,62 @@
+//! What can go wrong on the way out. No variant holds a URL, a header or a body: the texts may be logged.
+
+use std::error::Error as StdError;
+use std::io;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the URL is not valid")]
+    Url,
+    #[error("a header is not valid")]
+    Header,
+    /// Where a client chose the URL.
+    #[error("the scheme or the port is not allowed")]
+    Port,
+    /// Where a client chose the URL.
+    #[error("the address is not allowed")]
+    Address,
+    #[error("the host name cannot be resolved")]
+    Resolve,
+    #[error("no connection could be made: {0}")]
+    Connect(io::ErrorKind),
+    /// The certificate is not trusted, or is another host's, or the two sides have no protocol in common.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    #[error("the proxy did not connect")]
+    Proxy,
+    #[error("there was no answer in time")]
+    Deadline,
+    /// More than so many bytes.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("the answer leads to too many other addresses, or to one without encryption")]
+    Redirect,
+    #[error("the connection ended before the answer did, or what came is not HTTP")]
+    Broken,
+}
+
+impl OutboundError {
+    /// What a chain of sources comes to: ours, rustls' or the system's own words for it.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut at = Some(error);
+        while let Some(error) = at {
+            if let Some(known) = known(error) {
+                return known;
+            }
+            at = error.source();
+        }
+        Self::Broken
+    }
+}
+
+fn known(error: &(dyn StdError + 'static)) -> Option<OutboundError> {
+    if let Some(own) = error.downcast_ref::<OutboundError>() {
+        return Some(own.clone());
+    }
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(OutboundError::Tls(tls.to_string()));
+    }
+    // What is inside an `io::Error` is no source of it.
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+    known(inner)
+}

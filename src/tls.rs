@@ -1,0 +1,142 @@
+//! The certificates that this process trusts, for everything that speaks TLS as a client: outbound HTTP, PostgreSQL,
+//! Redis, SMTP and the file stores. Where one of them has a CA option of its own, that option decides alone.
+//!
+//! They are the machine's, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`; a machine that has none gets the roots of
+//! the Mozilla store that are compiled in. Names `error` only.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::{Error, Result};
+
+/// Installs the TLS implementation, ring, for what asks the process for one. Does nothing the second time.
+pub fn install_provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Trusted roots.
+#[derive(Clone)]
+pub struct TrustStore {
+    roots: Arc<RootCertStore>,
+    /// The certificates of `roots`; `None` for the compiled-in roots, which are no certificates.
+    certificates: Option<Arc<[CertificateDer<'static>]>>,
+}
+
+impl fmt::Debug for TrustStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrustStore({} roots)", self.roots.len())
+    }
+}
+
+impl TrustStore {
+    /// What the machine trusts; read once in the life of the process.
+    pub fn system() -> &'static Self {
+        static SYSTEM: OnceLock<TrustStore> = OnceLock::new();
+        SYSTEM.get_or_init(|| Self::read(std::env::var_os("SSL_CERT_FILE"), std::env::var_os("SSL_CERT_DIR")))
+    }
+
+    /// With these values of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Where they are set and hold nothing, nothing is
+    /// trusted: whoever narrows the trust down does not want it widened by a typing error.
+    pub fn read(file: Option<OsString>, directory: Option<OsString>) -> Self {
+        let (file, directory) = (file.filter(|v| !v.is_empty()), directory.filter(|v| !v.is_empty()));
+        let chosen = file.is_some() || directory.is_some();
+        let found = match chosen {
+            true => rustls_native_certs::load_certs_from_paths(
+                file.as_deref().map(Path::new),
+                directory.as_deref().map(Path::new),
+            ),
+            false => rustls_native_certs::load_native_certs(),
+        };
+        for error in &found.errors {
+            tracing::warn!(%error, "some trusted certificates cannot be read");
+        }
+        let store = Self::of(found.certs);
+        if !store.roots.is_empty() {
+            return store;
+        }
+        if chosen {
+            tracing::error!("SSL_CERT_FILE and SSL_CERT_DIR hold no certificate: no TLS server is trusted.");
+            return store;
+        }
+        tracing::info!(
+            "This machine has no trusted certificates: the roots that came with the program count."
+        );
+        Self::bundled()
+    }
+
+    /// The roots that are compiled in.
+    pub fn bundled() -> Self {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        Self { roots: Arc::new(roots), certificates: None }
+    }
+
+    /// These alone. Certificates that cannot be roots are left out, as there are odd ones on most machines.
+    pub fn of(certificates: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        let usable = certificates.into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok());
+        let certificates = usable.collect();
+        Self { roots: Arc::new(roots), certificates: Some(certificates) }
+    }
+
+    /// The certificates as text, for libraries that want that; `None` for the compiled-in roots.
+    pub fn pem(&self) -> Option<String> {
+        let mut all = String::new();
+        for certificate in self.certificates()? {
+            all.push_str("-----BEGIN CERTIFICATE-----\n");
+            all.push_str(&STANDARD.encode(certificate));
+            all.push_str("\n-----END CERTIFICATE-----\n");
+        }
+        Some(all)
+    }
+
+    pub fn roots(&self) -> &Arc<RootCertStore> {
+        &self.roots
+    }
+
+    /// The certificates, for libraries that take no root store; `None` for the compiled-in roots.
+    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.certificates.as_deref()
+    }
+
+    /// A client that trusts these roots and shows no certificate of its own.
+    ///
+    /// # Errors
+    /// When ring does not support the protocol versions, which does not happen.
+    pub fn client_config(&self) -> Result<ClientConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::internal)?;
+        Ok(builder.with_root_certificates(self.roots.clone()).with_no_client_auth())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_chosen_is_never_widened() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        for file in [empty, folder.path().join("missing.pem")] {
+            let store = TrustStore::read(Some(file.into()), None);
+            assert_eq!(store.roots().len(), 0);
+        }
+        assert_eq!(TrustStore::read(None, Some(folder.path().into())).roots().len(), 0);
+    }
+
+    #[test]
+    fn without_a_choice_something_is_trusted() {
+        assert!(!TrustStore::read(Some("".into()), None).roots().is_empty());
+        assert!(TrustStore::bundled().roots().len() > 50 && TrustStore::bundled().certificates().is_none());
+    }
+}
