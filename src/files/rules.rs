@@ -8,7 +8,7 @@ use fancy_regex::Regex;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{mime, name};
+use super::mime;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Bytes of a declared type.

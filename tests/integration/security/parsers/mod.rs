@@ -171,7 +171,7 @@ pub const PARSERS: &[Parser] = &[
         feed: |bytes| {
             let text = text(bytes);
             assert!(batch::normalized(&text).starts_with('/'));
-            let _ = (name::validate(&text), name::validate_directory(&text), name::extension(&text));
+            let _ = (name::validate(&text), name::validate_directory(&text), mime::extension(&text));
             let _ = (name::stored(&text, Some(&text), true, None), name::check_stored(&text));
             let _ =
                 (mime::type_of(&text), mime::essence(&text), mime::extension_of(&text), mime::sniff(bytes));
