@@ -12,6 +12,9 @@ export function loadKnown() {
 export async function saveKnown(change) {
   const known = loadKnown();
   await change(known);
+  // A reason that no case has any more is none.
+  const used = new Set(Object.values(known.cases).map(({ because }) => because));
+  for (const key of Object.keys(known.reasons)) if (!used.has(key)) delete known.reasons[key];
   const lines = object => Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `    ${JSON.stringify(key)}: ${JSON.stringify(value)}`).join(',\n');
   fs.writeFileSync(file, `{\n  "reasons": {\n${lines(known.reasons)}\n  },\n  "cases": {\n${lines(known.cases)}\n  }\n}\n`);

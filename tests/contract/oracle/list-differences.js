@@ -21,21 +21,16 @@ const reasons = {
   'geo-unset': 'A row without a position is no answer to a distance query; PostgreSQL lets it through when no distance is given.',
   'geo-units': '$maxDistanceInMiles, InKilometers and InRadians limit the distance, as documented; parse-server ignores them on PostgreSQL.',
   'geo-polygon': 'A Polygon object is accepted by $geoWithin as documented; parse-server on PostgreSQL lets the database refuse it.',
-  'unknown-field': 'A field that no object has is unset everywhere; parse-server answers nothing when PostgreSQL has no such column.',
+  'unknown-field': 'A field that no object has is unset everywhere, as on MongoDB; parse-server answers nothing when PostgreSQL has no such column.',
   'empty-logic': 'An empty $or or $and is refused, not sent to the database as empty parentheses.',
-  'dotted-exists': '$exists looks at the nested value; parse-server on PostgreSQL looks for a column of that name.',
-  'dotted-list': 'List operators work on nested values as on columns; parse-server on PostgreSQL compares whole lists, or refuses.',
-  'in-null': 'null in $in and $nin stands for unset; parse-server drops it, or sends an empty list to the database.',
-  'in-empty': '$in of nothing matches nothing; parse-server on PostgreSQL answers the unset rows.',
-  'negation-unset': 'A row whose field is unset satisfies a negation ($nin, $nor, $ne); SQL leaves it out.',
+  dotted: 'Every operator works on nested values as on columns, a missing one is unset, and a path into a field that holds no object leads nowhere, as on MongoDB; parse-server on PostgreSQL looks for columns of that name, compares whole lists, or refuses.',
+  'in-null': 'null in $in and $nin stands for unset, as on MongoDB; parse-server on PostgreSQL drops it, or sends an empty list to the database.',
+  'in-empty': '$in of nothing matches nothing, as on MongoDB; parse-server on PostgreSQL answers the unset rows.',
+  'negation-unset': 'A row whose field is unset satisfies a negation ($nin, $nor, $ne), as documented and on MongoDB; the SQL of parse-server leaves it out.',
   'typed-operand': 'Typed operands (Date, GeoPoint, Polygon, File, Bytes, Object) are compared by every operator; parse-server on PostgreSQL has them for some only.',
-  'array-equality': 'A plain value asked of an Array field means "contains", a list means exactly that list; PostgreSQL refuses the comparison.',
-  'wrong-type': 'An operand of another type than the field matches nothing; PostgreSQL converts it, or answers 500.',
-  'falsy-bound': 'false and empty text and null are bounds like others; parse-server on PostgreSQL takes them for a missing operand. (Nothing is smaller or greater than null.)',
-  'array-regex': 'A pattern asked of an Array field looks at its texts; PostgreSQL refuses it.',
-  'all-scalar': '$all of one value on a plain field is equality.',
-  'nested-null': 'A nested value that is missing is null.',
-  'dotted-scalar': 'A path into a field that holds no object leads nowhere; PostgreSQL refuses it.',
+  'array-operand': 'A plain value or pattern asked of an Array field looks at its elements, a list means exactly that list, and $all of one value on a plain field is equality, as on MongoDB; PostgreSQL refuses the comparison.',
+  'wrong-type': 'An operand of another type than the field matches nothing, as on MongoDB; PostgreSQL converts it, or answers 500.',
+  'falsy-bound': 'As on MongoDB, false and empty text and null are bounds like others; parse-server on PostgreSQL takes them for a missing operand. (Nothing is smaller or greater than null.)',
 };
 
 function reason(id, where, peer) {
@@ -45,22 +40,21 @@ function reason(id, where, peer) {
   if (/^g near/.test(id)) return 'geo-unset';
   if (/^g polygon object/.test(id)) return 'geo-polygon';
   if (/^\$(or|and|nor) empty$/.test(id)) return 'empty-logic';
-  if (/^dotted into/.test(id)) return 'dotted-scalar';
+  if (/^dotted into/.test(id)) return 'dotted';
   if (/neverSeen/.test(text)) return 'unknown-field';
-  if (dotted && /\$exists/.test(text)) return 'dotted-exists';
-  if (dotted && (/\$n?in|\$all|\$containedBy/.test(text) || /o\.list/.test(text))) return 'dotted-list';
+  if (dotted && (/\$exists|\$n?in|\$all|\$containedBy/.test(text) || /o\.list/.test(text))) return 'dotted';
   if (/wrong/.test(id)) return 'wrong-type';
   if (/\$n?in/.test(text) && /null/.test(text)) return 'in-null';
   if (/"\$in":\[\]/.test(text)) return 'in-empty';
-  if (/^a \$regex$/.test(id)) return 'array-regex';
+  if (/^a \$regex$/.test(id)) return 'array-operand';
   if (/^n \$regex$/.test(id)) return 'wrong-type';
-  if (/^s \$all$/.test(id)) return 'all-scalar';
-  if (/(contains|= exactly|\$eq one)/.test(id) && peer.status !== 200) return 'array-equality';
+  if (/^s \$all$/.test(id)) return 'array-operand';
+  if (/(contains|= exactly|\$eq one)/.test(id) && peer.status !== 200) return 'array-operand';
   if (/ \$(lt|gt)e? null$/.test(id) || /^(\$nor |\$or )?b \$(lt|gt)/.test(id) || /\$gt":""/.test(text)) return 'falsy-bound';
   if (peer.status !== 200 || /\bf (=|\$)/.test(id)) return 'typed-operand';
   if (/\$nor|\$nin|\$ne/.test(text)) return 'negation-unset';
   if (/o\.m/.test(text)) return 'wrong-type';
-  if (dotted) return 'nested-null';
+  if (dotted) return 'dotted';
   if (/^\$or of empty/.test(id)) return 'empty-logic';
   throw new Error(`no reason is known for ${id}: ${JSON.stringify(peer)}`);
 }
