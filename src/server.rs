@@ -387,7 +387,7 @@ async fn hear_of_hooks(services: Weak<Services>) {
 async fn forget_request_ids(services: Weak<Services>) {
     loop {
         let Some(known) = services.upgrade() else { return };
-        if let Err(error) = crate::operations::object::idempotency::remove_expired(&known).await {
+        if let Err(error) = crate::operations::classes::idempotency::remove_expired(&known).await {
             tracing::warn!(%error, "could not remove request ids that ran out");
         }
         drop(known);

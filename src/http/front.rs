@@ -193,7 +193,7 @@ impl Exchange<'_> {
             (request.body, request.uploads) = multipart::parse(&content_type, bytes).await?;
         }
         if route.idempotent {
-            crate::operations::object::idempotency::ensure(&ctx, path).await?;
+            crate::operations::classes::idempotency::ensure(&ctx, path).await?;
         }
         let sanitize = ctx.config().http.sanitize_errors;
         let response = self.guarded(route, ctx, request, permit).await?;

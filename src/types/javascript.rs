@@ -1,6 +1,6 @@
 //! What JavaScript makes of values, which several of parse-server's checks rest on.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// What JavaScript's `if` makes of a value.
 pub fn is_truthy(value: &Value) -> bool {
@@ -10,5 +10,19 @@ pub fn is_truthy(value: &Value) -> bool {
         Value::Number(number) => number.as_f64().is_some_and(|number| number != 0.0),
         Value::String(text) => !text.is_empty(),
         Value::Array(_) | Value::Object(_) => true,
+    }
+}
+
+/// Whether both are one value to JavaScript: `1` is `1.0`.
+pub fn is_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || Number::as_f64(a) == Number::as_f64(b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_same(a, b)))
+        }
+        _ => a == b,
     }
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::cloud::{TriggerCall, TriggerKind};
+use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::account::{lockout, password, verification};
+use crate::operations::account::lockout;
 use crate::operations::classes::session as sessions;
-use crate::operations::classes::user::{auth_data, load};
+use crate::operations::classes::user::{auth_data, load, login_trigger, password, verification};
 use crate::operations::object::read;
 use crate::operations::object::write::triggers::has;
-use crate::operations::{Auth, Credentials, Ctx, audit, code_log};
+use crate::operations::{Auth, Credentials, Ctx, audit};
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, Target};
 use crate::types::javascript::is_truthy;
@@ -118,7 +118,7 @@ async fn check_verified(ctx: &Ctx, user: &Object, body: &Object) -> Result<()> {
     }
     let providers = body.get("authData").and_then(Value::as_object).and_then(auth_data::names);
     let created_with = sessions::created_with("login", providers.as_deref().unwrap_or("password"));
-    let request = verification::request(ctx, None, user, Some(&created_with));
+    let request = verification::request(ctx, None, user, None, Some(&created_with));
     if verification::keeps_out(ctx, &request).await? {
         return Err(Error::parse(ErrorCode::EMAIL_NOT_FOUND, "User email is not verified."));
     }
@@ -153,7 +153,7 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     check_password_age(ctx, &user).await?;
     let stored = user.clone();
     load::strip_secrets(&mut user);
-    run_login_trigger(ctx, TriggerKind::BeforeLogin, &user).await?;
+    login_trigger::run(ctx, TriggerKind::BeforeLogin, &user).await?;
     if let Some(accepted) = &accepted {
         auth_data::store(ctx, &stored, &accepted.auth_data).await?;
     }
@@ -162,7 +162,7 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     user.insert("sessionToken".to_owned(), token.as_str().into());
     let mut as_user = load::with_rights_of(ctx, &id, &token).await?;
     if has(ctx, TriggerKind::AfterLogin, &load::class()) {
-        run_login_trigger(&as_user, TriggerKind::AfterLogin, &user).await?;
+        login_trigger::run(&as_user, TriggerKind::AfterLogin, &user).await?;
     }
     if ctx.auth.is_unrestricted() {
         as_user = ctx.clone();
@@ -191,33 +191,6 @@ async fn seen_by(reader: &Ctx, id: &str, row: Object) -> Result<Object> {
     seen.retain(|key, _| !key.starts_with('_'));
     seen.shift_remove("sessionToken");
     Ok(seen)
-}
-
-async fn run_login_trigger(ctx: &Ctx, kind: TriggerKind, user: &Object) -> Result<()> {
-    if !has(ctx, kind, &load::class()) {
-        return Ok(());
-    }
-    let mut call = TriggerCall::new(kind, "_User");
-    call.object_id = Some(load::object_id(user).to_owned());
-    call.object = Some(Value::Object(user.clone()).into());
-    call.caller = ctx.caller();
-    if kind == TriggerKind::AfterLogin {
-        call.caller.user = Some(std::sync::Arc::new(Value::Object(user.clone())));
-    }
-    call.context.clone_from(&ctx.info.context);
-    call.scope = ctx.scope();
-    code_log::run_trigger(ctx, call).await?;
-    Ok(())
-}
-
-/// beforeLogin for somebody who proved himself by `authData`.
-///
-/// # Errors
-/// What the trigger throws.
-pub(crate) async fn before_login(ctx: &Ctx, user: &Object) -> Result<()> {
-    let mut user = user.clone();
-    load::strip_secrets(&mut user);
-    run_login_trigger(ctx, TriggerKind::BeforeLogin, &user).await
 }
 
 /// `passwordPolicy.maxPasswordAge`; passwords from before the policy start their time now.

@@ -10,13 +10,17 @@ use serde_json::{Value, json};
 use crate::cloud::{AdapterArg, CallbackId, TriggerCall, TriggerKind};
 use crate::config::OptionValue;
 use crate::error::{Error, ErrorCode, Result};
-use crate::mail::{AccountMail, Mail, default_password_reset, default_verification};
+use crate::mail::AccountMail;
 use crate::operations::Ctx;
 use crate::operations::audit;
 use crate::operations::caller::{Auth, Credentials};
-use crate::operations::classes::user::{find as find_users, mark_as_user};
+use crate::operations::classes;
+pub use crate::operations::classes::user::mail::public_url;
+use crate::operations::classes::user::mail::{
+    date_of, deliver_verification, expiry, find_user, public_user, send_later, setup, text_of,
+};
+use crate::operations::classes::user::mark_as_user;
 use crate::operations::code_log;
-use crate::operations::object::write;
 use crate::operations::object::write::Draft;
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, Target};
@@ -44,103 +48,6 @@ fn text(value: &str) -> Operand {
 async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
     let users = ctx.services.classes.admit(&users()).await?;
     Ok(users.ok_or_else(|| Error::internal("_User does not exist"))?.schema.clone())
-}
-
-/// The only user a filter matches, internal columns included.
-async fn find_user(ctx: &Ctx, filter: Filter) -> Result<Option<Object>> {
-    let mut found = find_users(ctx, filter, 2).await?;
-    Ok(if found.len() == 1 { found.pop() } else { None })
-}
-
-/// Where links lead: `publicServerURL`, asked for when it is a function.
-///
-/// # Errors
-/// What the function throws.
-pub async fn public_url(ctx: &Ctx) -> Result<Option<String>> {
-    match &ctx.config().http.public_server_url {
-        None => Ok(None),
-        Some(OptionValue::Value(url)) => Ok(Some(url.clone())),
-        Some(OptionValue::Callback(id)) => {
-            let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);
-            let url = ctx.services.cloud.call_callback(id, Vec::<AdapterArg>::new()).await?;
-            Ok(url.as_str().map(str::to_owned))
-        }
-    }
-}
-
-struct Setup {
-    app_name: String,
-    public_url: String,
-}
-
-async fn setup(ctx: &Ctx) -> Result<Setup> {
-    let complete = (ctx.config().app_name.clone(), public_url(ctx).await?, ctx.services.mail.is_some());
-    match complete {
-        (Some(app_name), Some(public_url), true) => Ok(Setup { app_name, public_url }),
-        _ => Err(Error::parse(
-            ErrorCode::INTERNAL_SERVER_ERROR,
-            "An appName, publicServerURL, and emailAdapter are required for password reset and email verification functionality.",
-        )),
-    }
-}
-
-impl Setup {
-    /// `<public>/<apps>/<appId>/<page>?token=…`, or the frame of `customPages.parseFrameURL` around it.
-    fn link(&self, ctx: &Ctx, page: &str, token: &str) -> String {
-        let config = ctx.config();
-        let path = format!("/{}/{}/{page}", config.pages.pages_endpoint, config.app_id);
-        match config.pages.custom_pages.get("parseFrameURL") {
-            Some(frame) => {
-                let path: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
-                format!("{frame}?link={path}&token={token}")
-            }
-            None => format!("{}{path}?token={token}", self.public_url),
-        }
-    }
-}
-
-fn expiry(seconds: f64) -> Value {
-    #[allow(clippy::cast_possible_truncation)]
-    let at = Millis(Millis::now().0.saturating_add((seconds * 1000.0) as i64));
-    json!({ "__type": "Date", "iso": at.to_iso() })
-}
-
-fn date_of(user: &Object, column: &str) -> Option<Millis> {
-    Millis::parse(user.get(column)?.get("iso")?.as_str()?)
-}
-
-fn text_of<'o>(object: &'o Object, key: &str) -> Option<&'o str> {
-    object.get(key).and_then(Value::as_str)
-}
-
-/// Without what no adapter and no page needs to see.
-fn public_user(mut user: Object) -> Object {
-    user.retain(|key, _| !key.starts_with('_') && key != "password");
-    user
-}
-
-async fn send(ctx: &Ctx, mail: AccountMail, reset: bool) -> Result<()> {
-    let Some(adapter) = &ctx.services.mail else { return Ok(()) };
-    if !crate::mail::is_bare_address(&crate::mail::address_of(&mail.user)) {
-        return Err(Error::internal("the user's address is not a bare mail address"));
-    }
-    let own =
-        if reset { adapter.send_password_reset(&mail).await } else { adapter.send_verification(&mail).await };
-    if own? {
-        return Ok(());
-    }
-    let mail: Mail = if reset { default_password_reset(&mail) } else { default_verification(&mail) };
-    adapter.send(mail).await.map(|_| ())
-}
-
-/// Sends in the background: nobody waits for a mail server, and no answer tells how it went.
-fn send_later(ctx: &Ctx, mail: AccountMail, reset: bool) {
-    let ctx = ctx.clone();
-    tokio::task::spawn_local(async move {
-        if let Err(error) = send(&ctx, mail, reset).await {
-            tracing::error!(%error, reset, "a mail could not be sent");
-        }
-    });
 }
 
 /// Answers that shall not tell whether an address is known take at least this long: longer than the
@@ -295,9 +202,9 @@ pub async fn update_password(ctx: &Ctx, token: &str, password: &str) -> Result<(
     let mut data = Object::new();
     data.insert("password".to_owned(), password.into());
     let mut draft = Draft::update(users(), id, data);
-    draft.special.condition = Some(Filter::eq("_perishable_token", text(token)));
+    draft.require(Filter::eq("_perishable_token", text(token)));
     let master = ctx.with_auth(Auth::master());
-    write::save(&master, draft).await.map_err(|error| {
+    classes::save(&master, draft).await.map_err(|error| {
         if error.is(ErrorCode::OBJECT_NOT_FOUND) {
             return INVALID_RESET.to_owned();
         }
@@ -320,40 +227,6 @@ pub async fn update_password(ctx: &Ctx, token: &str, password: &str) -> Result<(
 }
 
 // ---- address verification ------------------------------------------------------------------------
-
-/// Whether a mail is due for a user who has just got a verification token; sends it in the background.
-pub async fn send_verification(ctx: &Ctx, user_id: &str) {
-    let sent = async {
-        let setup = setup(ctx).await?;
-        let id = ObjectId::new(user_id).ok_or_else(|| Error::internal("a user without an id"))?;
-        let Some(user) = find_user(ctx, Filter::by_id(&id)).await? else { return Ok(()) };
-        deliver_verification(ctx, setup, user).await
-    };
-    let sent: Result<()> = sent.await;
-    if let Err(error) = sent {
-        tracing::error!(%error, "a verification mail could not be sent");
-    }
-}
-
-async fn deliver_verification(ctx: &Ctx, setup: Setup, user: Object) -> Result<()> {
-    let Some(token) = text_of(&user, "_email_verify_token").map(str::to_owned) else { return Ok(()) };
-    let wanted = match &ctx.config().users.send_user_email_verification {
-        OptionValue::Value(wanted) => *wanted,
-        OptionValue::Callback(id) => {
-            let mut shown = public_user(user.clone());
-            mark_as_user(&mut shown);
-            let request = json!({ "user": shown, "master": ctx.auth.is_master() });
-            let id = CallbackId(u32::try_from(id.0).map_err(Error::internal)?);
-            let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Decoded(request)]).await?;
-            is_truthy(&answer)
-        }
-    };
-    if wanted {
-        let link = setup.link(ctx, "verify_email", &token);
-        send_later(ctx, AccountMail { link, app_name: setup.app_name, user: public_user(user) }, false);
-    }
-    Ok(())
-}
 
 fn verifies(ctx: &Ctx) -> bool {
     !matches!(ctx.config().users.verify_user_emails, OptionValue::Value(false))
@@ -386,9 +259,9 @@ pub async fn verify_email(ctx: &Ctx, token: &str) -> Result<()> {
     if expires {
         draft.internal.insert("_email_verify_token_expires_at".to_owned(), json!({ "__op": "Delete" }));
     }
-    draft.special.condition = Some(condition);
+    draft.require(condition);
     let auth = Auth { credentials: Credentials::Maintenance, principal: None };
-    write::save(&ctx.with_auth(auth), draft).await?;
+    classes::save(&ctx.with_auth(auth), draft).await?;
     audit::note(ctx, "address_verified", text_of(&user, "objectId").unwrap_or_default());
     Ok(())
 }

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::cloud::{TriggerCall, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::classes;
 use crate::operations::classes::session as sessions;
 use crate::operations::classes::user::load;
+use crate::operations::object::read;
 use crate::operations::object::write::triggers::has;
-use crate::operations::object::{read, write};
 use crate::operations::transactions::Effect;
 use crate::operations::{Ctx, code_log};
 use crate::types::Object;
@@ -75,7 +76,7 @@ pub async fn log_out(ctx: &Ctx) -> Result<()> {
     let Some(mut session) = sessions::by_token(ctx, token).await? else { return Ok(()) };
     let master = ctx.with_auth(crate::operations::Auth::master());
     let id = load::text(&session, "objectId").unwrap_or_default().to_owned();
-    match write::delete(&master, &sessions::class(), &id).await {
+    match classes::delete(&master, &sessions::class(), &id).await {
         // Two logouts at once: the session is gone, which is what both wanted.
         Err(error) if error.is(ErrorCode::OBJECT_NOT_FOUND) => {}
         other => other?,

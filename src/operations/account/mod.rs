@@ -1,10 +1,10 @@
-//! Accounts: logging in and out, passwords and their policy, lock-out, and the mails about them.
-pub(crate) mod challenge;
-pub(crate) mod lockout;
-pub(crate) mod login;
+//! Accounts as clients use them: logging in and out, lock-out, links for forgotten passwords and new addresses.
+//!
+//! Called by the routes of `/login`, `/users/me` and friends and by the pages. What users *are* is
+//! [`crate::operations::classes::user`]'s, which this rests on.
+pub mod challenge;
+mod lockout;
+pub mod login;
 pub mod mail;
-pub(crate) mod me;
-pub mod password;
-pub(crate) mod policy;
+pub mod me;
 pub mod send_email;
-pub(crate) mod verification;

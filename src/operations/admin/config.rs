@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::code_log;
 use crate::operations::context::Ctx;
+use crate::operations::object::write::contents;
 use crate::operations::object::write::ops::{created_value, update_op};
-use crate::operations::object::write::rules;
 use crate::query::{Filter, FindSpec, Operand};
 use crate::storage::{Returning, StorageError, Target};
 use crate::types::limits::MAX_DOTTED_CHANGES;
@@ -48,7 +48,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     if sent.keys().any(|name| name.contains('\0')) {
         return Err(Error::invalid_json("strings must not contain null characters"));
     }
-    rules::check(ctx, &sent)?;
+    contents::check(ctx, &sent)?;
     let flags = object(body.shift_remove("masterKeyOnly"));
     let registered = ctx.services.cloud.registrations();
     let triggers = registered.triggers_of(CONFIG_CLASS);
@@ -59,7 +59,7 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
         let call = trigger(ctx, TriggerKind::BeforeSave, &params, &stored, context.clone());
         let answer = code_log::run_trigger(ctx, call).await?;
         if let Some(changed) = answer.object {
-            rules::check(ctx, &changed)?;
+            contents::check(ctx, &changed)?;
             params = changed;
         }
         if let Some(handed_on) = answer.context {

@@ -1,12 +1,13 @@
 //! `_Installation`: which row a device's write belongs to, and what happens to rows that say the same
 //! device (`RestWrite.handleInstallation`).
 
+use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::config::{DuplicateAction, MergePriority};
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::object::write::Draft;
+use crate::operations::object::write::{ClassRules, Draft, Saved};
 use crate::operations::permissions::clp;
 use crate::operations::permissions::clp::{Action, RowRestriction};
 use crate::operations::{ClassSnapshot, Ctx};
@@ -34,11 +35,21 @@ fn id_of(object: &Object) -> &str {
     text(object, "objectId").unwrap_or_default()
 }
 
+#[derive(Debug)]
+pub struct InstallationRules;
+
+#[async_trait(?Send)]
+impl ClassRules for InstallationRules {
+    async fn prepare(&mut self, ctx: &Ctx, draft: &mut Draft) -> Result<Option<Saved>> {
+        find_row(ctx, draft).await.map(|()| None)
+    }
+}
+
 /// May turn a create into an update of the row that is this device's already.
 ///
 /// # Errors
 /// 135, 136, 132 and 101 (facts on installations).
-pub async fn prepare(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+async fn find_row(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
     let given = |key: &str| draft.data.get(key).is_some_and(is_truthy);
     let from_header = ctx.info.acting_installation().map(str::to_owned).filter(|id| !id.is_empty());
     if draft.is_create() && !given("deviceToken") && !given("installationId") && from_header.is_none() {

@@ -1,18 +1,18 @@
 //! Sessions: making them, and the rules of `_Session` rows.
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::object::write;
-use crate::operations::object::write::special::pointer_filter;
-use crate::operations::object::write::{Draft, Saved};
+use crate::operations::object::write::{Checked, ClassRules, Draft, Rules, Saved, Stored};
 use crate::operations::transactions::Effect;
 use crate::operations::{Auth, Ctx, PROGRAM, audit};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::Target;
 use crate::types::time::Millis;
-use crate::types::{ClassName, FieldName, Object};
+use crate::types::{ClassName, FieldName, Object, ObjectId, RowRef};
 
 pub fn class() -> ClassName {
     ClassName::known("_Session")
@@ -75,38 +75,92 @@ pub async fn create_for(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -
 /// Stores a session's row with full rights.
 async fn insert(ctx: &Ctx, row: Object) -> Result<Saved> {
     let master = ctx.with_auth(Auth::master());
-    Box::pin(write::save(&master, Draft::create(class(), row))).await
+    let mut rules: Rules = Some(Box::new(SessionRules));
+    Box::pin(write::save(&master, Draft::create(class(), row), &mut rules)).await
 }
 
-/// The rules before a session is written (`RestWrite.handleSession`).
-///
-/// # Errors
-/// 209 without a user, 105 for what may not be written.
-pub async fn prepare(ctx: &Ctx, draft: &mut Draft) -> Result<Option<Saved>> {
-    let unrestricted = ctx.auth.is_unrestricted();
-    let user = ctx.auth.user_id().map(str::to_owned);
-    if user.is_none() && !unrestricted {
-        return Err(Error::parse(ErrorCode::INVALID_SESSION_TOKEN, "Session token required."));
+/// The rules before a session is written are `RestWrite.handleSession`'s.
+#[derive(Debug)]
+pub struct SessionRules;
+
+#[async_trait(?Send)]
+impl ClassRules for SessionRules {
+    /// 209 without a user, 105 for what may not be written; a client's session is made here.
+    async fn prepare(&mut self, ctx: &Ctx, draft: &mut Draft) -> Result<Option<Saved>> {
+        let unrestricted = ctx.auth.is_unrestricted();
+        let user = ctx.auth.user_id().map(str::to_owned);
+        if user.is_none() && !unrestricted {
+            return Err(Error::parse(ErrorCode::INVALID_SESSION_TOKEN, "Session token required."));
+        }
+        if draft.data.contains_key("ACL") {
+            return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, "Cannot set ACL on a Session."));
+        }
+        if draft.is_create() {
+            return match user {
+                Some(user) if !unrestricted => create_by_client(ctx, draft, &user).await.map(Some),
+                _ => Ok(None),
+            };
+        }
+        check_update(ctx, draft, user.as_deref())?;
+        if let Some(user) = user.filter(|_| !unrestricted) {
+            draft.require(of_user(&user));
+        }
+        Ok(None)
     }
-    if draft.data.contains_key("ACL") {
-        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, "Cannot set ACL on a Session."));
+
+    async fn transform(&mut self, ctx: &Ctx, checked: &mut Checked) -> Result<()> {
+        remove_duplicates(ctx, &checked.draft).await
     }
-    if draft.is_create() {
-        return match user {
-            Some(user) if !unrestricted => create_by_client(ctx, draft, &user).await.map(Some),
-            _ => Ok(None),
-        };
+
+    /// A session row was changed: what is known of it is read again. New ones nobody knows yet.
+    async fn after_store(&mut self, ctx: &Ctx, stored: &Stored, _saved: &mut Saved) -> Result<()> {
+        let Some(id) = &stored.id else { return Ok(()) };
+        for row in find(ctx, Filter::by_id(id)).await? {
+            if let Some(token) = row.get("sessionToken").and_then(Value::as_str) {
+                ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
+            }
+        }
+        Ok(())
     }
-    check_update(ctx, draft, user.as_deref())?;
-    if let Some(user) = user.filter(|_| !unrestricted) {
-        draft.special.condition = Some(pointer_filter("user", &user));
+
+    fn sees_deleted(&self) -> bool {
+        true
     }
-    Ok(None)
+
+    /// Nobody ends the sessions of somebody else: 209.
+    fn check_deleted(&self, ctx: &Ctx, session: &Object) -> Result<()> {
+        if ctx.auth.is_unrestricted() {
+            return Ok(());
+        }
+        let owner = session.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
+        if owner.is_some() && owner == ctx.auth.user_id() {
+            return Ok(());
+        }
+        Err(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"))
+    }
+
+    /// parse-server deletes a session that is already gone without complaint.
+    fn forgives_missing(&self) -> bool {
+        true
+    }
+
+    async fn after_delete(&self, ctx: &Ctx, id: &ObjectId, row: Option<RowRef<'_>>) {
+        let Some(row) = row else { return };
+        if let Some(token) = row.text("sessionToken") {
+            audit::note(ctx, "session_revoked", row.text("user").unwrap_or(id.as_str()));
+            ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
+        }
+    }
+}
+
+/// Sessions of this user.
+fn of_user(user_id: &str) -> Filter {
+    Filter::eq("user", Operand::Pointer { class: ClassName::known("_User"), id: user_id.to_owned() })
 }
 
 async fn create_by_client(ctx: &Ctx, draft: &Draft, user: &str) -> Result<Saved> {
     // Stored with full rights, so that nobody would look at it later.
-    write::rules::check(ctx, &draft.data)?;
+    write::contents::check(ctx, &draft.data)?;
     const OURS: [&str; 5] = ["objectId", "user", "sessionToken", "expiresAt", "createdWith"];
     let mut row = new_row(ctx, user, Some(json!({ "action": "create" })));
     for (key, value) in draft.data.iter().filter(|(key, _)| {
@@ -152,7 +206,7 @@ fn check_update(ctx: &Ctx, draft: &Draft, user: Option<&str>) -> Result<()> {
 ///
 /// # Errors
 /// When storage fails.
-pub async fn remove_duplicates(ctx: &Ctx, draft: &Draft) -> Result<()> {
+async fn remove_duplicates(ctx: &Ctx, draft: &Draft) -> Result<()> {
     if !draft.is_create() {
         return Ok(());
     }
@@ -163,7 +217,7 @@ pub async fn remove_duplicates(ctx: &Ctx, draft: &Draft) -> Result<()> {
     else {
         return Ok(());
     };
-    let others = pointer_filter("user", &user)
+    let others = of_user(&user)
         .and(Filter::eq("installationId", Operand::Text(installation)))
         .and(Filter::field(FieldName::known("sessionToken"), Constraint::Ne(Operand::Text(token))));
     remove(ctx, others).await
@@ -174,7 +228,7 @@ pub async fn remove_duplicates(ctx: &Ctx, draft: &Draft) -> Result<()> {
 /// # Errors
 /// When storage fails.
 pub async fn remove_all_of(ctx: &Ctx, user_id: &str) -> Result<()> {
-    remove(ctx, pointer_filter("user", user_id)).await
+    remove(ctx, of_user(user_id)).await
 }
 
 /// Deletes sessions and lets every cache know.
@@ -185,20 +239,6 @@ async fn remove(ctx: &Ctx, filter: Filter) -> Result<()> {
     for row in gone.before.iter().flat_map(|rows| rows.iter()) {
         audit::note(ctx, "session_revoked", row.text("user").unwrap_or(row.object_id()));
         if let Some(token) = row.text("sessionToken") {
-            ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
-        }
-    }
-    Ok(())
-}
-
-/// A session row was changed: what is known of it is read again. New ones nobody knows yet.
-///
-/// # Errors
-/// When storage fails.
-pub async fn after_store(ctx: &Ctx, draft: &Draft) -> Result<()> {
-    let Some(id) = &draft.id else { return Ok(()) };
-    for row in find(ctx, Filter::by_id(id)).await? {
-        if let Some(token) = row.get("sessionToken").and_then(Value::as_str) {
             ctx.after_commit(Effect::SessionGone(token.to_owned())).await;
         }
     }

@@ -1,7 +1,6 @@
 //! Objects of any class: reading, writing, many at once, and in one transaction.
 pub mod batch;
 pub mod fresh;
-pub mod idempotency;
 pub mod read;
 pub mod transaction;
 pub mod write;

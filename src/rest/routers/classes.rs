@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::operations::Ctx;
 use crate::operations::object::fresh::with_fresh_class;
+use crate::operations::classes;
 use crate::operations::object::read;
 use crate::operations::object::write;
 use crate::operations::object::write::Saved;
@@ -40,7 +41,7 @@ pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
 /// `POST /classes/:className`: 201, `Location`, `{objectId, createdAt, …}`.
 pub async fn create(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     let class = written_class(&ctx, &request)?;
-    let saved = write::create(&ctx, &class, request.body).await?;
+    let saved = classes::create(&ctx, &class, request.body).await?;
     Ok(answer(&ctx, saved))
 }
 
@@ -51,12 +52,12 @@ pub async fn update(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> 
 pub(super) async fn changed(ctx: &Ctx, request: &mut RestRequest) -> Result<Saved> {
     let class = written_class(ctx, request)?;
     let body = std::mem::take(&mut request.body);
-    write::update(ctx, &class, request.param("objectId"), body).await
+    classes::update(ctx, &class, request.param("objectId"), body).await
 }
 
 pub async fn delete(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
     let class = ClassName::valid(request.param("className")).ok_or_else(Error::object_not_found)?;
-    write::delete(&ctx, &class, request.param("objectId")).await?;
+    classes::delete(&ctx, &class, request.param("objectId")).await?;
     Ok(RestResponse::empty())
 }
 

@@ -2,20 +2,19 @@
 
 use crate::error::Result;
 use crate::operations::Ctx;
-use crate::operations::account::{self, mail as account_mail};
-use crate::operations::classes::user as users;
+use crate::operations::account::{self, login, mail as account_mail};
 use crate::rest::request::{RestRequest, RestResponse};
 
 pub async fn log_in(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    users::log_in(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+    login::log_in(&ctx, &request.body, &request.query).await.map(RestResponse::value)
 }
 
 pub async fn log_in_as(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    users::log_in_as(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+    login::log_in_as(&ctx, &request.body, &request.query).await.map(RestResponse::value)
 }
 
 pub async fn log_out(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
-    users::log_out(&ctx).await?;
+    account::me::log_out(&ctx).await?;
     Ok(RestResponse::empty())
 }
 
@@ -24,11 +23,11 @@ pub async fn me(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
 }
 
 pub async fn session(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
-    users::session_of_caller(&ctx).await.map(RestResponse::value)
+    account::me::session_of_caller(&ctx).await.map(RestResponse::value)
 }
 
 pub async fn verify_password(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    users::verify_password(&ctx, &request.body, &request.query).await.map(RestResponse::value)
+    login::verify_password(&ctx, &request.body, &request.query).await.map(RestResponse::value)
 }
 
 pub async fn challenge(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
@@ -36,7 +35,7 @@ pub async fn challenge(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
 }
 
 pub async fn upgrade_session(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
-    users::upgrade_session(&ctx).await.map(RestResponse::value)
+    account::me::upgrade_session(&ctx).await.map(RestResponse::value)
 }
 
 pub async fn request_password_reset(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {

@@ -173,7 +173,7 @@ fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
         .into_iter()
         .flatten()
         .filter_map(|(name, definition)| Some((name.clone(), definition.get("defaultValue")?.clone())));
-    crate::operations::object::write::rules::check(ctx, &defaults.collect())
+    crate::operations::object::write::contents::check(ctx, &defaults.collect())
 }
 
 /// `PUT /schemas/:C`.

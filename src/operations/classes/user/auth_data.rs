@@ -248,7 +248,7 @@ pub async fn store(ctx: &Ctx, user: &Object, auth_data: &Object) -> Result<()> {
     if auth_data.is_empty() {
         return Ok(());
     }
-    crate::operations::object::write::rules::check(ctx, &auth_data)?;
+    crate::operations::object::write::contents::check(ctx, &auth_data)?;
     let (Some(class), Some(id)) = (load::snapshot(ctx).await?, ObjectId::new(load::object_id(user))) else {
         return Ok(());
     };

@@ -7,23 +7,11 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::caller::{Auth, Credentials, Principal};
+use crate::operations::object::read::internal_columns::all_columns;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Filter, FindSpec};
 use crate::storage::StorageError;
-use crate::types::{ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId};
-
-/// Internal columns that login and password rules look at.
-const INTERNAL: [&str; 9] = [
-    "_hashed_password",
-    "_password_history",
-    "_password_changed_at",
-    "_failed_login_count",
-    "_account_lockout_expires_at",
-    "_email_verify_token",
-    "_email_verify_token_expires_at",
-    "_perishable_token",
-    "_perishable_token_expires_at",
-];
+use crate::types::{ClassName, Object, ObjectId};
 
 /// Makes `user` what the SDK reads as an object of `_User`: functions and adapters of the configuration
 /// get users they can ask with `user.get("email")`, as from parse-server.
@@ -57,16 +45,6 @@ pub async fn find(ctx: &Ctx, filter: Filter, limit: u64) -> Result<Vec<Object>> 
         Err(StorageError::StaleSchema(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Every column of users, internal ones included.
-pub fn all_columns(schema: &ClassSchema) -> Vec<FieldName> {
-    let stored = schema.fields.iter().filter(|(name, field)| {
-        !matches!(field.ty, FieldType::Relation(_) | FieldType::Acl)
-            && name.as_str() != "password"
-            && !INTERNAL.contains(&name.as_str())
-    });
-    stored.map(|(name, _)| name.clone()).chain(INTERNAL.map(FieldName::known)).collect()
 }
 
 /// One user with every column.

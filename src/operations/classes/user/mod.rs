@@ -1,16 +1,21 @@
-//! Users: sign-up, login, passwords, `authData`, and the rules of `_User` rows.
+//! `_User`: the rules of its rows, their passwords, their `authData` and the mails about them.
 //!
-//! The write pipeline calls [`hooks`] for `_User`; the routers of `/login`, `/users/me` and friends
-//! call the functions re-exported here.
+//! [`UserRules`] are the rules of a write; the rest is what these and [`crate::operations::account`] rest on.
 
 pub mod auth_data;
-pub mod hooks;
-pub(crate) mod load;
-pub(crate) mod providers;
+mod fields;
+mod follow_up;
+pub(in crate::operations) mod load;
+mod log_in;
+pub(in crate::operations) mod login_trigger;
+pub(in crate::operations) mod mail;
+mod memory;
+pub mod password;
+pub(in crate::operations) mod policy;
+pub(in crate::operations) mod providers;
+mod rules;
+pub(in crate::operations) mod verification;
 
-pub use crate::operations::account::challenge::challenge;
-pub use crate::operations::account::login::{log_in, log_in_as, verify_password};
-pub use crate::operations::account::me::{log_out, me, session_of_caller, upgrade_session};
-pub use load::{all_columns, strip_secrets, with_rights_of};
-pub(in crate::operations) use load::{find, mark_as_user};
-pub use providers::{any_shows_by_code, show_by_code};
+pub(in crate::operations) use load::mark_as_user;
+pub use load::strip_secrets;
+pub use rules::UserRules;

@@ -5,9 +5,11 @@
 
 mod addresses;
 pub mod aggregate;
+pub mod auth_shown;
 pub mod encode;
 mod found;
 pub mod include;
+pub mod internal_columns;
 mod json_text;
 pub mod keyset;
 pub mod plan;
@@ -261,7 +263,7 @@ async fn load(
 ) -> Result<crate::types::RowSet> {
     if ctx.auth.is_maintenance() && class.name().is_user() && spec.columns.is_none() {
         let mut whole = spec.clone();
-        whole.columns = Some(crate::operations::classes::user::all_columns(&class.schema));
+        whole.columns = Some(internal_columns::all_columns(&class.schema));
         whole.layout = None;
         match on_session!(ctx, |session| session.find(&class.schema, &whole)) {
             Err(StorageError::StaleSchema(_)) => {}

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use super::found::{Found, Results};
-use super::{Mode, find_plainly};
+use super::{Mode, auth_shown, find_plainly};
 use crate::cloud::{Payload, TriggerAnswer, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
-use crate::operations::classes::user as users;
 use crate::operations::{Ctx, code_log};
 use crate::types::{ClassName, Object, ObjectId};
 
@@ -15,7 +14,7 @@ pub fn needed(ctx: &Ctx, class: &ClassName) -> bool {
     let registrations = ctx.services.cloud.registrations();
     registrations.has_trigger(TriggerKind::BeforeFind, class)
         || registrations.has_trigger(TriggerKind::AfterFind, class)
-        || (class.is_user() && users::any_shows_by_code(ctx))
+        || (class.is_user() && auth_shown::any_shows_by_code(ctx))
 }
 
 /// Whether finds of this class have triggers.
@@ -41,13 +40,13 @@ pub async fn get_with_triggers(ctx: &Ctx, class: &ClassName, id: &ObjectId) -> R
 
 /// What adapters of the application make of the `authData` of users.
 async fn show_auth_data(ctx: &Ctx, answer: Found) -> Result<Found> {
-    if matches!(answer.results, Results::Plan(_)) || !users::any_shows_by_code(ctx) {
+    if matches!(answer.results, Results::Plan(_)) || !auth_shown::any_shows_by_code(ctx) {
         return Ok(answer);
     }
     let told = answer.told();
     let mut objects = answer.into_values(ctx)?;
     for providers in objects.iter_mut().filter_map(|user| user.get_mut("authData")?.as_object_mut()) {
-        users::show_by_code(ctx, providers).await?;
+        auth_shown::show_by_code(ctx, providers).await?;
     }
     Ok(told.with_results(Results::Values(objects)))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::draft::{Draft, Saved};
-use super::{ops, respond, special, store, triggers, validate};
+use super::stages::{Draft, Saved, Stored};
+use super::{answer, effects, hide_protected, statement, store, triggers, validate};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, Result};
 use crate::on_session;
@@ -41,7 +41,7 @@ pub async fn create_many(ctx: &Ctx, class: &ClassName, bodies: Vec<Object>) -> V
     }
     let mut answers = Vec::with_capacity(bodies.len());
     for body in bodies {
-        answers.push(super::create(ctx, class, body).await);
+        answers.push(super::create(ctx, class, body, None).await);
     }
     answers
 }
@@ -51,29 +51,29 @@ async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Res
     enforce(ctx, class, Verb::Create)?;
     let mut snapshot = ctx.services.classes.admit(class).await?;
     check_class_exists(ctx, class, snapshot.as_deref())?;
-    let mut drafts = Vec::with_capacity(bodies.len());
+    let mut checked = Vec::with_capacity(bodies.len());
     let mut rows = Vec::with_capacity(bodies.len());
     for body in bodies {
         super::check_client_ids(ctx, body)?;
-        let mut draft = Draft::create(class.clone(), body.clone());
-        let validated = validate::against_schema(ctx, &mut draft, snapshot).await?;
-        let parsed = ops::parse(&draft, &validated.schema)?;
-        snapshot = Some(validated);
-        if !parsed.relations.is_empty() {
+        let draft = Draft::create(class.clone(), body.clone());
+        let agreed = validate::agree(ctx, &draft, snapshot, None).await?;
+        let one = validate::complete(ctx, draft, agreed)?;
+        let insert = statement::insert(&one)?;
+        if !insert.relations.is_empty() {
             return Ok(None);
         }
-        rows.push(parsed.row);
-        drafts.push(draft);
+        snapshot = Some(one.class.clone());
+        rows.push(insert.row);
+        checked.push(one);
     }
     let Some(snapshot) = snapshot else { return Ok(None) };
     on_session!(ctx, |session| session.create(&snapshot.schema, &rows))?;
-    let mut saved = Vec::with_capacity(drafts.len());
-    for (draft, row) in drafts.into_iter().zip(rows) {
-        let after = Some(Arc::new(store::public_object(row)));
-        let outcome = store::Outcome { before: None, after, publishable: true, stamp: 0 };
-        let mut answer = respond::build(ctx, &draft, &outcome);
-        super::effects::emit(ctx, &snapshot, &outcome);
-        special::finish(ctx, &draft, &snapshot, &mut answer)?;
+    let mut saved = Vec::with_capacity(checked.len());
+    for (one, row) in checked.into_iter().zip(rows) {
+        let stored = Stored::new(one, store::inserted(row));
+        let mut answer = answer::build(&stored, None);
+        effects::emit(ctx, &stored);
+        hide_protected(ctx, &stored, &mut answer.body);
         saved.push(answer);
     }
     Ok(Some(saved))
@@ -90,18 +90,20 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: 
         return Ok(0);
     };
     let placeholder = crate::types::ObjectId::new("-").ok_or_else(Error::object_not_found)?;
-    let mut draft = Draft::update(class.clone(), placeholder, body);
-    let snapshot = validate::against_schema(ctx, &mut draft, Some(snapshot)).await?;
-    let parsed = ops::parse(&draft, &snapshot.schema)?;
-    if !parsed.relations.is_empty() {
+    let draft = Draft::update(class.clone(), placeholder, body);
+    let agreed = validate::agree(ctx, &draft, Some(snapshot), None).await?;
+    let checked = validate::complete(ctx, draft, agreed)?;
+    let change = statement::change(&checked, None)?;
+    if !change.relations.is_empty() {
         return Err(Error::forbidden("Relations cannot be changed by query."));
     }
+    let snapshot = checked.class;
     let publishes = ctx.services.events.publishes(&snapshot);
     let filter = matching(ctx, &snapshot, condition).await?;
     let target = Target { filter, writers: None };
     let returning = Returning { before: publishes, after: publishes, written_only: false };
     let changed =
-        on_session!(ctx, |session| session.update(&snapshot.schema, &target, &parsed.update, returning))?;
+        on_session!(ctx, |session| session.update(&snapshot.schema, &target, &change.update, returning))?;
     emit_all(ctx, &snapshot, &changed, ObjectEventKind::Saved);
     Ok(changed.count)
 }
@@ -152,11 +154,11 @@ fn emit_all(ctx: &Ctx, class: &Arc<ClassSnapshot>, changed: &Changed, kind: Obje
     let objects = |rows: Option<&RowSet>| -> Vec<Arc<Object>> {
         rows.into_iter()
             .flat_map(RowSet::iter)
-            .map(|row| Arc::new(super::effects::full_object(ctx, class, &row.to_object())))
+            .map(|row| Arc::new(effects::full_object(ctx, class, &row.to_object())))
             .collect()
     };
     let before = objects(changed.before.as_ref());
-    let permissions = super::effects::permissions_of(class);
+    let permissions = effects::permissions_of(class);
     match kind {
         ObjectEventKind::Saved => {
             for (index, object) in objects(changed.after.as_ref()).into_iter().enumerate() {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::store::Outcome;
+use super::stages::Stored;
 use crate::files::FileUrls;
 use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::{FieldType, Object};
 
 /// Inside a transaction events wait for the commit (see `Ctx::after_commit`).
-pub fn emit(ctx: &Ctx, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
-    if !outcome.publishable || !ctx.services.events.publishes(class) {
+pub fn emit(ctx: &Ctx, stored: &Stored) {
+    let Stored { class, outcome, .. } = stored;
+    if !outcome.is_publishable || !ctx.services.events.publishes(class) {
         return;
     }
     let Some(after) = &outcome.after else { return };
@@ -25,6 +26,18 @@ pub fn emit(ctx: &Ctx, class: &Arc<ClassSnapshot>, outcome: &Outcome) {
         permissions: permissions_of(class),
     };
     ctx.emit(event);
+}
+
+/// A deleted object, as it was.
+pub fn emit_deleted(ctx: &Ctx, class: &Arc<ClassSnapshot>, object: &Object, stamp: u64) {
+    ctx.emit(ObjectEvent {
+        class: class.name().clone(),
+        kind: ObjectEventKind::Deleted,
+        object: Arc::new(full_object(ctx, class, object)),
+        original: None,
+        stamp,
+        permissions: permissions_of(class),
+    });
 }
 
 /// What a listener on another server checks the event against.

@@ -1,35 +1,41 @@
 //! Writes: create, update, delete. A flat list of steps, each in a file of its own:
-//! authorize → special classes → beforeSave → validate against the schema → store → effects
-//! (the order of parse-server's `RestWrite`).
+//! authorize → the class's rules → beforeSave → the schema → store → effects → afterSave (the order of
+//! parse-server's `RestWrite`). What is known after each step is a type of its own, see [`stages`].
+//!
+//! No class is named here: what is special about one are the [`ClassRules`] that the caller hands in, and
+//! [`crate::operations::classes`] is where they come from.
 
+mod after_save;
+mod answer;
+mod before_save;
 pub mod bulk;
+pub mod class_rules;
+pub mod contents;
 pub mod delete;
-pub mod draft;
-pub mod effects;
+mod effects;
 pub mod ops;
-pub mod respond;
 mod round_trip;
-pub mod rules;
-pub mod special;
-pub mod store;
+pub mod stages;
+pub mod statement;
+mod store;
 pub mod triggers;
 pub mod validate;
-pub mod withhold;
+mod withhold;
+mod writable;
 
 pub use bulk::{create_many, delete_many, update_many};
+pub use class_rules::{ClassRules, Rules};
 pub use delete::delete;
-pub use draft::{Draft, Saved};
+pub use stages::{Checked, Draft, Saved, Stored};
 
-use std::sync::Arc;
-
-use self::store::Outcome;
 use super::transaction;
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::Ctx;
 use crate::operations::context::asks_for_transaction;
+use crate::operations::permissions::Protection;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
 use crate::operations::transactions::Extent;
-use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::is_stale_schema;
 use crate::types::javascript::is_truthy;
 use crate::types::{ClassName, Object, ObjectId};
@@ -37,49 +43,51 @@ use crate::types::{ClassName, Object, ObjectId};
 /// `POST /classes/:C`: 201 with `objectId`, `createdAt` and whatever the server changed.
 ///
 /// # Errors
-/// 105, 107, 111, 119, 137, 142 and those of the special classes; see facts on objects.
-pub async fn create(ctx: &Ctx, class: &ClassName, body: Object) -> Result<Saved> {
+/// 105, 107, 111, 119, 137, 142 and those of the class's rules; see facts on objects.
+pub async fn create(ctx: &Ctx, class: &ClassName, body: Object, mut rules: Rules) -> Result<Saved> {
     enforce(ctx, class, Verb::Create)?;
     check_client_ids(ctx, &body)?;
     let body = if class.is_system() { ops::without_conditions(body) } else { body };
-    let draft = Draft::create(class.clone(), body);
-    save(ctx, draft).await
+    save(ctx, Draft::create(class.clone(), body), &mut rules).await
 }
 
 /// `PUT /classes/:C/:id`: `updatedAt`, results of operators, changes made by a trigger.
 ///
 /// # Errors
 /// 101 when there is no such object, or none that the caller may write; else as [`create`].
-pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object) -> Result<Saved> {
+pub async fn update(ctx: &Ctx, class: &ClassName, id: &str, body: Object, mut rules: Rules) -> Result<Saved> {
     enforce(ctx, class, Verb::Update)?;
     let id = ObjectId::new(id).ok_or_else(Error::object_not_found)?;
-    let draft = Draft::update(class.clone(), id, body);
-    save(ctx, draft).await.map_err(|error| special::map_missing_object(ctx, class, error))
+    let saved = save(ctx, Draft::update(class.clone(), id, body), &mut rules).await;
+    saved.map_err(|error| match rules.filter(|_| error.is(ErrorCode::OBJECT_NOT_FOUND)) {
+        Some(rules) => rules.map_missing(ctx, error),
+        None => error,
+    })
 }
 
-/// Runs the whole pipeline on a draft; special classes may turn a create into an update or a login.
+/// Runs the whole pipeline on a draft; rules may turn a create into an update or a login.
 ///
 /// Where a trigger of the class asks for it, everything up to the write (and afterSave, if that is the
 /// one that asks) is one transaction with what the triggers save.
-pub async fn save(ctx: &Ctx, draft: Draft) -> Result<Saved> {
+pub async fn save(ctx: &Ctx, draft: Draft, rules: &mut Rules) -> Result<Saved> {
     if !triggers::opens_transaction(ctx, &draft.class) {
-        return match write(ctx, draft).await? {
+        return match write(ctx, draft, rules).await? {
             Step::Answered(saved) => Ok(saved),
             Step::Written(mut written) => {
-                triggers::after_save(ctx, &mut written).await?;
-                conclude(ctx, *written)
+                after_save::run(ctx, &written.stored, &mut written.saved, rules.as_deref()).await?;
+                conclude(ctx, *written, rules)
             }
         };
     }
-    Box::pin(save_in_transaction(ctx, draft)).await
+    Box::pin(save_in_transaction(ctx, draft, rules)).await
 }
 
-async fn save_in_transaction(ctx: &Ctx, draft: Draft) -> Result<Saved> {
+async fn save_in_transaction(ctx: &Ctx, draft: Draft, rules: &mut Rules) -> Result<Saved> {
     let asks = asks_for_transaction(&ctx.services, TriggerKind::AfterSave, &draft.class);
     let step = transaction::within(ctx, Extent::Triggers, async |inside: &Ctx| {
-        let mut step = Box::pin(write(inside, draft)).await?;
+        let mut step = Box::pin(write(inside, draft, rules)).await?;
         if asks && let Step::Written(written) = &mut step {
-            triggers::after_save(inside, written).await?;
+            after_save::run(inside, &written.stored, &mut written.saved, rules.as_deref()).await?;
         }
         Ok(step)
     })
@@ -88,66 +96,68 @@ async fn save_in_transaction(ctx: &Ctx, draft: Draft) -> Result<Saved> {
         Step::Answered(saved) => Ok(saved),
         Step::Written(mut written) => {
             if !asks {
-                triggers::after_save(ctx, &mut written).await?;
+                after_save::run(ctx, &written.stored, &mut written.saved, rules.as_deref()).await?;
             }
-            conclude(ctx, *written)
+            conclude(ctx, *written, rules)
         }
     }
 }
 
 /// An object that was written, before anybody hears of it.
 struct Written {
-    draft: Draft,
-    snapshot: Arc<ClassSnapshot>,
-    outcome: Outcome,
+    stored: Stored,
     saved: Saved,
     /// What went wrong after the object was stored.
     failure: Option<Error>,
 }
 
 enum Step {
-    /// A special class had an answer without a write of its own.
+    /// The class's rules had an answer without a write of this object.
     Answered(Saved),
     Written(Box<Written>),
 }
 
-/// Steps that most writes do without are boxed: a future is as large as the largest of its steps, and is
-/// moved as a whole.
-async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
-    let is_special = draft.class.is_system();
-    let snapshot = ctx.services.classes.admit(&draft.class).await?;
-    check_class_exists(ctx, &draft.class, snapshot.as_deref())?;
-    draft.context.clone_from(&ctx.info.context);
-    if triggers::want_original(ctx, &draft) {
-        Box::pin(triggers::load_original(ctx, &mut draft, snapshot.as_deref())).await?;
-    }
-    if is_special {
-        ops::check_size(&draft.data)?;
-    }
-    if is_special && let Some(answer) = Box::pin(special::prepare(ctx, &mut draft)).await? {
-        return Ok(Step::Answered(answer));
-    }
-    if triggers::has(ctx, TriggerKind::BeforeSave, &draft.class) {
-        Box::pin(triggers::before_save(ctx, &mut draft, snapshot.as_ref())).await?;
-    }
-    if is_special {
-        Box::pin(special::after_before_save(ctx, &mut draft)).await?;
-    }
-    let mut snapshot = validate::against_schema(ctx, &mut draft, snapshot).await?;
-    special::check_names(ctx, &draft)?;
-    if is_special {
-        Box::pin(special::transform(ctx, &mut draft)).await?;
-    }
-    let outcome = match store::run(ctx, &mut draft, &snapshot).await {
-        Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() => {
-            Box::pin(store_anew(ctx, &mut draft, &mut snapshot)).await?
+/// Steps that most writes do without are boxed, and each stage lives in a block of its own, where the next one
+/// takes its place: a future is as large as what is alive at once, and is moved as a whole.
+async fn write(ctx: &Ctx, draft: Draft, rules: &mut Rules) -> Result<Step> {
+    let stored = {
+        let mut checked = {
+            let mut draft = draft;
+            let snapshot = ctx.services.classes.admit(&draft.class).await?;
+            check_class_exists(ctx, &draft.class, snapshot.as_deref())?;
+            if triggers::wants_original(ctx, &draft) {
+                Box::pin(before_save::load_original(ctx, &mut draft, snapshot.as_deref())).await?;
+            }
+            if let Some(rules) = rules {
+                ops::check_size(&draft.data)?;
+                if let Some(answer) = rules.prepare(ctx, &mut draft).await? {
+                    return Ok(Step::Answered(answer));
+                }
+            }
+            if triggers::has(ctx, TriggerKind::BeforeSave, &draft.class) {
+                Box::pin(before_save::run(ctx, &mut draft, snapshot.as_deref())).await?;
+            }
+            if let Some(rules) = rules {
+                rules.after_before_save(ctx, &mut draft).await?;
+            }
+            let agreed = validate::agree(ctx, &draft, snapshot, rules.as_deref()).await?;
+            validate::complete(ctx, draft, agreed)?
+        };
+        check_names(ctx, &checked.draft.data)?;
+        if let Some(rules) = rules {
+            rules.transform(ctx, &mut checked).await?;
         }
-        outcome => outcome?,
+        match store::run(ctx, &checked, rules.as_deref()).await {
+            Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() => {
+                Box::pin(store_anew(ctx, checked, rules.as_deref())).await?
+            }
+            outcome => Stored::new(checked, outcome?),
+        }
     };
-    let mut saved = respond::build(ctx, &draft, &outcome);
+    let mut saved = answer::build(&stored, rules.as_deref());
     let mut failure = None;
-    if is_special {
-        failure = Box::pin(special::after_store(ctx, &mut draft, &mut saved)).await.err();
+    if let Some(rules) = rules {
+        failure = rules.after_store(ctx, &stored, &mut saved).await.err();
     }
     // Only a transaction can take the write back. Else it is told, whatever comes after it.
     if ctx.transaction.is_some()
@@ -155,38 +165,60 @@ async fn write(ctx: &Ctx, mut draft: Draft) -> Result<Step> {
     {
         return Err(failure);
     }
-    effects::emit(ctx, &snapshot, &outcome);
-    Ok(Step::Written(Box::new(Written { draft, snapshot, outcome, saved, failure })))
+    effects::emit(ctx, &stored);
+    Ok(Step::Written(Box::new(Written { stored, saved, failure })))
 }
 
 /// Tries of a write while fields of its class come and go.
 const TRIES: u32 = 4;
 
-/// The fields changed on some server after the object was checked, so nothing was stored: once more with
-/// those that the class has now.
-async fn store_anew(ctx: &Ctx, draft: &mut Draft, snapshot: &mut Arc<ClassSnapshot>) -> Result<Outcome> {
+/// The fields changed on some server after the object was checked, so nothing was stored: checked and stored
+/// once more with those that the class has now.
+async fn store_anew(ctx: &Ctx, mut checked: Checked, rules: Option<&dyn ClassRules>) -> Result<Stored> {
     let mut tries = 1;
     loop {
-        let renewed = ctx.services.classes.renew(&draft.class, tries).await?;
-        // What the check filled in, it fills in again.
-        draft
-            .data
-            .retain(|key, value| !(matches!(key.as_str(), "createdAt" | "updatedAt") && value.is_string()));
-        *snapshot = validate::against_schema(ctx, draft, renewed).await?;
-        match store::run(ctx, draft, snapshot).await {
+        let renewed = ctx.services.classes.renew(&checked.draft.class, tries).await?;
+        checked = validate::check_anew(ctx, checked, renewed, rules).await?;
+        match store::run(ctx, &checked, rules).await {
             Err(error) if is_stale_schema(&error) && tries < TRIES => tries += 1,
-            outcome => return outcome,
+            outcome => return Ok(Stored::new(checked, outcome?)),
         }
     }
 }
 
-fn conclude(ctx: &Ctx, written: Written) -> Result<Saved> {
-    let Written { draft, snapshot, mut saved, failure, .. } = written;
+fn conclude(ctx: &Ctx, written: Written, rules: &Rules) -> Result<Saved> {
+    let Written { stored, mut saved, failure } = written;
     if let Some(failure) = failure {
         return Err(failure);
     }
-    special::finish(ctx, &draft, &snapshot, &mut saved)?;
+    if let Some(rules) = rules {
+        rules.finish(ctx, &mut saved)?;
+    }
+    hide_protected(ctx, &stored, &mut saved.body);
     Ok(saved)
+}
+
+/// Answers of writes leave protected fields out where `protectedFieldsSaveResponseExempt` is off.
+fn hide_protected(ctx: &Ctx, stored: &Stored, body: &mut Object) {
+    if ctx.config().users.protected_fields_save_response_exempt {
+        return;
+    }
+    let exact = stored.id.as_ref().map(|id| id.as_str());
+    let protection = Protection::of(ctx, &stored.class, exact);
+    for field in protection.static_fields().into_iter().flatten() {
+        body.shift_remove(field);
+    }
+}
+
+/// # Errors
+/// 105 for internal columns that a client (or a trigger) names.
+fn check_names(ctx: &Ctx, data: &Object) -> Result<()> {
+    if !ctx.auth.is_maintenance()
+        && let Some(key) = data.keys().find(|key| key.starts_with('_'))
+    {
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}.")));
+    }
+    Ok(())
 }
 
 /// Ids are the server's unless `allowCustomObjectId` is on.

@@ -1,15 +1,12 @@
-//! REST JSON with `__op` operators, read once: which type a value has, and which row or update a
-//! draft becomes.
+//! REST JSON with `__op` operators, value by value: which type it has, what a create stores for it and what an
+//! update does with it. [`super::statement`] makes a statement of them.
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::Draft;
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::javascript::is_truthy;
 use crate::types::limits::{self, MAX_DOTTED_CHANGES, MAX_FIELDS, MAX_OPERANDS};
-use crate::types::path::FieldPath;
-use crate::types::update::RelationChange;
-use crate::types::{Acl, ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId, Op, Update};
+use crate::types::{ClassName, FieldType, Object, Op};
 
 /// The type a value asks its column to have; `None` says nothing (null, `Delete`).
 ///
@@ -27,9 +24,9 @@ pub fn infer_type(value: &Value) -> Result<Option<FieldType>> {
 }
 
 fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
-    let present = |key: &str| object.get(key).is_some_and(super::is_truthy);
+    let present = |key: &str| object.get(key).is_some_and(is_truthy);
     let class = || object.get("className").and_then(Value::as_str).and_then(ClassName::valid);
-    if let Some(tag) = object.get("__type").filter(|tag| super::is_truthy(tag)) {
+    if let Some(tag) = object.get("__type").filter(|tag| is_truthy(tag)) {
         let ty = match tag.as_str() {
             Some("Pointer") => class().map(FieldType::Pointer),
             Some("Relation") => class().map(FieldType::Relation),
@@ -52,7 +49,7 @@ fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
             .map(Some)
             .ok_or_else(|| Error::parse(ErrorCode::INCORRECT_TYPE, format!("This is not a valid {shown}")));
     }
-    let Some(op) = object.get("__op").filter(|op| super::is_truthy(op)) else {
+    let Some(op) = object.get("__op").filter(|op| is_truthy(op)) else {
         return Ok(Some(FieldType::Object));
     };
     Ok(match op.as_str() {
@@ -70,7 +67,7 @@ fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
     })
 }
 
-fn unknown_operator(op: &Value) -> Error {
+pub(super) fn unknown_operator(op: &Value) -> Error {
     let shown = op.as_str().map_or_else(|| op.to_string(), str::to_owned);
     Error::parse(ErrorCode::COMMAND_UNAVAILABLE, format!("The {shown} operator is not supported yet."))
 }
@@ -88,7 +85,7 @@ pub fn is_set_on_insert(value: &Value) -> bool {
     operator(value) == Some("SetOnInsert")
 }
 
-fn operator(value: &Value) -> Option<&str> {
+pub(super) fn operator(value: &Value) -> Option<&str> {
     value.as_object()?.get("__op")?.as_str()
 }
 
@@ -99,16 +96,6 @@ pub fn is_computed(value: &Value) -> bool {
 
 pub fn is_delete(value: &Value) -> bool {
     operator(value) == Some("Delete")
-}
-
-/// A draft's data, sorted into what one statement stores and what join tables hold.
-#[derive(Debug, Default)]
-pub struct Parsed {
-    /// For creates: the row in REST encoding, operators applied.
-    pub row: Object,
-    /// For updates.
-    pub update: Update,
-    pub relations: Vec<RelationChange>,
 }
 
 /// Counts what a write brings, before any of it is looked at.
@@ -151,95 +138,7 @@ fn operands_of(value: &Value) -> usize {
     }
 }
 
-/// # Errors
-/// 107 for malformed operators, 111 for a relation that is to be set or unset, 121 for nested keys with `$` or
-/// `.`, 123 for a malformed ACL.
-pub fn parse(draft: &Draft, class: &ClassSchema) -> Result<Parsed> {
-    let mut parsed = Parsed::default();
-    if draft.is_create() {
-        parsed.row = Object::with_capacity(draft.data.len() + 2);
-    }
-    let mut relations = Relations::new();
-    for (key, value) in &draft.data {
-        check_nested_keys(value)?;
-        if key == "ACL" {
-            if !value.is_null() {
-                let acl = Acl::from_json(value)?;
-                for (column, list) in [("_rperm", acl.read), ("_wperm", acl.write)] {
-                    set(draft, &mut parsed, FieldName::known(column), Value::from(list));
-                }
-            }
-            continue;
-        }
-        if draft.id.is_some() && (key == "objectId" || key == "createdAt" || key == "id") {
-            continue;
-        }
-        if draft.class.is_user() && key == "authData" && draft.id.is_some() {
-            // Provider by provider: those that are not named stay.
-            if let Some(providers) = value.as_object() {
-                parsed.update.ops.extend(crate::operations::classes::user::auth_data::operations(providers));
-            }
-            continue;
-        }
-        let path = match class.fields.get_key_value(key.as_str()) {
-            Some((name, _)) => FieldPath::from(name.clone()),
-            None => path_of(key)?,
-        };
-        if let Some(FieldType::Relation(target)) = class.field_type(&path.root) {
-            check_members(draft, &path.root, target, value)?;
-        }
-        if collect_relations(&path, value, &mut relations)? {
-            continue;
-        }
-        match &draft.id {
-            None => insert_row(&mut parsed.row, &path, created_value(value)?),
-            Some(_) => {
-                if let Some(op) = update_op(value)? {
-                    refuse_relation(class, &path)?;
-                    parsed.update.ops.push((path, op));
-                }
-            }
-        }
-    }
-    for (key, value) in &draft.internal {
-        if let Some(column) = FieldName::internal(key) {
-            if is_delete(value) && draft.id.is_some() {
-                parsed.update.ops.push((column.into(), Op::Unset));
-            } else if !is_delete(value) {
-                set(draft, &mut parsed, column, value.clone());
-            }
-        }
-    }
-    parsed.relations = changes(class, relations)?;
-    Ok(parsed)
-}
-
-fn set(draft: &Draft, parsed: &mut Parsed, column: FieldName, value: Value) {
-    match &draft.id {
-        None => {
-            parsed.row.insert(column.as_str().to_owned(), value);
-        }
-        Some(_) => parsed.update.ops.push((column.into(), Op::Set(value))),
-    }
-}
-
-/// `a.b.c` → root `a`, rest `b`, `c`.
-///
-/// # Errors
-/// 105 `Invalid field name: ….`
-pub fn path_of(key: &str) -> Result<FieldPath> {
-    let mut segments = key.split('.');
-    let root = segments.next().unwrap_or_default();
-    let invalid = || Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {key}."));
-    let root = FieldName::internal(root).ok_or_else(invalid)?;
-    let rest: Vec<String> = segments.map(str::to_owned).collect();
-    if rest.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
-        return Err(invalid());
-    }
-    Ok(FieldPath { root, rest })
-}
-
-fn objects<'v>(value: &'v Value, message: &'static str) -> Result<&'v Vec<Value>> {
+pub(super) fn objects<'v>(value: &'v Value, message: &'static str) -> Result<&'v Vec<Value>> {
     value.get("objects").and_then(Value::as_array).ok_or_else(|| Error::invalid_json(message))
 }
 
@@ -285,102 +184,6 @@ pub fn update_op(value: &Value) -> Result<Option<Op>> {
         Some("Delete") => Op::Unset,
         Some(other) => return Err(unknown_operator(&other.into())),
     }))
-}
-
-/// Puts a dotted create key where it belongs: `{"a.b": 1}` stores `{"a": {"b": 1}}`.
-fn insert_row(row: &mut Object, path: &FieldPath, value: Option<Value>) {
-    let Some(value) = value else { return };
-    let Some((last, parents)) = path.rest.split_last() else {
-        row.insert(path.root.as_str().to_owned(), value);
-        return;
-    };
-    let mut target = row.entry(path.root.as_str().to_owned()).or_insert_with(|| Value::Object(Map::new()));
-    for segment in parents {
-        let Value::Object(object) = target else { return };
-        target = object.entry(segment.clone()).or_insert_with(|| Value::Object(Map::new()));
-    }
-    if let Value::Object(object) = target {
-        object.insert(last.clone(), value);
-    }
-}
-
-/// Members that relation fields gain (true) or lose. A later operator wins over an earlier one.
-type Relations = IndexMap<FieldName, IndexMap<ObjectId, bool>>;
-
-/// Every member of a relation is of its class, not the first one alone.
-fn check_members(draft: &Draft, field: &FieldName, target: &ClassName, value: &Value) -> Result<()> {
-    let nested = value.get("ops").and_then(Value::as_array).into_iter().flatten();
-    let members = nested.chain([value]).filter_map(|op| op.get("objects")?.as_array()).flatten();
-    for member in members {
-        let Some(class) = member.get("className").and_then(Value::as_str) else { continue };
-        if class != target.as_str() {
-            let message = format!(
-                "schema mismatch for {}.{field}; expected Relation<{target}> but got Relation<{class}>",
-                draft.class
-            );
-            return Err(Error::parse(ErrorCode::INCORRECT_TYPE, message));
-        }
-    }
-    Ok(())
-}
-
-/// Takes relation operators out of the data; false when the value is none.
-fn collect_relations(path: &FieldPath, value: &Value, relations: &mut Relations) -> Result<bool> {
-    let is_relation = |op: Option<&str>| matches!(op, Some("AddRelation" | "RemoveRelation"));
-    let ops: Vec<&Value> = match operator(value) {
-        op if is_relation(op) => vec![value],
-        Some("Batch") => value.get("ops").and_then(Value::as_array).into_iter().flatten().collect(),
-        _ => {
-            // The SDK echoes relations it read; they are not columns.
-            return Ok(value.get("__type").is_some_and(|tag| tag == "Relation"));
-        }
-    };
-    for op in ops {
-        let kind = operator(op);
-        if !is_relation(kind) {
-            return Err(unknown_operator(op.get("__op").unwrap_or(&Value::Null)));
-        }
-        let members = objects(op, "objects to add must be an array")?;
-        let ids =
-            members.iter().filter_map(|member| member.get("objectId")?.as_str()).filter_map(ObjectId::new);
-        let gains = kind == Some("AddRelation");
-        relations.entry(path.root.clone()).or_default().extend(ids.map(|id| (id, gains)));
-    }
-    Ok(true)
-}
-
-/// What the join tables have to change.
-///
-/// # Errors
-/// 111 for a field that is no relation.
-fn changes(class: &ClassSchema, relations: Relations) -> Result<Vec<RelationChange>> {
-    let mut changes = Vec::with_capacity(relations.len());
-    for (field, members) in relations.into_iter().filter(|(_, members)| !members.is_empty()) {
-        let known = class.field_type(&field);
-        if !matches!(known, Some(FieldType::Relation(_))) {
-            let expected = known.map_or_else(|| "another type".to_owned(), FieldType::display);
-            return Err(mismatch(class, &field, &expected, "Relation"));
-        }
-        let (add, remove): (Vec<_>, Vec<_>) = members.into_iter().partition(|(_, gains)| *gains);
-        let ids = |members: Vec<(ObjectId, bool)>| members.into_iter().map(|(id, _)| id).collect();
-        changes.push(RelationChange { field, add: ids(add), remove: ids(remove) });
-    }
-    Ok(changes)
-}
-
-/// A relation has no column, so there is nothing to set or to unset.
-fn refuse_relation(class: &ClassSchema, path: &FieldPath) -> Result<()> {
-    match class.field_type(&path.root) {
-        Some(ty @ FieldType::Relation(_)) => Err(mismatch(class, &path.root, &ty.display(), "null")),
-        _ => Ok(()),
-    }
-}
-
-fn mismatch(class: &ClassSchema, field: &FieldName, expected: &str, got: &str) -> Error {
-    Error::parse(
-        ErrorCode::INCORRECT_TYPE,
-        format!("schema mismatch for {}.{field}; expected {expected} but got {got}", class.name),
-    )
 }
 
 /// # Errors

@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::respond::same;
 use crate::cloud::{apply_at, merged};
 use crate::types::Object;
+use crate::types::javascript::is_same;
 use crate::types::time::Millis;
 
 /// More changed parts than this are written as one whole field: each is a call in the statement.
@@ -22,7 +22,7 @@ pub fn changes(original: Option<&Object>, sent: &Object, answered: Object, is_ec
     let mut parts: Vec<(String, Value)> = Vec::new();
     let mut answered_fields: Vec<String> = Vec::new();
     for (key, value) in answered {
-        let asked = sent.get(&key).filter(|asked| same(asked, &value));
+        let asked = sent.get(&key).filter(|asked| is_same(asked, &value));
         if let Some(asked) = asked {
             // The client's own form of it.
             written.insert(key, asked.clone());
@@ -164,7 +164,7 @@ fn is_scalar(value: &Value) -> bool {
     !value.is_array() && plain(value).is_none()
 }
 
-/// [`same`], but for what the SDK writes in another form: times, and objects as pointers to them.
+/// [`is_same`], but for what the SDK writes in another form: times, and objects as pointers to them.
 fn unchanged(shown: &Value, answered: &Value) -> bool {
     match (shown, answered) {
         (Value::Array(a), Value::Array(b)) => {
@@ -186,7 +186,7 @@ fn unchanged(shown: &Value, answered: &Value) -> bool {
                 }
             }
         }
-        _ => same(shown, answered),
+        _ => is_same(shown, answered),
     }
 }
 

@@ -4,83 +4,97 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::draft::Draft;
-use super::ops::{self, Parsed};
+use super::class_rules::ClassRules;
+use super::stages::{Checked, Outcome};
+use super::statement::{self, Change, Insert};
+use super::writable::{is_writable, writable};
+use super::{contents, ops, triggers, withhold};
 use crate::error::{Error, Result};
 use crate::on_session;
-use crate::operations::classes::user::auth_data;
-use crate::operations::permissions::clp::{RowRestriction, pointer_restriction};
-use crate::operations::{ClassSnapshot, Ctx};
-use crate::query::{Filter, FindSpec};
-use crate::storage::{Changed, Related, Returning, Target};
+use crate::operations::Ctx;
+use crate::storage::{Changed, Related, Returning, StorageError, Target};
 use crate::types::update::RelationChange;
-use crate::types::{FieldName, Object, ObjectId, Op, Operation};
-
-/// What is known of the object around the write.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// The row before, when somebody wanted it.
-    pub before: Option<Arc<Object>>,
-    /// The row after: complete for creates, and for updates when a trigger or a live query wanted it; else
-    /// at least what operators computed.
-    pub after: Option<Arc<Object>>,
-    /// Both sides are what a live query needs. Whether anybody listens may change during the write.
-    pub publishable: bool,
-    pub stamp: u64,
-}
+use crate::types::{FieldName, Object, ObjectId, Op};
 
 /// # Errors
 /// 101 when there is nothing the caller may update, 137 for duplicates, and what storage refuses.
-pub async fn run(ctx: &Ctx, draft: &mut Draft, class: &Arc<ClassSnapshot>) -> Result<Outcome> {
-    let parsed = ops::parse(draft, &class.schema)?;
-    super::special::check_before_store(ctx, draft)?;
-    match draft.id.clone() {
-        None => insert(ctx, draft, class, parsed).await,
-        Some(id) => update(ctx, draft, class, &id, parsed).await,
+pub async fn run(ctx: &Ctx, checked: &Checked, rules: Option<&dyn ClassRules>) -> Result<Outcome> {
+    match &checked.draft.id {
+        None => {
+            let parsed = statement::insert(checked)?;
+            if let Some(rules) = rules {
+                rules.check(&checked.draft)?;
+            }
+            insert(ctx, checked, rules, parsed).await
+        }
+        Some(id) => {
+            let parsed = statement::change(checked, rules)?;
+            if let Some(rules) = rules {
+                rules.check(&checked.draft)?;
+            }
+            update(ctx, checked, rules, id, parsed).await
+        }
     }
 }
 
-async fn insert(ctx: &Ctx, draft: &Draft, class: &Arc<ClassSnapshot>, parsed: Parsed) -> Result<Outcome> {
+fn refused(rules: Option<&dyn ClassRules>, error: StorageError) -> Error {
+    match rules {
+        Some(rules) => rules.map_error(error),
+        None => error.into(),
+    }
+}
+
+async fn insert(
+    ctx: &Ctx,
+    checked: &Checked,
+    rules: Option<&dyn ClassRules>,
+    parsed: Insert,
+) -> Result<Outcome> {
+    let schema = &checked.class.schema;
     let rows = [parsed.row];
-    let created = match related(draft.object_id().and_then(ObjectId::new), parsed.relations) {
-        None => on_session!(ctx, |session| session.create(&class.schema, &rows)),
-        Some(related) => {
-            on_session!(ctx, |session| session.create_related(&class.schema, &rows[0], &related))
-        }
+    let created = match related(checked.draft.object_id().and_then(ObjectId::new), parsed.relations) {
+        None => on_session!(ctx, |session| session.create(schema, &rows)),
+        Some(related) => on_session!(ctx, |session| session.create_related(schema, &rows[0], &related)),
     };
-    created.map_err(|error| super::special::map_storage_error(draft, error))?;
+    created.map_err(|error| refused(rules, error))?;
     let [row] = rows;
-    Ok(Outcome { before: None, after: Some(Arc::new(public_object(row))), publishable: true, stamp: 0 })
+    Ok(inserted(row))
+}
+
+/// What is known of an object once its row is stored.
+pub fn inserted(row: Object) -> Outcome {
+    Outcome { before: None, after: Some(Arc::new(public_object(row))), is_publishable: true, stamp: 0 }
 }
 
 async fn update(
     ctx: &Ctx,
-    draft: &Draft,
-    class: &Arc<ClassSnapshot>,
+    checked: &Checked,
+    rules: Option<&dyn ClassRules>,
     id: &ObjectId,
-    mut parsed: Parsed,
+    mut parsed: Change,
 ) -> Result<Outcome> {
+    let Checked { draft, class, .. } = checked;
     // Unsetting a field that the class does not have makes no column for it.
     let is_known = |root: &FieldName| root.is_internal() || class.schema.fields.contains_key(root);
     parsed.update.ops.retain(|(path, op)| *op != Op::Unset || is_known(&path.root));
-    let mut filter = writable(ctx, class, id, draft.adds_field)?;
-    if let Some(condition) = &draft.special.condition {
+    let mut filter = writable(ctx, class, id, checked.adds_field)?;
+    if let Some(condition) = &draft.condition {
         filter = filter.and(condition.clone());
     }
-    let guards = super::rules::guards(ctx, &parsed.update);
+    let guards = contents::guards(ctx, &parsed.update);
     let unguarded = (!guards.is_empty()).then(|| filter.clone());
     for guard in guards {
         filter = filter.and(guard);
     }
     let target = Target { filter, writers: ctx.auth.acl_ids() };
     let publishes = ctx.services.events.publishes(class);
-    let computed = draft.data.values().any(ops::is_computed) || draft.changed_in_parts();
-    let triggered = super::triggers::has_after_save(ctx, &draft.class);
+    let computed = draft.data.values().any(ops::is_computed) || draft.news.has_parts();
+    let triggered = triggers::has_after_save(ctx, &draft.class);
     // SetOnInsert writes nothing here, and its result is what stands there.
     let whole = publishes
         || triggered
         || draft.data.values().any(ops::is_set_on_insert)
-        || (computed && super::withhold::depends_on_row(ctx, class));
+        || (computed && withhold::depends_on_row(ctx, class));
     let returning = Returning { before: publishes, after: whole || computed, written_only: !whole };
     let (schema, operations) = (&class.schema, &parsed.update);
     let changed = match related(Some(id.clone()), parsed.relations) {
@@ -90,14 +104,14 @@ async fn update(
                 .update_related(schema, &target, operations, returning, &related))
         }
     };
-    let changed: Changed = changed.map_err(|error| super::special::map_storage_error(draft, error))?;
+    let changed: Changed = changed.map_err(|error| refused(rules, error))?;
     if changed.count == 0 {
         if let Some(filter) = unguarded
             && is_writable(ctx, class, filter).await?
         {
-            return Err(super::rules::part_of_typed_value());
+            return Err(contents::part_of_typed_value());
         }
-        return Err(if draft.special.locked { auth_data::lost_race() } else { Error::object_not_found() });
+        return Err(rules.map_or_else(Error::object_not_found, |rules| rules.nothing_found()));
     }
     let object = |rows: &Option<crate::types::RowSet>| {
         rows.as_ref().and_then(|rows| rows.first()).map(|row| Arc::new(row.to_object()))
@@ -105,16 +119,9 @@ async fn update(
     Ok(Outcome {
         before: object(&changed.before),
         after: object(&changed.after),
-        publishable: publishes,
+        is_publishable: publishes,
         stamp: changed.stamp,
     })
-}
-
-/// Whether the caller could change an object that the filter finds.
-pub async fn is_writable(ctx: &Ctx, class: &ClassSnapshot, filter: Filter) -> Result<bool> {
-    let spec = FindSpec::new(filter).limit(1);
-    let rows = on_session!(ctx, |session| session.find(&class.schema, &spec))?;
-    Ok(rows.first().is_some_and(|row| ctx.auth.may_write(row.acl().as_ref())))
 }
 
 /// What changes in the object's relations, to be stored with it; `None` for most writes.
@@ -125,31 +132,8 @@ fn related(owner: Option<ObjectId>, changes: Vec<RelationChange>) -> Option<Rela
     Some(Related { owner: owner?, changes })
 }
 
-/// The filter for one object that the caller may change, pointer permissions included.
-///
-/// # Errors
-/// 101 when pointer permissions leave nothing.
-pub fn writable(ctx: &Ctx, class: &ClassSnapshot, id: &ObjectId, adds_field: bool) -> Result<Filter> {
-    let mut filter = Filter::by_id(id);
-    let mut restrict = |op| -> Result<()> {
-        match pointer_restriction(&ctx.auth, class, op)? {
-            RowRestriction::All => Ok(()),
-            RowRestriction::None => Err(Error::object_not_found()),
-            RowRestriction::Rows(rows) => {
-                filter = std::mem::replace(&mut filter, Filter::all()).and(rows);
-                Ok(())
-            }
-        }
-    };
-    restrict(Operation::Update)?;
-    if adds_field {
-        restrict(Operation::AddField)?;
-    }
-    Ok(filter)
-}
-
 /// A stored row as events and triggers see it: `ACL` for the permission columns, plain times.
-pub fn public_object(mut row: Object) -> Object {
+fn public_object(mut row: Object) -> Object {
     let list = |value: Option<Value>| -> Option<Vec<String>> {
         let entries = value?;
         Some(entries.as_array()?.iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect())

@@ -4,38 +4,51 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::draft::Draft;
+use super::class_rules::ClassRules;
 use super::ops::{created_value, infer_type, is_delete};
+use super::stages::{Checked, Draft, Times};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transactions::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
+use crate::types::javascript::is_truthy;
 use crate::types::limits::MAX_FIELDS;
+use crate::types::time::Millis;
 use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 
-/// Adds the fields the draft brings, fills in what a new object gets, and answers the class as it is
-/// afterwards.
+/// What a class says to a draft.
+pub struct Agreed {
+    /// As it is now, with the fields that the draft brought.
+    class: Arc<ClassSnapshot>,
+    adds_field: bool,
+}
+
+/// Asks the class, and adds the fields that the draft brings.
 ///
 /// # Errors
 /// 105, 111 for names and types, 119 for class permissions, 130 for file addresses, 142 for required
 /// fields.
-pub async fn against_schema(
+pub async fn agree(
     ctx: &Ctx,
-    draft: &mut Draft,
+    draft: &Draft,
     snapshot: Option<Arc<ClassSnapshot>>,
-) -> Result<Arc<ClassSnapshot>> {
+    rules: Option<&dyn ClassRules>,
+) -> Result<Agreed> {
     super::ops::check_size(&draft.data)?;
-    super::rules::check(ctx, &draft.data)?;
-    let new_fields = new_fields(ctx, draft, snapshot.as_deref())?;
+    super::contents::check(ctx, &draft.data)?;
+    let new_fields = new_fields(ctx, draft, snapshot.as_deref(), rules)?;
     if !new_fields.is_empty() {
         let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
         check_field_count(&draft.class, known + new_fields.len())?;
     }
-    check_required_columns(draft)?;
+    if let Some(rules) = rules {
+        check_required(draft, rules.required_fields())?;
+    }
     let action = if draft.is_create() { Action::Create } else { Action::Update };
+    let mut adds_field = false;
     if let Some(class) = &snapshot {
         if !new_fields.is_empty() {
-            draft.adds_field = true;
+            adds_field = true;
             clp::check(&ctx.auth, class, Operation::AddField, action)?;
         }
         let op = if draft.is_create() { Operation::Create } else { Operation::Update };
@@ -54,8 +67,34 @@ pub async fn against_schema(
     for (name, field) in &new_fields {
         check_type(&draft.class, name, class.schema.field_type(name), &field.ty)?;
     }
-    fill_in(ctx, draft, &class)?;
-    Ok(class)
+    Ok(Agreed { class, adds_field })
+}
+
+/// Fills in what a new object gets from its class and from the server.
+///
+/// # Errors
+/// 142 for required fields, and for times that cannot be.
+pub fn complete(ctx: &Ctx, mut draft: Draft, agreed: Agreed) -> Result<Checked> {
+    let times = times(ctx, &draft)?;
+    fill_in(ctx, &mut draft, &agreed.class)?;
+    Ok(Checked { draft, class: agreed.class, times, adds_field: agreed.adds_field })
+}
+
+/// The same for an object whose class proved to be another one than it was checked against.
+///
+/// # Errors
+/// As [`agree`] and [`complete`].
+pub async fn check_anew(
+    ctx: &Ctx,
+    checked: Checked,
+    snapshot: Option<Arc<ClassSnapshot>>,
+    rules: Option<&dyn ClassRules>,
+) -> Result<Checked> {
+    let Checked { draft, adds_field, .. } = checked;
+    let mut agreed = agree(ctx, &draft, snapshot, rules).await?;
+    // The fields that the first try added are the write's all the same.
+    agreed.adds_field |= adds_field;
+    complete(ctx, draft, agreed)
 }
 
 /// To be asked before a class gets new fields.
@@ -71,7 +110,12 @@ pub fn check_field_count(class: &ClassName, count: usize) -> Result<()> {
 }
 
 /// Fields of the draft that the class does not have; those it has must agree in type.
-fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Result<Vec<(FieldName, Field)>> {
+fn new_fields(
+    ctx: &Ctx,
+    draft: &Draft,
+    snapshot: Option<&ClassSnapshot>,
+    rules: Option<&dyn ClassRules>,
+) -> Result<Vec<(FieldName, Field)>> {
     let mut new: Vec<(FieldName, Field)> = Vec::new();
     let mut geo_points = 0;
     for (key, value) in &draft.data {
@@ -107,7 +151,7 @@ fn new_fields(ctx: &Ctx, draft: &Draft, snapshot: Option<&ClassSnapshot>) -> Res
         let bare = if ctx.auth.is_maintenance() { root.strip_prefix('_').unwrap_or(root) } else { root };
         let invalid = || Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid field name: {root}."));
         let name = match FieldName::valid(bare) {
-            Some(_) if bare != "className" || draft.class == "_Hooks" => {
+            Some(_) if bare != "className" || rules.is_some_and(|rules| rules.has_reserved_field(bare)) => {
                 FieldName::internal(root).ok_or_else(invalid)?
             }
             _ if ty.is_none() => continue,
@@ -175,18 +219,13 @@ fn check_type(
     ))
 }
 
-/// System classes that need columns (`SchemaController.requiredColumns.write`).
-fn check_required_columns(draft: &Draft) -> Result<()> {
-    let required: &[&str] = match draft.class.as_str() {
-        "_Role" => &["name", "ACL"],
-        "_Product" => &["productIdentifier", "icon", "order", "title", "subtitle"],
-        _ => return Ok(()),
-    };
+/// Fields that objects of the class cannot be without (`SchemaController.requiredColumns.write`).
+fn check_required(draft: &Draft, required: &[&str]) -> Result<()> {
     for column in required {
         let value = draft.data.get(*column);
         let missing = match draft.id {
             Some(_) => value.is_some_and(is_delete),
-            None => !value.is_some_and(super::is_truthy),
+            None => !value.is_some_and(is_truthy),
         };
         if missing {
             return Err(Error::parse(ErrorCode::INCORRECT_TYPE, format!("{column} is required.")));
@@ -209,7 +248,7 @@ async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Resu
     Ok(Arc::new(ClassSnapshot::build(schema, ctx.config(), 0)))
 }
 
-/// Required fields and, for new objects, id, times, default values and the class's default ACL.
+/// Required fields and, for new objects, id, default values and the class's default ACL.
 fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
     if !draft.is_create() {
         for (name, value) in &draft.data {
@@ -217,12 +256,10 @@ fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
                 return Err(required_error(name));
             }
         }
-        draft.data.insert("updatedAt".to_owned(), draft.now.to_iso().into());
         return Ok(());
     }
     default_acl(ctx, draft, class);
-    set_times(ctx, draft)?;
-    if !draft.data.get("objectId").is_some_and(super::is_truthy) {
+    if !draft.data.get("objectId").is_some_and(is_truthy) {
         let id = ObjectId::generate(ctx.config().schema.object_id_size);
         draft.data.insert("objectId".to_owned(), id.as_str().into());
     }
@@ -267,7 +304,7 @@ fn required_error(field: &str) -> Error {
 /// CLP.ACL, unless the client sent an ACL or it says no more than "public".
 fn default_acl(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) {
     let Some(acl) = class.schema.clp.as_ref().and_then(|clp| clp.acl.as_ref()) else { return };
-    let has_own = draft.data.get("ACL").is_some_and(super::is_truthy);
+    let has_own = draft.data.get("ACL").is_some_and(is_truthy);
     if has_own || *acl == json!({"*": {"read": true, "write": true}}) {
         return;
     }
@@ -282,29 +319,23 @@ fn default_acl(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) {
 }
 
 /// Times are the server's; with the maintenance key a create may bring its own.
-fn set_times(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
+fn times(ctx: &Ctx, draft: &Draft) -> Result<Times> {
+    let now = draft.now.to_iso();
+    if !draft.is_create() {
+        return Ok(Times { created: None, updated: now });
+    }
     let given = |key: &str| {
         let value = draft.data.get(key)?;
         (value.get("__type")? == "Date").then(|| value.get("iso")?.as_str().map(str::to_owned)).flatten()
     };
-    let now = draft.now.to_iso();
-    let (created, updated) = match given("createdAt").filter(|_| ctx.auth.is_maintenance()) {
-        None => (now.clone(), now),
-        Some(created) => {
-            let updated = given("updatedAt").unwrap_or_else(|| created.clone());
-            let at = crate::types::time::Millis::parse;
-            if let (Some(c), Some(u)) = (at(&created), at(&updated))
-                && u < c
-            {
-                return Err(Error::parse(
-                    ErrorCode::VALIDATION_ERROR,
-                    "updatedAt cannot occur before createdAt",
-                ));
-            }
-            (created, updated)
-        }
+    let Some(created) = given("createdAt").filter(|_| ctx.auth.is_maintenance()) else {
+        return Ok(Times { created: Some(now.clone()), updated: now });
     };
-    draft.data.insert("createdAt".to_owned(), created.into());
-    draft.data.insert("updatedAt".to_owned(), updated.into());
-    Ok(())
+    let updated = given("updatedAt").unwrap_or_else(|| created.clone());
+    if let (Some(created), Some(updated)) = (Millis::parse(&created), Millis::parse(&updated))
+        && updated < created
+    {
+        return Err(Error::parse(ErrorCode::VALIDATION_ERROR, "updatedAt cannot occur before createdAt"));
+    }
+    Ok(Times { created: Some(created), updated })
 }

@@ -1,12 +1,11 @@
 //! A write tells no more than a read would: what an answer takes from the stored row (results of operators, the
 //! object an afterSave left) is shown to those only who may read that row, and without their hidden fields.
 //!
-//! Called by [`super::triggers::after_save`], where every answer of an update passes.
+//! Called by [`super::after_save`], where every answer of an update passes.
 
 use serde_json::Value;
 
-use super::draft::Draft;
-use super::store::Outcome;
+use super::stages::Stored;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::special::{Verb, enforce};
 use crate::operations::permissions::{Protection, pointer_restriction};
@@ -29,28 +28,30 @@ pub fn depends_on_row(ctx: &Ctx, class: &ClassSnapshot) -> bool {
 
 /// Takes out of the answer to an update what the caller may not read. Fields that the server set in this write
 /// are told although they are protected, as `protectedFieldsSaveResponseExempt` has it.
-pub fn unreadable(ctx: &Ctx, class: &ClassSnapshot, draft: &Draft, outcome: &Outcome, body: &mut Object) {
-    if draft.is_create() || ctx.auth.is_unrestricted() {
+pub fn unreadable(ctx: &Ctx, stored: &Stored, body: &mut Object) {
+    if stored.is_create() || ctx.auth.is_unrestricted() {
         return;
     }
+    let class = stored.class.as_ref();
     // Without a row nothing in the answer comes from one.
-    let Some(row) = outcome.after.as_deref().or(draft.original.as_ref()) else { return };
+    let before = stored.original.as_ref().map(|original| &original.object);
+    let Some(row) = stored.outcome.after.as_deref().or(before) else { return };
     if !may_read(ctx, class, row) {
         body.retain(|key, _| ALWAYS.contains(&key.as_str()));
         return;
     }
-    let protection = Protection::of(ctx, class, draft.object_id());
+    let protection = Protection::of(ctx, class, stored.object_id());
     if protection.is_empty() {
         return;
     }
     let mut row = std::borrow::Cow::Borrowed(row);
     if !row.contains_key("objectId")
-        && let Some(id) = draft.object_id()
+        && let Some(id) = stored.object_id()
     {
         row.to_mut().insert("objectId".to_owned(), id.into());
     }
     for field in protection.hidden_in_object(class.name(), &row) {
-        if !draft.changed_by_server.contains(&field) {
+        if !stored.news.changed.contains(&field) {
             body.shift_remove(&field);
         }
     }

@@ -6,6 +6,8 @@
 mod doors;
 mod growth;
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use parsimony::files::range::{Conditions, Wanted};
 use parsimony::files::{FileInfo, mime, name};
@@ -13,9 +15,11 @@ use parsimony::http::parsers::{parse_flat, parse_json, parse_multipart, parse_ne
 use parsimony::live_query::matching::ring::EventId;
 use parsimony::live_query::protocol;
 use parsimony::mail::template;
+use parsimony::operations::ClassSnapshot;
 use parsimony::operations::object::batch;
 use parsimony::operations::object::read::keyset::Paging;
-use parsimony::operations::object::write::{Draft, ops};
+use parsimony::operations::object::write::stages::{Checked, Draft, Times};
+use parsimony::operations::object::write::{ops, statement};
 use parsimony::pages::locale;
 use parsimony::query::evaluate::pattern::Rust;
 use parsimony::query::regex::translate;
@@ -184,7 +188,7 @@ pub const PARSERS: &[Parser] = &[
         feed: |bytes| {
             let text = text(bytes);
             let _ = (ClassName::parse(&text), FieldName::parse(&text), FieldName::internal(&text));
-            let _ = (ops::path_of(&text), locale::is_valid(&text));
+            let _ = (statement::path_of(&text), locale::is_valid(&text));
         },
     },
     Parser {
@@ -351,8 +355,11 @@ fn write(value: Value) {
         let _ = ops::infer_type(value);
     }
     let id = ObjectId::new("x").expect("an id");
-    let _ = ops::parse(&Draft::create(class.clone(), data.clone()), &schema);
-    let _ = ops::parse(&Draft::update(class, id, data), &schema);
+    let class_now = Arc::new(ClassSnapshot::build(schema, None, 0));
+    let times = || Times { created: None, updated: String::new() };
+    let checked = |draft| Checked { draft, class: class_now.clone(), times: times(), adds_field: false };
+    let _ = statement::insert(&checked(Draft::create(class.clone(), data.clone())));
+    let _ = statement::change(&checked(Draft::update(class, id, data)), None);
 }
 
 fn headers(bytes: &[u8]) {

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::load;
 use crate::cloud;
 use crate::config::{CallbackId, OptionValue};
 use crate::error::{Error, Result};
 use crate::operations::Ctx;
-use crate::operations::classes::user::load;
-use crate::operations::object::write::Draft;
+use crate::operations::object::write::stages::{Draft, Times};
 use crate::types::time::Millis;
 use crate::types::{Object, names};
 
@@ -41,20 +41,29 @@ pub async fn keeps_out(ctx: &Ctx, request: &Value) -> Result<bool> {
 }
 
 /// What such functions are given.
-pub fn request(ctx: &Ctx, original: Option<&Object>, object: &Object, created_with: Option<&Value>) -> Value {
-    let shown = |object: &Object| {
+pub fn request(
+    ctx: &Ctx,
+    original: Option<&Object>,
+    object: &Object,
+    times: Option<&Times>,
+    created_with: Option<&Value>,
+) -> Value {
+    let shown = |object: &Object, times: Option<&Times>| {
         let mut object = object.clone();
+        if let Some(times) = times {
+            times.put_into(&mut object);
+        }
         load::strip_secrets(&mut object);
         load::mark_as_user(&mut object);
         Value::Object(object)
     };
     let mut request = json!({
-        "object": shown(object),
+        "object": shown(object, times),
         "master": ctx.auth.is_master(),
         "ip": ctx.info.ip,
     });
     if let Some(original) = original {
-        request["original"] = shown(original);
+        request["original"] = shown(original, None);
     }
     if let Some(installation) = ctx.info.acting_installation() {
         request["installationId"] = installation.into();
@@ -69,16 +78,21 @@ pub fn request(ctx: &Ctx, original: Option<&Object>, object: &Object, created_wi
 ///
 /// # Errors
 /// What a function of the configuration throws.
-pub async fn require(ctx: &Ctx, draft: &mut Draft, created_with: Option<&Value>) -> Result<bool> {
+pub async fn require(
+    ctx: &Ctx,
+    draft: &mut Draft,
+    times: &Times,
+    created_with: Option<&Value>,
+) -> Result<bool> {
     let users = &ctx.config().users;
-    let request = request(ctx, draft.original.as_ref(), &draft.data, created_with);
+    let request = request(ctx, draft.original(), &draft.data, Some(times), created_with);
     if !decide(ctx, &users.verify_user_emails, &request).await? {
         return Ok(false);
     }
     for (column, value) in token(ctx) {
         draft.internal.insert(column.to_owned(), value);
     }
-    if !draft.changed_by_server.contains("emailVerified") {
+    if !draft.news.changed.contains("emailVerified") {
         draft.data.insert("emailVerified".to_owned(), false.into());
     }
     Ok(true)

@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
+use super::{load, password, verification};
 use crate::config::PasswordPolicy;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Ctx;
-use crate::operations::account::password;
-use crate::operations::classes::user::load;
 use crate::types::Object;
 
 /// Checks a new password. `user` is the stored row on updates.
@@ -29,7 +28,7 @@ pub async fn check(
         return Err(policy_error());
     }
     if let Some(callback) = policy.validator_callback
-        && !super::verification::call(ctx, callback, vec![new.into()]).await?
+        && !verification::call(ctx, callback, vec![new.into()]).await?
     {
         return Err(policy_error());
     }
