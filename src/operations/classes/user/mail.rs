@@ -102,7 +102,7 @@ async fn send(ctx: &Ctx, mail: AccountMail, reset: bool) -> Result<()> {
         return Ok(());
     }
     let mail: Mail = if reset { default_password_reset(&mail) } else { default_verification(&mail) };
-    adapter.send(mail).await
+    adapter.send(mail).await.map(|_| ())
 }
 
 /// Sends in the background: nobody waits for a mail server, and no answer tells how it went.
