@@ -355,7 +355,8 @@ fn write(value: Value) {
         let _ = ops::infer_type(value);
     }
     let id = ObjectId::new("x").expect("an id");
-    let class_now = Arc::new(ClassSnapshot::build(schema, None, 0));
+    let config = parsimony::config::AppConfig::for_tests(json!({}));
+    let class_now = Arc::new(ClassSnapshot::build(schema, &config, 0));
     let times = || Times { created: None, updated: String::new() };
     let checked = |draft| Checked { draft, class: class_now.clone(), times: times(), adds_field: false };
     let _ = statement::insert(&checked(Draft::create(class.clone(), data.clone())));
