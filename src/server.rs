@@ -11,6 +11,7 @@ mod live_query;
 mod mail;
 mod maintenance;
 mod storage;
+mod waiting;
 
 pub use self::cloud::JavaScriptConfig;
 
@@ -24,6 +25,7 @@ use actix_web::{App as ActixApp, HttpServer, web};
 use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
+use self::waiting::Doorkeeper;
 use crate::actors::jobs::JobScheduler;
 use crate::actors::principals::PrincipalRegistry;
 use crate::actors::rate_limit::RateLimiter;
@@ -159,19 +161,33 @@ impl Server {
         for (host, port) in &binds {
             listeners.extend(listen(host, *port)?);
         }
-        for config in configs {
+        let configs: Vec<_> = configs.into_iter().map(Arc::new).collect();
+        let mut doorkeeper = configs.first().map(|config| Doorkeeper::new(&listeners, config.clone()));
+        for config in &configs {
             let presence = Presence::new();
             let number = presence.number();
-            let starting = Running::start(Arc::new(config), threads, &workers, presence);
+            let starting = async {
+                let database = match &mut doorkeeper {
+                    Some(doorkeeper) => doorkeeper.open(config, threads).await?,
+                    None => storage::open(config, threads).await?,
+                };
+                Running::start(config.clone(), database, &workers, presence).await
+            };
             match app_scope::within(Some(number), starting).await {
                 Ok(started) => running.push(started),
                 Err(error) => {
+                    if let Some(doorkeeper) = &mut doorkeeper {
+                        doorkeeper.close().await;
+                    }
                     for started in running {
                         started.stop().await;
                     }
                     return Err(error);
                 }
             }
+        }
+        if let Some(doorkeeper) = &mut doorkeeper {
+            doorkeeper.close().await;
         }
         let registry = AppRegistry::new(running.iter().map(|running| running.app.clone()).collect());
         let limits = widest(running.iter().map(|running| running.app.config().http.limits));
@@ -259,11 +275,10 @@ impl Server {
 impl Running {
     async fn start(
         config: Arc<AppConfig>,
-        threads: usize,
+        database: storage::Database,
         workers: &Workers,
         presence: Presence,
     ) -> Result<Self, StartError> {
-        let database = storage::open(&config, threads).await?;
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
         let outbound = outbound(&config)?;

@@ -256,8 +256,7 @@ fn dependencies_point_downwards() {
 }
 
 /// Circles that still stand, by folder: the rooms that reach each other. The list only gets shorter.
-const STANDING: &[(&str, &[&str])] = &[
-];
+const STANDING: &[(&str, &[&str])] = &[];
 
 /// For each folder of the source: which of its rooms (files or folders, by module name) name which others.
 /// A name that the folder's own `mod.rs` hands out counts for no room.

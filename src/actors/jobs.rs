@@ -1,5 +1,6 @@
-//! The actor that runs job schedules. It only pumps: what is due, and who runs it, is decided in the
-//! database ([`Runner`]), so that servers that come and go need not know of each other.
+//! The actor that runs job schedules, and looks after runs of jobs whose server died. It only pumps: what is
+//! due, and who runs it, is decided in the database ([`Runner`]), so that servers that come and go need not
+//! know of each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::types::time::Millis;
 /// How long a schedule may be stored before it is seen; what is known to be due sooner is run in time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
+/// Where no schedules are run: well within the leases of runs.
+const WATCH: Duration = Duration::from_secs(20);
 
 /// The schedules of one app, as long as it is not stopped.
 pub struct JobScheduler {
@@ -23,13 +26,17 @@ pub struct JobScheduler {
 }
 
 impl JobScheduler {
-    /// Starts on the current arbiter, if the configuration says so.
+    /// Starts on the current arbiter, if there is anything to look after.
     pub fn start(services: &Arc<Services>) -> Option<Self> {
-        if !services.config.cloud.job_schedules {
+        let runs_schedules = services.config.cloud.job_schedules;
+        if !runs_schedules {
             actix::spawn(tell_of_schedules(services.clone()));
+        }
+        if !runs_schedules && services.cloud.registrations().job_names().next().is_none() {
             return None;
         }
-        let actor = JobActor { runner: Runner::new(services.clone()), passing: false };
+        let sleep = if runs_schedules { LONGEST_SLEEP } else { WATCH };
+        let actor = JobActor { runner: Runner::new(services.clone()), sleep, passing: false };
         Some(Self { actor: actor.start() })
     }
 
@@ -57,6 +64,8 @@ async fn tell_of_schedules(services: Arc<Services>) {
 
 struct JobActor {
     runner: Arc<Runner>,
+    /// Between two passes at most.
+    sleep: Duration,
     /// A pass is under way; the next one is set off when it ends.
     passing: bool,
 }
@@ -86,14 +95,14 @@ impl Handler<Tick> for JobActor {
         ctx.spawn(pass.into_actor(self).map(|outcome, actor, ctx| {
             actor.passing = false;
             let sleep = match outcome {
-                Ok(Ok(next)) => sleep_until(next, Millis::now()),
+                Ok(Ok(next)) => sleep_until(next, Millis::now(), actor.sleep),
                 Ok(Err(error)) => {
                     tracing::warn!(%error, "job schedules could not be run: {error}");
-                    LONGEST_SLEEP
+                    actor.sleep
                 }
                 Err(error) => {
                     tracing::error!(%error, "a pass over the job schedules panicked");
-                    LONGEST_SLEEP
+                    actor.sleep
                 }
             };
             ctx.notify_later(Tick, sleep);
@@ -101,9 +110,9 @@ impl Handler<Tick> for JobActor {
     }
 }
 
-fn sleep_until(next: Option<Millis>, now: Millis) -> Duration {
+fn sleep_until(next: Option<Millis>, now: Millis, longest: Duration) -> Duration {
     let wait = next.map(|next| Duration::from_millis(u64::try_from(next.0 - now.0).unwrap_or(0)));
-    wait.map_or(LONGEST_SLEEP, |wait| wait.clamp(SHORTEST_SLEEP, LONGEST_SLEEP))
+    wait.map_or(longest, |wait| wait.clamp(SHORTEST_SLEEP, longest))
 }
 
 #[derive(Message)]

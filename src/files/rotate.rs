@@ -4,7 +4,7 @@
 //! started again: files that have the new key already are recognised and passed over. Mirrors the adapters'
 //! `rotateEncryptionKey({oldKey, fileNames})` → `{rotated, notRotated}`.
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::crypt::Key;
 use super::{FileError, FileResult, FileStore};
@@ -31,10 +31,17 @@ pub struct Progress<'a> {
 #[derive(Debug, Default)]
 pub struct Report {
     /// Files that have the new key now, those of earlier runs included.
-    pub rotated: Vec<String>,
-    /// Files that were left as they were, with the reason.
+    pub rotated: usize,
+    /// Files that were left as they were.
+    pub failed: usize,
+    /// Their names with the reason, up to [`MOST_NAMED`].
     pub not_rotated: Vec<(String, String)>,
 }
+
+/// Names of failures that are kept; all of them are told while it goes on.
+pub const MOST_NAMED: usize = 1_000;
+/// Names of files that are in memory at a time.
+const PAGE: usize = 500;
 
 /// Rotates `names`, or every file of the store. `old` is the key the files are encrypted with (none: they
 /// are plain); the new one is the store's own (none: they become plain). `progress` is told of each file.
@@ -51,24 +58,51 @@ pub async fn rotate_keys(
     if !store.capabilities().encryption {
         return Err(FileError::Unsupported("encryption keys"));
     }
-    let names = match names {
-        Some(names) => names,
-        // Rewriting changes the listing, so it is taken first. Names only: a few bytes per file.
-        None => store.list().map_ok(|file| file.name).try_collect().await?,
-    };
-    let mut report = Report::default();
-    let total = names.len();
-    for (done, name) in names.into_iter().enumerate() {
-        let outcome = match store.rotate(&name, old).await {
-            Ok(true) => Outcome::Rotated,
-            Ok(false) => Outcome::Current,
-            Err(error) => Outcome::Failed(error),
-        };
-        progress(Progress { done: done + 1, total, name: &name, outcome: &outcome });
-        match outcome {
-            Outcome::Failed(error) => report.not_rotated.push((name, error.to_string())),
-            Outcome::Rotated | Outcome::Current => report.rotated.push(name),
+    let mut run = Run { store, old, total: 0, report: Report::default() };
+    match names {
+        Some(names) => {
+            run.total = names.len();
+            run.page(names, &mut progress).await;
+        }
+        None => {
+            run.total = store.list().try_fold(0, |count, _| async move { Ok(count + 1) }).await?;
+            // A file that is rewritten may be listed again: then it has the new key already.
+            let mut pages = store.list().map_ok(|file| file.name).chunks(PAGE);
+            while let Some(page) = pages.next().await {
+                let names = page.into_iter().collect::<FileResult<Vec<String>>>()?;
+                run.page(names, &mut progress).await;
+            }
         }
     }
-    Ok(report)
+    Ok(run.report)
+}
+
+struct Run<'a> {
+    store: &'a dyn FileStore,
+    old: Option<&'a Key>,
+    total: usize,
+    report: Report,
+}
+
+impl Run<'_> {
+    async fn page(&mut self, names: Vec<String>, progress: &mut impl FnMut(Progress<'_>)) {
+        for name in names {
+            let outcome = match self.store.rotate(&name, self.old).await {
+                Ok(true) => Outcome::Rotated,
+                Ok(false) => Outcome::Current,
+                Err(error) => Outcome::Failed(error),
+            };
+            let done = self.report.rotated + self.report.failed + 1;
+            progress(Progress { done, total: self.total.max(done), name: &name, outcome: &outcome });
+            match outcome {
+                Outcome::Rotated | Outcome::Current => self.report.rotated += 1,
+                Outcome::Failed(error) => {
+                    self.report.failed += 1;
+                    if self.report.not_rotated.len() < MOST_NAMED {
+                        self.report.not_rotated.push((name, error.to_string()));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod pages;
 mod query_string;
 mod respond;
 mod transfer;
+pub mod waiting;
 
 /// The parsers of what clients send, for tests that feed them with anything.
 pub mod parsers {

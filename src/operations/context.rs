@@ -195,7 +195,7 @@ macro_rules! on_session {
                 // Below a trigger, a transaction may be waiting for this.
                 let storage = &$ctx.services.storage;
                 let $session: &dyn $crate::storage::Session =
-                    if $ctx.depth == 0 { storage.as_session() } else { storage.unshared() };
+                    if $ctx.depth == 0 { storage.as_session() } else { storage.independent() };
                 $call.await
             }
             Some(open) => {

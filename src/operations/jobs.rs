@@ -1,8 +1,12 @@
 //! Background jobs: runs with their `_JobStatus` rows, and the schedules the dashboard keeps
 //! (parse-server's `handleCloudJob`, `jobStatusHandler`).
+//!
+//! A run is an item of the work queue while it is under way, so that another server notes its end when the one
+//! that runs it dies. A job may do anything, so a run that began is never repeated.
 
 pub mod schedules;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,11 +16,15 @@ use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::jobs::schedules::{Missed, Schedule};
 use crate::query::{Filter, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Begun, Lease, NewWork, Returning, Target, WorkItem};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
 const STATUS: &str = "_JobStatus";
+/// Runs that were asked for by requests.
+pub(super) const QUEUE: &str = "job";
+/// A server that does not renew its runs for this long is taken for dead.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// Starts a job and answers the id of its status row; the job runs on.
 ///
@@ -31,7 +39,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
         return Err(invalid_job());
     }
     let job_id = new_id(&ctx.services);
-    create_status(&ctx.services, &job_id, name, &params, "api").await?;
+    let lease = write_down(&ctx.services, &job_id, name, &params).await?;
     let call = JobCall {
         name: name.to_owned(),
         job_id: job_id.clone(),
@@ -42,8 +50,47 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     };
     let services = ctx.services.clone();
     // A job outlives the request that started it.
-    tokio::task::spawn_local(async move { run(&services, call).await });
+    tokio::task::spawn_local(async move {
+        run(&services, call).await;
+        if let Some(lease) = lease {
+            ended(&services, &lease).await;
+        }
+    });
     Ok(job_id)
+}
+
+/// The status row and the item that watches over the run: both or neither.
+async fn write_down(services: &Services, id: &str, name: &str, params: &Object) -> Result<Option<Lease>> {
+    let (schema, row) = (schema(services).await?, status_row(id, name, params, "api")?);
+    let transaction = services.storage.begin().await?;
+    let Some(work) = transaction.work() else {
+        transaction.rollback().await?;
+        services.storage.as_session().create(&schema, &[row]).await?;
+        return Ok(None);
+    };
+    transaction.create(&schema, &[row]).await?;
+    let holder = services.state.jobs.holder().clone();
+    let begun = Begun { holder, lease: LEASE, progress: json!({ "status": id }) };
+    let item = NewWork { begun: Some(begun.clone()), ..NewWork::new(QUEUE, json!({ "job": name })) };
+    let ids = work.enqueue(&services.config.app_id, &[item]).await?;
+    transaction.commit().await?;
+    Ok(ids.into_iter().flatten().next().map(|id| Lease::of_begun(id, &begun)))
+}
+
+/// The run is over, however it ended.
+pub(super) async fn ended(services: &Services, lease: &Lease) {
+    let Some(work) = services.storage.work_queue() else { return };
+    if let Err(error) = work.complete(std::slice::from_ref(lease), None).await {
+        tracing::error!(%error, "could not note the end of a job");
+    }
+}
+
+/// Stores that the server of a run is gone, unless the run had ended before.
+pub(super) async fn lost(services: &Services, item: &WorkItem) -> Result<()> {
+    let status = item.progress.as_ref().and_then(|progress| progress.get("status")).and_then(Value::as_str);
+    let Some(id) = status else { return Ok(()) };
+    let update = outcome("failed", Some("The server that ran this job stopped.".to_owned()));
+    change(services, by_id(id).and(is_running()), update).await
 }
 
 /// Runs a job to its end and stores what became of it.
@@ -70,15 +117,13 @@ pub async fn set_message(services: &Services, job_id: &str, message: Value) -> R
         other => other.to_string(),
     };
     let update = Update::default().set(FieldName::known("message"), Value::String(message));
-    let is_running = Filter::eq("status", Operand::Text("running".to_owned()));
-    change(services, by_id(job_id).and(is_running), update).await
+    change(services, by_id(job_id).and(is_running()), update).await
 }
 
 pub(super) fn new_id(services: &Services) -> String {
     ObjectId::generate(services.config.schema.object_id_size).to_string()
 }
 
-/// `source`: who started it, `api` or `schedule`.
 pub(super) async fn create_status(
     services: &Services,
     id: &str,
@@ -86,6 +131,13 @@ pub(super) async fn create_status(
     params: &Object,
     source: &str,
 ) -> Result<()> {
+    let (schema, row) = (schema(services).await?, status_row(id, name, params, source)?);
+    services.storage.as_session().create(&schema, &[row]).await?;
+    Ok(())
+}
+
+/// `source`: who started it, `api` or `schedule`.
+fn status_row(id: &str, name: &str, params: &Object, source: &str) -> Result<Object> {
     let now = Millis::now().to_iso();
     let row = json!({
         "objectId": id,
@@ -99,27 +151,30 @@ pub(super) async fn create_status(
         "_rperm": [],
         "_wperm": [],
     });
-    let Value::Object(row) = row else { return Err(Error::internal("a status row is an object")) };
-    let schema = schema(services).await?;
-    services.storage.as_session().create(&schema, &[row]).await?;
-    Ok(())
+    match row {
+        Value::Object(row) => Ok(row),
+        _ => Err(Error::internal("a status row is an object")),
+    }
 }
 
 /// Stores how a job ended.
-pub(super) async fn finish(
-    services: &Services,
-    id: &str,
-    status: &str,
-    message: Option<String>,
-) -> Result<()> {
+async fn finish(services: &Services, id: &str, status: &str, message: Option<String>) -> Result<()> {
+    change(services, by_id(id), outcome(status, message)).await
+}
+
+fn outcome(status: &str, message: Option<String>) -> Update {
     let now = Millis::now();
-    let mut update = Update::default()
+    let update = Update::default()
         .set(FieldName::known("status"), Value::String(status.to_owned()))
         .set(FieldName::known("finishedAt"), json!({"__type": "Date", "iso": now.to_iso()}));
-    if let Some(message) = message {
-        update = update.set(FieldName::known("message"), Value::String(message));
+    match message {
+        Some(message) => update.set(FieldName::known("message"), Value::String(message)),
+        None => update,
     }
-    change(services, by_id(id), update).await
+}
+
+fn is_running() -> Filter {
+    Filter::eq("status", Operand::Text("running".to_owned()))
 }
 
 fn by_id(id: &str) -> Filter {

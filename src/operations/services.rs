@@ -18,6 +18,7 @@ use crate::files::Files;
 use crate::outbound::Outbound;
 use crate::pubsub::PubSub;
 use crate::storage::StorageAdapter;
+use crate::types::ObjectId;
 
 /// Owned by the `App`; cheap to share. Its ports are reached through it: `services.storage`.
 pub struct Services {
@@ -75,11 +76,16 @@ impl Deref for Services {
 }
 
 /// Jobs under way in this server, which a stop waits for.
-pub struct RunningJobs(watch::Sender<usize>);
+pub struct RunningJobs {
+    count: watch::Sender<usize>,
+    /// This start of this server, among those that share the database.
+    holder: Arc<str>,
+}
 
 impl Default for RunningJobs {
     fn default() -> Self {
-        Self(watch::Sender::new(0))
+        let holder = format!("{}.{}", std::process::id(), ObjectId::generate(20));
+        Self { count: watch::Sender::new(0), holder: holder.into() }
     }
 }
 
@@ -87,12 +93,17 @@ impl RunningJobs {
     /// Waits until the results of all of them are stored.
     pub async fn ended(&self) {
         // The sender is here: this cannot fail.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// As whom this server holds items of the work queue.
+    pub fn holder(&self) -> &Arc<str> {
+        &self.holder
     }
 
     /// Counts until the answer is dropped.
     pub fn enter(self: &Arc<Self>) -> UnderWay {
-        self.0.send_modify(|count| *count += 1);
+        self.count.send_modify(|count| *count += 1);
         UnderWay(self.clone())
     }
 }
@@ -101,6 +112,6 @@ pub struct UnderWay(Arc<RunningJobs>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
+        self.0.count.send_modify(|count| *count -= 1);
     }
 }

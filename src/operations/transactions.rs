@@ -107,7 +107,7 @@ impl OpenTransaction {
     pub async fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Transaction>>> {
         let inner = self.inner.lock().await;
         if let Some(transaction) = inner.as_ref().filter(|_| self.guarded.load(Ordering::Relaxed)) {
-            transaction.guard();
+            transaction.survive_refusals();
         }
         inner
     }

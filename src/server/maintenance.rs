@@ -110,12 +110,15 @@ async fn rotate(store: &dyn FileStore, old: Option<&str>, names: &[String]) -> R
     if terminal {
         eprintln!();
     }
-    println!("Files with the new key: {}", report.rotated.len());
-    println!("Files that could not be rotated: {}", report.not_rotated.len());
+    println!("Files with the new key: {}", report.rotated);
+    println!("Files that could not be rotated: {}", report.failed);
     for (name, reason) in &report.not_rotated {
         println!("{name}: {reason}");
     }
-    Ok(report.not_rotated.is_empty())
+    if report.failed > report.not_rotated.len() {
+        println!("and {} more", report.failed - report.not_rotated.len());
+    }
+    Ok(report.failed == 0)
 }
 
 /// How many files met a fate, and how large they are.

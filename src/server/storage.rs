@@ -28,9 +28,30 @@ impl Database {
     }
 }
 
+/// Why a database could not be opened.
+pub struct NotOpen {
+    why: StartError,
+    /// It takes connections and does not answer: it may later.
+    pub is_silent: bool,
+    /// It cannot be reached, silent or not.
+    pub is_away: bool,
+}
+
+impl From<StartError> for NotOpen {
+    fn from(why: StartError) -> Self {
+        Self { why, is_silent: false, is_away: false }
+    }
+}
+
+impl From<NotOpen> for StartError {
+    fn from(error: NotOpen) -> Self {
+        error.why
+    }
+}
+
 /// # Errors
-/// When the cluster cannot be started or the URI is unusable.
-pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, StartError> {
+/// When the cluster cannot be started, the URI is unusable or the database does not answer.
+pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, NotOpen> {
     let (uri, cluster) = match &config.database.uri {
         Some(uri) => (uri.expose().clone(), None),
         None => {
@@ -39,8 +60,12 @@ pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, StartE
             (cluster.connection_uri(), Some(cluster))
         }
     };
-    let adapter = PostgresAdapter::connect(options(config, uri, workers)).await;
-    Ok(Database { adapter: adapter.map_err(|error| unusable(&error))?, cluster })
+    let adapter = PostgresAdapter::connect(options(config, uri, workers)).await.map_err(|error| NotOpen {
+        why: unusable(&error),
+        is_silent: matches!(error, StorageError::Silent),
+        is_away: matches!(error, StorageError::Silent | StorageError::Unavailable(_)),
+    })?;
+    Ok(Database { adapter, cluster })
 }
 
 /// How this server and the others tell each other: through the database where it can carry that, else through the

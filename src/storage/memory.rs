@@ -4,8 +4,8 @@
 
 mod aggregate;
 mod apply;
-mod job_runs;
 mod matching;
+mod work;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +15,8 @@ use indexmap::IndexMap as Ordered;
 use serde_json::{Map, Value};
 
 use super::{
-    AggregateOptions, Changed, IndexMap, Related, RelationQuery, RelationSide, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    AggregateOptions, Changed, Enqueue, IndexMap, Related, RelationQuery, RelationSide, Returning, See,
+    Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction, WorkQueue,
 };
 use crate::error::{BoxError, Error, ErrorCode};
 use crate::query::{FindHints, FindSpec, Pipeline};
@@ -48,12 +48,14 @@ pub struct MemoryAdapter {
     state: Arc<Mutex<State>>,
     /// Of a transaction: where to commit to, and the version it began with.
     origin: Option<(Arc<Mutex<State>>, u64)>,
-    runs: Arc<Mutex<job_runs::Runs>>,
+    work: Arc<work::Works>,
+    /// Of a transaction: work to be written down with its commit.
+    pending: work::Pending,
 }
 
 impl Default for MemoryAdapter {
     fn default() -> Self {
-        Self { state: Arc::default(), origin: None, runs: Arc::default() }
+        Self { state: Arc::default(), origin: None, work: Arc::default(), pending: work::Pending::default() }
     }
 }
 
@@ -415,6 +417,7 @@ impl Transaction for MemoryAdapter {
             return Err(StorageError::Conflict(other("something else was written meanwhile")));
         }
         *shared = self.state().clone();
+        self.work.commit(&self.pending);
         Ok(())
     }
 
@@ -430,8 +433,14 @@ impl Transaction for MemoryAdapter {
         StorageAdapter::add_fields(self, class, fields).await
     }
 
+    fn work(&self) -> Option<&dyn Enqueue> {
+        Some(self)
+    }
+
     /// Refused statements never change anything here.
-    fn guard(&self) {}
+    fn survive_refusals(&self) -> bool {
+        true
+    }
 
     fn as_session(&self) -> &dyn Session {
         self
@@ -557,11 +566,15 @@ impl StorageAdapter for MemoryAdapter {
         Ok(())
     }
 
+    fn work_queue(&self) -> Option<&dyn WorkQueue> {
+        Some(self)
+    }
+
     async fn begin(&self) -> StorageResult<Box<dyn Transaction>> {
         let copy = self.state().clone();
         let origin = Some((self.state.clone(), copy.version));
         let state = Arc::new(Mutex::new(copy));
-        Ok(Box::new(Self { state, origin, runs: self.runs.clone() }))
+        Ok(Box::new(Self { state, origin, work: self.work.clone(), pending: work::Pending::default() }))
     }
 
     fn as_session(&self) -> &dyn Session {

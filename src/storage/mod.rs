@@ -3,12 +3,14 @@
 //!
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
-mod ledger;
 pub mod live_log;
 pub mod memory;
 pub mod postgres;
+mod work;
 
-pub use ledger::{JobLedger, RunClaim};
+pub use work::{
+    Begun, Claimed, Enqueue, Lease, Mark, NewWork, Retry, Wanted, WorkItem, WorkQueue, WorkState,
+};
 
 use std::sync::Arc;
 
@@ -42,6 +44,8 @@ pub enum StorageError {
     Conflict(BoxError),
     /// No connection to be had within the deadline, or the server is away.
     Unavailable(BoxError),
+    /// It takes connections, or is on its way, and does not answer within the deadline.
+    Silent,
     /// Every connection is busy and none came free within the deadline.
     Exhausted,
     /// The statement ran longer than `statementTimeout`.
@@ -57,6 +61,7 @@ impl std::fmt::Display for StorageError {
             Self::StaleSchema(source) => write!(f, "stale schema: {source}"),
             Self::Conflict(source) => write!(f, "transaction conflict: {source}"),
             Self::Unavailable(source) => write!(f, "unavailable: {source}"),
+            Self::Silent => f.write_str("the database does not answer"),
             Self::Exhausted => f.write_str("every database connection is busy"),
             Self::Timeout => f.write_str("statement timeout"),
             Self::Other(source) => write!(f, "{source}"),
@@ -77,7 +82,7 @@ impl From<StorageError> for Error {
                 "A duplicate value for a field with unique values was provided",
             ),
             StorageError::Refused(error) => error,
-            StorageError::Exhausted => Self::overloaded(),
+            StorageError::Exhausted | StorageError::Silent => Self::overloaded(),
             StorageError::Timeout => Self::parse(ErrorCode::TIMEOUT, "The request took too long"),
             StorageError::StaleSchema(source) => {
                 tracing::warn!(error = %source, "a statement does not suit its class: {source}");
@@ -267,8 +272,14 @@ pub trait Transaction: Session {
         fields: &[(FieldName, Field)],
     ) -> StorageResult<ClassSchema>;
     /// From now on, a statement that is refused changes nothing and leaves the transaction open; without
-    /// it, it may end the transaction.
-    fn guard(&self);
+    /// it, it may end the transaction. `false`: this database cannot do that.
+    fn survive_refusals(&self) -> bool {
+        false
+    }
+    /// Writes work down that is there from the commit on, where the database keeps any.
+    fn work(&self) -> Option<&dyn Enqueue> {
+        None
+    }
     /// For callers that hold the transaction behind an `Arc` or a lock.
     fn as_session(&self) -> &dyn Session;
 }
@@ -279,7 +290,7 @@ pub type IndexMap = Map<String, Value>;
 /// The whole database: sessions, schema changes, transactions. Every schema change tells other servers
 /// with its commit, except those inside a transaction.
 #[async_trait]
-pub trait StorageAdapter: Session + JobLedger {
+pub trait StorageAdapter: Session {
     /// Creates what is missing (system tables, SQL functions, our own schema) and nothing else.
     async fn initialize(&self) -> StorageResult<()>;
 
@@ -370,6 +381,11 @@ pub trait StorageAdapter: Session + JobLedger {
         None
     }
 
+    /// Work that outlives the server, if the database keeps any.
+    fn work_queue(&self) -> Option<&dyn WorkQueue> {
+        None
+    }
+
     /// Where the database itself writes changes down, if it can.
     fn live_log(&self) -> Option<&dyn live_log::LiveLog> {
         None
@@ -384,7 +400,7 @@ pub trait StorageAdapter: Session + JobLedger {
 
     /// The same, for work that an open transaction may be waiting for: nothing it does queues behind
     /// statements that may themselves wait for that transaction.
-    fn unshared(&self) -> &dyn Session {
+    fn independent(&self) -> &dyn Session {
         self.as_session()
     }
 

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use parsimony::query::{Filter, FindHints, FindSpec, Operand, OrderKey};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
-    Related, RelationQuery, RelationSide, Returning, RunClaim, Session, StorageAdapter, StorageError, Target,
+    Related, RelationQuery, RelationSide, Returning, Session, StorageAdapter, StorageError, Target,
 };
 use parsimony::types::geo::GeoPoint;
 use parsimony::types::path::FieldPath;
-use parsimony::types::time::Millis;
 use parsimony::types::update::{Op, RelationChange};
 use parsimony::types::{
     CellRef, ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update,
@@ -99,7 +98,6 @@ async fn conforms(storage: &dyn StorageAdapter) {
     roles(storage).await;
     transactions(storage, &game).await;
     schemas(storage).await;
-    job_runs(storage).await;
 }
 
 async fn every_type_comes_back(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
@@ -393,55 +391,6 @@ async fn transactions(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
     open.create(game, &[row("t4")]).await.unwrap();
     drop(open);
     assert!(get(storage.as_session(), game, "t4").await.is_none(), "dropped means rolled back");
-}
-
-async fn job_runs(storage: &dyn StorageAdapter) {
-    const LONG: u64 = 600_000;
-    let at = |minutes: i64| Millis(Millis::now().0 + minutes * 60_000);
-    let known = async |list: &[(&str, Millis)]| {
-        let list: Vec<_> = list.iter().map(|(id, since)| ((*id).to_owned(), *since)).collect();
-        storage.job_marks("app", &list).await.unwrap()
-    };
-    // Written long before anybody ran schedules: up to now it counts as run.
-    let marks = known(&[("old", Millis(0)), ("new", at(5))]).await;
-    assert!(marks["old"] > at(-1) && marks["old"] <= at(1) && marks["new"] > at(4), "{marks:?}");
-    assert_eq!(known(&[("old", Millis(0)), ("new", Millis(0))]).await, marks);
-
-    let due = at(10);
-    let claim = |server: &str, due: Millis| RunClaim {
-        app: "app".into(),
-        schedule: "old".into(),
-        due,
-        server: server.into(),
-    };
-    let (a, b) = (claim("a", due), claim("b", due));
-    assert!(storage.claim_job_run(&a, LONG).await.unwrap());
-    assert!(!storage.claim_job_run(&b, LONG).await.unwrap(), "taken");
-    assert!(!storage.begin_job_run(&b, "x", LONG).await.unwrap());
-    assert!(storage.begin_job_run(&a, "status", LONG).await.unwrap());
-    assert!(!storage.begin_job_run(&a, "again", LONG).await.unwrap());
-    assert!(!storage.claim_job_run(&claim("b", at(20)), LONG).await.unwrap(), "under way");
-    storage.end_job_run(&a).await.unwrap();
-    assert!(!storage.claim_job_run(&b, LONG).await.unwrap(), "was run");
-
-    // Dies before it begins: the other one takes over.
-    let due = at(20);
-    let (a, b) = (claim("a", due), claim("b", due));
-    assert!(storage.claim_job_run(&a, 0).await.unwrap());
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    assert!(storage.claim_job_run(&b, 0).await.unwrap());
-    assert!(!storage.begin_job_run(&a, "late", LONG).await.unwrap());
-    // Dies after: lost, and never run again.
-    assert!(storage.begin_job_run(&b, "begun", 0).await.unwrap());
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    assert!(!storage.claim_job_run(&claim("c", due), LONG).await.unwrap());
-    assert_eq!(storage.lost_job_runs("other").await.unwrap(), Vec::<String>::new());
-    assert_eq!(storage.lost_job_runs("app").await.unwrap(), ["begun"]);
-    assert_eq!(storage.lost_job_runs("app").await.unwrap(), Vec::<String>::new());
-    assert!(!storage.claim_job_run(&claim("c", due), LONG).await.unwrap());
-    assert!(storage.claim_job_run(&claim("c", at(30)), 0).await.unwrap());
-    storage.renew_job_runs("app", "c", LONG).await.unwrap();
-    assert!(!storage.claim_job_run(&claim("a", at(30)), LONG).await.unwrap(), "renewed");
 }
 
 async fn schemas(storage: &dyn StorageAdapter) {

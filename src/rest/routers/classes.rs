@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::operations::Ctx;
-use crate::operations::object::fresh::with_fresh_class;
 use crate::operations::classes;
+use crate::operations::object::fresh::with_fresh_class;
 use crate::operations::object::read;
 use crate::operations::object::write;
 use crate::operations::object::write::Saved;

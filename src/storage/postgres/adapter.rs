@@ -22,7 +22,7 @@ use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::{
     AggregateOptions, Changed, FileStoreProvider, IndexMap, Related, RelationQuery, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction, WorkQueue,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -88,7 +88,7 @@ macro_rules! write {
 impl PostgresAdapter {
     async fn writer(&self) -> StorageResult<Writer> {
         let lanes = &self.core.lanes;
-        match self.unshared {
+        match self.independent {
             Some(_) => lanes.writer().await,
             None => Ok(Writer::alone(lanes.get().await?)),
         }
@@ -415,6 +415,10 @@ impl StorageAdapter for PostgresAdapter {
         Some(self)
     }
 
+    fn work_queue(&self) -> Option<&dyn WorkQueue> {
+        Some(self)
+    }
+
     fn live_log(&self) -> Option<&dyn crate::storage::live_log::LiveLog> {
         Some(self)
     }
@@ -423,8 +427,8 @@ impl StorageAdapter for PostgresAdapter {
         self
     }
 
-    fn unshared(&self) -> &dyn Session {
-        self.unshared.as_deref().unwrap_or(self)
+    fn independent(&self) -> &dyn Session {
+        self.independent.as_deref().unwrap_or(self)
     }
 
     async fn ping(&self) -> StorageResult<()> {

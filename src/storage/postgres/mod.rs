@@ -53,7 +53,7 @@ const DEFAULT_MAX: u32 = 10;
 pub struct PostgresAdapter {
     core: Arc<Core>,
     /// The same with each write on a connection of its own; this one's writes may share them.
-    unshared: Option<Box<PostgresAdapter>>,
+    independent: Option<Box<PostgresAdapter>>,
 }
 
 /// What spawned writes keep alive.
@@ -133,8 +133,8 @@ impl PostgresAdapter {
             prepared_statements: options.prepared_statements,
             begin,
         });
-        let unshared = Box::new(Self { core: core.clone(), unshared: None });
-        Ok(Self { core, unshared: Some(unshared) })
+        let independent = Box::new(Self { core: core.clone(), independent: None });
+        Ok(Self { core, independent: Some(independent) })
     }
 
     /// Whether statements may be prepared (not behind a pooler).

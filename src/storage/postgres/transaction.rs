@@ -15,6 +15,7 @@ use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{boxed, is_stale_plan};
 use crate::storage::postgres::connection::held;
 use crate::storage::postgres::connection::pooled::Pooled;
+use crate::storage::postgres::own::work;
 use crate::storage::postgres::query::{reads, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
@@ -23,8 +24,8 @@ use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, command};
 use crate::storage::{
-    AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageError, StorageResult,
-    Target, Transaction,
+    AggregateOptions, Changed, Enqueue, NewWork, Related, RelationQuery, Returning, Session, StorageError,
+    StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -191,12 +192,25 @@ impl Transaction for PgTransaction {
         })
     }
 
-    fn guard(&self) {
+    fn survive_refusals(&self) -> bool {
         self.guarded.store(true, Ordering::Relaxed);
+        true
+    }
+
+    fn work(&self) -> Option<&dyn Enqueue> {
+        Some(self)
     }
 
     fn as_session(&self) -> &dyn Session {
         self
+    }
+}
+
+#[async_trait]
+impl Enqueue for PgTransaction {
+    async fn enqueue(&self, app: &str, items: &[NewWork]) -> StorageResult<Vec<Option<i64>>> {
+        let (app, items) = (app.to_owned(), items.to_vec());
+        within!(self, |db| work::enqueue(&db, &app, &items).await)
     }
 }
 

@@ -117,25 +117,25 @@ async fn keys_rotate_and_runs_can_be_repeated() {
     let first = store(root.path(), Some("one"));
     let names = Some(vec!["0.bin".to_owned(), "1.bin".to_owned()]);
     let report = rotate_keys(&first, names, None, |_| {}).await.unwrap();
-    assert_eq!((report.rotated.len(), report.not_rotated.len()), (2, 0));
+    assert_eq!((report.rotated, report.failed), (2, 0));
     // The rest; those two are recognised.
     let report = rotate_keys(&first, None, None, |_| {}).await.unwrap();
-    assert_eq!((report.rotated.len(), report.not_rotated.len()), (5, 0));
+    assert_eq!((report.rotated, report.failed), (5, 0));
     assert!(read(&first, "4.bin", None).await.unwrap() == content(4000));
 
     let second = store(root.path(), Some("two"));
     let wrong = Key::from_secret("wrong");
     let report = rotate_keys(&second, None, Some(&wrong), |_| {}).await.unwrap();
-    assert_eq!((report.rotated.len(), report.not_rotated.len()), (0, 5));
+    assert_eq!((report.rotated, report.failed), (0, 5));
     let old = Key::from_secret("one");
     let mut seen = 0;
     let report = rotate_keys(&second, None, Some(&old), |_| seen += 1).await.unwrap();
-    assert_eq!((report.rotated.len(), report.not_rotated.len(), seen), (5, 0, 5));
+    assert_eq!((report.rotated, report.failed, seen), (5, 0, 5));
     assert!(read(&second, "3.bin", None).await.unwrap() == content(3000));
 
     let modified = second.stat("3.bin").await.unwrap().modified;
     let report = rotate_keys(&plain, None, Some(&Key::from_secret("two")), |_| {}).await.unwrap();
-    assert_eq!((report.rotated.len(), report.not_rotated.len()), (5, 0));
+    assert_eq!((report.rotated, report.failed), (5, 0));
     assert!(read(&plain, "3.bin", None).await.unwrap() == content(3000));
     assert_eq!(plain.stat("3.bin").await.unwrap().modified, modified);
     let missing = rotate_keys(&first, Some(vec!["no.bin".into()]), None, |_| {}).await.unwrap();

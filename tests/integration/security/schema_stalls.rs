@@ -78,6 +78,33 @@ async fn a_slow_index_build_holds_up_nobody() {
     assert_eq!(built.await.unwrap().len(), 1);
 }
 
+/// The build holds the table's lock against every new column, and waits for whoever read before it.
+#[actix_web::test]
+async fn a_new_field_goes_before_an_index_build() {
+    let server = TestServer::start().await;
+    let master = server.master();
+    master.post("/classes/Big", json!({"a": 1})).await.ok();
+    let sql = server.database().connect().await;
+    let reader = server.database().connect().await;
+    reader.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM \"_User\"").await.unwrap();
+    let builder = server.master();
+    let build =
+        spawn(async move { builder.put("/schemas/Big", json!({"indexes": {"by_a": {"a": 1}}})).await });
+    let waits = "SELECT count(*) FROM pg_stat_progress_create_index \
+        WHERE datname = current_database() AND phase = 'waiting for old snapshots'";
+    until_some("the build to wait", async || {
+        (sql.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    let made = server.anonymous().post("/classes/Big", json!({"a": 2, "fresh": true})).await.ok();
+    let id = made["objectId"].as_str().unwrap();
+    assert_eq!(master.get(&format!("/classes/Big/{id}")).await.ok()["fresh"], json!(true));
+    assert!(!build.is_finished(), "the build waits for the reader");
+    reader.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(build.await.unwrap().ok()["indexes"]["by_a"], json!({"a": 1}));
+    assert_eq!(sql.query_one(INVALID, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
 #[actix_web::test]
 async fn a_field_that_waits_for_a_lock_holds_up_no_other_class() {
     let server = TestServer::start().await;

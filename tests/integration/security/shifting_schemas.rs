@@ -105,3 +105,22 @@ async fn requests_survive_changes_of_their_class() {
     let (_, rounds) = join(change_fields(&master, &done), traffic).await;
     assert!(rounds.iter().all(|rounds| *rounds > 0));
 }
+
+/// Each relation is a table.
+#[actix_web::test]
+async fn one_write_makes_a_bounded_number_of_relations() {
+    let server = TestServer::start().await;
+    let client = server.master();
+    let user = json!({"__type": "Pointer", "className": "_User", "objectId": "u"});
+    let body = |count: usize| {
+        let add = json!({"__op": "AddRelation", "objects": [user]});
+        let fields = (0..count).map(|n| (format!("r{n}"), add.clone()));
+        Value::Object(fields.collect())
+    };
+    let answer = client.post("/classes/Wide", body(101)).await;
+    assert_eq!(answer.error().1, 105, "{}", answer.text);
+    client.post("/classes/Wide", body(3)).await.ok();
+    let id = client.post("/classes/Wide", json!({})).await.ok()["objectId"].clone();
+    let path = format!("/classes/Wide/{}", id.as_str().unwrap());
+    assert_eq!(client.put(&path, body(104)).await.error().1, 105);
+}

@@ -1,16 +1,18 @@
 //! Running the job schedules that dashboards keep in `_JobSchedule`. parse-server only stores them.
 //!
-//! The actor (`actors::jobs`) calls [`Runner::pass`] again and again. Each pass reads the schedules,
-//! claims what is due in the database's ledger and runs it, so that any number of servers may do this
-//! side by side and each due time is run by one of them.
+//! The actor (`actors::jobs`) calls [`Runner::pass`] again and again. Each pass looks after the runs of this
+//! server and of those that died, reads the schedules, sets the item of each schedule that is due waiting in
+//! the work queue, claims such items and runs them, so that any number of servers may do this side by side and
+//! each due time is run by one of them.
 
 mod due;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::due::{Missed, Schedule};
 use crate::cloud::{JobCall, Scope};
@@ -18,30 +20,38 @@ use crate::error::Result;
 use crate::operations::jobs;
 use crate::operations::services::Services;
 use crate::query::{Filter, FindSpec};
-use crate::storage::{Returning, RunClaim, Target};
+use crate::storage::{Claimed, Lease, Returning, Target, Wanted, WorkQueue};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
 const CLASS: &str = "_JobSchedule";
-/// A server that does not renew its runs for this long is taken for dead.
-const LEASE_MS: u64 = 60_000;
+/// Items of the work queue, one for each schedule.
+const QUEUE: &str = "schedule";
+/// How long the items of runs are kept that have ended; their results are in `_JobStatus`.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How often those are removed that were kept long enough.
+const SWEEP_MS: i64 = 3_600_000;
 /// Schedules that are looked at.
 const MOST_SCHEDULES: u64 = 10_000;
 
 /// What one server runs of the schedules of one app.
 pub struct Runner {
     services: Arc<Services>,
-    /// Unique for each start of a server.
-    server: String,
     stopped: AtomicBool,
+    /// When items that had ended were last removed.
+    swept: AtomicI64,
     /// What was last complained about, by schedule, so that it is said once.
     complaints: Mutex<HashMap<String, String>>,
 }
 
 impl Runner {
     pub fn new(services: Arc<Services>) -> Arc<Self> {
-        let server = format!("{}.{}", std::process::id(), ObjectId::generate(20));
-        Arc::new(Self { services, server, stopped: AtomicBool::new(false), complaints: Mutex::default() })
+        Arc::new(Self {
+            services,
+            stopped: AtomicBool::new(false),
+            swept: AtomicI64::new(0),
+            complaints: Mutex::default(),
+        })
     }
 
     /// From now on nothing more is begun.
@@ -59,29 +69,57 @@ impl Runner {
     /// # Errors
     /// When storage fails; nothing was begun then that is not noted.
     pub async fn pass(self: &Arc<Self>, now: Millis) -> Result<Option<Millis>> {
-        let storage = &self.services.storage;
+        let Some(work) = self.services.storage.work_queue() else { return Ok(None) };
         let app = &self.services.config.app_id;
-        storage.renew_job_runs(app, &self.server, LEASE_MS).await?;
-        for status in storage.lost_job_runs(app).await? {
-            let text = "The server that ran this job stopped.".to_owned();
-            jobs::finish(&self.services, &status, "failed", Some(text)).await?;
+        let holder = self.services.state.jobs.holder();
+        work.renew(app, holder, jobs::LEASE).await?;
+        for item in work.lost(app, &[jobs::QUEUE, QUEUE]).await? {
+            jobs::lost(&self.services, &item).await?;
+        }
+        if now.0 - self.swept.load(Ordering::Relaxed) > SWEEP_MS {
+            self.swept.store(now.0, Ordering::Relaxed);
+            work.forget(app, jobs::QUEUE, KEPT).await?;
+        }
+        if !self.services.config.cloud.job_schedules {
+            return Ok(None);
         }
         let Some(schema) = schema(&self.services).await? else { return Ok(None) };
         let schedules = self.read(&schema).await?;
         let written: Vec<_> =
             schedules.iter().map(|(id, row, schedule)| (id.clone(), schedule.since(written(row)))).collect();
-        let marks = storage.job_marks(app, &written).await?;
+        let marks = work.marks(app, QUEUE, &written).await?;
         let mut next: Option<Millis> = None;
+        let mut calls: HashMap<String, (String, Object)> = HashMap::new();
         for (id, row, schedule) in schedules {
-            let Some(taken) = marks.get(&id).copied() else { continue };
-            let due = schedule.due(taken, now);
-            if let Some(due) = due
+            let Some(mark) = marks.get(&id) else { continue };
+            let due = schedule.due(mark.run_at, now);
+            if (due.is_some() || mark.is_open)
                 && !self.is_stopped()
+                && let Some(call) = self.callable(&id, &row)
             {
-                self.run(&schema, id, &row, due, now).await?;
+                if let Some(due) = due {
+                    work.again(app, QUEUE, &id, due).await?;
+                }
+                calls.insert(id, call);
             }
-            let coming = schedule.next(now);
-            next = next.into_iter().chain(coming).min();
+            next = next.into_iter().chain(schedule.next(now)).min();
+        }
+        if !calls.is_empty() {
+            let keys: Vec<String> = calls.keys().cloned().collect();
+            let wanted = Wanted {
+                app,
+                queues: &[QUEUE],
+                keys: Some(&keys),
+                holder,
+                lease: jobs::LEASE,
+                most: keys.len(),
+            };
+            for Claimed { lease, item } in work.claim(&wanted).await? {
+                let call = item.key.as_ref().and_then(|key| calls.remove_entry(key));
+                if let Some((id, (name, params))) = call {
+                    self.run(work, &schema, (id, lease, item.run_at), (name, params), now).await?;
+                }
+            }
         }
         Ok(next)
     }
@@ -110,48 +148,49 @@ impl Runner {
         }
     }
 
-    /// Claims one due time; whoever gets it runs the job in a task of its own.
-    async fn run(
-        self: &Arc<Self>,
-        schema: &Arc<ClassSchema>,
-        id: String,
-        row: &Object,
-        due: Millis,
-        now: Millis,
-    ) -> Result<()> {
+    /// The job of a schedule and its parameters, if this server can run it.
+    fn callable(&self, id: &str, row: &Object) -> Option<(String, Object)> {
         let name = row.get("jobName").and_then(Value::as_str).unwrap_or_default();
         if !self.services.cloud.registrations().has_job(name) {
             // Another server may have it.
-            self.complain(&id, format!("this server has no job {name:?}"));
-            return Ok(());
+            self.complain(id, format!("this server has no job {name:?}"));
+            return None;
         }
-        let params = match read_params(row.get("params")) {
-            Ok(params) => params,
+        match read_params(row.get("params")) {
+            Ok(params) => Some((name.to_owned(), params)),
             Err(reason) => {
-                self.complain(&id, reason);
-                return Ok(());
+                self.complain(id, reason);
+                None
             }
-        };
-        let storage = &self.services.storage;
-        let app = self.services.config.app_id.clone();
-        let claim = RunClaim { app, schedule: id, due, server: self.server.clone() };
-        if !storage.claim_job_run(&claim, LEASE_MS).await? {
+        }
+    }
+
+    /// Runs the job of a schedule that was claimed in a task of its own.
+    async fn run(
+        self: &Arc<Self>,
+        work: &dyn WorkQueue,
+        schema: &Arc<ClassSchema>,
+        (schedule, lease, due): (String, Lease, Millis),
+        (name, params): (String, Object),
+        now: Millis,
+    ) -> Result<()> {
+        // A server that stops leaves what it claimed, and did not begin, to the others.
+        if self.is_stopped() {
+            work.release(&lease).await?;
             return Ok(());
         }
         let status = jobs::new_id(&self.services);
-        // A server that stops leaves what it claimed, and did not begin, to the others.
-        if self.is_stopped() || !storage.begin_job_run(&claim, &status, LEASE_MS).await? {
+        if !work.begin(&lease, &json!({ "status": status }), jobs::LEASE).await? {
             return Ok(());
         }
         tracing::info!(
-            schedule = claim.schedule,
+            schedule,
             job = name,
-            "running job {name} of schedule {}, due at {}",
-            claim.schedule,
+            "running job {name} of schedule {schedule}, due at {}",
             due.to_iso()
         );
         let call = JobCall {
-            name: name.to_owned(),
+            name,
             job_id: status,
             params,
             ip: None,
@@ -162,12 +201,10 @@ impl Runner {
         let under_way = services.state.jobs.enter();
         tokio::task::spawn_local(async move {
             let _under_way = under_way;
-            if let Err(error) = run_claimed(&services, &schema, &claim, call, now).await {
-                tracing::error!(%error, schedule = claim.schedule, "a scheduled job could not be run: {error}");
+            if let Err(error) = run_claimed(&services, &schema, &schedule, call, now).await {
+                tracing::error!(%error, schedule, "a scheduled job could not be run: {error}");
             }
-            if let Err(error) = services.storage.end_job_run(&claim).await {
-                tracing::error!(%error, schedule = claim.schedule, "could not note the end of a scheduled job");
-            }
+            jobs::ended(&services, &lease).await;
         });
         Ok(())
     }
@@ -176,14 +213,14 @@ impl Runner {
 async fn run_claimed(
     services: &Services,
     schema: &Arc<ClassSchema>,
-    claim: &RunClaim,
+    schedule: &str,
     call: JobCall,
     now: Millis,
 ) -> Result<()> {
     jobs::create_status(services, &call.job_id, &call.name, &call.params, "schedule").await?;
     jobs::run(services, call).await;
     // After the run, so that nobody who sees it wonders where its result is.
-    let Some(id) = ObjectId::new(&claim.schedule) else { return Ok(()) };
+    let Some(id) = ObjectId::new(schedule) else { return Ok(()) };
     let update = Update::default().set(FieldName::known("lastRun"), now.0.into());
     let target = Target { filter: Filter::by_id(&id), writers: None };
     services.storage.as_session().update(schema, &target, &update, Returning::default()).await?;

@@ -12,7 +12,7 @@ use crate::operations::permissions::clp::{self, Action};
 use crate::operations::transactions::Effect;
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::javascript::is_truthy;
-use crate::types::limits::MAX_FIELDS;
+use crate::types::limits::{MAX_FIELDS, MAX_NEW_RELATIONS};
 use crate::types::time::Millis;
 use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 
@@ -40,6 +40,7 @@ pub async fn agree(
     if !new_fields.is_empty() {
         let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
         check_field_count(&draft.class, known + new_fields.len())?;
+        check_new_relations(&draft.class, &new_fields)?;
     }
     if let Some(rules) = rules {
         check_required(draft, rules.required_fields())?;
@@ -104,6 +105,17 @@ pub async fn check_anew(
 pub fn check_field_count(class: &ClassName, count: usize) -> Result<()> {
     if count > MAX_FIELDS {
         let message = format!("Class {class} must not have more than {MAX_FIELDS} fields");
+        return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, message));
+    }
+    Ok(())
+}
+
+/// A join table for each, all made by one change of the schema.
+fn check_new_relations(class: &ClassName, new: &[(FieldName, Field)]) -> Result<()> {
+    let relations = new.iter().filter(|(_, field)| matches!(field.ty, FieldType::Relation(_))).count();
+    if relations > MAX_NEW_RELATIONS {
+        let message =
+            format!("A write must not add more than {MAX_NEW_RELATIONS} relations to class {class}");
         return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, message));
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Opens connections: tokio-postgres (no libpq) over TCP or a Unix socket, rustls where TLS is asked
 //! for, session settings, then diesel-async on top. Called by the lanes, the listener and DDL.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Connector {
     statement_timeout: Duration,
     /// `false` behind a pooler in transaction mode, where a session's settings become others'.
     session_settings: bool,
+    /// Until a connection is open and has answered a first time.
+    deadline: Duration,
     /// What the last short question took.
     trip_micros: AtomicU64,
 }
@@ -62,13 +65,14 @@ impl Connector {
         most: Option<Duration>,
         session_settings: bool,
     ) -> StorageResult<Self> {
+        let deadline = target.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let mut config = Config::new();
         config
             .user(&target.user)
             .dbname(&target.database)
             .port(target.port)
             .application_name(target.app_name.as_deref().unwrap_or(app_name))
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(deadline)
             .keepalives(target.keepalives)
             .keepalives_idle(KEEPALIVE_IDLE);
         if let Some(password) = &target.password {
@@ -92,7 +96,14 @@ impl Connector {
             Some(most) if statement_timeout.is_zero() || most < statement_timeout => most,
             _ => statement_timeout,
         };
-        Ok(Self { config, link, statement_timeout, session_settings, trip_micros: AtomicU64::new(0) })
+        Ok(Self {
+            config,
+            link,
+            statement_timeout,
+            session_settings,
+            deadline,
+            trip_micros: AtomicU64::new(0),
+        })
     }
 
     /// `BEGIN`, and the statement timeout where the session does not have it.
@@ -121,6 +132,15 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`].
     pub async fn connect_with(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
+        self.in_time(self.open_with_settings(timeout)).await
+    }
+
+    /// A server that takes the connection may still say nothing.
+    async fn in_time<T>(&self, opening: impl Future<Output = StorageResult<T>>) -> StorageResult<T> {
+        tokio::time::timeout(self.deadline, opening).await.unwrap_or(Err(StorageError::Silent))
+    }
+
+    async fn open_with_settings(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
         let mut conn = self.open().await?;
         if !self.session_settings {
             return Ok(conn);
@@ -192,8 +212,7 @@ impl Connector {
             let stream = UnixStream::connect(path).await.map_err(|e| refused(&e))?;
             self.config.connect_raw(Marked::new(stream), NoTls).await.map_err(|e| refused(&e))
         };
-        let slow = |_| StorageError::Unavailable(boxed("the database does not answer"));
-        let (client, connection) = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(slow)??;
+        let (client, connection) = opening.await?;
         tokio::spawn(connection);
         if !self.session_settings {
             client.batch_execute("BEGIN").await.map_err(|e| refused(&e))?;
@@ -209,9 +228,12 @@ impl Connector {
     pub async fn connect_listening(&self) -> StorageResult<AsyncPgConnection> {
         match &self.link {
             Link::Socket(_) => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(|e| refused(&e))?;
-                let opened = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
-                opened.map_err(|e| refused(&e))
+                let opening = async {
+                    let (client, connection) = self.config.connect(NoTls).await.map_err(|e| refused(&e))?;
+                    let opened = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+                    opened.map_err(|e| refused(&e))
+                };
+                self.in_time(opening).await
             }
             _ => self.connect_with(Duration::ZERO).await,
         }

@@ -87,6 +87,8 @@ pub struct Target {
     pub query_timeout: Option<Duration>,
     pub idle_timeout: Option<Duration>,
     pub keepalives: bool,
+    /// Until a connection is open and has answered a first time.
+    pub connect_timeout: Option<Duration>,
 }
 
 fn invalid(what: impl std::fmt::Display) -> StorageError {
@@ -132,6 +134,7 @@ impl Target {
             query_timeout: None,
             idle_timeout: None,
             keepalives: true,
+            connect_timeout: None,
         };
         for (name, value) in url.query_pairs() {
             target.apply(&name, &value)?;
@@ -182,6 +185,10 @@ impl Target {
             "max" | "poolSize" => self.max = u32::try_from(number()?).ok().filter(|n| *n > 0),
             "query_timeout" | "statement_timeout" => self.query_timeout = millis()?,
             "idleTimeoutMillis" => self.idle_timeout = millis()?,
+            "connectionTimeoutMillis" => self.connect_timeout = millis()?,
+            "connect_timeout" => {
+                self.connect_timeout = Some(number()?).filter(|s| *s > 0).map(Duration::from_secs);
+            }
             "keepAlive" => self.keepalives = flag(value),
             _ => {}
         }

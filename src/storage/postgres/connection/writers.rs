@@ -6,7 +6,7 @@
 //! What is sent first is done first, so one that waits (for a row lock, say) holds up those behind it.
 //! Hence the bounds: nobody joins a connection whose statements stopped being answered, and each goes
 //! back to the pool after some writes, where others queue for it. Work that an open transaction may be
-//! waiting for never joins (see [`crate::storage::StorageAdapter::unshared`]).
+//! waiting for never joins (see [`crate::storage::StorageAdapter::independent`]).
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -2,10 +2,10 @@
 //! spoken to in Diesel's DSL (`schema`, run by `dsl`); statements are text only where the DSL cannot say
 //! them, each with the reason.
 //!
-//! `files` is a [`crate::files::FileStore`], `live_log` a [`crate::storage::live_log::LiveLog`], `job_runs` a
-//! [`crate::storage::JobLedger`]; the adapter hands them out as capabilities.
+//! `files` is a [`crate::files::FileStore`], `live_log` a [`crate::storage::live_log::LiveLog`], `work` a
+//! [`crate::storage::WorkQueue`]; the adapter hands them out as capabilities.
 pub(crate) mod dsl;
 pub mod files;
-pub(crate) mod job_runs;
 pub(crate) mod live_log;
 pub(crate) mod schema;
+pub(crate) mod work;

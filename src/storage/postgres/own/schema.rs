@@ -32,17 +32,6 @@ pub mod parsimony {
     }
 
     diesel::table! {
-        parsimony.job_run (app, schedule) {
-            app -> Text,
-            schedule -> Text,
-            due -> Timestamptz,
-            server -> Nullable<Text>,
-            lease_until -> Nullable<Timestamptz>,
-            status -> Nullable<Text>,
-        }
-    }
-
-    diesel::table! {
         parsimony.live_capture (class) {
             class -> Text,
             mode -> Text,
@@ -61,5 +50,26 @@ pub mod parsimony {
         }
     }
 
-    diesel::allow_tables_to_appear_in_same_query!(file, file_chunk, job_run, live_capture, live_log,);
+    diesel::table! {
+        parsimony.work (id) {
+            id -> Int8,
+            app -> Text,
+            queue -> Text,
+            key -> Nullable<Text>,
+            state -> Text,
+            priority -> Int4,
+            run_at -> Timestamptz,
+            deadline -> Nullable<Timestamptz>,
+            attempts -> Int4,
+            backoff_ms -> Nullable<Int8>,
+            holder -> Nullable<Text>,
+            lease_until -> Nullable<Timestamptz>,
+            payload -> Jsonb,
+            progress -> Nullable<Jsonb>,
+            outcome -> Nullable<Jsonb>,
+            changed_at -> Timestamptz,
+        }
+    }
+
+    diesel::allow_tables_to_appear_in_same_query!(file, file_chunk, live_capture, live_log, work,);
 }

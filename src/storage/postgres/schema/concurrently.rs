@@ -51,13 +51,60 @@ pub async fn try_lock(conn: &AsyncPgConnection, key: &str) -> StorageResult<bool
         .unwrap_or(false))
 }
 
+/// First key and second of the lock of builds at start-up, as `pg_locks` shows the one number it is.
+pub const START_LOCK: &str = "7813577613";
+const START_LOCK_PARTS: (u32, u32) = (1, 3_518_610_317);
+/// A build that gave way comes back after this, then after twice as long, and so on.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// So often a build gives way.
+const MOST_INTERRUPTIONS: u32 = 100;
+
+/// Ends the builds of indexes on the class's table that servers of ours are at, for a change of the table that
+/// waits for its lock: a build holds that as long as it takes, and whoever waits is a request. The builds begin
+/// again ([`run_concurrently`]).
+///
+/// # Errors
+/// Database errors.
+pub async fn interrupt(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<()> {
+    let mut sql = Sql::new(
+        "SELECT pg_catalog.pg_cancel_backend(p.pid) FROM pg_catalog.pg_stat_progress_create_index p \
+         WHERE p.datname = current_database() AND p.relid = to_regclass('public.' || quote_ident(",
+    );
+    sql.push_text(class.as_str());
+    sql.push_sql(")) AND EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.pid = p.pid AND l.granted ");
+    let (first, second) = START_LOCK_PARTS;
+    let of_class = lock_key(class).cast_unsigned();
+    sql.push_sql(&format!(
+        "AND l.locktype = 'advisory' AND (l.classid::bigint, l.objid::bigint) \
+         IN (({BUILD_LOCKS}, {of_class}), ({first}, {second})))"
+    ));
+    sql.uncacheable();
+    if !sql.load(conn).await?.is_empty() {
+        tracing::info!(class = %class, "an index build on {class} gives way to a change of the table");
+    }
+    Ok(())
+}
+
 /// An interrupted or failed concurrent build leaves an invalid index behind: it is removed.
 pub async fn run_concurrently(conn: &AsyncPgConnection, sql: Sql, name: &str) -> StorageResult<()> {
     // What an earlier, killed build left under this name.
     drop_invalid(conn, name).await?;
-    if let Err(error) = sql.execute(conn).await {
+    let (mut pause, mut interruptions) = (FIRST_PAUSE, 0);
+    while let Err(error) = sql.execute(conn).await {
         let error = StorageError::from(error);
+        // These connections have no statement timeout: somebody asked for it.
+        let gives_way = matches!(error, StorageError::Timeout) && interruptions < MOST_INTERRUPTIONS;
+        if gives_way {
+            // Whoever asked has this long: what is dropped is locked as well.
+            tokio::time::sleep(pause).await;
+        }
         drop_invalid(conn, name).await?;
+        if gives_way {
+            interruptions += 1;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            continue;
+        }
         // A write of the first session may have made it while we waited.
         return if is_already_there(&error) && !matches!(error, StorageError::Duplicate { .. }) {
             Ok(())

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::storage::postgres::command;
 use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::{boxed, is_already_there};
-use crate::storage::postgres::schema::concurrently::lock_key;
+use crate::storage::postgres::schema::concurrently::{interrupt, lock_key};
 use crate::storage::postgres::schema::{names, table as schema_table};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::value;
@@ -55,6 +55,11 @@ impl Change<'_> {
     /// Whether the class's `_SCHEMA` row changes.
     pub fn is_of_schema(&self) -> bool {
         !matches!(self, Change::Purge(_) | Change::JoinTable(_))
+    }
+
+    /// Whether it waits for builds of indexes on the class's table.
+    fn locks_table(&self) -> bool {
+        matches!(self, Change::AddFields(..) | Change::DeleteFields(..) | Change::Delete(_))
     }
 
     pub fn class(&self) -> &ClassName {
@@ -98,6 +103,13 @@ pub async fn run(
         };
         let again = matches!(error, StorageError::Conflict(_)) || is_already_there(&error);
         if command(&conn, "ROLLBACK").await.is_ok() {
+            // Without the right to do so, the change goes on trying.
+            if again
+                && change.locks_table()
+                && let Err(error) = interrupt(&conn, change.class()).await
+            {
+                tracing::debug!(%error, "an index build cannot be ended: {error}");
+            }
             conn.done();
         }
         if !again || started.elapsed() > PATIENCE {
@@ -160,6 +172,9 @@ pub async fn run_inside(conn: &AsyncPgConnection, change: &Change<'_>) -> Storag
                 let again = matches!(error, StorageError::Conflict(_)) || is_already_there(&error);
                 attempt += 1;
                 if !again || attempt >= ATTEMPTS_INSIDE {
+                    return Err(error);
+                }
+                if change.locks_table() && interrupt(conn, change.class()).await.is_err() {
                     return Err(error);
                 }
             }

@@ -9,7 +9,7 @@ use diesel_async::AsyncPgConnection;
 use crate::storage::postgres::connection::connect::Connector;
 use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::is_already_there;
-use crate::storage::postgres::schema::concurrently::{drop_abandoned, run_concurrently, turn};
+use crate::storage::postgres::schema::concurrently::{START_LOCK, drop_abandoned, run_concurrently, turn};
 use crate::storage::postgres::schema::names::{self, OWN, own_name};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::{column_text, command};
@@ -110,7 +110,7 @@ pub async fn ensure(
     options: &StartupIndexes,
     providers: &[String],
 ) -> StorageResult<()> {
-    let conn = turn(connector, "7813577613").await?;
+    let conn = turn(connector, START_LOCK).await?;
     drop_abandoned(&conn).await?;
     let present = index_names(&conn).await?;
     for index in wanted(options, providers) {
