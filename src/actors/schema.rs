@@ -66,10 +66,13 @@ pub struct SchemaActor {
 /// Gone classes and turns that are remembered before those without use are let go.
 const REMEMBERED: usize = 1000;
 
+/// A class, the number of the read, and what its owner was sent, if it has one.
+type Sent = (ClassName, u64, Option<Request<ClassActor, Publish>>);
+
 /// Classes on their way to their owners.
 struct HandedOver {
     freshness: Arc<Freshness>,
-    classes: Vec<(ClassName, u64, Option<Request<ClassActor, Publish>>)>,
+    classes: Vec<Sent>,
 }
 
 impl HandedOver {

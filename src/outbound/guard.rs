@@ -91,7 +91,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return false;
     }
     // Protocol assignments (Teredo and ORCHID among them), documentation.
-    !((a == 0x2001 && b < 0x0200) || (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000))
+    !matches!((a, b), (0x2001, 0..=0x01ff | 0x0db8) | (0x3fff, 0..=0x0fff))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ struct State {
 }
 
 /// The database, or an open transaction's copy of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryAdapter {
     state: Arc<Mutex<State>>,
     /// Of a transaction: where to commit to, and the version it began with.
@@ -51,12 +51,6 @@ pub struct MemoryAdapter {
     work: Arc<work::Works>,
     /// Of a transaction: work to be written down with its commit.
     pending: work::Pending,
-}
-
-impl Default for MemoryAdapter {
-    fn default() -> Self {
-        Self { state: Arc::default(), origin: None, work: Arc::default(), pending: work::Pending::default() }
-    }
 }
 
 fn other(text: impl Into<String>) -> BoxError {

@@ -124,10 +124,9 @@ fn is_number_byte(byte: u8) -> bool {
 fn is_infinite(number: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(number) else { return false };
     let digits = text.strip_prefix('-').unwrap_or(text);
+    let leading_zero = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     let well_formed = digits.starts_with(|first: char| first.is_ascii_digit())
-        && !(digits.len() > 1
-            && digits.starts_with('0')
-            && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit))
+        && !leading_zero
         && !digits.ends_with(|last: char| !last.is_ascii_digit())
         && !digits.contains(".e")
         && !digits.contains(".E");

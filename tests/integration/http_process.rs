@@ -46,6 +46,8 @@ impl Program {
 
     /// With these options, on a port of its own.
     pub fn on_free_port(database: &TestDatabase, more: &Value) -> Self {
+        // For those who ask it over HTTP.
+        parsimony::tls::install_provider();
         Self::with(database, free_port(), more)
     }
 

@@ -53,6 +53,7 @@ fn free_port() -> u16 {
 
 /// Status and body; `None` where nothing listens.
 async fn get(port: u16, path: &str) -> Option<(u16, Value)> {
+    parsimony::tls::install_provider();
     let request = reqwest::Client::new()
         .get(format!("http://127.0.0.1:{port}/parse{path}"))
         .header("X-Parse-Application-Id", APP_ID)

@@ -81,21 +81,21 @@ async fn order_and_shares(work: &dyn WorkQueue) {
 
 async fn leases(work: &dyn WorkQueue) {
     let keyed = NewWork { key: Some("k".into()), ..NewWork::new("leases", json!({"a": 1})) };
-    let id = work.enqueue(APP, &[keyed.clone()]).await.unwrap()[0].unwrap();
-    assert_eq!(work.enqueue(APP, &[keyed.clone()]).await.unwrap(), [None], "one of its key");
+    let id = work.enqueue(APP, std::slice::from_ref(&keyed)).await.unwrap()[0].unwrap();
+    assert_eq!(work.enqueue(APP, std::slice::from_ref(&keyed)).await.unwrap(), [None], "one of its key");
     // Whoever dies before it begins leaves it to others, and comes too late.
-    let [dead] = &claim(work, "a", &["leases"], 5, Duration::ZERO).await[..] else { panic!() };
+    let [dead] = &claim(work, "la", &["leases"], 5, Duration::ZERO).await[..] else { panic!() };
     assert_eq!((dead.item.id, &dead.item.payload), (id, &json!({"a": 1})));
-    let second = taken_over(work, "b", "leases").await;
+    let second = taken_over(work, "lb", "leases").await;
     assert_eq!(second.lease.attempt, 2);
     assert!(!work.begin(&dead.lease, &json!(1), LONG).await.unwrap());
     assert_eq!(work.complete(std::slice::from_ref(&dead.lease), None).await.unwrap(), 0);
     // Renewed, it stays; another holder's renewal does not count.
-    assert_eq!(work.renew(APP, "b", LONG).await.unwrap(), [id]);
-    assert!(work.renew(APP, "a", LONG).await.unwrap().iter().all(|other| *other != id));
-    assert!(claim(work, "c", &["leases"], 5, LONG).await.is_empty());
+    assert_eq!(work.renew(APP, "lb", LONG).await.unwrap(), [id]);
+    assert!(work.renew(APP, "la", LONG).await.unwrap().iter().all(|other| *other != id));
+    assert!(claim(work, "lc", &["leases"], 5, LONG).await.is_empty());
     assert!(work.release(&second.lease).await.unwrap());
-    let [third] = &claim(work, "c", &["leases"], 5, LONG).await[..] else { panic!() };
+    let [third] = &claim(work, "lc", &["leases"], 5, LONG).await[..] else { panic!() };
     assert_eq!(work.complete(std::slice::from_ref(&third.lease), Some(&json!({"r": 2}))).await.unwrap(), 1);
     let done = work.item(id).await.unwrap().unwrap();
     assert_eq!((done.state, done.outcome), (WorkState::Done, Some(json!({"r": 2}))));

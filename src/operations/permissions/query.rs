@@ -59,7 +59,10 @@ pub fn authorize_names(class: &ClassName, protection: &Protection, condition: Op
         for (key, value) in condition.as_object().into_iter().flatten() {
             match key.as_str() {
                 "$or" | "$and" | "$nor" => open.extend(value.as_array().into_iter().flatten()),
-                key if protection.forbids(key) => return Err(refused_key(class, key)),
+                // Internal columns are no names at all, which the parser says.
+                key if !key.starts_with('_') && protection.forbids(key) => {
+                    return Err(refused_key(class, key));
+                }
                 _ => {}
             }
         }

@@ -16,6 +16,9 @@ use crate::files::{ByteStream, FileError, FileReader, FileResult, name};
 use crate::storage::StorageResult;
 use crate::storage::postgres::own::schema::parsimony::{file, file_chunk};
 
+/// Number and content of the chunk that a read begins with, if the file has it.
+type FirstChunk = Option<(i32, Vec<u8>)>;
+
 define_sql_function! {
     fn greatest(a: BigInt, b: BigInt) -> BigInt;
 }
@@ -57,7 +60,7 @@ pub(super) async fn open(shared: Arc<Shared>, name: &str, wanted: Option<Wanted>
         .order(file::version.desc())
         .limit(1)
         .select((HEAD, (file_chunk::number, file_chunk::data).nullable()));
-    let row: Option<(HeadRow, Option<(i32, Vec<u8>)>)> = on_pool!(shared, |db| db.row(opening))?;
+    let row: Option<(HeadRow, FirstChunk)> = on_pool!(shared, |db| db.row(opening))?;
     let (head, first) = row.ok_or(FileError::NotFound)?;
     let head = Head::read(head)?;
     let range = range::resolve(wanted, head.size)?;

@@ -243,7 +243,12 @@ pub(super) fn write(function: F, arguments: Vec<Typed>) -> StorageResult<Typed> 
         F::Abs => return number(joined("abs(", ", ", numbers(arguments), ")")),
         F::Ceil => return number(joined("ceil(", ", ", numbers(arguments), ")")),
         F::Floor => return number(joined("floor(", ", ", numbers(arguments), ")")),
-        F::Sqrt => return number(joined("sqrt(greatest(0, ", ", ", numbers(arguments), "))")),
+        // `greatest` passes over nulls.
+        F::Sqrt => {
+            let root = "(SELECT sqrt(greatest(0, s.v)) FROM (SELECT (";
+            let root = joined(root, ", ", numbers(arguments), ")::float8 AS v) s WHERE s.v IS NOT NULL)");
+            return number(root);
+        }
         F::Round if arguments.len() == 1 => return number(joined("round(", "", numbers(arguments), ")")),
         F::Concat => {
             let mut texts: Vec<Sql> = arguments.into_iter().map(Typed::text).collect();
@@ -370,8 +375,7 @@ fn comparison(function: F, operands: Vec<Typed>) -> Sql {
     let is_id = |ty: &FieldType| matches!(ty, FieldType::Pointer(_) | FieldType::File | FieldType::String);
     let same = same || operands.iter().all(|operand| is_id(&operand.ty));
     let parts = operands.into_iter().map(|operand| if same { operand.sql } else { operand.json() });
-    let sql = joined("(", joint, parts.collect(), " IS TRUE");
-    joined("(", "", vec![sql], "))")
+    joined("((", joint, parts.collect(), ") IS TRUE)")
 }
 
 /// `a || b …` of arrays or of objects; nulls count as nothing in objects and make no array.
