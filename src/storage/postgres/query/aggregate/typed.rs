@@ -46,9 +46,10 @@ impl Typed {
 
     /// As a whole number that PostgreSQL counts with.
     pub(super) fn int(self) -> Sql {
-        let mut sql = Sql::new("least(greatest(trunc(");
-        sql.append(self.number()).push_sql("), -2147483648), 2147483647)::int");
-        sql
+        // `least` and `greatest` pass over nulls.
+        let bounded =
+            "CASE WHEN a0 IS NOT NULL THEN least(greatest(trunc(a0), -2147483648), 2147483647)::int END";
+        applied(bounded, vec![self.number()])
     }
 
     /// As text, NULL when it is none.
