@@ -1,7 +1,7 @@
 //! What hangs off one application id, as the operations see it: its configuration, the [`Ports`] to what is
 //! outside, and the [`State`] that this server keeps for it.
 //!
-//! Made by `server`, and by [`Builder`] for tests.
+//! Made by `server`.
 
 use std::ops::Deref;
 use std::sync::Arc;

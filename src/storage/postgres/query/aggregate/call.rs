@@ -47,7 +47,7 @@ macro_rules! folded {
     };
 }
 
-const NUMERAL: &str = "^\\s*[-+]?\\d{1,300}(\\.\\d{1,300})?([eE][-+]?\\d{1,2})?\\s*$";
+const NUMERAL: &str = "^\\s*[-+]?\\d{1,255}(\\.\\d{1,255})?([eE][-+]?\\d{1,2})?\\s*$";
 
 /// How the arguments are read, the template, and the type of its value.
 type Template = (&'static [As], &'static str, FieldType);
@@ -93,7 +93,7 @@ fn template(function: F) -> Option<Template> {
         F::TrimEnd => text(&[Text, Text], "rtrim(a0, coalesce(a1, E' \\t\\n\\x0b\\f\\r'))"),
         F::IndexOf => number(
             &[Text, Text, Int],
-            "CASE WHEN a2 IS NULL THEN position(a1 in a0) - 1 WHEN a2 < 0 OR a2 > length(a0) THEN -1 \
+            "CASE WHEN a0 IS NULL OR a1 IS NULL THEN NULL WHEN a2 IS NULL THEN position(a1 in a0) - 1 WHEN a2 < 0 OR a2 > length(a0) THEN -1 \
              ELSE coalesce(nullif(position(a1 in substr(a0, a2 + 1)), 0) + a2, 0) - 1 END::float8",
         ),
         F::CompareIgnoreCase => number(
