@@ -27,6 +27,9 @@ postgres_found() {
   return 1
 }
 have cc || packages+=(build-essential)
+# The encryption of Web Push is built on OpenSSL.
+have pkg-config || packages+=(pkg-config)
+pkg-config --exists openssl 2>/dev/null || [ -e /usr/include/openssl/ssl.h ] || packages+=(libssl-dev)
 have setpriv || packages+=(util-linux)
 have node || packages+=(nodejs)
 have npm || packages+=(npm)
