@@ -81,7 +81,7 @@ function createFunctions({ Parse, codec, keeper, registry, log, options, configF
       headers: caller.headers,
       ip: caller.ip,
       functionName: call.name,
-      context: call.context && { ...keeper.open(call.context) },
+      context: call.context && keeper.openPlain(call.context),
     };
     if (entry.validator) {
       try {

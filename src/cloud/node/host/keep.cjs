@@ -277,7 +277,12 @@ function createKeeper(Parse) {
     return Object.assign(opened, shelf.has(kept.id) ? shelf.get(kept.id) : rebuild(kept.value));
   }
 
-  return { wrap, isWrapped, unwrap, close, open };
+  // The same as an ordinary object, as functions get it; most are empty.
+  function openPlain(context) {
+    return context[KEY] ? { ...open(context) } : context;
+  }
+
+  return { wrap, isWrapped, unwrap, close, open, openPlain };
 }
 
 module.exports = { createKeeper };
