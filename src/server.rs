@@ -287,7 +287,7 @@ impl Running {
         let classes = classes.await.map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
         let cloud = cloud::Cloud::launch(&config, server_api.clone(), outbound.clone())?;
-        let files = files::open(&config, &*database.adapter, &cloud.engine).await?;
+        let files = files::open(&config, &*database.adapter, &cloud.engine, outbound.clone()).await?;
         let principals =
             PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
@@ -411,7 +411,7 @@ async fn forget_request_ids(services: Weak<Services>) {
 }
 
 /// The way out, as the application's options open it.
-fn outbound(config: &AppConfig) -> Result<Arc<Outbound>, StartError> {
+pub(crate) fn outbound(config: &AppConfig) -> Result<Arc<Outbound>, StartError> {
     let opened = config.http.outbound_allowed_networks.clone();
     Outbound::new(Settings { opened, ..Settings::default() }).map_err(StartError::new)
 }

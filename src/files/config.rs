@@ -18,6 +18,7 @@ use super::gcs::{GcsOptions, GcsStore};
 #[cfg(feature = "s3")]
 use super::s3::{S3Credentials, S3Options, S3Store};
 use super::{FileError, FileResult, FileStore};
+use crate::outbound::Outbound;
 
 /// Which store was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,13 +108,14 @@ pub fn choose(
 }
 
 impl Choice {
-    /// Opens the store. `files_root` is parse-server's `./files`; `default` makes the database's own store.
+    /// Opens the store. Those in a cloud are reached through `outbound`. `files_root` is parse-server's `./files`; `default` makes the database's own store.
     ///
     /// # Errors
     /// `Config`; `Unsupported` for GridFS and for modules, which their owners open.
     pub fn open(
         self,
         files_root: impl Into<PathBuf>,
+        outbound: Arc<Outbound>,
         default: impl FnOnce() -> FileResult<Arc<dyn FileStore>>,
     ) -> FileResult<Arc<dyn FileStore>> {
         match self {
@@ -122,9 +124,9 @@ impl Choice {
                 Ok(Arc::new(FsStore::new(files_root, sub_directory.as_deref(), key)))
             }
             #[cfg(feature = "s3")]
-            Self::S3(options) => Ok(Arc::new(S3Store::new(options)?)),
+            Self::S3(options) => Ok(Arc::new(S3Store::new(options, outbound)?)),
             #[cfg(feature = "gcs")]
-            Self::Gcs(options) => Ok(Arc::new(GcsStore::new(options)?)),
+            Self::Gcs(options) => Ok(Arc::new(GcsStore::new(options, outbound)?)),
             Self::GridFs => Err(FileError::Unsupported("GridFS needs MongoDB")),
             Self::Custom => Err(FileError::Unsupported("a files adapter of the app's own")),
         }

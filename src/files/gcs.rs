@@ -15,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -27,6 +27,7 @@ use super::{
     Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
     aside, exact, name, name_is_taken,
 };
+use crate::outbound::Outbound;
 
 /// Bytes of one request of a resumable session; a multiple of 256 KiB, as the API demands.
 const CHUNK: usize = 2 * 1024 * 1024;
@@ -62,8 +63,8 @@ impl GcsStore {
     ///
     /// # Errors
     /// `Config` for what cannot work, such as an unreadable key file.
-    pub fn new(options: GcsOptions) -> FileResult<Self> {
-        Ok(Self { shared: Arc::new(Shared { client: Client::new(&options)?, options }) })
+    pub fn new(options: GcsOptions, outbound: Arc<Outbound>) -> FileResult<Self> {
+        Ok(Self { shared: Arc::new(Shared { client: Client::new(&options, outbound)?, options }) })
     }
 }
 
@@ -116,7 +117,7 @@ impl Shared {
 
     async fn describe(&self, name: &str) -> FileResult<Described> {
         let response = self.client.get(&self.resource(name)?, &[], None).await?;
-        response.json().await.map_err(FileError::store)
+        client::json(response).await
     }
 
     async fn open(&self, name: &str, wanted: Option<Wanted>) -> FileResult<FileReader> {
@@ -129,10 +130,10 @@ impl Shared {
         }
         let part = (range.len < info.size).then(|| format!("bytes={}-{}", range.start, range.end() - 1));
         let response = self.client.get(&self.resource(name)?, &query, part.as_deref()).await?;
-        if part.is_some() && response.status() != StatusCode::PARTIAL_CONTENT {
+        if part.is_some() && response.status != StatusCode::PARTIAL_CONTENT {
             return Err(FileError::Store("the store ignored the range".into()));
         }
-        let stream = response.bytes_stream().map_err(FileError::store).boxed();
+        let stream = response.into_stream().map_err(FileError::store).boxed();
         Ok(FileReader { info, range, stream: exact(stream, range.len) })
     }
 
@@ -160,7 +161,7 @@ impl Shared {
         if !token.is_empty() {
             query.push(("pageToken", token));
         }
-        self.client.get(&path, &query, None).await?.json().await.map_err(FileError::store)
+        client::json(self.client.get(&path, &query, None).await?).await
     }
 }
 
@@ -218,7 +219,7 @@ impl GcsUpload {
             match self.shared.client.send_chunk(&session, &range, chunk.clone()).await? {
                 client::Progress::Done(response) => {
                     self.session = None;
-                    return response.json().await.map(Some).map_err(FileError::store);
+                    return client::json(response).await.map(Some);
                 }
                 client::Progress::Has(bytes) => {
                     // The service may take less than it was sent: the rest goes again.
@@ -363,7 +364,6 @@ mod tests {
 
     #[test]
     fn addresses_as_the_adapter_gives_them() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let options = GcsOptions {
             bucket: "bucket".into(),
             bucket_prefix: "pre/".into(),
@@ -371,7 +371,9 @@ mod tests {
             ..GcsOptions::default()
         };
         let place = Place { server: "http://h/parse", app_id: "app" };
-        let at = |options: &GcsOptions| GcsStore::new(options.clone()).unwrap().location(place, "d/a b.txt");
+        let at = |options: &GcsOptions| {
+            GcsStore::new(options.clone(), Outbound::for_tests()).unwrap().location(place, "d/a b.txt")
+        };
         assert_eq!(at(&options), "http://h/parse/files/app/d%2Fa%20b.txt");
         let direct = GcsOptions { direct_access: true, ..options };
         assert_eq!(at(&direct), "https://storage.googleapis.com/bucket/pre/d/a%20b.txt");
@@ -384,6 +386,6 @@ mod tests {
             key_filename: Some("/nowhere/key.json".into()),
             ..GcsOptions::default()
         };
-        assert!(matches!(GcsStore::new(options), Err(FileError::Config(_))));
+        assert!(matches!(GcsStore::new(options, Outbound::for_tests()), Err(FileError::Config(_))));
     }
 }

@@ -20,6 +20,8 @@
 //! of the file or an error, never a mixture.
 
 pub mod aside;
+#[cfg(any(feature = "s3", feature = "gcs"))]
+mod carrier;
 pub mod config;
 pub mod crypt;
 pub mod fs;

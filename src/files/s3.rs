@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use http::{HeaderName, HeaderValue, Method};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::signer::Signer;
@@ -23,11 +24,11 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload,
     RetryConfig, TagSet,
 };
-use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Method, Url};
 use serde_json::{Map, Value};
+use url::Url;
 
 use self::signing::Signing;
+use super::carrier::Carrier;
 use super::crypt::Key;
 use super::range::{self, ByteRange, Wanted};
 use super::{
@@ -35,6 +36,7 @@ use super::{
     exact, name, name_is_taken,
 };
 use crate::error::ErrorCode;
+use crate::outbound::Outbound;
 
 /// Bytes of a part: the smallest S3 takes. All parts but the last have exactly this size (R2 insists).
 const PART: usize = 5 * 1024 * 1024;
@@ -97,7 +99,7 @@ impl S3Store {
     ///
     /// # Errors
     /// `Config` for what cannot work.
-    pub fn new(options: S3Options) -> FileResult<Self> {
+    pub fn new(options: S3Options, outbound: Arc<Outbound>) -> FileResult<Self> {
         let wrong = |error: &dyn std::fmt::Display| FileError::Config(format!("S3Adapter: {error}"));
         if options.bucket_prefix.starts_with('/') || options.bucket_prefix.contains("//") {
             return Err(wrong(&"bucketPrefix must not start with \"/\" or contain \"//\""));
@@ -106,9 +108,11 @@ impl S3Store {
             return Err(wrong(&"globalCacheControl cannot be a header"));
         }
         let build = |builder: AmazonS3Builder| builder.build().map_err(|error| wrong(&error));
+        let carrier = Carrier::new(outbound);
         // A first client only finds out where credentials come from.
-        let credentials = build(builder(&options))?.credentials().clone();
-        let signing = Signing::new(credentials.clone(), &options)?;
+        let finder = builder(&options).with_http_connector(carrier.clone());
+        let credentials = build(finder)?.credentials().clone();
+        let signing = Signing::new(carrier, credentials.clone(), &options)?;
         let builder = builder(&options).with_credentials(credentials).with_http_connector(signing.clone());
         Ok(Self { shared: Arc::new(Shared { store: build(builder)?, signing, options }) })
     }
@@ -128,8 +132,6 @@ fn builder(options: &S3Options) -> AmazonS3Builder {
         }
         None => AmazonS3Builder::from_env(),
     };
-    // No limit on the whole of a request: a large download to a slow client takes its time.
-    let client = ClientOptions::new().with_timeout_disabled().with_connect_timeout(Duration::from_secs(5));
     let plain = options.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
     let retry = RetryConfig {
         backoff: BackoffConfig { max_backoff: Duration::from_secs(2), ..BackoffConfig::default() },
@@ -140,7 +142,7 @@ fn builder(options: &S3Options) -> AmazonS3Builder {
         .with_bucket_name(&options.bucket)
         .with_region(&options.region)
         .with_retry(retry)
-        .with_client_options(client.with_allow_http(plain))
+        .with_client_options(ClientOptions::new().with_allow_http(plain))
         .with_virtual_hosted_style_request(!options.path_style());
     if let Some(endpoint) = options.bucket_endpoint() {
         builder = builder.with_endpoint(endpoint);

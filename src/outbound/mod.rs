@@ -123,6 +123,17 @@ impl Outbound {
         Ok(Arc::new(Self { free, guarded, proxies }))
     }
 
+    /// One as a process has it by default, for tests of what is built on it.
+    ///
+    /// # Panics
+    /// When TLS cannot be set up.
+    #[doc(hidden)]
+    #[allow(clippy::unwrap_used)]
+    pub fn for_tests() -> Arc<Self> {
+        crate::tls::install_provider();
+        Self::new(Settings::default()).unwrap()
+    }
+
     /// Sends the request and reads the answer, whatever its status is.
     ///
     /// # Errors

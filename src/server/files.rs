@@ -13,6 +13,7 @@ use crate::files::config::{Choice, Functions, choose, functions};
 use crate::files::crypt::Key;
 use crate::files::{FileError, FileResult, FileStore};
 use crate::operations::files::module::{JavaScriptStore, WithFunctions};
+use crate::outbound::Outbound;
 use crate::storage::StorageAdapter;
 
 /// parse-server's folder for files, below the working directory.
@@ -24,11 +25,12 @@ pub async fn open(
     config: &AppConfig,
     database: &dyn StorageAdapter,
     engine: &Arc<dyn CloudEngine>,
+    outbound: Arc<Outbound>,
 ) -> Result<Arc<Files>, StartError> {
     let store: Arc<dyn FileStore> = match choice(config).map_err(unusable)? {
         Choice::Custom => Arc::new(JavaScriptStore::new(engine.clone())),
         choice => {
-            let store = built_in(choice, config, database).map_err(unusable)?;
+            let store = built_in(choice, config, database, outbound).map_err(unusable)?;
             match functions(option(config)) {
                 none if none == Functions::default() => store,
                 some => Arc::new(WithFunctions::new(store, engine.clone(), some)),
@@ -43,8 +45,12 @@ pub async fn open(
 ///
 /// # Errors
 /// When it cannot work as configured.
-pub fn store(config: &AppConfig, database: &dyn StorageAdapter) -> FileResult<Arc<dyn FileStore>> {
-    built_in(choice(config)?, config, database)
+pub fn store(
+    config: &AppConfig,
+    database: &dyn StorageAdapter,
+    outbound: Arc<Outbound>,
+) -> FileResult<Arc<dyn FileStore>> {
+    built_in(choice(config)?, config, database, outbound)
 }
 
 /// Whether the files are kept by code of the application's own.
@@ -64,8 +70,9 @@ fn built_in(
     choice: Choice,
     config: &AppConfig,
     database: &dyn StorageAdapter,
+    outbound: Arc<Outbound>,
 ) -> FileResult<Arc<dyn FileStore>> {
-    choice.open(FOLDER, || {
+    choice.open(FOLDER, outbound, || {
         let key = config.files.encryption_key.as_ref().map(|secret| Key::from_secret(secret.expose()));
         let stores = database.file_stores().ok_or(FileError::Unsupported("files in this database"))?;
         Ok(stores.file_store(&config.app_id, key))

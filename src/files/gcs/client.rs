@@ -1,22 +1,30 @@
 //! Requests to the JSON API of Google Cloud Storage.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use http::{HeaderValue, Method, StatusCode};
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Described, GcsOptions};
+use crate::files::carrier::Carrier;
 use crate::files::{FileError, FileResult};
+use crate::outbound::{Opened, Outbound, Request};
 
 const ENDPOINT: &str = "https://storage.googleapis.com";
 /// Tries of a request that failed in a way that may pass.
 const TRIES: u32 = 3;
+/// Up to the head of an answer; a chunk has to go out in it. What follows the head may take its time.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Bytes of an answer that describes something: a page of a listing is the largest.
+const DESCRIPTION: usize = 16 * 1024 * 1024;
 
 pub(super) struct Client {
-    http: reqwest::Client,
+    outbound: Arc<Outbound>,
     endpoint: String,
     /// `None` against an endpoint without TLS: tokens do not travel in the clear.
     credentials: Option<GcpCredentialProvider>,
@@ -27,11 +35,11 @@ pub(super) enum Progress {
     /// The service has this many bytes.
     Has(u64),
     /// The object is there.
-    Done(Response),
+    Done(Opened),
 }
 
 impl Client {
-    pub(super) fn new(options: &GcsOptions) -> FileResult<Self> {
+    pub(super) fn new(options: &GcsOptions, outbound: Arc<Outbound>) -> FileResult<Self> {
         let wrong = |error: &dyn std::fmt::Display| FileError::Config(format!("GCSAdapter: {error}"));
         let endpoint = options.endpoint.as_deref().unwrap_or(ENDPOINT).trim_end_matches('/');
         let endpoint = match endpoint.contains("://") {
@@ -41,34 +49,31 @@ impl Client {
         let credentials = if endpoint.starts_with("http://") {
             None
         } else {
-            let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&options.bucket);
+            let mut builder = GoogleCloudStorageBuilder::from_env()
+                .with_bucket_name(&options.bucket)
+                .with_http_connector(Carrier::new(outbound.clone()));
             if let Some(path) = &options.key_filename {
                 builder = builder.with_service_account_path(path);
             }
             let store = builder.build().map_err(|error| wrong(&error))?;
             Some(store.credentials().clone())
         };
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            // Between two pieces of an answer: large ones may take their time as a whole.
-            .read_timeout(Duration::from_secs(30))
-            .build()
-            .map_err(|error| wrong(&error))?;
-        Ok(Self { http, endpoint, credentials })
+        Ok(Self { outbound, endpoint, credentials })
     }
 
     /// Sends a request, again where it failed in passing; every request here may be repeated.
-    async fn run(&self, request: impl Fn() -> RequestBuilder + Send + Sync) -> FileResult<Response> {
+    async fn run(&self, request: Request) -> FileResult<Opened> {
+        let request = request.within(DEADLINE);
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut builder = request();
+            let mut again = request.clone();
             if let Some(credentials) = &self.credentials {
                 let credential = credentials.get_credential().await.map_err(FileError::store)?;
-                builder = builder.bearer_auth(&credential.bearer);
+                again = again.bearer(&credential.bearer);
             }
-            let failure = match builder.send().await {
-                Ok(response) => match response.status() {
+            let failure = match self.outbound.open(again).await {
+                Ok(response) => match response.status {
                     StatusCode::NOT_FOUND => return Err(FileError::NotFound),
                     status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                         FileError::Store(format!("HTTP {status}").into())
@@ -78,7 +83,7 @@ impl Client {
                     }
                     _ => return Ok(response),
                 },
-                Err(error) => FileError::store(error.without_url()),
+                Err(error) => FileError::store(error),
             };
             if attempt >= TRIES {
                 return Err(failure);
@@ -96,22 +101,18 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         range: Option<&str>,
-    ) -> FileResult<Response> {
-        let url = self.url(path);
-        self.run(|| {
-            let request = self.http.get(&url).query(query);
-            match range {
-                Some(range) => request.header(RANGE, range),
-                None => request,
-            }
+    ) -> FileResult<Opened> {
+        let request = Request::get(&self.url(path)).query(query);
+        self.run(match range {
+            Some(range) => request.text_header(RANGE, range),
+            None => request,
         })
         .await
     }
 
     /// A request whose answer does not matter.
     pub(super) async fn send(&self, method: Method, path: &str) -> FileResult<()> {
-        let url = self.url(path);
-        self.run(|| self.http.request(method.clone(), &url)).await.map(drop)
+        self.run(Request::new(method, &self.url(path))).await.map(drop)
     }
 
     /// Copies an object within the service, in as many steps as it takes.
@@ -122,8 +123,9 @@ impl Client {
         for _ in 0..MOST_STEPS {
             let mut query = query.to_vec();
             query.extend(token.take().map(|token| ("rewriteToken", token)));
-            let answer = self.run(|| self.http.post(&url).query(&query).header(CONTENT_LENGTH, 0)).await?;
-            let answer: Value = answer.json().await.map_err(FileError::store)?;
+            let request =
+                Request::post(&url).query(&query).header(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            let answer: Value = json(self.run(request).await?).await?;
             if answer.get("done").and_then(Value::as_bool) == Some(true) {
                 return Ok(());
             }
@@ -152,10 +154,9 @@ impl Client {
         .into_bytes();
         body.extend_from_slice(content);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        let (url, body) = (self.url(path), Bytes::from(body));
         let kind = format!("multipart/related; boundary={boundary}");
-        let request = || self.http.post(&url).query(query).header(CONTENT_TYPE, &kind).body(body.clone());
-        self.run(request).await?.json().await.map_err(FileError::store)
+        let request = Request::post(&self.url(path)).query(query).text_header(CONTENT_TYPE, &kind).body(body);
+        json(self.run(request).await?).await
     }
 
     /// Opens a resumable session; its address.
@@ -165,27 +166,24 @@ impl Client {
         query: &[(&str, String)],
         description: Value,
     ) -> FileResult<String> {
-        let url = self.url(path);
-        let response = self.run(|| self.http.post(&url).query(query).json(&description)).await?;
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let request = Request::post(&self.url(path)).query(query).json(&description);
+        let response = self.run(request.map_err(FileError::store)?).await?;
+        let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         location.map(str::to_owned).ok_or(FileError::Store("no resumable session was opened".into()))
     }
 
     /// Sends one chunk. Bytes that the service has already are ignored by it, so a repetition does no harm.
     pub(super) async fn send_chunk(&self, session: &str, range: &str, chunk: Bytes) -> FileResult<Progress> {
-        let request = || {
-            self.http
-                .put(session)
-                .header(CONTENT_RANGE, range)
-                .header(CONTENT_LENGTH, chunk.len())
-                .body(chunk.clone())
-        };
+        let request = Request::new(Method::PUT, session)
+            .text_header(CONTENT_RANGE, range)
+            .header(CONTENT_LENGTH, chunk.len().into())
+            .body(chunk);
         let response = self.run(request).await?;
-        if response.status() != StatusCode::PERMANENT_REDIRECT {
+        if response.status != StatusCode::PERMANENT_REDIRECT {
             return Ok(Progress::Done(response));
         }
         // `Range: bytes=0-<last byte>`; without it the service has nothing.
-        let range = response.headers().get(RANGE).and_then(|value| value.to_str().ok());
+        let range = response.headers.get(RANGE).and_then(|value| value.to_str().ok());
         let last =
             range.and_then(|range| range.rsplit_once('-')).and_then(|(_, last)| last.parse::<u64>().ok());
         Ok(Progress::Has(last.map_or(0, |last| last + 1)))
@@ -194,9 +192,13 @@ impl Client {
     /// Gives a session up, with what it has received.
     pub(super) async fn end_session(&self, session: &str) {
         // 499 is the answer to a session that was ended as asked.
-        if let Err(error) = self.http.delete(session).send().await {
-            let error = error.without_url();
+        if let Err(error) = self.outbound.send(Request::new(Method::DELETE, session)).await {
             tracing::warn!(%error, "could not end a resumable upload; the service forgets it after a week");
         }
     }
+}
+
+/// The answer as a whole.
+pub(super) async fn json<T: DeserializeOwned>(answer: Opened) -> FileResult<T> {
+    answer.read(DESCRIPTION).await.map_err(FileError::store)?.json().map_err(FileError::store)
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method};
 use object_store::ClientOptions;
 use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
-    HttpService, ReqwestConnector,
+    HttpService,
 };
-use reqwest::Method;
-use reqwest::header::HeaderValue;
 
 use super::S3Options;
+use crate::files::carrier::Carrier;
 use crate::files::{FileError, FileResult};
 
 const DIGEST: &str = "x-amz-content-sha256";
@@ -23,6 +23,7 @@ pub(super) struct Signing(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    carrier: Carrier,
     credentials: AwsCredentialProvider,
     region: String,
     acl: Option<HeaderValue>,
@@ -33,7 +34,11 @@ struct Inner {
 impl Signing {
     /// # Errors
     /// `Config` for an ACL that cannot be a header.
-    pub(super) fn new(credentials: AwsCredentialProvider, options: &S3Options) -> FileResult<Self> {
+    pub(super) fn new(
+        carrier: Carrier,
+        credentials: AwsCredentialProvider,
+        options: &S3Options,
+    ) -> FileResult<Self> {
         let header = |acl| {
             HeaderValue::from_str(acl)
                 .map_err(|_| FileError::Config("S3Adapter: fileAcl is not valid".into()))
@@ -45,7 +50,8 @@ impl Signing {
             (None, false) => format!("https://{}.s3.{}.amazonaws.com/", options.bucket, options.region),
         };
         let acl = options.acl().map(header).transpose()?;
-        Ok(Self(Arc::new(Inner { credentials, region: options.region.clone(), acl, bucket_url })))
+        let region = options.region.clone();
+        Ok(Self(Arc::new(Inner { carrier, credentials, region, acl, bucket_url })))
     }
 
     /// Makes the bucket; it is no error when it is there.
@@ -67,9 +73,7 @@ impl Signing {
         AwsAuthorizer::new(&credential, "s3", &this.region)
             .try_authorize(&mut request, None)
             .map_err(FileError::store)?;
-        let allow_http = ClientOptions::new().with_allow_http(this.bucket_url.starts_with("http://"));
-        let client = ReqwestConnector::default().connect(&allow_http).map_err(FileError::store)?;
-        let status = client.execute(request).await.map_err(FileError::store)?.status();
+        let status = this.carrier.client().execute(request).await.map_err(FileError::store)?.status();
         // 409: somebody was faster, or it is there and only looked absent.
         if status.is_success() || status.as_u16() == 409 {
             return Ok(());
@@ -79,8 +83,8 @@ impl Signing {
 }
 
 impl HttpConnector for Signing {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = self.0.carrier.client();
         if self.0.acl.is_none() {
             return Ok(client);
         }

@@ -18,9 +18,10 @@ fn options() -> S3Options {
 }
 
 fn location(options: S3Options, name: &str) -> String {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let place = Place { server: "http://h/parse/", app_id: "app" };
-    S3Store::new(options).map(|store| store.location(place, name)).unwrap_or_else(|error| error.to_string())
+    S3Store::new(options, Outbound::for_tests())
+        .map(|store| store.location(place, name))
+        .unwrap_or_else(|error| error.to_string())
 }
 
 #[test]

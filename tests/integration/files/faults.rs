@@ -5,6 +5,7 @@ use futures_util::TryStreamExt;
 use parsimony::files::gcs::{GcsOptions, GcsStore};
 use parsimony::files::s3::{S3Credentials, S3Options, S3Store};
 use parsimony::files::{FileError, FileStore};
+use parsimony::outbound::Outbound;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -42,13 +43,16 @@ fn s3(endpoint: String) -> S3Store {
         ..S3Options::default()
     };
     let _ = rustls::crypto::ring::default_provider().install_default();
-    S3Store::new(options).unwrap()
+    S3Store::new(options, Outbound::for_tests()).unwrap()
 }
 
 fn gcs(endpoint: String) -> GcsStore {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    GcsStore::new(GcsOptions { bucket: "b".into(), endpoint: Some(endpoint), ..GcsOptions::default() })
-        .unwrap()
+    GcsStore::new(
+        GcsOptions { bucket: "b".into(), endpoint: Some(endpoint), ..GcsOptions::default() },
+        Outbound::for_tests(),
+    )
+    .unwrap()
 }
 
 async fn fails(store: &dyn FileStore) {

@@ -7,6 +7,7 @@ use parsimony::files::crypt::Key;
 use parsimony::files::fs::FsStore;
 use parsimony::files::s3::S3Store;
 use parsimony::files::{FileStore, Place};
+use parsimony::outbound::Outbound;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -72,7 +73,7 @@ async fn folders() {
 async fn buckets() {
     let folder = tempfile::tempdir().unwrap();
     let ours = super::s3::options();
-    let store = S3Store::new(ours.clone()).unwrap();
+    let store = S3Store::new(ours.clone(), Outbound::for_tests()).unwrap();
     let options = json!({
         "bucket": ours.bucket, "bucketPrefix": ours.bucket_prefix, "region": ours.region,
         "credentials": {"accessKeyId": "test", "secretAccessKey": "test-secret"},

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use parsimony::files::s3::{S3Credentials, S3Options, S3Store};
 use parsimony::files::{FileError, FileStore, NewFile, Place};
+use parsimony::outbound::Outbound;
 use serde_json::json;
 
 use super::{begin, conformance, content, put, read};
@@ -34,7 +35,7 @@ async fn fetch(options: &S3Options, key: &str, query: &str) -> reqwest::Response
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {
     // The bucket comes into being with the first file. Large is more than one part.
-    conformance::run(&S3Store::new(options()).unwrap(), 5 * 1024 * 1024 + 1, 20).await;
+    conformance::run(&S3Store::new(options(), Outbound::for_tests()).unwrap(), 5 * 1024 * 1024 + 1, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +46,7 @@ async fn headers_of_objects() {
         server_side_encryption: Some("AES256".into()),
         ..options()
     };
-    let store = S3Store::new(options.clone()).unwrap();
+    let store = S3Store::new(options.clone(), Outbound::for_tests()).unwrap();
     for (name, size) in [("small.png", 10), ("large.png", 6 * 1024 * 1024)] {
         let file = NewFile {
             name: name.into(),
@@ -71,7 +72,7 @@ async fn headers_of_objects() {
         assert!(acl.contains("AllUsers") && acl.contains("READ"), "{acl}");
     }
     let private = S3Options { file_acl: Some("none".into()), ..options };
-    put(&S3Store::new(private.clone()).unwrap(), "private.txt", b"x", 1).await;
+    put(&S3Store::new(private.clone(), Outbound::for_tests()).unwrap(), "private.txt", b"x", 1).await;
     let acl = fetch(&private, "pre/fixprivate.txt", "?acl").await.text().await.unwrap();
     assert!(!acl.contains("AllUsers"), "{acl}");
 }
@@ -79,7 +80,7 @@ async fn headers_of_objects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn presigned_addresses_work() {
     let options = S3Options { direct_access: true, presigned_url: true, ..options() };
-    let store = S3Store::new(options).unwrap();
+    let store = S3Store::new(options, Outbound::for_tests()).unwrap();
     put(&store, "d/a b.txt", b"signed", 10).await;
     let url = store.location(Place { server: "http://h", app_id: "a" }, "d/a b.txt");
     assert!(url.contains("X-Amz-Signature="), "{url}");
@@ -89,7 +90,7 @@ async fn presigned_addresses_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_multipart_upload_leaves_no_parts() {
     let options = options();
-    let store = S3Store::new(options.clone()).unwrap();
+    let store = S3Store::new(options.clone(), Outbound::for_tests()).unwrap();
     let mut upload = begin(&store, "a.bin").await;
     upload.write(content(6 * 1024 * 1024).into()).await.unwrap();
     let parts = async || {
@@ -107,7 +108,7 @@ async fn a_store_that_is_away_says_so() {
     // A port nobody listens on any more.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let away = S3Options { endpoint: Some(format!("http://127.0.0.1:{port}")), ..options() };
-    let store = S3Store::new(away).unwrap();
+    let store = S3Store::new(away, Outbound::for_tests()).unwrap();
     store.prepare().await.unwrap();
     assert!(matches!(read(&store, "a.txt", None).await, Err(FileError::Store(_))));
     let mut upload = begin(&store, "a.txt").await;
