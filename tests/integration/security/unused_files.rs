@@ -123,20 +123,23 @@ async fn references_to_files_that_the_store_serves_itself() {
         }},
     }))
     .await;
-    let store = S3Store::new(S3Options {
-        bucket,
-        bucket_prefix: "pre".into(),
-        region: "eu-west-1".into(),
-        credentials: Some(S3Credentials {
-            access_key: key.into(),
-            secret_key: secret.into(),
-            session_token: None,
-        }),
-        endpoint: Some(endpoint),
-        force_path_style: true,
-        direct_access: true,
-        ..S3Options::default()
-    })
+    let store = S3Store::new(
+        S3Options {
+            bucket,
+            bucket_prefix: "pre".into(),
+            region: "eu-west-1".into(),
+            credentials: Some(S3Credentials {
+                access_key: key.into(),
+                secret_key: secret.into(),
+                session_token: None,
+            }),
+            endpoint: Some(endpoint),
+            force_path_style: true,
+            direct_access: true,
+            ..S3Options::default()
+        },
+        parsimony::outbound::Outbound::for_tests(),
+    )
     .unwrap();
     only_the_unused_go(&server, &store).await;
 }
