@@ -19,20 +19,21 @@ pub use recent::{Presence, Query, recent};
 /// Sets up the log of this process. Later calls change nothing, so that tests may start many servers.
 pub fn init(config: &LoggingConfig) {
     let level = filter(config.effective_level());
+    let console = if config.silent { LevelFilter::OFF } else { level };
     let terminal = match config.format {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
         LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).boxed(),
     };
     let files =
         config.logs_folder.as_deref().and_then(|folder| files::Files::open(folder, config.max_log_files));
-    let targets = || {
+    let targets = |level: LevelFilter| {
         let others = level.min(LevelFilter::WARN);
         Targets::new().with_default(others).with_target("parsimony", level)
     };
     let ready = tracing_subscriber::registry()
-        .with(terminal.with_filter(targets()))
-        .with(files.with_filter(targets()))
-        .with(recent::Recent.with_filter(targets()))
+        .with(terminal.with_filter(targets(console)))
+        .with(files.with_filter(targets(level)))
+        .with(recent::Recent.with_filter(targets(level)))
         .try_init();
     if ready.is_err() {
         tracing::debug!("the log was set up before");

@@ -4,7 +4,6 @@
 //!
 //! `server` calls [`Connections::admit`] for each connection, [`super::front`] asks [`is_crowded`].
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,9 +69,8 @@ impl Connections {
         })
     }
 
-    /// Called for each connection as it begins (`HttpServer::on_connect`).
-    pub fn admit(self: &Arc<Self>, connection: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    /// Called for each connection as it begins.
+    pub fn admit(self: &Arc<Self>, stream: &TcpStream, data: &mut Extensions) {
         let Ok(peer) = stream.peer_addr() else { return };
         let socket = socket2::SockRef::from(stream);
         // A peer that acknowledges nothing, or has no room for what is to be sent, is not polled any more by

@@ -20,7 +20,7 @@ use super::exchange::{Exchange, Front, client_address};
 use crate::app::{App, AppState};
 use crate::error::{Error, Result};
 use crate::http::{
-    connections, etag as validator, files, middleware, multipart, pages, query_string, respond,
+    connections, etag as validator, files, middleware, multipart, pages, query_string, request_log, respond,
 };
 use crate::operations::{Credentials, Ctx, gate};
 use crate::rest::request::{RestRequest, RestResponse, method_of};
@@ -64,6 +64,8 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         }
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
+    // As Node writes them: hand-written clients look for `X-Parse-Job-Status-Id` letter by letter.
+    response.head_mut().set_camel_case_headers(true);
     front.pace.outgoing(response)
 }
 
@@ -192,11 +194,15 @@ impl Exchange<'_> {
         if let Some((content_type, bytes)) = raw.take().filter(|_| route.takes_multipart) {
             (request.body, request.uploads) = multipart::parse(&content_type, bytes).await?;
         }
+        let watched = request_log::begin(self.http, method, &request.body);
         if route.idempotent {
             crate::operations::classes::idempotency::ensure(&ctx, path).await?;
         }
         let sanitize = ctx.config().http.sanitize_errors;
         let response = self.guarded(route, ctx, request, permit).await?;
+        if let Some(watched) = watched {
+            watched.end(&response);
+        }
         Ok(respond::answer(response, sanitize))
     }
 

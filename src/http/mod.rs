@@ -11,11 +11,14 @@ pub(crate) mod etag;
 mod exchange;
 mod files;
 mod front;
+pub mod listen;
 mod middleware;
 mod multipart;
 pub mod pages;
 mod query_string;
+mod request_log;
 mod respond;
+mod targets;
 mod transfer;
 pub mod waiting;
 
@@ -28,4 +31,3 @@ pub mod parsers {
 
 pub use crate::rest::routes::table;
 pub use exchange::Front;
-pub use front::serve;

@@ -61,7 +61,7 @@ pub struct Query {
     /// Lines of this application. Those of the process itself are for an application that has the process
     /// for itself: with several they may tell of another.
     pub app: AppNumber,
-    /// `error` wants errors only, everything else the lines at info and above.
+    /// `error` wants errors only, everything else all that is written.
     pub errors_only: bool,
     pub from: Millis,
     pub until: Millis,
@@ -75,7 +75,7 @@ pub fn recent(query: &Query) -> Vec<Value> {
     let alone = Presence::count() <= 1;
     let wanted = |line: &&Line| {
         let is_theirs = line.app.map_or(alone, |app| app == query.app);
-        let least = if query.errors_only { Level::ERROR } else { Level::INFO };
+        let least = if query.errors_only { Level::ERROR } else { Level::TRACE };
         is_theirs && line.level <= least && line.at >= query.from && line.at <= query.until
     };
     let shown = |line: &Line| {

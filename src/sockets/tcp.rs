@@ -1,7 +1,6 @@
 //! The TCP socket below a WebSocket. A connection whose peer takes no bytes is not polled at all, so
 //! nothing above the socket could end it: the kernel is told to.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -13,11 +12,9 @@ use actix_web::rt::net::TcpStream;
 /// A second handle to the socket, until the connection's first request tells whether it is needed.
 struct ClientSocket(Cell<Option<OwnedFd>>);
 
-/// Called for each connection as it begins (`HttpServer::on_connect`).
-pub fn note(connection: &dyn Any, data: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Ok(handle) = stream.as_fd().try_clone_to_owned()
-    {
+/// Called for each connection as it begins.
+pub fn note(stream: &TcpStream, data: &mut Extensions) {
+    if let Ok(handle) = stream.as_fd().try_clone_to_owned() {
         data.insert(ClientSocket(Cell::new(Some(handle))));
     }
 }

@@ -67,10 +67,9 @@ pub struct SecurityConfig {
 }
 
 impl LoggingConfig {
-    /// The least level that is written.
+    /// The least level that is written: to files and `/scriptlog`, and to the console unless it is `silent`.
     pub fn effective_level(&self) -> LogLevel {
         match self.level {
-            _ if self.silent => LogLevel::Silent,
             Some(level) => level,
             None if self.verbose => LogLevel::Verbose,
             None => LogLevel::Info,
