@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::query::parse::constraint::parse_constraints;
 use crate::query::{Access, Constraint, Filter, RelatedTo, SubQuery};
-use crate::types::javascript::is_truthy;
+use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::limits::{self, MAX_CONDITIONS, MAX_LISTED};
 use crate::types::names::{ClassName, FieldName};
 use crate::types::path::FieldPath;
@@ -230,8 +230,10 @@ impl WhereParser<'_, '_> {
         // The inner class is another one, so its fields are not those of `schema`.
         let ctx = ParseContext { schema: None, ..*self.ctx };
         let inner = WhereParser { ctx: &ctx, subqueries: level, spent: self.spent };
-        let filter = inner
-            .object(query.get("where").unwrap_or(&Value::Null), Depth { logical: 0, total: depth + 1 })?;
+        let filter = inner.object(
+            query.get("where").filter(|v| !is_empty_list(v)).unwrap_or(&Value::Null),
+            Depth { logical: 0, total: depth + 1 },
+        )?;
         let redirect = query.get("redirectClassNameForKey").and_then(Value::as_str);
         let limit = self.ctx.limits.subquery_limit.filter(|limit| *limit > 0 && !self.ctx.is_master);
         Ok(SubQuery {

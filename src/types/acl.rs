@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::javascript::is_empty_list;
 use crate::error::{Error, ErrorCode, Result};
 
 /// Who may read and write one object. Entries are `*`, a user id or `role:<name>`.
@@ -18,6 +19,9 @@ impl Acl {
     /// 123 `Invalid ACL.` when the value is not an object or names `*unresolved`.
     pub fn from_json(value: &Value) -> Result<Self> {
         let invalid = || Error::parse(ErrorCode::INVALID_ACL, "Invalid ACL.");
+        if is_empty_list(value) {
+            return Ok(Self::default());
+        }
         let entries = value.as_object().ok_or_else(invalid)?;
         if entries.contains_key("*unresolved") {
             return Err(invalid());

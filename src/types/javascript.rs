@@ -13,6 +13,11 @@ pub fn is_truthy(value: &Value) -> bool {
     }
 }
 
+/// What PHP makes of an empty map: `[]`.
+pub fn is_empty_list(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
 /// Whether both are one value to JavaScript: `1` is `1.0`.
 pub fn is_same(a: &Value, b: &Value) -> bool {
     match (a, b) {

@@ -8,7 +8,7 @@ use crate::query::parse::WhereParser;
 use crate::query::parse::geo as parse_geo;
 use crate::query::{Constraint, Operand, RegexConstraint, TextSearch};
 use crate::types::geo::GeoPoint;
-use crate::types::javascript::is_truthy;
+use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::limits::MAX_TEXT_BYTES;
 use crate::types::names::ClassName;
 use crate::types::path::FieldPath;
@@ -206,7 +206,7 @@ impl Field<'_, '_, '_> {
         let improper = || Error::invalid_query(format!("improper usage of {key}"));
         let query = value.as_object().ok_or_else(improper)?;
         let named = query.get("className").is_some_and(|class| class.is_string() && is_truthy(class));
-        if !named || !query.get("where").is_some_and(Value::is_object) {
+        if !named || !query.get("where").is_some_and(|v| v.is_object() || is_empty_list(v)) {
             return Err(improper());
         }
         let query = Box::new(self.parser.subquery(query, None, self.depth)?);
@@ -220,7 +220,7 @@ impl Field<'_, '_, '_> {
         let key = object.get("key").and_then(Value::as_str).filter(|key| !key.is_empty());
         let named = query.get("className").is_some_and(|class| class.is_string() && is_truthy(class));
         // Some SDKs leave `where` out when it is empty.
-        if !named || !query.get("where").is_none_or(|v| v.is_object() || v.is_null()) {
+        if !named || !query.get("where").is_none_or(|v| v.is_object() || v.is_null() || is_empty_list(v)) {
             return Err(improper());
         }
         let key = crate::query::parse::parse_key(key.ok_or_else(improper)?, false)?;
@@ -345,7 +345,13 @@ fn typed(object: &Map<String, Value>) -> Option<Operand> {
         // An included object stands for its pointer.
         "Pointer" | "Object" => {
             let class = ClassName::valid(text("className")?)?;
-            Some(Operand::Pointer { class, id: text("objectId")?.to_owned() })
+            let id = match object.get("objectId")? {
+                Value::String(id) => id.clone(),
+                // Stored as the text of it.
+                id @ (Value::Number(_) | Value::Bool(_)) => id.to_string(),
+                _ => return None,
+            };
+            Some(Operand::Pointer { class, id })
         }
         "GeoPoint" => GeoPoint::from_json(&Value::Object(object.clone())).map(Operand::GeoPoint),
         "Polygon" => {

@@ -5,22 +5,32 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::operations::Ctx;
+use crate::types::javascript::is_empty_list;
 use crate::types::{Field, FieldName, FieldType, Operation};
 
 type Fields = IndexMap<FieldName, Field>;
 
-/// Answers the permissions as the object they are.
+/// Answers the permissions as the object they are. Empty lists are empty maps that PHP wrote.
 ///
 /// # Errors
 /// 107 with parse-server's texts.
-pub fn validate<'v>(ctx: &Ctx, permissions: &'v Value, fields: &Fields) -> Result<&'v Map<String, Value>> {
+pub fn validate(ctx: &Ctx, permissions: &Value, fields: &Fields) -> Result<Map<String, Value>> {
+    if is_empty_list(permissions) {
+        return Ok(Map::new());
+    }
     let Value::Object(permissions) = permissions else {
         if permissions.as_str().is_some_and(|text| !text.is_empty()) {
             return Err(Error::invalid_json("0 is not a valid operation for class level permissions"));
         }
         return Err(Error::invalid_json("classLevelPermissions must be an object"));
     };
-    for (key, operation) in permissions {
+    let mut permissions = permissions.clone();
+    for (key, operation) in &mut permissions {
+        if !matches!(key.as_str(), "readUserFields" | "writeUserFields") {
+            with_maps(operation, key == "ACL");
+        }
+    }
+    for (key, operation) in &permissions {
         match key.as_str() {
             "readUserFields" | "writeUserFields" => user_fields(key, operation, fields)?,
             "protectedFields" => protected_fields(ctx, key, operation, fields)?,
@@ -34,6 +44,15 @@ pub fn validate<'v>(ctx: &Ctx, permissions: &'v Value, fields: &Fields) -> Resul
         }
     }
     Ok(permissions)
+}
+
+fn with_maps(value: &mut Value, of_maps: bool) {
+    if is_empty_list(value) {
+        *value = Value::Object(Map::new());
+    }
+    if let (Value::Object(entries), true) = (value, of_maps) {
+        entries.values_mut().for_each(|entry| with_maps(entry, false));
+    }
 }
 
 /// As JavaScript's template strings print a value.

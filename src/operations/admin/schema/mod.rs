@@ -12,7 +12,7 @@ use crate::operations::object::write::validate::check_field_count;
 use crate::operations::ports::{IndexChange, SchemaChange};
 use crate::operations::{ClassSnapshot, Ctx, audit};
 use crate::query::{Filter, FindSpec};
-use crate::types::javascript::is_truthy;
+use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::schema::{invalid_class_name_message, is_default_column};
 use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, Object};
@@ -151,7 +151,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     field_rules::check_geo_points(&schema)?;
     if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
         let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
-        schema.clp = Some(Clp::from_json(permissions));
+        schema.clp = Some(Clp::from_json(&permissions));
     }
     let indexes = index_change(ctx, body.get("indexes"), &schema)?;
     let created = ctx.services.classes.create(schema).await?;
@@ -200,7 +200,7 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
         }
         Some(permissions) => {
             let permissions = clp_rules::validate(ctx, permissions, &after.fields)?;
-            change.permissions = Some(permissions.clone());
+            change.permissions = Some(permissions);
         }
     }
     change.indexes = index_change(ctx, body.get("indexes"), &after)?;
@@ -299,6 +299,9 @@ const PRIMARY_INDEX: &str = "_id_";
 
 /// What an `indexes` object asks for; `None` when it asks for nothing.
 fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Result<Option<IndexChange>> {
+    if indexes.is_some_and(is_empty_list) {
+        return Ok(Some(IndexChange::default()));
+    }
     if matches!(indexes, Some(Value::Array(_) | Value::String(_))) {
         return Err(Error::invalid_query("Field 0 does not exist, cannot add index."));
     }

@@ -10,7 +10,7 @@ use crate::operations::Ctx;
 use crate::operations::object::write::stages::{Checked, Draft, Times};
 use crate::query::{Constraint, Filter, Operand};
 use crate::types::FieldName;
-use crate::types::javascript::is_truthy;
+use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::random_alphanumeric;
 use crate::types::time::Millis;
 
@@ -146,6 +146,9 @@ fn own_acl(ctx: &Ctx, draft: &mut Draft) {
         }
     } else if !has_acl || ctx.auth.is_unrestricted() {
         return;
+    }
+    if draft.data.get("ACL").is_some_and(is_empty_list) {
+        draft.data.insert("ACL".to_owned(), json!({}));
     }
     if let Some(Value::Object(acl)) = draft.data.get_mut("ACL") {
         acl.insert(id, full);
