@@ -161,6 +161,10 @@ pub fn sniff(head: &[u8]) -> Option<&'static str> {
     if let Some(markup) = markup(head) {
         return Some(markup);
     }
+    if head.starts_with(b"#!AMR") || head.starts_with(b"#!SILK") {
+        // Sounds, though they begin like a script.
+        return Some("audio/amr");
+    }
     infer::get(head).map(|kind| kind.mime_type())
 }
 
@@ -268,6 +272,8 @@ mod tests {
             (b"", None),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Some("image/png")),
             (b"GIF89a/*<script>*/", Some("image/gif")),
+            (b"#!AMR-WB\n\x24", Some("audio/amr")),
+            (b"#!/bin/sh\n", Some("text/x-shellscript")),
         ];
         for (head, expected) in cases {
             assert_eq!(sniff(head), *expected, "{:?}", String::from_utf8_lossy(head));

@@ -194,9 +194,9 @@ impl ExtensionFilter {
     }
 
     /// Judges the first bytes ([`super::WINDOW`] or all there are) against the type the file will be served
-    /// as. Content that a browser would run must be allowed under its own extension, whatever it is called;
-    /// what is called an image, a sound or a film must not be something else. Types that cannot be told from
-    /// their bytes pass.
+    /// as. Where a browser could run it under that type, content that it would run must be allowed under its own
+    /// extension; what is called an image, a sound or a film must not be something else. Text, tables, bytes
+    /// and what else no browser takes for a page may begin with anything.
     ///
     /// # Errors
     /// 130 `File upload of extension <e> is disabled.` or `Invalid Content-Type.`
@@ -207,6 +207,7 @@ impl ExtensionFilter {
         let Some(sniffed) = mime::sniff(head) else { return Ok(()) };
         let served = served.map(mime::essence).unwrap_or_default();
         let active = match sniffed {
+            _ if !may_run(&served) && !is_medium(&served) => None,
             "text/html" => Some("html"),
             "image/svg+xml" => Some("svg"),
             // Formats built on XML that the filter let in by name.
@@ -220,6 +221,17 @@ impl ExtensionFilter {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a browser makes a page of content that is served as this: markup itself, and types that are none, for
+/// which it looks at the content (WHATWG's "MIME Sniffing" §7).
+fn may_run(served: &str) -> bool {
+    const GUESSED: [&str; 4] = ["unknown/unknown", "application/unknown", "*/*", "multipart/x-mixed-replace"];
+    !served.contains('/') || served.ends_with("xml") || served.ends_with("html") || GUESSED.contains(&served)
+}
+
+fn is_medium(served: &str) -> bool {
+    ["image/", "audio/", "video/"].iter().any(|kind| served.starts_with(kind))
 }
 
 /// Only kinds that browsers show inline are held to their word: others are served as attachments, and the
@@ -248,7 +260,7 @@ fn is_token(text: &str) -> bool {
 /// # Errors
 /// 107 when it is not a JSON object.
 pub fn header_object(which: &str, value: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(value) {
+    match crate::types::json::from_outside(value.as_bytes()) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Error::invalid_json(format!("Invalid JSON in X-Parse-File-{which} header."))),
     }

@@ -106,8 +106,19 @@ fn content_must_be_what_it_is_served_as() {
     assert_eq!(check("image/png", b"argle bargle"), "ok");
     assert_eq!(check("image/png", b"<html><script>"), disabled("html"));
     assert_eq!(check("image/png", b"\xef\xbb\xbf \n<svg xmlns=''>"), disabled("svg"));
-    assert_eq!(check("text/plain", b"<!DOCTYPE html>"), disabled("html"));
-    assert_eq!(check("text/plain", b"<?xml version='1.0'?><a/>"), disabled("xml"));
+    for harmless in
+        ["text/plain", "text/markdown", "text/csv", "application/octet-stream", "application/x-plist"]
+    {
+        for text in [&b"<!DOCTYPE html>"[..], b"<p>Hello", b"<!-- note -->", b"<?xml version='1.0'?><plist/>"]
+        {
+            assert_eq!(check(harmless, text), "ok");
+        }
+    }
+    for guessed in ["application/unknown", "*/*", "unknown/unknown", "", "html"] {
+        assert_eq!(check(guessed, b"<!DOCTYPE html>"), disabled("html"), "{guessed}");
+    }
+    assert_eq!(check("audio/amr-wb", b"#!AMR-WB\n"), "ok");
+    assert_eq!(check("audio/amr", b"#!/bin/sh\n"), "Invalid Content-Type.");
     assert_eq!(check("application/gpx+xml", b"<?xml version='1.0'?><gpx/>"), "ok");
     assert_eq!(check("application/gpx+xml", b"<?xml version='1.0'?><svg/>"), disabled("svg"));
     assert_eq!(check("application/gpx+xml", b"<?xml version='1.0'?><html/>"), disabled("html"));
