@@ -14,7 +14,7 @@ use crate::operations::ports::ClassDirectory;
 use crate::operations::{ClassSnapshot, Principal};
 use crate::query::Filter;
 use crate::storage::{Returning, StorageAdapter, StorageError, Target};
-use crate::types::time::Millis;
+use crate::types::time::{self, Millis};
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
 
 /// A principal and when it was read.
@@ -179,8 +179,7 @@ impl Lookup {
     /// # Errors
     /// When storage fails.
     pub async fn extend(&self, loaded: &Loaded) -> Result<bool> {
-        let length_ms =
-            i64::try_from(self.config.users.session_length).unwrap_or(i64::MAX).saturating_mul(1000);
+        let length_ms = time::millis_of(self.config.users.session_length);
         let now = Millis::now();
         let due = loaded.session_updated_at.is_some_and(|at| at.0 <= now.0.saturating_sub(length_ms / 2));
         let Some(id) = loaded.principal.session_id.as_deref().and_then(ObjectId::new).filter(|_| due) else {

@@ -16,6 +16,11 @@ impl Millis {
         Self(Utc::now().timestamp_millis())
     }
 
+    /// So many seconds from now; fractions count.
+    pub fn in_seconds(seconds: f64) -> Self {
+        Self(Self::now().0.saturating_add(millis_of(seconds)))
+    }
+
     /// Reads what JavaScript's `Date` reads of ISO 8601: with or without time, milliseconds, zone. Nothing before
     /// 4713 BC, which a database cannot hold.
     pub fn parse(text: &str) -> Option<Self> {
@@ -94,6 +99,12 @@ impl Millis {
         }
         out.push(b'Z');
     }
+}
+
+/// Milliseconds of a time in seconds; those before the first are cut off, as `Date` does.
+#[allow(clippy::cast_possible_truncation)]
+pub fn millis_of(seconds: f64) -> i64 {
+    (seconds * 1000.0) as i64
 }
 
 fn push_two(out: &mut Vec<u8>, separator: u8, n: u32) {

@@ -11,7 +11,7 @@ use crate::config::value::{CallbackId, OptionValue, Pattern};
 #[derive(Clone, Debug)]
 pub struct UsersConfig {
     /// Seconds a session lasts.
-    pub session_length: u64,
+    pub session_length: f64,
     pub expire_inactive_sessions: bool,
     pub extend_session_on_use: bool,
     pub revoke_session_on_password_reset: bool,
@@ -26,7 +26,7 @@ pub struct UsersConfig {
     pub prevent_login_with_unverified_email: OptionValue<bool>,
     pub prevent_signup_with_unverified_email: bool,
     /// Seconds; `None` for tokens that do not expire.
-    pub email_verify_token_validity_duration: Option<u64>,
+    pub email_verify_token_validity_duration: Option<f64>,
     pub email_verify_token_reuse_if_valid: bool,
     pub email_verify_success_on_invalid_email: bool,
     pub account_lockout: Option<AccountLockout>,
@@ -129,9 +129,7 @@ impl UsersConfig {
         let name = "emailVerifyTokenValidityDuration";
         self.email_verify_token_validity_duration = match reader.raw(name) {
             None => None,
-            Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n > 0.0) => {
-                reader.whole(name, 1)?
-            }
+            Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n > 0.0) => number.as_f64(),
             Some(Value::Number(_)) => {
                 let message = "Email verify token validity duration must be a value greater than 0.";
                 return Err(reader.fail(name, message));
@@ -150,13 +148,13 @@ impl UsersConfig {
     }
 }
 
-fn session_length(reader: Reader<'_>, expires: bool) -> Result<u64, ConfigError> {
+fn session_length(reader: Reader<'_>, expires: bool) -> Result<f64, ConfigError> {
     let name = "sessionLength";
     match reader.value(name).as_deref() {
         Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n > 0.0) => {
-            reader.required_whole(name, 1)
+            Ok(number.as_f64().unwrap_or_default())
         }
-        _ if !expires => Ok(0),
+        _ if !expires => Ok(0.0),
         Some(Value::Number(_)) => Err(reader.fail(name, "Session length must be a value greater than 0.")),
         _ => Err(reader.fail(name, "Session length must be a valid number.")),
     }

@@ -334,8 +334,7 @@ async fn resend_to(ctx: &Ctx, mut user: Object) -> Result<()> {
             .set(column("_email_verify_token"), token.as_str().into())
             .set(column("emailVerified"), false.into());
         if let Some(seconds) = config.email_verify_token_validity_duration {
-            #[allow(clippy::cast_precision_loss)]
-            let end = expiry(seconds as f64);
+            let end = expiry(seconds);
             update = update.set(column("_email_verify_token_expires_at"), end);
         }
         update_user(ctx, by_id(&user)?, &update).await?;

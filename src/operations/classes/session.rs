@@ -46,8 +46,7 @@ fn new_token() -> String {
 
 fn expires_at(ctx: &Ctx) -> Option<Millis> {
     let users = &ctx.config().users;
-    let length = i64::try_from(users.session_length).unwrap_or(i64::MAX).saturating_mul(1000);
-    users.expire_inactive_sessions.then(|| Millis(Millis::now().0.saturating_add(length)))
+    users.expire_inactive_sessions.then(|| Millis::in_seconds(users.session_length))
 }
 
 /// Whether a sign-up, or a login by `authData`, is made by a program: those get no session. Logins by

@@ -72,9 +72,7 @@ impl Setup {
 
 /// So many seconds from now, as a column holds it.
 pub fn expiry(seconds: f64) -> Value {
-    #[allow(clippy::cast_possible_truncation)]
-    let at = Millis(Millis::now().0.saturating_add((seconds * 1000.0) as i64));
-    json!({ "__type": "Date", "iso": at.to_iso() })
+    json!({ "__type": "Date", "iso": Millis::in_seconds(seconds).to_iso() })
 }
 
 pub fn date_of(user: &Object, column: &str) -> Option<Millis> {

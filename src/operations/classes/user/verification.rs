@@ -102,8 +102,7 @@ pub async fn require(
 pub fn token(ctx: &Ctx) -> Vec<(&'static str, Value)> {
     let mut columns = vec![("_email_verify_token", Value::from(names::random_alphanumeric(25)))];
     if let Some(seconds) = ctx.config().users.email_verify_token_validity_duration {
-        let ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let end = Millis(Millis::now().0.saturating_add(ms));
+        let end = Millis::in_seconds(seconds);
         columns.push(("_email_verify_token_expires_at", json!({ "__type": "Date", "iso": end.to_iso() })));
     }
     columns
