@@ -282,6 +282,11 @@ impl Meter {
         !self.is_full.get()
     }
 
+    /// How many were asked for.
+    pub fn objects(&self) -> u64 {
+        self.objects.get()
+    }
+
     pub fn is_full(&self) -> bool {
         self.is_full.get()
     }

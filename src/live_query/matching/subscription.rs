@@ -11,6 +11,7 @@ use crate::live_query::protocol::Subscribe;
 use crate::live_query::size::size_of_json;
 use crate::operations::gate;
 use crate::operations::object::read::parse_context;
+use crate::operations::object::read::subqueries::{has_sub_query, through_triggers};
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::query::authorize_filter;
@@ -150,12 +151,19 @@ pub async fn open(
         enforce(&ctx, &class, Verb::Find)?;
     }
     let snapshot = snapshot(services, &class).await?;
-    let condition = Value::Object(condition);
+    let mut condition = Value::Object(condition);
     let mut context = parse_context(&ctx, Some(&snapshot));
     context.schema = None;
     let mut filter = parse_where(&condition, &context)?;
     let op = if filter.exact_id().is_some() { Operation::Get } else { Operation::Find };
     clp::check(&ctx.auth, &snapshot, op, Action::Read)?;
+    if has_sub_query(&condition) {
+        // What beforeFind of their classes leaves of sub-queries is what is asked.
+        let params = Object::from_iter([("where".to_owned(), condition)]);
+        let mut params = through_triggers(&ctx, params, None).await?;
+        condition = params.shift_remove("where").unwrap_or_default();
+        filter = parse_where(&condition, &context)?;
+    }
     let protection = Protection::of(&ctx, &snapshot, filter.exact_id());
     let looks_at = looked_at(&class, &filter);
     if looks_at.iter().chain(request.watch.iter().flatten()).any(|field| protection.forbids(field)) {

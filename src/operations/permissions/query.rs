@@ -43,31 +43,69 @@ pub fn authorize_order(class: &ClassName, protection: &Protection, order: &[Orde
     Ok(())
 }
 
-/// The conditions of a query that could not be parsed: whoever may not name a field learns nothing else of it.
+/// The conditions of a query that could not be parsed: whoever may not ask a class, or not after a field of it,
+/// learns that and nothing else; the classes of sub-queries are looked at in the same way.
 ///
 /// # Errors
-/// 119 for hidden fields.
-pub fn authorize_names(class: &ClassName, protection: &Protection, condition: Option<&Value>) -> Result<()> {
-    let mut open: Vec<&Value> = condition.into_iter().collect();
+/// 119 for hidden fields and denied classes.
+pub async fn authorize_names(ctx: &Ctx, class: &ClassSnapshot, condition: Option<&Value>) -> Result<()> {
     let parsed: Value;
-    if let [Value::String(text)] = open.as_slice() {
-        parsed = serde_json::from_str(text).unwrap_or_default();
-        open = vec![&parsed];
-    }
-    // An explicit stack: nesting comes from the client.
-    while let Some(condition) = open.pop() {
-        for (key, value) in condition.as_object().into_iter().flatten() {
-            match key.as_str() {
-                "$or" | "$and" | "$nor" => open.extend(value.as_array().into_iter().flatten()),
-                // Internal columns are no names at all, which the parser says.
-                key if !key.starts_with('_') && protection.forbids(key) => {
-                    return Err(refused_key(class, key));
+    let condition = match condition {
+        Some(Value::String(text)) => {
+            parsed = crate::types::json::from_outside(text.as_bytes()).unwrap_or_default();
+            &parsed
+        }
+        Some(condition) => condition,
+        None => return Ok(()),
+    };
+    let mut queries = vec![(class.name().clone(), Protection::of(ctx, class, None), condition)];
+    let mut looked_at = 0;
+    // Explicit stacks: nesting comes from the client.
+    while let Some((class, protection, condition)) = queries.pop() {
+        let mut open = vec![condition];
+        while let Some(condition) = open.pop() {
+            for (key, value) in condition.as_object().into_iter().flatten() {
+                match key.as_str() {
+                    "$or" | "$and" | "$nor" => open.extend(value.as_array().into_iter().flatten()),
+                    // Internal columns are no names at all, which the parser says.
+                    key if !key.starts_with('_') && protection.forbids(key) => {
+                        return Err(refused_key(&class, key));
+                    }
+                    _ => {}
                 }
-                _ => {}
+                for sub in sub_queries(value) {
+                    looked_at += 1;
+                    let named = sub.get("className").and_then(Value::as_str).and_then(ClassName::valid);
+                    if looked_at > MOST_LOOKED_AT {
+                        return Ok(());
+                    }
+                    let Some(named) = named else { continue };
+                    enforce(ctx, &named, Verb::Find)?;
+                    let snapshot = ctx.services.classes.admit(&named).await?;
+                    check_class_exists(ctx, &named, snapshot.as_deref())?;
+                    let Some(snapshot) = snapshot else { continue };
+                    clp::check(&ctx.auth, &snapshot, Operation::Find, Action::Read)?;
+                    if let Some(condition) = sub.get("where") {
+                        queries.push((named, Protection::of(ctx, &snapshot, None), condition));
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Sub-queries of a query that is refused anyway.
+const MOST_LOOKED_AT: usize = 100;
+
+/// The sub-queries among the constraints of one field.
+fn sub_queries(constraints: &Value) -> impl Iterator<Item = &Value> {
+    let constraints = constraints.as_object().into_iter().flatten();
+    constraints.filter_map(|(operator, operand)| match operator.as_str() {
+        "$inQuery" | "$notInQuery" => Some(operand),
+        "$select" | "$dontSelect" => operand.get("query"),
+        _ => None,
+    })
 }
 
 fn refused_key(class: &ClassName, path: &str) -> Error {

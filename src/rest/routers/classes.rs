@@ -18,7 +18,10 @@ use crate::types::ClassName;
 pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     let params = request.read_params();
     match ClassName::valid(request.param("className")) {
-        Some(class) => read::find(&ctx, &class, params).await?.into_body(&ctx).map(RestResponse::json),
+        Some(class) => {
+            let found = read::find(&ctx, &class, params).await?;
+            found.into_body(&ctx).await.map(RestResponse::json)
+        }
         None => {
             check_unknown_class(&ctx, request.param("className"))?;
             Ok(RestResponse::json(Bytes::from_static(b"{\"results\":[]}")))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::parse_context;
+use super::{parse_context, subqueries, triggers};
+use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::permissions::Protection;
@@ -34,8 +35,12 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
     let Some(snapshot) = ctx.services.classes.admit(class).await? else {
         return Ok(json!({ "results": [] }));
     };
-    if let Some(field) = params.get("distinct").filter(|field| is_truthy(field)) {
-        return distinct(ctx, &snapshot, &params, field).await;
+    if let Some(results) = before_find(ctx, class, &mut params).await? {
+        return Ok(json!({ "results": results }));
+    }
+    if let Some(field) = params.get("distinct").filter(|field| is_truthy(field)).cloned() {
+        let params = subqueries::through_triggers(ctx, params, Some(&snapshot)).await?;
+        return distinct(ctx, &snapshot, &params, &field).await;
     }
     let mut pipeline = parse_pipeline(&stages, Some(&snapshot.schema))?;
     authorize(ctx, &snapshot, &mut pipeline).await?;
@@ -44,6 +49,34 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
     let results: Vec<Value> =
         rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
     Ok(json!({ "results": results }))
+}
+
+/// The class's handler, which may refuse, change the condition of a `distinct`, or answer itself.
+async fn before_find(ctx: &Ctx, class: &ClassName, params: &mut Object) -> Result<Option<Vec<Value>>> {
+    if !ctx.services.cloud.registrations().has_trigger(TriggerKind::BeforeFind, class) {
+        return Ok(None);
+    }
+    let query = Object::from_iter([("where".to_owned(), condition_of(params)?.unwrap_or_else(|| json!({})))]);
+    let mut context = ctx.info.context.clone();
+    let answer = triggers::before_find(ctx, class, &query, false, false, &mut context).await?;
+    if let Some(objects) = answer.read_objects().map_err(Error::internal)? {
+        return Ok(Some(objects));
+    }
+    if params.contains_key("distinct")
+        && let Some(condition) = answer.query.and_then(|mut changed| changed.shift_remove("where"))
+    {
+        params.insert("where".to_owned(), condition);
+    }
+    Ok(None)
+}
+
+fn condition_of(params: &Object) -> Result<Option<Value>> {
+    match params.get("where") {
+        Some(Value::String(text)) => crate::types::json::from_outside(text.as_bytes())
+            .map(Some)
+            .map_err(|_| Error::parse(ErrorCode::INVALID_JSON, "where parameter is not valid JSON")),
+        other => Ok(other.cloned()),
+    }
 }
 
 /// Internal columns and hashes never leave, not even to a master.
@@ -174,17 +207,8 @@ async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field:
         return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid key name: {name}")));
     }
     let mut filter = Filter::all();
-    let parsed;
-    let condition = match params.get("where") {
-        Some(Value::String(text)) => {
-            parsed = serde_json::from_str(text)
-                .map_err(|_| Error::parse(ErrorCode::INVALID_JSON, "where parameter is not valid JSON"))?;
-            Some(&parsed)
-        }
-        other => other,
-    };
-    if let Some(condition) = condition {
-        filter = parse_where(condition, &parse_context(ctx, Some(class)))?;
+    if let Some(condition) = condition_of(params)? {
+        filter = parse_where(&condition, &parse_context(ctx, Some(class)))?;
         let open = Protection::default();
         authorize_filter(ctx, class, &open, &mut filter).await?;
     }

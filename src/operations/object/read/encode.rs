@@ -12,6 +12,10 @@ use crate::operations::budget::Meter;
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
+/// What is written in one go, about a millisecond's work.
+const TURN_BYTES: usize = 256 * 1024;
+const TURN_OBJECTS: u64 = 1000;
+
 /// `[…]`. `class` is added as `className` to each object when given.
 ///
 /// It ends early where the meter is full.
@@ -20,6 +24,32 @@ pub fn write_rows(out: &mut Vec<u8>, rows: &RowSet, view: &View, class: Option<&
     for (index, row) in rows.iter().enumerate() {
         if meter.is_full() {
             break;
+        }
+        if index > 0 {
+            out.push(b',');
+        }
+        write_row(out, row, view, class.map(|class| (ObjectKind::Plain, class)), meter);
+    }
+    out.push(b']');
+}
+
+/// As [`write_rows`], for an answer: a long one lets the other requests of its thread have their turn now and then.
+pub async fn write_rows_in_turns(
+    out: &mut Vec<u8>,
+    rows: &RowSet,
+    view: &View,
+    class: Option<&ClassName>,
+    meter: &Meter,
+) {
+    out.push(b'[');
+    let (mut bytes, mut objects) = (out.len(), meter.objects());
+    for (index, row) in rows.iter().enumerate() {
+        if meter.is_full() {
+            break;
+        }
+        if out.len() - bytes > TURN_BYTES || meter.objects() - objects > TURN_OBJECTS {
+            tokio::task::yield_now().await;
+            (bytes, objects) = (out.len(), meter.objects());
         }
         if index > 0 {
             out.push(b',');

@@ -73,7 +73,7 @@ impl Found {
     ///
     /// # Errors
     /// 102 for more than the request may be answered.
-    pub fn into_body(self, ctx: &Ctx) -> Result<Bytes> {
+    pub async fn into_body(self, ctx: &Ctx) -> Result<Bytes> {
         let budget = ctx.budget();
         let expected = match &self.results {
             Results::Rows(rows, _) => rows.json_size(),
@@ -84,7 +84,9 @@ impl Found {
         out.extend_from_slice(b"{\"results\":");
         let class = self.redirected_to.as_ref();
         match &self.results {
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, class, &meter),
+            Results::Rows(rows, view) => {
+                encode::write_rows_in_turns(&mut out, rows, view, class, &meter).await;
+            }
             Results::Values(values) => encode::write_values(&mut out, values, class, &meter),
             Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
             Results::Plan(plan) => encode::write_json(&mut out, plan),

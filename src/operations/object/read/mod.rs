@@ -15,7 +15,7 @@ pub mod keyset;
 pub mod plan;
 pub mod request;
 mod shown;
-mod subqueries;
+pub mod subqueries;
 pub mod triggers;
 mod values;
 pub mod view;
@@ -183,7 +183,7 @@ async fn find_once(
             if let Some(class) = snapshot {
                 let op = if mode.is_get() { Operation::Get } else { Operation::Find };
                 clp::check(&ctx.auth, class, op, clp::Action::Read)?;
-                authorize_names(class.name(), &Protection::of(ctx, class, None), params.get("where"))?;
+                authorize_names(ctx, class, params.get("where")).await?;
             }
             return Err(error);
         }

@@ -1,7 +1,8 @@
 //! beforeFind of the classes that sub-queries ask: each handler sees its sub-query and may change it,
 //! as parse-server has it. The changed sub-queries still travel in one statement.
 //!
-//! Called by [`super::find_in`] before the query is parsed: what the handlers left is all there is to parse.
+//! Called by [`super::find_in`] before the query is parsed, by `aggregate` for the condition of a `distinct`, and
+//! for subscriptions: what the handlers left is all there is to parse.
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
@@ -29,7 +30,7 @@ pub async fn through_triggers(
         return Ok(params);
     }
     let decoded = match params.get("where") {
-        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        Some(Value::String(text)) => crate::types::json::from_outside(text.as_bytes()).ok(),
         _ => None,
     };
     let Some(condition) = decoded.or_else(|| params.get("where").cloned()) else { return Ok(params) };
@@ -46,7 +47,7 @@ pub async fn through_triggers(
 }
 
 /// As deep as the JSON reader goes.
-fn has_sub_query(value: &Value) -> bool {
+pub fn has_sub_query(value: &Value) -> bool {
     match value {
         Value::Array(list) => list.iter().any(has_sub_query),
         Value::Object(object) => object.iter().any(|(key, inner)| {

@@ -137,7 +137,7 @@ pub(super) async fn before_find(
 /// The parameters as one object with `where` decoded, a `get` as the query it is.
 fn query_json(mut query: Object, mode: Mode<'_>) -> Object {
     let decoded = match query.get("where") {
-        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        Some(Value::String(text)) => crate::types::json::from_outside(text.as_bytes()).ok(),
         _ => None,
     };
     if let Some(decoded) = decoded {
