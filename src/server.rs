@@ -20,9 +20,9 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App as ActixApp, HttpServer, web};
-use tokio::net::TcpSocket;
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::web;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use self::waiting::Doorkeeper;
@@ -35,6 +35,7 @@ use crate::auth::AuthProviders;
 use crate::cloud::CallbackId;
 use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
+use crate::http::listen::Listening;
 use crate::http::{self, Front};
 use crate::logging::Presence;
 use crate::operations::admin::security_check;
@@ -197,37 +198,28 @@ impl Server {
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX >> 3);
         let front = web::Data::new(Front::new(registry, capacity, &limits));
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
-        let (data, lanes) = (front.clone(), workers.clone());
+        let lanes = workers.clone();
         let takes_sockets = front
             .registry
             .iter()
             .any(|app| app.live_queries.is_some() && app.config().live_query_server.enabled);
-        let mut http = HttpServer::new(move || {
-            // Once on each worker thread.
+        let started = move || {
             lanes.join();
             for adapter in &adapters {
                 adapter.register_thread();
             }
-            ActixApp::new().app_data(data.clone()).default_service(web::to(http::serve))
-        })
-        .on_connect(move |connection, data| {
-            connections.admit(connection, data);
+        };
+        let connected = move |socket: &TcpStream, data: &mut Extensions| {
+            connections.admit(socket, data);
             if takes_sockets {
-                tcp::note(connection, data);
+                tcp::note(socket, data);
             }
-        })
-        .workers(threads)
+        };
         // A connection that clients open ahead of need and leave idle is not to be answered with a 408 soon.
-        .client_request_timeout(limits.patience.clamp(SHORTEST_HEAD, LONGEST_HEAD))
-        // More than `Connections` lets in, which tells those beyond instead of letting them wait.
-        .max_connections(usize::MAX >> 4)
-        .disable_signals()
-        .shutdown_timeout(GRACE.as_secs());
-        for listener in listeners {
-            http = http.listen(listener).map_err(StartError::new)?;
-        }
-        let addresses = http.addrs();
-        let server = http.run();
+        let head = limits.patience.clamp(SHORTEST_HEAD, LONGEST_HEAD);
+        let settings = Listening { threads, head, grace: GRACE };
+        let (server, addresses) =
+            http::listen::run(listeners, &settings, &front, started, connected).map_err(StartError::new)?;
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
         let mut server = Self { addresses, handle, serving, front, running };
@@ -340,6 +332,16 @@ impl Running {
             config.app_id,
             config.http.server_url
         );
+        if let Some(id) = config.http.server_start_complete
+            && let Ok(id) = u32::try_from(id.0)
+        {
+            let engine = self.cloud.engine.clone();
+            actix_web::rt::spawn(carry(async move {
+                if let Err(error) = engine.call_callback(CallbackId(id), Vec::new()).await {
+                    tracing::error!(%error, "serverStartComplete failed: {error}");
+                }
+            }));
+        }
         if config.http.verify_server_url && config.http.port != 0 {
             actix_web::rt::spawn(carry(verify_server_url(
                 self.app.services.outbound.clone(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::cli::Invocation;
 use super::error::ConfigError;
 use super::source::{ConfigSource, EnvSource, FileSource, is_javascript, load_all};
-use super::{AppConfig, Warnings, check, development};
+use super::{AppConfig, Warnings, check, compat, development};
 
 /// A configuration that was accepted, with what is to be said about it.
 #[derive(Clone, Debug)]
@@ -55,6 +55,7 @@ pub async fn load(
     }
     let (config, warnings) = AppConfig::from_options(&raw.options, development)?;
     raw.warnings.extend(warnings);
+    raw.notices.push(compat::notice(&raw.options));
     if config.logging.verbose {
         raw.notices.extend(check::all_options(&raw.options));
     }

@@ -6,6 +6,7 @@
 
 mod check;
 pub mod cli;
+mod compat;
 mod development;
 pub mod docs;
 mod error;
@@ -92,6 +93,8 @@ impl AppConfig {
         options: &Map<String, Value>,
         development: bool,
     ) -> Result<(Self, Warnings), ConfigError> {
+        let with_old_values = compat::applied(options)?;
+        let options = with_old_values.as_ref().map_or(options, |(all, _)| all);
         let mut config = Self::read(options)?;
         config.development = development;
         config.check_mail(Reader::new(options))?;

@@ -14,6 +14,7 @@ use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
 use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
+use crate::operations::analytics;
 use crate::operations::files::module as files_module;
 use crate::outbound::Outbound;
 use crate::rest::internal::{CloudServer, Workers};
@@ -124,7 +125,9 @@ fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
     let mail = mail.map(|spec| ("emailAdapter".to_owned(), spec.expose().clone()));
     let files = config.files.files_adapter.as_ref().filter(|_| super::files::is_custom(config));
     let files = files.map(|spec| (files_module::ADAPTER.to_owned(), spec.expose().clone()));
-    auth.chain(mail).filter(|(_, spec)| node::is_code(spec)).chain(files).collect()
+    let analytics = config.cloud.analytics_adapter.as_ref();
+    let analytics = analytics.map(|spec| (analytics::ADAPTER.to_owned(), spec.expose().clone()));
+    auth.chain(mail).chain(analytics).filter(|(_, spec)| node::is_code(spec)).chain(files).collect()
 }
 
 /// A configuration file in JavaScript, evaluated by a host of its own.

@@ -36,6 +36,7 @@ pub struct HttpConfig {
     /// Replace telling error texts by a general one.
     pub sanitize_errors: bool,
     pub request_context_middleware: Option<CallbackId>,
+    pub server_start_complete: Option<CallbackId>,
     pub server_close_complete: Option<CallbackId>,
     pub limits: HttpLimits,
 }
@@ -126,6 +127,7 @@ impl HttpConfig {
             route_allow_list: route_allow_list(reader)?,
             sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
             request_context_middleware: request_context_middleware(reader)?,
+            server_start_complete: reader.callback("serverStartComplete"),
             server_close_complete: reader.callback("serverCloseComplete"),
             limits: HttpLimits::read(reader)?,
         })

@@ -86,6 +86,8 @@ pub struct CloudConfig {
     /// Milliseconds after which a process that does not react is replaced; `None` for never.
     pub stall_timeout_ms: Option<u64>,
     pub watch: bool,
+    /// Code of the application that analytics events go to.
+    pub analytics_adapter: Option<Secret<Value>>,
     /// Whether this server runs the job schedules.
     pub job_schedules: bool,
     /// Runs that were due while no server ran are left out.
@@ -218,6 +220,7 @@ impl CloudConfig {
             transaction_timeout_ms: limit("cloudTransactionTimeout")?,
             stall_timeout_ms: limit("cloudStallTimeout")?,
             watch: reader.bool("watch")?,
+            analytics_adapter: reader.raw("analyticsAdapter").cloned().map(Secret::new),
             job_schedules: reader.bool("jobSchedules")?,
             skip_missed_jobs: match reader.required_text("jobSchedulesMissed")?.as_str() {
                 "once" => false,

@@ -82,8 +82,7 @@ pub static OPTIONS: &[OptionDef] = &[
     ),
     opt("cloud", "PARSE_SERVER_CLOUD", Text, "", "Cloud Code: the main file").callable(),
     opt("analyticsAdapter", "PARSE_SERVER_ANALYTICS_ADAPTER", Module, "", "Where analytics events go")
-        .callable()
-        .accepted(),
+        .callable(),
     opt(
         "enableProductPurchaseLegacyApi",
         "PARSE_SERVER_ENABLE_PRODUCT_PURCHASE_LEGACY_API",

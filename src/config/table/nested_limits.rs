@@ -208,7 +208,7 @@ pub static HTTP_LIMITS: Group = Group {
             "answerMemory",
             "PARSIMONY_HTTP_LIMITS_ANSWER_MEMORY",
             Number,
-            "100663296",
+            "67108864",
             "Bytes of long answers to all clients while they are made, and as much while they are read; more are refused (503)",
         )
         .ours(),

@@ -205,6 +205,23 @@ pub static OPTIONS: &[OptionDef] = &[
     )
     .accepted(),
     opt(
+        "compat",
+        "PARSIMONY_COMPAT",
+        Text,
+        "",
+        "parse-server-9: the old behaviour of all that an option can switch back (docs/compatibility.md)",
+    )
+    .ours(),
+    opt(
+        "serverStartComplete",
+        "PARSE_SERVER_SERVER_START_COMPLETE",
+        Text,
+        "",
+        "Function called once requests are let in, as in older versions",
+    )
+    .callable()
+    .ours(),
+    opt(
         "serverCloseComplete",
         "PARSE_SERVER_SERVER_CLOSE_COMPLETE",
         Text,

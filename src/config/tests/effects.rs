@@ -39,7 +39,8 @@ const CHECKED_ONLY: &[&str] = &[
 ];
 
 /// What only another option, or a function, makes visible in the configuration.
-const HIDDEN: &[&str] = &["allowIncomplete", "serverCloseComplete", "liveQuery.eventLogRetention"];
+const HIDDEN: &[&str] =
+    &["allowIncomplete", "serverStartComplete", "serverCloseComplete", "liveQuery.eventLogRetention"];
 
 #[test]
 fn every_field_of_the_configuration_is_read() {

@@ -5,11 +5,10 @@ use crate::operations::{Ctx, analytics};
 use crate::rest::request::{RestRequest, RestResponse};
 
 pub async fn app_opened(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    analytics::track(&ctx, "AppOpened", &request.body);
-    Ok(RestResponse::empty())
+    Ok(RestResponse::value(analytics::track(&ctx, analytics::APP_OPENED, request.body).await))
 }
 
 pub async fn track(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
-    analytics::track(&ctx, request.param("eventName"), &request.body);
-    Ok(RestResponse::empty())
+    let event = request.param("eventName").to_owned();
+    Ok(RestResponse::value(analytics::track(&ctx, &event, request.body).await))
 }
