@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use indexmap::IndexSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -147,7 +148,8 @@ pub struct AdapterInfo {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registrations {
     functions: BTreeMap<String, FunctionInfo>,
-    jobs: BTreeSet<String>,
+    /// In the order of registration.
+    jobs: IndexSet<String>,
     triggers: HashMap<String, BTreeMap<TriggerKind, TriggerInfo>>,
     sets: HashMap<String, TriggerSet>,
     live_query_events: bool,

@@ -39,7 +39,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
         return Err(invalid_job());
     }
     let job_id = new_id(&ctx.services);
-    let lease = write_down(&ctx.services, &job_id, name, &params).await?;
+    let lease = write_down(&ctx.services, &job_id, name).await?;
     let call = JobCall {
         name: name.to_owned(),
         job_id: job_id.clone(),
@@ -60,8 +60,8 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
 }
 
 /// The status row and the item that watches over the run: both or neither.
-async fn write_down(services: &Services, id: &str, name: &str, params: &Object) -> Result<Option<Lease>> {
-    let (schema, row) = (schema(services).await?, status_row(id, name, params, "api")?);
+async fn write_down(services: &Services, id: &str, name: &str) -> Result<Option<Lease>> {
+    let (schema, row) = (schema(services).await?, status_row(id, name, "api")?);
     let transaction = services.storage.begin().await?;
     let Some(work) = transaction.work() else {
         transaction.rollback().await?;
@@ -112,10 +112,11 @@ pub(super) async fn run(services: &Services, call: JobCall) {
 /// # Errors
 /// When storage fails.
 pub async fn set_message(services: &Services, job_id: &str, message: Value) -> Result<()> {
-    let message = match message {
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
+    // Nothing else is a message.
+    let Value::String(message) = message else { return Ok(()) };
+    if message.is_empty() {
+        return Ok(());
+    }
     let update = Update::default().set(FieldName::known("message"), Value::String(message));
     change(services, by_id(job_id).and(is_running()), update).await
 }
@@ -124,29 +125,22 @@ pub(super) fn new_id(services: &Services) -> String {
     ObjectId::generate(services.config.schema.object_id_size).to_string()
 }
 
-pub(super) async fn create_status(
-    services: &Services,
-    id: &str,
-    name: &str,
-    params: &Object,
-    source: &str,
-) -> Result<()> {
-    let (schema, row) = (schema(services).await?, status_row(id, name, params, source)?);
+pub(super) async fn create_status(services: &Services, id: &str, name: &str, source: &str) -> Result<()> {
+    let (schema, row) = (schema(services).await?, status_row(id, name, source)?);
     services.storage.as_session().create(&schema, &[row]).await?;
     Ok(())
 }
 
 /// `source`: who started it, `api` or `schedule`.
-fn status_row(id: &str, name: &str, params: &Object, source: &str) -> Result<Object> {
+/// As parse-server's: without parameters, which may hold secrets, and without `updatedAt`.
+fn status_row(id: &str, name: &str, source: &str) -> Result<Object> {
     let now = Millis::now().to_iso();
     let row = json!({
         "objectId": id,
         "jobName": name,
-        "params": params,
         "status": "running",
         "source": source,
         "createdAt": now,
-        "updatedAt": now,
         // For nobody but the master key.
         "_rperm": [],
         "_wperm": [],
@@ -167,7 +161,7 @@ fn outcome(status: &str, message: Option<String>) -> Update {
     let update = Update::default()
         .set(FieldName::known("status"), Value::String(status.to_owned()))
         .set(FieldName::known("finishedAt"), json!({"__type": "Date", "iso": now.to_iso()}));
-    match message {
+    match message.filter(|message| !message.is_empty()) {
         Some(message) => update.set(FieldName::known("message"), Value::String(message)),
         None => update,
     }
@@ -183,7 +177,6 @@ fn by_id(id: &str) -> Filter {
 
 async fn change(services: &Services, filter: Filter, update: Update) -> Result<()> {
     let schema = schema(services).await?;
-    let update = update.set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
     let target = Target { filter, writers: None };
     services.storage.as_session().update(&schema, &target, &update, Returning::default()).await?;
     Ok(())

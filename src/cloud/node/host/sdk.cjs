@@ -178,6 +178,21 @@ function toParseError(Parse, error) {
   return error;
 }
 
+// A file that a client gave by its name alone (as the REST guide has it) is a saved one to the SDK, which writes no
+// others; its JSON stays as it came.
+function takeNamedFiles(Parse) {
+  const { fromJSON } = Parse.File;
+  Parse.File.fromJSON = json => {
+    const file = fromJSON.call(Parse.File, json);
+    if (!json.url && json.name) {
+      const name = String(json.name).split('/').map(encodeURIComponent).join('/');
+      const address = () => `${Parse.CoreManager.get('SERVER_URL')}/files/${Parse.CoreManager.get('APPLICATION_ID')}/${name}`;
+      file.url = () => file._url || address();
+    }
+    return file;
+  };
+}
+
 function load(link, init) {
   const { file, own } = locate(init.appDirectory, init.nodeModules);
   pin(file, own);
@@ -198,6 +213,7 @@ function load(link, init) {
     set: () => {},
   });
   keepFromPeer(Parse);
+  takeNamedFiles(Parse);
   return { Parse, keeper };
 }
 

@@ -217,7 +217,7 @@ async fn run_claimed(
     call: JobCall,
     now: Millis,
 ) -> Result<()> {
-    jobs::create_status(services, &call.job_id, &call.name, &call.params, "schedule").await?;
+    jobs::create_status(services, &call.job_id, &call.name, "schedule").await?;
     jobs::run(services, call).await;
     // After the run, so that nobody who sees it wonders where its result is.
     let Some(id) = ObjectId::new(schedule) else { return Ok(()) };
