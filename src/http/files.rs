@@ -184,7 +184,7 @@ async fn save(
     } else {
         // The JavaScript SDK's form: keys, description and content in one JSON document.
         let bytes = body::collect(sent, payload, limit).await?;
-        let parsed = serde_json::from_slice(&bytes);
+        let parsed = crate::types::json::from_outside(&bytes);
         drop(bytes);
         let Ok(Value::Object(mut document)) = parsed else { return Err(Error::unauthorized()) };
         claims.complete_from_body(&mut document, registry).await?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
-use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::credentials::header_text;
@@ -71,7 +70,7 @@ async fn form(http: &HttpRequest, payload: Incoming) -> Result<Object> {
     let bytes = body::collect(http.headers(), payload, MAX_FORM).await?;
     let text = String::from_utf8_lossy(&bytes);
     if http.content_type() == "application/json" {
-        return Ok(serde_json::from_str::<Value>(&text)
+        return Ok(crate::types::json::from_outside(text.as_bytes())
             .ok()
             .and_then(|value| value.as_object().cloned())
             .unwrap_or_default());

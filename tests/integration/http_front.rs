@@ -237,11 +237,19 @@ async fn an_exhausted_pool_refuses() {
     let blocker = server.database().connect().await;
     blocker.batch_execute(r#"BEGIN; LOCK TABLE "Thing" IN ACCESS EXCLUSIVE MODE"#).await.unwrap();
     let client = server.anonymous();
-    let writes = (0..20).map(|n| client.post("/classes/Thing", json!({ "n": n })));
+    let refused = tokio::sync::Notify::new();
+    let (client, refusal) = (&client, &refused);
+    let writes = (0..20).map(|n| async move {
+        let answer = client.post("/classes/Thing", json!({ "n": n })).await;
+        if answer.status == 503 {
+            refusal.notify_one();
+        }
+        answer
+    });
     let writes = futures_util::future::join_all(writes);
-    // The connections' holders wait for this; everybody else has been refused by then.
+    // The connections' holders wait for this.
     let unblock = async {
-        tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+        refusal.notified().await;
         blocker.batch_execute("ROLLBACK").await.unwrap();
     };
     let (answers, ()) = futures_util::future::join(writes, unblock).await;

@@ -77,6 +77,15 @@ impl Program {
         });
     }
 
+    /// Stops it; what it wrote to the console.
+    pub fn stop(&mut self) -> String {
+        self.terminate();
+        let mut text = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        self.child.wait().unwrap();
+        text
+    }
+
     fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());

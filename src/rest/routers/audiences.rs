@@ -32,7 +32,8 @@ pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
 
 fn parse_query(audience: &mut Value) {
     if let Some(query) = audience.get_mut("query")
-        && let Some(parsed) = query.as_str().and_then(|text| serde_json::from_str(text).ok())
+        && let Some(parsed) =
+            query.as_str().and_then(|text| crate::types::json::from_outside(text.as_bytes()).ok())
     {
         *query = parsed;
     }

@@ -3,6 +3,8 @@
 //! Types were validated above storage; a value that still does not fit is refused with 111 instead of
 //! reaching the database.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
@@ -148,16 +150,31 @@ pub fn instant(value: &Value) -> Option<Millis> {
     Millis::parse(iso.as_str()?).filter(|at| at.0 >= FIRST_INSTANT)
 }
 
-fn text(value: &Value) -> Option<&str> {
+fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text),
+        Value::String(text) => Some(text.into()),
         Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
-            Some("Pointer") => object.get("objectId").and_then(Value::as_str),
-            Some("File") => object.get("name").and_then(Value::as_str),
+            Some("Pointer") => object.get("objectId").and_then(shown),
+            Some("File") => object.get("name").and_then(shown),
             _ => None,
         },
         _ => None,
     }
+}
+
+/// Ids and names that clients write as numbers and the like are stored as the texts of these.
+fn shown(part: &Value) -> Option<Cow<'_, str>> {
+    match part {
+        Value::String(text) => Some(text.into()),
+        Value::Null => None,
+        other => Some(other.to_string().into()),
+    }
+}
+
+/// A pointer to nothing, which is stored as nothing.
+fn leads_nowhere(value: &Value) -> bool {
+    value.get("__type").is_some_and(|tag| tag == "Pointer")
+        && value.get("objectId").is_none_or(Value::is_null)
 }
 
 /// A polygon's ring, closed. Coordinates are `[latitude, longitude]` pairs.
@@ -206,12 +223,12 @@ pub fn bind(
     ty: ColumnType,
     value: &Value,
 ) -> StorageResult<Option<Bind>> {
-    if value.is_null() {
+    if value.is_null() || matches!(ty, ColumnType::Text) && leads_nowhere(value) {
         return Ok(None);
     }
     let wrong = || mismatch(schema, column, value);
     Ok(Some(match ty {
-        ColumnType::Text => Bind::Text(without_nul(text(value).ok_or_else(wrong)?)?.to_owned()),
+        ColumnType::Text => Bind::Text(without_nul(&text(value).ok_or_else(wrong)?)?.to_owned()),
         ColumnType::Double => Bind::Double(value.as_f64().ok_or_else(wrong)?),
         ColumnType::Bool => Bind::Bool(value.as_bool().ok_or_else(wrong)?),
         ColumnType::Timestamp => Bind::Timestamptz(instant(value).ok_or_else(wrong)?),

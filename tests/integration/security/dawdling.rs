@@ -168,7 +168,7 @@ async fn connections_are_counted_and_health_has_a_lane() {
 }
 
 /// Whether the system still knows the server's end of the connection.
-fn is_open(server: &TestServer, port: u16) -> bool {
+pub fn is_open(server: &TestServer, port: u16) -> bool {
     let wanted = (format!(":{:04X}", server.address.port()), format!(":{port:04X}"));
     std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(|line| {
         let mut words = line.split_whitespace().skip(1);

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
+
+use super::dawdling::is_open;
 
 use crate::live_query::{Nodes, id_of, live_options};
 use crate::support::live::Live;
 use crate::support::server::{Client, TestServer};
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{self, PATIENCE};
 use crate::users_sign_up::sign_up;
 
 pub fn pointer(class: &str, id: &str) -> Value {
@@ -315,7 +318,10 @@ async fn too_long_too_many_and_silent() {
 
     // Said, but nothing is heard any more: no pong comes.
     let mut half = Live::anonymous(&server).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let MaybeTlsStream::Plain(socket) = half.socket().get_ref() else { panic!("a plain socket") };
+    let port = socket.local_addr().unwrap().port();
+    wait::until_some("the half-open socket to be dropped", async || (!is_open(&server, port)).then_some(()))
+        .await;
     let end = tokio::time::timeout(PATIENCE, half.socket().collect::<Vec<_>>()).await;
     assert!(end.is_ok(), "a half-open socket is dropped");
 

@@ -36,7 +36,13 @@ pub async fn agree(
 ) -> Result<Agreed> {
     super::ops::check_size(&draft.data)?;
     super::contents::check(ctx, &draft.data)?;
-    let new_fields = new_fields(ctx, draft, snapshot.as_deref(), rules)?;
+    let new_fields = new_fields(ctx, draft, snapshot.as_deref(), rules).map_err(|error| {
+        // Whoever may not add fields is told that before anything about types and names.
+        let brings_fields = snapshot.as_deref().filter(|class| names_unknown_field(draft, class));
+        let refusal = brings_fields
+            .and_then(|class| clp::check(&ctx.auth, class, Operation::AddField, action_of(draft)).err());
+        refusal.unwrap_or(error)
+    })?;
     if !new_fields.is_empty() {
         let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
         check_field_count(&draft.class, known + new_fields.len())?;
@@ -45,7 +51,7 @@ pub async fn agree(
     if let Some(rules) = rules {
         check_required(draft, rules.required_fields())?;
     }
-    let action = if draft.is_create() { Action::Create } else { Action::Update };
+    let action = action_of(draft);
     let mut adds_field = false;
     if let Some(class) = &snapshot {
         if !new_fields.is_empty() {
@@ -69,6 +75,19 @@ pub async fn agree(
         check_type(&draft.class, name, class.schema.field_type(name), &field.ty)?;
     }
     Ok(Agreed { class, adds_field })
+}
+
+fn action_of(draft: &Draft) -> Action {
+    if draft.is_create() { Action::Create } else { Action::Update }
+}
+
+fn names_unknown_field(draft: &Draft, class: &ClassSnapshot) -> bool {
+    let own =
+        |root: &str| root.starts_with('_') || matches!(root, "ACL" | "objectId" | "createdAt" | "updatedAt");
+    draft.data.iter().any(|(key, value)| {
+        let root = key.split('.').next().unwrap_or(key);
+        !own(root) && !is_delete(value) && class.schema.fields.get(root).is_none()
+    })
 }
 
 /// Fills in what a new object gets from its class and from the server.
