@@ -15,6 +15,7 @@ pub mod operations;
 pub mod outbound;
 pub mod pages;
 pub mod pubsub;
+pub mod push;
 pub mod query;
 pub mod rest;
 pub mod server;

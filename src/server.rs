@@ -10,6 +10,7 @@ mod files;
 mod live_query;
 mod mail;
 mod maintenance;
+mod push;
 mod storage;
 mod waiting;
 
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use self::waiting::Doorkeeper;
 use crate::actors::jobs::JobScheduler;
 use crate::actors::principals::PrincipalRegistry;
+use crate::actors::push_queue::PushQueue;
 use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
@@ -103,6 +105,8 @@ struct Running {
     app: Arc<App>,
     /// Runs the job schedules, from [`Running::serve`] on.
     jobs: Option<JobScheduler>,
+    /// Sends pushes, from then on too.
+    pushes: Option<PushQueue>,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -284,6 +288,7 @@ impl Running {
             PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
         let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
+        let push = push::open(&config, &outbound, &cloud.engine)?;
         let live = live_query::open(&config, &classes);
         let rate_limits =
             RateLimiter::start(config.clone(), cloud.engine.clone(), principals.clone(), classes.owners());
@@ -297,6 +302,7 @@ impl Running {
             events: live.events,
             cloud: cloud.engine.clone(),
             mail,
+            push,
             auth,
             files,
         };
@@ -312,7 +318,7 @@ impl Running {
         let app = App::new(services, live.hub);
         server_api.bind(&app);
         app.set_state(AppState::Starting);
-        Ok(Self { database, cloud, app, jobs: None })
+        Ok(Self { database, cloud, app, jobs: None, pushes: None })
     }
 
     /// Requests are let in; what may take its time is done beside them.
@@ -320,6 +326,9 @@ impl Running {
         let config = self.app.config().clone();
         self.app.set_state(AppState::Ok);
         self.jobs = JobScheduler::start(&self.app.services);
+        let adapter = self.app.services.push.clone().filter(|_| push::sends(&config));
+        let keeps = self.app.services.storage.push_ledger().is_some();
+        self.pushes = adapter.filter(|_| keeps).map(|adapter| PushQueue::start(&self.app.services, adapter));
         if config.security.enable_check && config.security.enable_check_log {
             match security_check::summary(&config) {
                 (report, true) => tracing::info!("{report}"),
@@ -372,6 +381,9 @@ impl Running {
         }
         if let Some(jobs) = &self.jobs {
             jobs.stop().await;
+        }
+        if let Some(pushes) = &self.pushes {
+            pushes.stop().await;
         }
         self.cloud.engine.shutdown().await;
         if tokio::time::timeout(RESULTS_GRACE, self.app.services.state.jobs.ended()).await.is_err() {

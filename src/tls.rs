@@ -11,8 +11,9 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use crate::error::{Error, Result};
 
@@ -110,11 +111,36 @@ impl TrustStore {
     /// # Errors
     /// When ring does not support the protocol versions, which does not happen.
     pub fn client_config(&self) -> Result<ClientConfig> {
+        Ok(self.client_builder()?.with_no_client_auth())
+    }
+
+    /// A client that trusts these roots and shows this certificate.
+    ///
+    /// # Errors
+    /// When key and certificate do not belong together.
+    pub fn client_config_as(&self, identity: &Identity) -> Result<ClientConfig> {
+        let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+        self.client_builder()?.with_client_auth_cert(chain, key).map_err(Error::internal)
+    }
+
+    fn client_builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(Error::internal)?;
-        Ok(builder.with_root_certificates(self.roots.clone()).with_no_client_auth())
+        Ok(builder.with_root_certificates(self.roots.clone()))
+    }
+}
+
+/// What a client shows of itself: a certificate, those above it, and its key.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
     }
 }
 

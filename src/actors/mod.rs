@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod live_query;
 mod lookup;
 pub mod principals;
+pub mod push_queue;
 mod published;
 pub mod rate_limit;
 mod redis_counter;

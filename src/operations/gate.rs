@@ -292,6 +292,12 @@ pub async fn stranger(services: &Arc<Services>, ip: String) -> Result<Ctx> {
     Ok(Ctx::new(services.clone(), Auth::anonymous(), info))
 }
 
+/// What the server does of its own accord, as for pushes that were accepted before.
+pub fn own_work(services: &Arc<Services>) -> Ctx {
+    let info = RequestInfo { ip: "127.0.0.1".to_owned(), is_internal: true, ..RequestInfo::default() };
+    Ctx::new(services.clone(), Auth::master(), info)
+}
+
 /// A call that Cloud Code makes through its SDK. Nothing comes from the request whose code is running, but its
 /// transaction where the code takes part in it.
 ///

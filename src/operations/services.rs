@@ -38,6 +38,8 @@ pub struct Ports {
     pub events: Arc<dyn EventSink>,
     pub cloud: Arc<dyn crate::cloud::CloudEngine>,
     pub mail: Option<Arc<dyn crate::mail::MailAdapter>>,
+    /// `None`: option `push` is not set.
+    pub push: Option<Arc<dyn crate::push::PushAdapter>>,
     pub auth: Arc<crate::auth::AuthProviders>,
     pub files: Arc<Files>,
 }
@@ -45,6 +47,7 @@ pub struct Ports {
 /// What this server remembers for the application while it runs.
 pub struct State {
     pub jobs: Arc<RunningJobs>,
+    pub pushes: Arc<super::push::Signals>,
     pub transactions: Arc<Transactions>,
     /// Memory for long answers.
     pub answers: Arc<Pool>,
@@ -58,6 +61,7 @@ impl State {
     pub fn new(config: &AppConfig, presence: crate::logging::Presence) -> Self {
         Self {
             jobs: Arc::default(),
+            pushes: Arc::new(super::push::Signals::new(config)),
             transactions: Arc::default(),
             answers: Pool::new(config.http.limits.answer_memory),
             seal: Seal::new(config),

@@ -13,6 +13,7 @@ mod answer;
 mod dial;
 mod error;
 pub mod guard;
+mod multiplexed;
 mod proxy;
 mod request;
 mod resolver;
@@ -37,6 +38,7 @@ pub use answer::{Answer, Arriving, Opened};
 use dial::Dialer;
 pub use error::OutboundError;
 use guard::Guard;
+pub use multiplexed::Multiplexed;
 pub use proxy::Proxies;
 pub use request::{Origin, Request};
 use request::{parse, without_credentials};
@@ -87,6 +89,8 @@ pub struct Outbound {
     /// For URLs of clients. Never shared with the others: a connection that stands was looked at.
     guarded: Connections,
     proxies: Proxies,
+    trust: TrustStore,
+    resolver: Arc<dyn Resolver>,
 }
 
 impl std::fmt::Debug for Outbound {
@@ -120,7 +124,7 @@ impl Outbound {
                 .build(connector)
         };
         let (free, guarded) = (connections(None), connections(Some(Guard::new(opened))));
-        Ok(Arc::new(Self { free, guarded, proxies }))
+        Ok(Arc::new(Self { free, guarded, proxies, trust, resolver }))
     }
 
     /// One as a process has it by default, for tests of what is built on it.

@@ -108,10 +108,23 @@ impl Request {
         }
     }
 
+    /// All headers at once; earlier ones are gone.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = Ok(headers);
+        self
+    }
+
     /// `Authorization: Bearer …`, which no redirect to another host takes along.
     #[must_use]
-    pub fn bearer(mut self, token: &str) -> Self {
-        match HeaderValue::from_str(&format!("Bearer {token}")) {
+    pub fn bearer(self, token: &str) -> Self {
+        self.authorization("Bearer", token)
+    }
+
+    /// `Authorization` with another scheme.
+    #[must_use]
+    pub fn authorization(mut self, scheme: &str, token: &str) -> Self {
+        match HeaderValue::from_str(&format!("{scheme} {token}")) {
             Ok(mut value) => {
                 value.set_sensitive(true);
                 self.header(AUTHORIZATION, value)

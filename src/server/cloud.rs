@@ -123,11 +123,14 @@ fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
     let mail = config.mail.email_adapter.as_ref();
     let mail = mail.filter(|spec| !super::mail::is_builtin(spec.expose()));
     let mail = mail.map(|spec| ("emailAdapter".to_owned(), spec.expose().clone()));
+    let push = config.push.push.as_ref().and_then(|push| push.expose().get("adapter"));
+    let push = push.filter(|spec| crate::types::javascript::is_truthy(spec));
+    let push = push.map(|spec| (crate::operations::push::module::ADAPTER.to_owned(), spec.clone()));
     let files = config.files.files_adapter.as_ref().filter(|_| super::files::is_custom(config));
     let files = files.map(|spec| (files_module::ADAPTER.to_owned(), spec.expose().clone()));
     let analytics = config.cloud.analytics_adapter.as_ref();
     let analytics = analytics.map(|spec| (analytics::ADAPTER.to_owned(), spec.expose().clone()));
-    auth.chain(mail).chain(analytics).filter(|(_, spec)| node::is_code(spec)).chain(files).collect()
+    auth.chain(mail).chain(analytics).filter(|(_, spec)| node::is_code(spec)).chain(files).chain(push).collect()
 }
 
 /// A configuration file in JavaScript, evaluated by a host of its own.

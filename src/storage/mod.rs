@@ -6,6 +6,7 @@
 pub mod live_log;
 pub mod memory;
 pub mod postgres;
+pub mod push;
 mod work;
 
 pub use work::{
@@ -280,6 +281,10 @@ pub trait Transaction: Session {
     fn work(&self) -> Option<&dyn Enqueue> {
         None
     }
+    /// Writes pushes down, where the database keeps any.
+    fn push_writer(&self) -> Option<&dyn push::PushWriter> {
+        None
+    }
     /// For callers that hold the transaction behind an `Arc` or a lock.
     fn as_session(&self) -> &dyn Session;
 }
@@ -383,6 +388,11 @@ pub trait StorageAdapter: Session {
 
     /// Work that outlives the server, if the database keeps any.
     fn work_queue(&self) -> Option<&dyn WorkQueue> {
+        None
+    }
+
+    /// Pushes that were accepted, if the database keeps any.
+    fn push_ledger(&self) -> Option<&dyn push::PushLedger> {
         None
     }
 

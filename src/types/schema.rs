@@ -302,6 +302,9 @@ pub fn default_columns(class: &ClassName) -> Vec<(FieldName, Field)> {
             ("sentPerUTCOffset", Object),
             ("failedPerUTCOffset", Object),
             ("count", Number),
+            // Ours: devices that may have got it twice, and those whose apps were opened by it.
+            ("maybeRepeated", Number),
+            ("opened", Number),
         ],
         "_JobStatus" => vec![
             ("jobName", String),

@@ -48,15 +48,14 @@ pub static OPTIONS: &[OptionDef] = &[
     )
     .group(&PRIVATE_FILES)
     .ours(),
-    opt("push", "PARSE_SERVER_PUSH", Object, "", "Push senders").secret().accepted(),
+    opt("push", "PARSE_SERVER_PUSH", Object, "", "Push senders (docs/push.md)").secret(),
     opt(
         "scheduledPush",
         "PARSE_SERVER_SCHEDULED_PUSH",
         Bool,
         "false",
-        "Pushes with a push_time are kept and sent later",
-    )
-    .accepted(),
+        "Pushes with a push_time are kept and sent then, and those with a cron expression again and again",
+    ),
     opt(
         "liveQuery",
         "PARSE_SERVER_LIVE_QUERY",

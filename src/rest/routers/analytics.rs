@@ -1,10 +1,11 @@
 //! `POST /events/AppOpened` and `/events/:eventName`.
 
 use crate::error::Result;
-use crate::operations::{Ctx, analytics};
+use crate::operations::{Ctx, analytics, push};
 use crate::rest::request::{RestRequest, RestResponse};
 
 pub async fn app_opened(ctx: Ctx, request: RestRequest) -> Result<RestResponse> {
+    push::by_hash(&ctx, &request.body).await;
     Ok(RestResponse::value(analytics::track(&ctx, analytics::APP_OPENED, request.body).await))
 }
 

@@ -20,6 +20,7 @@ use crate::storage::postgres::transaction::PgTransaction;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
+use crate::storage::push::PushLedger;
 use crate::storage::{
     AggregateOptions, Changed, FileStoreProvider, IndexMap, Related, RelationQuery, Returning, See, Session,
     StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction, WorkQueue,
@@ -416,6 +417,10 @@ impl StorageAdapter for PostgresAdapter {
     }
 
     fn work_queue(&self) -> Option<&dyn WorkQueue> {
+        Some(self)
+    }
+
+    fn push_ledger(&self) -> Option<&dyn PushLedger> {
         Some(self)
     }
 

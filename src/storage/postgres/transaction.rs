@@ -15,7 +15,7 @@ use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{boxed, is_stale_plan};
 use crate::storage::postgres::connection::held;
 use crate::storage::postgres::connection::pooled::Pooled;
-use crate::storage::postgres::own::work;
+use crate::storage::postgres::own::{push, work};
 use crate::storage::postgres::query::{reads, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
@@ -23,11 +23,13 @@ use crate::storage::postgres::write::atomic;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, command};
+use crate::storage::push::{Delivery, Ending, NewPush, PushState, PushWriter, StoredPush};
 use crate::storage::{
-    AggregateOptions, Changed, Enqueue, NewWork, Related, RelationQuery, Returning, Session, StorageError,
+    AggregateOptions, Changed, Enqueue, Lease, NewWork, Related, RelationQuery, Returning, Session, StorageError,
     StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
+use crate::types::time::Millis;
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, Object, ObjectId, RowSet, Update};
 
@@ -201,6 +203,10 @@ impl Transaction for PgTransaction {
         Some(self)
     }
 
+    fn push_writer(&self) -> Option<&dyn PushWriter> {
+        Some(self)
+    }
+
     fn as_session(&self) -> &dyn Session {
         self
     }
@@ -211,6 +217,71 @@ impl Enqueue for PgTransaction {
     async fn enqueue(&self, app: &str, items: &[NewWork]) -> StorageResult<Vec<Option<i64>>> {
         let (app, items) = (app.to_owned(), items.to_vec());
         within!(self, |db| work::enqueue(&db, &app, &items).await)
+    }
+}
+
+#[async_trait]
+impl PushWriter for PgTransaction {
+    async fn add_push(&self, app: &str, new: &NewPush, items: &[NewWork]) -> StorageResult<()> {
+        let (app, new, items) = (app.to_owned(), new.clone(), items.to_vec());
+        within!(self, |db| push::add(&db, &app, &new, &items).await)
+    }
+
+    async fn extend_push(
+        &self,
+        app: &str,
+        id: &str,
+        lease: &Lease,
+        progress: &Value,
+        next: &[NewWork],
+    ) -> StorageResult<bool> {
+        let (app, id, lease) = (app.to_owned(), id.to_owned(), lease.clone());
+        let (progress, next) = (progress.clone(), next.to_vec());
+        within!(self, |db| push::extend(&db, (&app, &id), &lease, &progress, &next).await)
+    }
+
+    async fn finish_push_item(
+        &self,
+        app: &str,
+        id: &str,
+        lease: &Lease,
+        ending: &Ending,
+    ) -> StorageResult<Option<bool>> {
+        let (app, id, lease, ending) = (app.to_owned(), id.to_owned(), lease.clone(), ending.clone());
+        within!(self, |db| push::finish(&db, (&app, &id), &lease, &ending).await)
+    }
+
+    async fn note_receipts(
+        &self,
+        app: &str,
+        id: &str,
+        lease: &Lease,
+        refused: &[Delivery],
+        keeps_log: bool,
+    ) -> StorageResult<bool> {
+        let (app, id, lease, refused) = (app.to_owned(), id.to_owned(), lease.clone(), refused.to_vec());
+        within!(self, |db| push::note_receipts(&db, (&app, &id), &lease, &refused, keeps_log).await)
+    }
+
+    async fn set_push_state(
+        &self,
+        app: &str,
+        id: &str,
+        from: &[PushState],
+        to: PushState,
+    ) -> StorageResult<bool> {
+        let (app, id, from) = (app.to_owned(), id.to_owned(), from.to_vec());
+        within!(self, |db| push::set_state(&db, (&app, &id), &from, to).await)
+    }
+
+    async fn take_recurring(&self, app: &str) -> StorageResult<Option<StoredPush>> {
+        let app = app.to_owned();
+        within!(self, |db| push::take_recurring(&db, &app).await)
+    }
+
+    async fn set_due(&self, app: &str, id: &str, due_at: Option<Millis>) -> StorageResult<()> {
+        let (app, id) = (app.to_owned(), id.to_owned());
+        within!(self, |db| push::set_due(&db, (&app, &id), due_at).await)
     }
 }
 

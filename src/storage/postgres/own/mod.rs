@@ -3,9 +3,10 @@
 //! them, each with the reason.
 //!
 //! `files` is a [`crate::files::FileStore`], `live_log` a [`crate::storage::live_log::LiveLog`], `work` a
-//! [`crate::storage::WorkQueue`]; the adapter hands them out as capabilities.
+//! [`crate::storage::WorkQueue`], `push` a [`crate::storage::push::PushLedger`]; the adapter hands them out as capabilities.
 pub(crate) mod dsl;
 pub mod files;
 pub(crate) mod live_log;
+pub(crate) mod push;
 pub(crate) mod schema;
 pub(crate) mod work;

@@ -51,6 +51,48 @@ pub mod parsimony {
     }
 
     diesel::table! {
+        parsimony.push (app, id) {
+            app -> Text,
+            id -> Text,
+            state -> Text,
+            due_at -> Timestamptz,
+            deadline -> Timestamptz,
+            body -> Jsonb,
+            condition -> Jsonb,
+            settings -> Jsonb,
+            hash -> Text,
+            open -> Int4,
+            reasons -> Jsonb,
+            retried -> Int8,
+            repeated -> Int8,
+            created_at -> Timestamptz,
+            changed_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        parsimony.push_delivery (id) {
+            id -> Int8,
+            app -> Text,
+            push -> Text,
+            installation -> Text,
+            device_type -> Nullable<Text>,
+            result -> Text,
+            reason -> Nullable<Text>,
+            at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        parsimony.push_open (app, push, installation) {
+            app -> Text,
+            push -> Text,
+            installation -> Text,
+            at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
         parsimony.work (id) {
             id -> Int8,
             app -> Text,
@@ -71,5 +113,14 @@ pub mod parsimony {
         }
     }
 
-    diesel::allow_tables_to_appear_in_same_query!(file, file_chunk, live_capture, live_log, work,);
+    diesel::allow_tables_to_appear_in_same_query!(
+        file,
+        file_chunk,
+        live_capture,
+        live_log,
+        push,
+        push_delivery,
+        push_open,
+        work,
+    );
 }

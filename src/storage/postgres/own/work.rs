@@ -95,7 +95,7 @@ impl Row {
     }
 }
 
-fn instant(at: Millis) -> DateTime<Utc> {
+pub(super) fn instant(at: Millis) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(at.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
@@ -152,6 +152,29 @@ pub async fn enqueue(db: &Executor<'_>, app: &str, items: &[NewWork]) -> Storage
         }
     }
     Ok(ids)
+}
+
+/// The item is done; `false`: the lease is lost. For what belongs to a transaction.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn complete_within(db: &Executor<'_>, lease: &Lease) -> StorageResult<bool> {
+    let done = diesel::update(held!(lease)).set((
+        work::state.eq(WorkState::Done.as_str()),
+        work::lease_until.eq(None::<DateTime<Utc>>),
+        work::changed_at.eq(now),
+    ));
+    Ok(db.run(done).await? == 1)
+}
+
+/// Notes how far the holder is; `false`: the lease is lost. For what belongs to a transaction.
+///
+/// # Errors
+/// Database errors.
+pub(super) async fn note_within(db: &Executor<'_>, lease: &Lease, progress: &Value) -> StorageResult<bool> {
+    let noting =
+        diesel::update(held!(lease)).set((work::progress.eq(progress), work::changed_at.eq(now)));
+    Ok(db.run(noting).await? == 1)
 }
 
 #[async_trait]

@@ -1,0 +1,112 @@
+//! [`Senders`]: the built-in adapter. It finds the sender of each device, as `@parse/push-adapter` does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::apns::Apns;
+use super::expo::Expo;
+use super::fcm::{Fcm, Kind};
+use super::options::{self, QueueOptions, misconfigured};
+use super::web::WebPush;
+use super::{Device, Message, Outcome, PushAdapter, Receipt};
+use crate::error::Result;
+use crate::outbound::{Outbound, OutboundError};
+use crate::types::Object;
+
+/// Devices that are read, sent to and noted together. So many may get a push twice when the server dies.
+const BATCH: usize = 500;
+
+/// Speaks one protocol.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// One outcome for each device, in their order.
+    async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome>;
+}
+
+pub struct Senders {
+    by_type: BTreeMap<&'static str, Arc<dyn Sender>>,
+    expo: Option<Arc<Expo>>,
+    batch_size: usize,
+}
+
+impl Senders {
+    /// # Errors
+    /// 115 for configurations that cannot work, as parse-server refuses to start with them.
+    pub fn new(push: &Object, outbound: &Arc<Outbound>) -> Result<Self> {
+        let mut by_type: BTreeMap<&'static str, Arc<dyn Sender>> = BTreeMap::new();
+        let mut expo = None;
+        for (kind, given) in options::types(push)? {
+            let is_firebase = given.get("firebaseServiceAccount").is_some();
+            let sender: Arc<dyn Sender> = match kind {
+                "web" => Arc::new(WebPush::new(given, outbound)?),
+                "expo" => {
+                    let sender = Arc::new(Expo::new(given, outbound)?);
+                    expo = Some(sender.clone());
+                    sender
+                }
+                "android" | "fcm" if is_firebase => Arc::new(Fcm::new(given, Kind::Android, outbound)?),
+                "android" | "fcm" => {
+                    return Err(misconfigured(
+                        "Firebase service account is required for Android/FCM push notifications",
+                    ));
+                }
+                _ if is_firebase => Arc::new(Fcm::new(given, Kind::Apple, outbound)?),
+                _ => Arc::new(Apns::new(given, outbound)?),
+            };
+            by_type.insert(kind, sender);
+        }
+        let batch_size = QueueOptions::read(push)?.batch_size.unwrap_or(BATCH);
+        Ok(Self { by_type, expo, batch_size })
+    }
+}
+
+#[async_trait]
+impl PushAdapter for Senders {
+    async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome> {
+        let mut outcomes = vec![Outcome::Unknown; devices.len()];
+        let mut groups: BTreeMap<&'static str, (Vec<usize>, Vec<Device>)> = BTreeMap::new();
+        for (index, device) in devices.into_iter().enumerate() {
+            let slot = outcomes.get_mut(index);
+            match device.kind() {
+                Some(kind) if self.by_type.contains_key(kind) => {
+                    let (indices, group) = groups.entry(kind).or_default();
+                    indices.push(index);
+                    group.push(device);
+                }
+                Some(kind) => {
+                    let reason = format!("Can not find sender for push type {kind}");
+                    slot.into_iter().for_each(|slot| *slot = Outcome::rejected(reason.as_str()));
+                }
+                None => {
+                    let reason = "Can not find sender for the device type";
+                    slot.into_iter().for_each(|slot| *slot = Outcome::rejected(reason));
+                }
+            }
+        }
+        let sending = groups.into_iter().filter_map(|(kind, (indices, group))| {
+            let sender = self.by_type.get(kind)?.clone();
+            Some(async move { (indices, sender.send(message, group).await) })
+        });
+        for (indices, sent) in futures_util::future::join_all(sending).await {
+            for (index, outcome) in indices.into_iter().zip(sent) {
+                if let Some(slot) = outcomes.get_mut(index) {
+                    *slot = outcome;
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    async fn receipts(&self, tickets: &[String]) -> std::result::Result<Vec<Receipt>, OutboundError> {
+        match &self.expo {
+            Some(expo) => expo.receipts(tickets).await,
+            None => Ok(tickets.iter().map(|_| Receipt::Delivered).collect()),
+        }
+    }
+}
