@@ -12,8 +12,8 @@ use super::ask;
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::push::{CHANNEL, Runner, Taken};
-use crate::push::PushAdapter;
 use crate::pubsub::Notice;
+use crate::push::PushAdapter;
 use crate::types::app_scope::carry;
 use crate::types::time::Millis;
 
@@ -140,7 +140,8 @@ impl Handler<Tick> for PushQueueActor {
                     if let Some(next) = next.filter(|_| free > 0) {
                         let wait = u64::try_from(next.0 - Millis::now().0).unwrap_or(0);
                         // What is due and was not taken is somebody's, or waits for its service.
-                        let wait = if wait == 0 { Duration::from_millis(200) } else { Duration::from_millis(wait) };
+                        let wait =
+                            if wait == 0 { Duration::from_millis(200) } else { Duration::from_millis(wait) };
                         sleep = sleep.min(wait.max(SHORTEST_SLEEP));
                     }
                 }

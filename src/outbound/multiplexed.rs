@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, USER_AGENT};
 use http::HeaderValue;
+use http::header::{ACCEPT, USER_AGENT};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
@@ -13,8 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::dial::Dialer;
 use super::{
-    AGENT, Answer, Arriving, CONNECT, Connections, IDLE, Opened, Outbound, OutboundError, PAUSE, PING, Request,
-    request,
+    AGENT, Answer, Arriving, CONNECT, Connections, IDLE, Opened, Outbound, OutboundError, PAUSE, PING,
+    Request, request,
 };
 use crate::error::{BoxError, Result};
 use crate::tls::Identity;
@@ -44,8 +44,11 @@ impl Outbound {
         // A proxy is not shown who we are to the servers behind it.
         let to_proxies = Arc::new(self.trust.client_config()?);
         let dialer = Dialer::new(self.resolver.clone(), self.proxies.clone(), None, to_proxies, CONNECT);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http2().wrap_connector(dialer);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_only()
+            .enable_http2()
+            .wrap_connector(dialer);
         let connections = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -74,7 +77,9 @@ impl Multiplexed {
         let whole = async {
             let answer = self.connections.request(sent).await.map_err(|error| OutboundError::of(&error))?;
             let (head, body) = answer.into_parts();
-            Opened { status: head.status, headers: head.headers, body: Arriving::new(body, PAUSE) }.read(most).await
+            Opened { status: head.status, headers: head.headers, body: Arriving::new(body, PAUSE) }
+                .read(most)
+                .await
         };
         tokio::time::timeout(deadline, whole).await.map_err(|_| OutboundError::Deadline)?
     }

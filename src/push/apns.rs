@@ -122,10 +122,12 @@ impl Provider {
 /// The certificate: a PKCS 12 file with passphrase, or PEM.
 fn identity(options: &Object) -> Result<Identity> {
     let passphrase = options::text(options, "passphrase").unwrap_or_default();
-    if let Some(pfx) = options.get("pfx").or_else(|| options.get("pfxData")).filter(|value| !value.is_null()) {
+    if let Some(pfx) = options.get("pfx").or_else(|| options.get("pfxData")).filter(|value| !value.is_null())
+    {
         let wrong = || misconfigured("push: pfx cannot be opened with this passphrase, or holds no key");
         let bytes = options::material(pfx, "pfx")?;
-        let store = KeyStore::from_pkcs12(&bytes, passphrase, Pkcs12ImportPolicy::Relaxed).map_err(|_| wrong())?;
+        let store =
+            KeyStore::from_pkcs12(&bytes, passphrase, Pkcs12ImportPolicy::Relaxed).map_err(|_| wrong())?;
         let (_, held) = store.private_key_chain().ok_or_else(wrong)?;
         let chain = held.certs().iter().map(|one| CertificateDer::from(one.as_der().to_vec())).collect();
         let key = PrivatePkcs8KeyDer::from(held.key().as_der().to_vec()).into();
@@ -138,9 +140,12 @@ fn identity(options: &Object) -> Result<Identity> {
         // One file may hold both.
         None => certificate.clone(),
     };
-    let wrong = |what: &'static str| move |_| misconfigured(format!("push: {what} is not in PEM form, or is encrypted"));
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(&certificate).collect::<std::result::Result<_, _>>().map_err(wrong("cert"))?;
+    let wrong = |what: &'static str| {
+        move |_| misconfigured(format!("push: {what} is not in PEM form, or is encrypted"))
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(wrong("cert"))?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(wrong("key"))?;
     Ok(Identity { chain, key })
 }
@@ -240,7 +245,8 @@ impl Prepared {
         }
         let first = self.provider.token.as_ref().map(ProviderToken::current);
         let outcome = self.once(token, body, first.clone().flatten()).await;
-        let (Answered::Expired, Some(tokens), Some(Some(seen))) = (&outcome, &self.provider.token, first) else {
+        let (Answered::Expired, Some(tokens), Some(Some(seen))) = (&outcome, &self.provider.token, first)
+        else {
             return outcome.outcome();
         };
         if !tokens.expired(&seen) {
@@ -295,7 +301,9 @@ fn read_refusal(status: u16, reason: Option<&str>, after: Option<Duration>) -> A
         reason.and_then(|reason| serde_json::from_value(Value::String(reason.to_owned())).ok());
     // Reasons that came after `a2` are told as they are, as long as they look like one.
     let text = match reason {
-        Some(reason) if reason.len() <= 64 && reason.bytes().all(|c| c.is_ascii_alphanumeric()) => reason.to_owned(),
+        Some(reason) if reason.len() <= 64 && reason.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+            reason.to_owned()
+        }
         _ => format!("status {status}"),
     };
     Answered::Ended(match (known, status) {

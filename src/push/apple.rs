@@ -18,7 +18,8 @@ pub enum Style {
 }
 
 /// Data that becomes headers of APNs.
-const HEADERS: &[&str] = &["id", "collapseId", "channelId", "requestId", "pushType", "topic", "expiry", "priority"];
+const HEADERS: &[&str] =
+    &["id", "collapseId", "channelId", "requestId", "pushType", "topic", "expiry", "priority"];
 /// The same under the names of the request; `node-apn` leaves them in the payload too.
 const REQUEST: &[&str] = &["expiration_time", "collapse_id", "push_type"];
 
@@ -45,8 +46,14 @@ pub fn payload(message: &Message, style: Style) -> Object {
             "interruptionLevel" if text() => put(&mut aps, "interruption-level", value),
             "category" if text() => put(&mut aps, "category", value),
             "threadId" if text() => put(&mut aps, "thread-id", value),
-            "badge" | "sound" | "content-available" | "mutable-content" | "targetContentIdentifier"
-            | "interruptionLevel" | "category" | "threadId" => {}
+            "badge"
+            | "sound"
+            | "content-available"
+            | "mutable-content"
+            | "targetContentIdentifier"
+            | "interruptionLevel"
+            | "category"
+            | "threadId" => {}
             key if style != Style::Fcm && HEADERS.contains(&key) => {}
             key if style != Style::NodeApn && REQUEST.contains(&key) => {}
             "priority" => {}
@@ -69,7 +76,9 @@ fn is_one(value: &Value) -> bool {
 fn is_sound(value: &Value) -> bool {
     let has = |key: &str, is: fn(&Value) -> bool| value.get(key).is_some_and(is);
     value.is_string()
-        || (has("name", Value::is_string) && has("critical", Value::is_number) && has("volume", Value::is_number))
+        || (has("name", Value::is_string)
+            && has("critical", Value::is_number)
+            && has("volume", Value::is_number))
 }
 
 /// A title that came before is kept, unless the alert has one of its own.
@@ -125,7 +134,9 @@ pub fn headers(message: &Message) -> Vec<(&'static str, String)> {
     if let Some(priority) = priority {
         headers.push(("apns-priority", priority.to_string()));
     }
-    for (key, header) in [("id", "apns-id"), ("requestId", "apns-request-id"), ("channelId", "apns-channel-id")] {
+    for (key, header) in
+        [("id", "apns-id"), ("requestId", "apns-request-id"), ("channelId", "apns-channel-id")]
+    {
         if let Some(value) = data(key).and_then(text) {
             headers.push((header, value));
         }

@@ -32,7 +32,8 @@ impl Expo {
     /// # Errors
     /// 115 when the options are no object.
     pub fn new(options: &Value, outbound: &Arc<Outbound>) -> Result<Self> {
-        let options = options.as_object().ok_or_else(|| misconfigured("EXPO Push Configuration is invalid"))?;
+        let options =
+            options.as_object().ok_or_else(|| misconfigured("EXPO Push Configuration is invalid"))?;
         let concurrent = options.get("maxConcurrentRequests").and_then(Value::as_u64);
         Ok(Self {
             access_token: super::options::text(options, "accessToken").map(str::to_owned),
@@ -63,7 +64,9 @@ impl Expo {
             .iter()
             .map(|ticket| match known.get(ticket) {
                 None => Receipt::Unknown,
-                Some(receipt) if receipt.get("status").is_some_and(|status| status == "ok") => Receipt::Delivered,
+                Some(receipt) if receipt.get("status").is_some_and(|status| status == "ok") => {
+                    Receipt::Delivered
+                }
                 Some(receipt) => {
                     let (reason, is_dead) = failure(receipt);
                     Receipt::Failed { reason, is_dead }

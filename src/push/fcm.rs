@@ -115,7 +115,8 @@ fn for_android(message: &Message, now: Millis) -> Object {
         let mut data = message.data.clone();
         data.retain(|key, _| !INTEGERS.contains(&key.as_str()));
         let push_id = crate::types::ObjectId::generate(10).to_string();
-        let data = json!({ "push_id": push_id, "time": now.to_iso(), "data": Value::Object(data).to_string() });
+        let data =
+            json!({ "push_id": push_id, "time": now.to_iso(), "data": Value::Object(data).to_string() });
         android.insert("data".to_owned(), data);
     }
     if let Some(at) = message.expires_at {
@@ -195,7 +196,9 @@ fn rename(message: &mut Object) {
             renamed(notification, ANDROID_NOTIFICATION);
         }
     }
-    if let Some(Value::Object(aps)) = message.get_mut("apns").and_then(|apns| apns.pointer_mut("/payload/aps")) {
+    if let Some(Value::Object(aps)) =
+        message.get_mut("apns").and_then(|apns| apns.pointer_mut("/payload/aps"))
+    {
         renamed(aps, APS);
         if let Some(Value::Object(alert)) = aps.get_mut("alert") {
             renamed(alert, ALERT);
@@ -297,7 +300,13 @@ mod tests {
     fn message(body: Value) -> Message {
         let body = body.as_object().cloned().unwrap();
         let data = body.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
-        Message { push_id: "p".into(), body, data, expires_at: Some(Millis(3_600_000)), halt: Halt::default() }
+        Message {
+            push_id: "p".into(),
+            body,
+            data,
+            expires_at: Some(Millis(3_600_000)),
+            halt: Halt::default(),
+        }
     }
 
     #[test]

@@ -142,7 +142,10 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
     Delivered,
-    Failed { reason: String, is_dead: bool },
+    Failed {
+        reason: String,
+        is_dead: bool,
+    },
     /// Not there yet.
     Unknown,
 }

@@ -42,7 +42,11 @@ impl QueueOptions {
             None => None,
             Some(size) => match size.as_u64().filter(|size| (1..=10_000).contains(size)) {
                 Some(size) => usize::try_from(size).ok(),
-                None => return Err(misconfigured("push.queueOptions.batchSize must be a number from 1 to 10000.")),
+                None => {
+                    return Err(misconfigured(
+                        "push.queueOptions.batchSize must be a number from 1 to 10000.",
+                    ));
+                }
             },
         };
         let log_days = match push.get("deliveryLog") {
@@ -102,9 +106,11 @@ pub fn material(value: &Value, name: &str) -> Result<Vec<u8>> {
         Value::String(text) if text.contains("-----BEGIN ") => Ok(text.replace("\\n", "\n").into_bytes()),
         Value::String(path) => match std::fs::read(path) {
             Ok(bytes) => Ok(bytes),
-            Err(error) => STANDARD.decode(path.trim()).ok().filter(|bytes| bytes.len() > 64).ok_or_else(|| {
-                misconfigured(format!("push: {name} cannot be read: {}", error.kind()))
-            }),
+            Err(error) => STANDARD
+                .decode(path.trim())
+                .ok()
+                .filter(|bytes| bytes.len() > 64)
+                .ok_or_else(|| misconfigured(format!("push: {name} cannot be read: {}", error.kind()))),
         },
         Value::Object(buffer) => {
             let bytes = buffer.get("data").and_then(Value::as_array).ok_or_else(unusable)?;
@@ -140,7 +146,8 @@ mod tests {
         assert!(queue(json!({"queueOptions": {"messageQueueAdapter": {}}})).is_err());
         assert!(queue(json!({"queueOptions": {"batchSize": 0}})).is_err());
         assert!(queue(json!({"deliveryLog": "yes"})).is_err());
-        let read = queue(json!({"queueOptions": {"batchSize": 7, "disablePushWorker": true}, "deliveryLog": true}));
+        let read =
+            queue(json!({"queueOptions": {"batchSize": 7, "disablePushWorker": true}, "deliveryLog": true}));
         assert_eq!(
             read.unwrap(),
             QueueOptions { batch_size: Some(7), disable_worker: true, log_days: Some(30.0) }

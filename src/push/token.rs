@@ -190,16 +190,19 @@ impl AccessToken {
         let header = Header { kid: self.key_id.clone(), ..Header::new(Algorithm::RS256) };
         let assertion = jsonwebtoken::encode(&header, &claims, &self.key)
             .map_err(|_| "no assertion could be signed".to_owned())?;
-        let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
+        let form =
+            format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
         let request = Request::post(&self.token_uri)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .within(DEADLINE)
             .body(form);
-        let answer = outbound.send(request).await.map_err(|error: OutboundError| format!("OAuth: {error}"))?;
+        let answer =
+            outbound.send(request).await.map_err(|error: OutboundError| format!("OAuth: {error}"))?;
         if !answer.status.is_success() {
             return Err(format!("OAuth: the token server answered {}", answer.status.as_u16()));
         }
-        let body: Value = answer.json().map_err(|_| "OAuth: the token server's answer is no JSON".to_owned())?;
+        let body: Value =
+            answer.json().map_err(|_| "OAuth: the token server's answer is no JSON".to_owned())?;
         let token = body.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| "OAuth: the token server gave no token".to_owned())?;
         let seconds = body.get("expires_in").and_then(Value::as_i64).unwrap_or(3600).clamp(1, 86_400);

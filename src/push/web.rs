@@ -56,7 +56,11 @@ impl WebPush {
         let vapid = Vapid::new(vapid)?;
         let mut headers = HeaderMap::new();
         for (name, value) in options.get("headers").and_then(Value::as_object).into_iter().flatten() {
-            let (name, value) = name.parse::<HeaderName>().ok().zip(value.as_str().and_then(|value| value.parse().ok())).ok_or_else(wrong)?;
+            let (name, value) = name
+                .parse::<HeaderName>()
+                .ok()
+                .zip(value.as_str().and_then(|value| value.parse().ok()))
+                .ok_or_else(wrong)?;
             headers.insert(name, value);
         }
         let urgency = options::text(options, "urgency").unwrap_or("normal");
@@ -65,7 +69,9 @@ impl WebPush {
         }
         let topic = options::text(options, "topic");
         if topic.is_some_and(|topic| !is_topic(topic)) {
-            return Err(misconfigured("push: web.topic has other characters than those of Base64 URLs, or more than 32"));
+            return Err(misconfigured(
+                "push: web.topic has other characters than those of Base64 URLs, or more than 32",
+            ));
         }
         if options.get("contentEncoding").is_some_and(|encoding| encoding != "aes128gcm") {
             return Err(misconfigured("push: web.contentEncoding can only be aes128gcm"));
@@ -108,7 +114,8 @@ impl Vapid {
         }
         let key = |name: &'static str, length: usize| {
             let decoded = options::base64url(text(name)?).filter(|bytes| bytes.len() == length);
-            decoded.ok_or_else(|| misconfigured(format!("push: web.vapidDetails.{name} is not a key of VAPID")))
+            decoded
+                .ok_or_else(|| misconfigured(format!("push: web.vapidDetails.{name} is not a key of VAPID")))
         };
         let (public, private) = (key("publicKey", 65)?, key("privateKey", 32)?);
         let vapid = Self {
@@ -152,8 +159,9 @@ impl Vapid {
 /// PKCS 8 around a key of curve P-256.
 fn pkcs8(private: &[u8], public: &[u8]) -> Vec<u8> {
     const HEAD: &[u8] = &[
-        0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
-        0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01, 0x04, 0x20,
+        0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+        0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02, 0x01, 0x01,
+        0x04, 0x20,
     ];
     const MIDDLE: &[u8] = &[0xa1, 0x44, 0x03, 0x42, 0x00];
     [HEAD, private, MIDDLE, public].concat()
@@ -188,8 +196,11 @@ impl WebPush {
         let endpoint = text("/endpoint").to_owned();
         let Ok(url) = Url::parse(&endpoint) else { return Outcome::rejected("the endpoint is not a URL") };
         let unpadded = |text: &str| text.trim_end_matches('=').replace('+', "-").replace('/', "_");
-        let info =
-            SubscriptionInfo::new(endpoint.clone(), unpadded(text("/keys/p256dh")), unpadded(text("/keys/auth")));
+        let info = SubscriptionInfo::new(
+            endpoint.clone(),
+            unpadded(text("/keys/p256dh")),
+            unpadded(text("/keys/auth")),
+        );
         let mut builder = WebPushMessageBuilder::new(&info);
         builder.set_payload(ContentEncoding::Aes128Gcm, payload);
         let Some(encrypted) = builder.build().ok().and_then(|built| built.payload) else {

@@ -22,6 +22,7 @@ mod http_wire;
 mod live_query;
 mod migration;
 mod own_tables;
+mod push;
 mod query_aggregate;
 mod query_operators;
 mod query_properties;

@@ -177,9 +177,23 @@ impl Answer {
 impl Client {
     /// Nobody, of application `test` on that port of this machine; paths with the mount.
     pub fn at(port: u16) -> Self {
-        let headers = [("X-Parse-Application-Id".parse().unwrap(), APP_ID.parse().unwrap())];
-        let http = reqwest::Client::builder().default_headers(headers.into_iter().collect()).build().unwrap();
+        Self::with(port, &[("X-Parse-Application-Id", APP_ID)])
+    }
+
+    /// Whoever sends these headers, on that port of this machine; paths with the mount.
+    pub fn with(port: u16, headers: &[(&str, &str)]) -> Self {
+        let header = |(name, value): &(&str, &str)| {
+            (name.parse::<reqwest::header::HeaderName>().unwrap(), value.parse().unwrap())
+        };
+        let headers = headers.iter().map(header).collect();
+        let http = reqwest::Client::builder().no_proxy().default_headers(headers).build().unwrap();
         Self { http, base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// A find at a path, with parameters as JSON.
+    pub async fn find_at(&self, path: &str, mut params: Value) -> Answer {
+        params["_method"] = "GET".into();
+        self.post(path, params).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

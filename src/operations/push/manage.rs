@@ -28,7 +28,9 @@ pub async fn change(ctx: &Ctx, id: &str, body: &Object) -> Result<Value> {
     let going = if is_template { PushState::Recurring } else { PushState::Active };
     let (from, to): (&[PushState], PushState) = match asked {
         "paused" => (&[PushState::Active, PushState::Recurring, PushState::Paused], PushState::Paused),
-        "running" | "scheduled" | "resumed" => (&[PushState::Active, PushState::Recurring, PushState::Paused], going),
+        "running" | "scheduled" | "resumed" => {
+            (&[PushState::Active, PushState::Recurring, PushState::Paused], going)
+        }
         "cancelled" | "canceled" => (
             &[PushState::Active, PushState::Recurring, PushState::Paused, PushState::Cancelled],
             PushState::Cancelled,
@@ -68,7 +70,8 @@ pub async fn report(ctx: &Ctx, id: &str, after: i64, most: i64) -> Result<Value>
     ctx.require_master()?;
     let services = &ctx.services;
     let schema = status::schema(services).await?;
-    let found = services.storage.as_session().find(&schema, &FindSpec::new(status::by_id(id)).limit(1)).await?;
+    let found =
+        services.storage.as_session().find(&schema, &FindSpec::new(status::by_id(id)).limit(1)).await?;
     let row = found.first().ok_or_else(Error::object_not_found)?.to_object();
     let ledger = services.storage.push_ledger().ok_or_else(Error::object_not_found)?;
     let app = &services.config.app_id;

@@ -136,7 +136,8 @@ async fn accept(services: &Services, id: &str, accepted: &Accepted, refused: Opt
             .set(FieldName::known("lastUsed"), used)
             .set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
         update.ops.push((FieldName::known("timesUsed").into(), Op::Increment(1.0)));
-        let target = Target { filter: Filter::eq("objectId", Operand::Text(audience.clone())), writers: None };
+        let target =
+            Target { filter: Filter::eq("objectId", Operand::Text(audience.clone())), writers: None };
         transaction.update(&audiences.schema, &target, &update, Returning::default()).await?;
     }
     if refused.is_none() {

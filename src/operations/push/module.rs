@@ -41,7 +41,8 @@ impl PushAdapter for JavaScriptPush {
         if message.halt.is_set() {
             return vec![Outcome::Unsent; devices.len()];
         }
-        let installations = devices.iter().filter_map(|device| device.object.clone().map(Value::Object)).collect();
+        let installations =
+            devices.iter().filter_map(|device| device.object.clone().map(Value::Object)).collect();
         let call = AdapterCall {
             adapter: ADAPTER.to_owned(),
             method: "send".to_owned(),
@@ -75,9 +76,8 @@ impl PushAdapter for JavaScriptPush {
 fn read(results: &Value, devices: &[Device]) -> Vec<Outcome> {
     let mut flat = Vec::new();
     flatten(results, &mut flat);
-    let token = |result: &Value| {
-        result.pointer("/device/deviceToken").and_then(Value::as_str).map(str::to_owned)
-    };
+    let token =
+        |result: &Value| result.pointer("/device/deviceToken").and_then(Value::as_str).map(str::to_owned);
     let mut by_token = std::collections::HashMap::new();
     for result in &flat {
         if let Some(token) = token(result) {
@@ -133,6 +133,9 @@ mod tests {
             null,
             {"device": {"deviceToken": "a", "deviceType": "ios"}, "transmitted": true},
         ]]);
-        assert_eq!(read(&results, &devices), [Outcome::ACCEPTED, Outcome::dead("Unregistered"), Outcome::Unknown]);
+        assert_eq!(
+            read(&results, &devices),
+            [Outcome::ACCEPTED, Outcome::dead("Unregistered"), Outcome::Unknown]
+        );
     }
 }

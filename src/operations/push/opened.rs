@@ -24,8 +24,8 @@ pub async fn opened(ctx: &Ctx, body: &Object) -> Result<()> {
     let text = |name: &str| body.get(name).and_then(Value::as_str).filter(|text| text.len() <= LONGEST);
     let id = text("pushId").or_else(|| text("objectId")).or_else(|| text("pushStatusId"));
     let installation = ctx.info.installation_id.as_deref().or_else(|| text("installationId"));
-    let installation =
-        installation.ok_or_else(|| Error::invalid_json("X-Parse-Installation-Id or installationId is needed"))?;
+    let installation = installation
+        .ok_or_else(|| Error::invalid_json("X-Parse-Installation-Id or installationId is needed"))?;
     match (id, text("push_hash").or_else(|| text("pushHash"))) {
         (Some(id), _) => note(ctx, id, installation).await,
         (None, Some(hash)) => note_hash(ctx, hash, installation).await,
@@ -37,7 +37,8 @@ pub async fn opened(ctx: &Ctx, body: &Object) -> Result<()> {
 /// business.
 pub async fn by_hash(ctx: &Ctx, body: &Object) {
     let hash = body.get("push_hash").or_else(|| body.get("pushHash")).and_then(Value::as_str);
-    let (Some(hash), Some(installation)) = (hash.filter(|hash| hash.len() <= LONGEST), &ctx.info.installation_id)
+    let (Some(hash), Some(installation)) =
+        (hash.filter(|hash| hash.len() <= LONGEST), &ctx.info.installation_id)
     else {
         return;
     };
@@ -57,7 +58,8 @@ async fn note_hash(ctx: &Ctx, hash: &str, installation: &str) -> Result<()> {
 /// Nobody learns whether there is such a push, or such an installation.
 async fn note(ctx: &Ctx, id: &str, installation: &str) -> Result<()> {
     let services = &ctx.services;
-    let (Some(ledger), Some(class)) = (services.storage.push_ledger(), campaign::installations(services).await?)
+    let (Some(ledger), Some(class)) =
+        (services.storage.push_ledger(), campaign::installations(services).await?)
     else {
         return Ok(());
     };

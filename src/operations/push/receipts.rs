@@ -44,9 +44,11 @@ pub fn items(push: &str, tickets: &[Ticket]) -> Vec<NewWork> {
 pub async fn run(runner: &Runner, claimed: &Claimed) -> Result<()> {
     let payload = &claimed.item.payload;
     let push = payload.get("push").and_then(Value::as_str).unwrap_or_default();
-    let round = payload.get("round").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let round =
+        payload.get("round").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let all = payload.get("tickets").and_then(Value::as_array).cloned().unwrap_or_default();
-    let part = |entry: &Value, index: usize| entry.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let part =
+        |entry: &Value, index: usize| entry.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
     let ids: Vec<String> = all.iter().map(|entry| part(entry, 0)).collect();
     let receipts = runner.adapter.receipts(&ids).await;
     let receipts = match receipts {

@@ -157,7 +157,8 @@ impl<'a> Batch<'a> {
     pub fn expired(&mut self, count: u64) {
         self.counts.failed += count;
         if count > 0 {
-            *self.reasons.entry("expired".to_owned()).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
+            *self.reasons.entry("expired".to_owned()).or_default() +=
+                i64::try_from(count).unwrap_or(i64::MAX);
         }
     }
 
@@ -174,7 +175,11 @@ impl<'a> Batch<'a> {
             let whole = millis(self.pause()).max(2);
             // So that those who failed together do not come back together.
             let jittered = rand::random_range(whole / 2..=whole).max(self.again_after.map_or(0, millis));
-            items.push(again(&self.again, self.tries.saturating_add(1), Some(Millis(Millis::now().0 + jittered))));
+            items.push(again(
+                &self.again,
+                self.tries.saturating_add(1),
+                Some(Millis(Millis::now().0 + jittered)),
+            ));
         }
         if !self.unsent.is_empty() {
             items.push(again(&self.unsent, self.tries, None));
@@ -191,7 +196,11 @@ impl<'a> Batch<'a> {
         self.counts.batches = if self.is_page { -1 } else { 0 };
         let ending = Ending {
             more: self.items(),
-            log: if runner.services.state.pushes.log_days().is_some() { std::mem::take(&mut self.log) } else { Vec::new() },
+            log: if runner.services.state.pushes.log_days().is_some() {
+                std::mem::take(&mut self.log)
+            } else {
+                Vec::new()
+            },
             reasons: std::mem::take(&mut self.reasons).into_iter().collect(),
             retried: self.retried,
             repeated: self.repeated,
@@ -262,7 +271,8 @@ pub async fn remove_tokens(
     let ids = dead.iter().map(|(id, _)| Operand::Text(id.clone())).collect();
     let tokens = dead.iter().map(|(_, token)| Operand::Text(token.clone())).collect();
     let filter = one_of("objectId", ids).and(one_of("deviceToken", tokens));
-    let mut update = Update::default().set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
+    let mut update =
+        Update::default().set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
     update.ops.push((FieldName::known("deviceToken").into(), Op::Unset));
     session.update(&class.schema, &Target { filter, writers: None }, &update, Returning::default()).await?;
     Ok(())

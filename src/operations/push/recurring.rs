@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::operations::services::Services;
 use crate::storage::push::{NewPush, PushState, StoredPush};
 use crate::types::time::Millis;
-use crate::types::{ObjectId, Object};
+use crate::types::{Object, ObjectId};
 
 /// In one go; the next pass takes the rest.
 const MOST: usize = 50;

@@ -107,11 +107,13 @@ pub fn condition(body: &Object) -> Result<Object> {
 /// 115 as parse-server has it.
 pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -> Result<Accepted> {
     body.shift_remove("where");
-    let size = Value::Object(body.clone()).to_string().len() + Value::Object(condition.clone()).to_string().len();
+    let size =
+        Value::Object(body.clone()).to_string().len() + Value::Object(condition.clone()).to_string().len();
     if size > LARGEST {
         return Err(refused(format!("The push is too large: {size} bytes, and {LARGEST} are allowed.")));
     }
-    let mut expires_at = body.get("expiration_time").map(|time| epoch(time).ok_or_else(|| not_a_time(time))).transpose()?;
+    let mut expires_at =
+        body.get("expiration_time").map(|time| epoch(time).ok_or_else(|| not_a_time(time))).transpose()?;
     let expiration_interval = match body.get("expiration_interval") {
         None => None,
         Some(Value::Number(seconds)) if seconds.as_f64().is_some_and(|s| s > 0.0) => seconds.as_f64(),
@@ -155,7 +157,8 @@ pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -
         }),
         (None, None) => None,
     };
-    let last_due = local.and_then(|local| zones::waves(local).last().map(|wave| wave.at)).or(due_at).unwrap_or(now);
+    let last_due =
+        local.and_then(|local| zones::waves(local).last().map(|wave| wave.at)).or(due_at).unwrap_or(now);
     let interval = expiration_interval.filter(|_| when.is_some());
     let deadline = match (expires_at, interval) {
         // Given in the past it is the service's to refuse: it is sent once.
@@ -165,10 +168,13 @@ pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -
     };
     let hash = match data.get("alert") {
         Some(Value::String(text)) => md5::hex(text.as_bytes()),
-        Some(alert @ (Value::Object(_) | Value::Array(_) | Value::Null)) => md5::hex(alert.to_string().as_bytes()),
+        Some(alert @ (Value::Object(_) | Value::Array(_) | Value::Null)) => {
+            md5::hex(alert.to_string().as_bytes())
+        }
         _ => md5::hex(b""),
     };
-    let audience = body.get("audience_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+    let audience =
+        body.get("audience_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     Ok(Accepted {
         condition,
         data,
@@ -322,9 +328,15 @@ mod tests {
     #[test]
     fn the_condition_is_one_of_two() {
         let read = |body: Value| condition(body.as_object().unwrap());
-        assert_eq!(Value::Object(read(json!({"channels": ["a"]})).unwrap()), json!({"channels": {"$in": ["a"]}}));
+        assert_eq!(
+            Value::Object(read(json!({"channels": ["a"]})).unwrap()),
+            json!({"channels": {"$in": ["a"]}})
+        );
         let text = |body: Value| read(body).unwrap_err().public_message(false).to_owned();
-        assert_eq!(text(json!({"where": {}, "channels": []})), "Channels and query can not be set at the same time.");
+        assert_eq!(
+            text(json!({"where": {}, "channels": []})),
+            "Channels and query can not be set at the same time."
+        );
         assert!(text(json!({})).starts_with("Sending a push requires either"));
     }
 
@@ -333,7 +345,10 @@ mod tests {
         assert_eq!(text(json!({"expiration_time": "never"})), "never is not valid time.");
         assert_eq!(text(json!({"push_time": {}})), "[object Object] is not valid time.");
         assert_eq!(text(json!({"push_time": 1e300})), "1e300 is not valid time.");
-        assert_eq!(text(json!({"expiration_interval": 0})), "expiration_interval must be a number greater than 0");
+        assert_eq!(
+            text(json!({"expiration_interval": 0})),
+            "expiration_interval must be a number greater than 0"
+        );
         let both = json!({"expiration_interval": 5, "expiration_time": 1_900_000_000});
         assert_eq!(text(both), "Both expiration_time and expiration_interval cannot be set");
         let interval = accepted(json!({"expiration_interval": 5}), true).unwrap();
@@ -349,18 +364,22 @@ mod tests {
 
     #[test]
     fn badges() {
-        let badge = |badge: Value| accepted(json!({"data": {"badge": badge}}), true).map(|accepted| accepted.badge);
+        let badge =
+            |badge: Value| accepted(json!({"data": {"badge": badge}}), true).map(|accepted| accepted.badge);
         assert_eq!(badge(json!("INCREMENT")).unwrap(), Some(Badge::Increment(1.0)));
         assert_eq!(badge(json!({"__op": "Increment", "amount": 3})).unwrap(), Some(Badge::Increment(3.0)));
         assert_eq!(badge(json!(7)).unwrap(), Some(Badge::Set(7.0)));
         assert_eq!(badge(json!(0)).unwrap(), None);
-        assert!(badge(json!("more")).unwrap_err().public_message(false).starts_with("Invalid value for badge"));
+        assert!(
+            badge(json!("more")).unwrap_err().public_message(false).starts_with("Invalid value for badge")
+        );
     }
 
     #[test]
     fn recurring_ones_keep_to_their_time_zone() {
         let daily = accepted(json!({"cron": "0 9 * * *", "time_zone": "Europe/Berlin"}), true).unwrap();
-        let next = |after: &str| daily.cron.as_ref().unwrap().next(Millis::parse(after).unwrap()).unwrap().to_iso();
+        let next =
+            |after: &str| daily.cron.as_ref().unwrap().next(Millis::parse(after).unwrap()).unwrap().to_iso();
         assert_eq!(next("2027-03-27T12:00:00Z"), "2027-03-28T07:00:00.000Z", "summer time begins that night");
         assert_eq!(next("2027-10-30T12:00:00Z"), "2027-10-31T08:00:00.000Z", "and ends");
         assert!(text(json!({"cron": "hourly"})).starts_with("cron: "));

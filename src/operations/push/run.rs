@@ -132,7 +132,8 @@ impl Runner {
             most: free,
         };
         let claimed = self.work()?.claim(&wanted).await?;
-        let push_of = |claimed: &Claimed| claimed.item.queue.strip_prefix("push:").unwrap_or_default().to_owned();
+        let push_of =
+            |claimed: &Claimed| claimed.item.queue.strip_prefix("push:").unwrap_or_default().to_owned();
         Ok(claimed.into_iter().map(|claimed| Taken { push: push_of(&claimed), claimed }).collect())
     }
 
@@ -200,7 +201,8 @@ impl Runner {
             cooling.remove(push);
             return;
         }
-        let length = cooling.get(push).map_or(Duration::from_secs(1), |(_, length)| *length * 2).min(LONGEST_COOLING);
+        let length =
+            cooling.get(push).map_or(Duration::from_secs(1), |(_, length)| *length * 2).min(LONGEST_COOLING);
         cooling.insert(push.to_owned(), (Instant::now() + length, length));
         if cooling.len() > MOST_KNOWN {
             let now = Instant::now();
@@ -301,7 +303,8 @@ impl Runner {
         let after = id(Constraint::Gt(Operand::Text(page.after.to_owned())));
         let filter = if page.after.is_empty() { own.clone() } else { own.clone().and(after) };
         let size = campaign.page();
-        let progress = page.claimed.item.progress.as_ref().and_then(|progress| progress.get("upto")?.as_str());
+        let progress =
+            page.claimed.item.progress.as_ref().and_then(|progress| progress.get("upto")?.as_str());
         if let Some(upto) = progress {
             // Its server died, or gave it back: the next page is written down, badges are counted.
             let filter = filter.and(id(Constraint::Lte(Operand::Text(upto.to_owned()))));
@@ -325,7 +328,8 @@ impl Runner {
             (false, _) => 0,
             (true, true) => 1,
             (true, false) => {
-                let total = self.services.storage.as_session().count(&class.schema, &FindSpec::new(own)).await?;
+                let total =
+                    self.services.storage.as_session().count(&class.schema, &FindSpec::new(own)).await?;
                 total.div_ceil(size as u64)
             }
         };
@@ -468,7 +472,8 @@ impl Runner {
             }
             let message =
                 Message { push_id: campaign.id.clone(), body, data, expires_at, halt: campaign.halt.clone() };
-            let group: Vec<Device> = indices.iter().filter_map(|index| devices.get(*index).cloned()).collect();
+            let group: Vec<Device> =
+                indices.iter().filter_map(|index| devices.get(*index).cloned()).collect();
             async move { (indices, self.adapter.send(&message, group).await) }
         });
         let mut outcomes = vec![Outcome::Unknown; devices.len()];

@@ -103,7 +103,10 @@ impl Counts {
     fn update(&self) -> Update {
         let mut update = Update::default().set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
         let mut increment = |column: &'static str, key: Option<&str>, by: f64| {
-            let path = FieldPath { root: FieldName::known(column), rest: key.map(str::to_owned).into_iter().collect() };
+            let path = FieldPath {
+                root: FieldName::known(column),
+                rest: key.map(str::to_owned).into_iter().collect(),
+            };
             if by != 0.0 {
                 update.ops.push((path, Op::Increment(by)));
             }
@@ -137,7 +140,12 @@ impl Counts {
 
 /// # Errors
 /// When storage fails.
-pub async fn count(session: &dyn Session, schema: &Arc<ClassSchema>, id: &str, counts: &Counts) -> Result<()> {
+pub async fn count(
+    session: &dyn Session,
+    schema: &Arc<ClassSchema>,
+    id: &str,
+    counts: &Counts,
+) -> Result<()> {
     let target = Target { filter: by_id(id), writers: None };
     session.update(schema, &target, &counts.update(), Returning::default()).await?;
     Ok(())

@@ -53,7 +53,8 @@ impl Texts {
 
     /// The data in this language, with this badge.
     pub fn data(&self, choice: Option<usize>, badge: Option<f64>) -> Object {
-        let chosen = choice.and_then(|choice| self.locales.get(choice)).map_or(&self.default, |(_, data)| data);
+        let chosen =
+            choice.and_then(|choice| self.locales.get(choice)).map_or(&self.default, |(_, data)| data);
         let mut data = chosen.clone();
         if let Some(badge) = badge {
             data.insert("badge".to_owned(), whole(badge));

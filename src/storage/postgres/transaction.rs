@@ -25,8 +25,8 @@ use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, command};
 use crate::storage::push::{Delivery, Ending, NewPush, PushState, PushWriter, StoredPush};
 use crate::storage::{
-    AggregateOptions, Changed, Enqueue, Lease, NewWork, Related, RelationQuery, Returning, Session, StorageError,
-    StorageResult, Target, Transaction,
+    AggregateOptions, Changed, Enqueue, Lease, NewWork, Related, RelationQuery, Returning, Session,
+    StorageError, StorageResult, Target, Transaction,
 };
 use crate::types::path::FieldPath;
 use crate::types::time::Millis;

@@ -12,9 +12,7 @@ use super::work::{self as items, instant};
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::own::schema::parsimony::{push, push_delivery, push_open, work};
 use crate::storage::postgres::{Executor, PostgresAdapter};
-use crate::storage::push::{
-    Delivery, Ending, NewPush, PushLedger, PushState, StoredPush, queue_of,
-};
+use crate::storage::push::{Delivery, Ending, NewPush, PushLedger, PushState, StoredPush, queue_of};
 use crate::storage::{Lease, NewWork, StorageError, StorageResult, WorkState};
 use crate::types::time::Millis;
 
@@ -119,8 +117,8 @@ pub async fn extend(
     }
     let written = items::enqueue(db, app, next).await?.into_iter().flatten().count();
     if written > 0 {
-        let opening =
-            diesel::update(of!(app, id)).set((push::open.eq(push::open + count(written)), push::changed_at.eq(now)));
+        let opening = diesel::update(of!(app, id))
+            .set((push::open.eq(push::open + count(written)), push::changed_at.eq(now)));
         db.run(opening).await?;
     }
     Ok(true)
@@ -151,7 +149,8 @@ pub async fn finish(
     let Some((open, state, reasons)) = row else { return Ok(Some(false)) };
     // The row is locked: nobody else counts meanwhile.
     if !ending.reasons.is_empty() {
-        let counted = diesel::update(of!(app, id)).set(push::reasons.eq(add_reasons(reasons, &ending.reasons)));
+        let counted =
+            diesel::update(of!(app, id)).set(push::reasons.eq(add_reasons(reasons, &ending.reasons)));
         db.run(counted).await?;
     }
     let is_over = open <= 0 && state != PushState::Cancelled.as_str();
@@ -265,7 +264,11 @@ pub async fn take_recurring(db: &Executor<'_>, app: &str) -> StorageResult<Optio
 
 /// # Errors
 /// Database errors.
-pub async fn set_due(db: &Executor<'_>, (app, id): (&str, &str), due_at: Option<Millis>) -> StorageResult<()> {
+pub async fn set_due(
+    db: &Executor<'_>,
+    (app, id): (&str, &str),
+    due_at: Option<Millis>,
+) -> StorageResult<()> {
     match due_at {
         Some(at) => db.run(diesel::update(of!(app, id)).set(push::due_at.eq(instant(at)))).await,
         None => db.run(diesel::update(of!(app, id)).set(push::state.eq(PushState::Ended.as_str()))).await,
@@ -279,7 +282,8 @@ impl PushLedger for PostgresAdapter {
         let queue = diesel::dsl::sql::<diesel::sql_types::Text>("'push:' || push.id");
         let waiting = work::state.eq(WorkState::Waiting.as_str()).and(work::run_at.le(now));
         let left = work::state.eq(WorkState::Running.as_str()).and(work::lease_until.lt(now));
-        let open = work::table.filter(work::app.eq(push::app).and(work::queue.eq(queue))).filter(waiting.or(left));
+        let open =
+            work::table.filter(work::app.eq(push::app).and(work::queue.eq(queue))).filter(waiting.or(left));
         let ready = push::table
             .filter(push::app.eq(app).and(push::state.eq(PushState::Active.as_str())))
             .filter(push::due_at.le(now))
@@ -354,8 +358,7 @@ impl PushLedger for PostgresAdapter {
     }
 
     async fn count_opened(&self, app: &str, id: &str) -> StorageResult<i64> {
-        let counting =
-            push_open::table.filter(push_open::app.eq(app).and(push_open::push.eq(id))).count();
+        let counting = push_open::table.filter(push_open::app.eq(app).and(push_open::push.eq(id))).count();
         Ok(on_pool!(self, |db| db.row(counting))?.unwrap_or(0))
     }
 
@@ -391,13 +394,10 @@ impl PushLedger for PostgresAdapter {
     async fn forget_deliveries(&self, app: &str, before: Millis) -> StorageResult<usize> {
         let old = push_delivery::table
             .filter(push_delivery::app.eq(app).and(push_delivery::at.lt(instant(before))));
-        let over = work::table
-            .filter(work::app.eq(app).and(work::queue.like("push%")))
-            .filter(work::state.eq_any([
-                WorkState::Done.as_str(),
-                WorkState::Failed.as_str(),
-                WorkState::Cancelled.as_str(),
-            ]));
+        let over =
+            work::table.filter(work::app.eq(app).and(work::queue.like("push%"))).filter(work::state.eq_any(
+                [WorkState::Done.as_str(), WorkState::Failed.as_str(), WorkState::Cancelled.as_str()],
+            ));
         let conn = self.core.lanes.get().await?;
         let db = self.core.executor(&conn);
         Ok(db.run(diesel::delete(old)).await? + db.run(diesel::delete(over)).await?)

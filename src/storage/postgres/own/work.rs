@@ -172,8 +172,7 @@ pub(super) async fn complete_within(db: &Executor<'_>, lease: &Lease) -> Storage
 /// # Errors
 /// Database errors.
 pub(super) async fn note_within(db: &Executor<'_>, lease: &Lease, progress: &Value) -> StorageResult<bool> {
-    let noting =
-        diesel::update(held!(lease)).set((work::progress.eq(progress), work::changed_at.eq(now)));
+    let noting = diesel::update(held!(lease)).set((work::progress.eq(progress), work::changed_at.eq(now)));
     Ok(db.run(noting).await? == 1)
 }
 
