@@ -130,7 +130,12 @@ fn adapters(config: &AppConfig) -> Vec<(String, Value)> {
     let files = files.map(|spec| (files_module::ADAPTER.to_owned(), spec.expose().clone()));
     let analytics = config.cloud.analytics_adapter.as_ref();
     let analytics = analytics.map(|spec| (analytics::ADAPTER.to_owned(), spec.expose().clone()));
-    auth.chain(mail).chain(analytics).filter(|(_, spec)| node::is_code(spec)).chain(files).chain(push).collect()
+    auth.chain(mail)
+        .chain(analytics)
+        .filter(|(_, spec)| node::is_code(spec))
+        .chain(files)
+        .chain(push)
+        .collect()
 }
 
 /// A configuration file in JavaScript, evaluated by a host of its own.
