@@ -19,9 +19,8 @@ use tokio::sync::Semaphore;
 
 use super::apple::{self, Style};
 use super::options::{self, misconfigured};
-use super::senders::Sender;
 use super::token::{Current, ProviderToken};
-use super::{Device, Message, Outcome, retry_after};
+use super::{Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Multiplexed, Outbound, Request};
 use crate::tls::Identity;

@@ -8,8 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
 use super::options::misconfigured;
-use super::senders::Sender;
-use super::{Device, Message, Outcome, Receipt, retry_after};
+use super::{Device, Message, Outcome, Receipt, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Answer, Outbound, OutboundError, Request};
 use crate::types::Object;

@@ -12,9 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::apple::{self, Style};
 use super::options::{self, misconfigured};
-use super::senders::Sender;
 use super::token::AccessToken;
-use super::{Device, Message, Outcome, retry_after};
+use super::{Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Answer, Multiplexed, Outbound, Request};
 use crate::types::Object;

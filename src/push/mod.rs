@@ -173,6 +173,13 @@ pub trait PushAdapter: Send + Sync {
     }
 }
 
+/// Speaks one protocol.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// One outcome for each device, in their order.
+    async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome>;
+}
+
 /// `Retry-After` in seconds, or a date.
 pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();

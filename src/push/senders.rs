@@ -10,20 +10,13 @@ use super::expo::Expo;
 use super::fcm::{Fcm, Kind};
 use super::options::{self, QueueOptions, misconfigured};
 use super::web::WebPush;
-use super::{Device, Message, Outcome, PushAdapter, Receipt};
+use super::{Device, Message, Outcome, PushAdapter, Receipt, Sender};
 use crate::error::Result;
 use crate::outbound::{Outbound, OutboundError};
 use crate::types::Object;
 
 /// Devices that are read, sent to and noted together. So many may get a push twice when the server dies.
 const BATCH: usize = 500;
-
-/// Speaks one protocol.
-#[async_trait]
-pub trait Sender: Send + Sync {
-    /// One outcome for each device, in their order.
-    async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome>;
-}
 
 pub struct Senders {
     by_type: BTreeMap<&'static str, Arc<dyn Sender>>,

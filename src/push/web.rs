@@ -17,8 +17,7 @@ use url::Url;
 use web_push::{ContentEncoding, SubscriptionInfo, WebPushMessageBuilder};
 
 use super::options::{self, misconfigured};
-use super::senders::Sender;
-use super::{Device, Message, Outcome, retry_after};
+use super::{Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Outbound, Request};
 use crate::types::Object;
