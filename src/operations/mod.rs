@@ -36,6 +36,7 @@ pub mod mail_module;
 pub mod permissions;
 pub mod purchase;
 pub mod push;
+mod push_signals;
 
 pub use caller::{Auth, Credentials, Principal};
 pub use context::{Ctx, PROGRAM, RequestInfo};

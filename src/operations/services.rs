@@ -47,7 +47,7 @@ pub struct Ports {
 /// What this server remembers for the application while it runs.
 pub struct State {
     pub jobs: Arc<RunningJobs>,
-    pub pushes: Arc<super::push::Signals>,
+    pub pushes: Arc<super::push_signals::Signals>,
     pub transactions: Arc<Transactions>,
     /// Memory for long answers.
     pub answers: Arc<Pool>,
@@ -61,7 +61,7 @@ impl State {
     pub fn new(config: &AppConfig, presence: crate::logging::Presence) -> Self {
         Self {
             jobs: Arc::default(),
-            pushes: Arc::new(super::push::Signals::new(config)),
+            pushes: Arc::new(super::push_signals::Signals::new(config)),
             transactions: Arc::default(),
             answers: Pool::new(config.http.limits.answer_memory),
             seal: Seal::new(config),

@@ -20,24 +20,20 @@ mod request;
 mod run;
 mod status;
 mod texts;
+mod tickets;
+mod tokens;
 mod zones;
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
 pub use self::manage::{change, report};
 pub use self::opened::{by_hash, opened};
 use self::request::Accepted;
 pub use self::run::{Runner, Taken};
-use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
 use crate::operations::services::Services;
 use crate::pubsub::Notice;
-use crate::push::options::QueueOptions;
 use crate::query::{Filter, Operand};
 use crate::storage::push::{NewPush, PushState, queue_of};
 use crate::storage::{NewWork, Retry, Returning, Target};
@@ -51,46 +47,6 @@ pub const CHANNEL: &str = "push";
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Items are kept past the deadline of their push, so that what becomes of them is said by who takes them.
 const KEPT_MS: i64 = 400 * 24 * 3600 * 1000;
-
-/// What the doors tell the runner of this server.
-#[derive(Debug, Default)]
-pub struct Signals {
-    wake: Notify,
-    halted: Mutex<HashSet<String>>,
-    /// Days for which the result of each device is kept; `None`: not at all.
-    log_days: Option<f64>,
-}
-
-impl Signals {
-    pub fn new(config: &AppConfig) -> Self {
-        let push = config.push.push.as_ref();
-        // What is wrong with them ends the start.
-        let options = push.and_then(|push| QueueOptions::read(push.expose()).ok()).unwrap_or_default();
-        Self { log_days: options.log_days, ..Self::default() }
-    }
-
-    pub fn log_days(&self) -> Option<f64> {
-        self.log_days
-    }
-
-    /// Something may be due.
-    pub fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    pub async fn woken(&self) {
-        self.wake.notified().await;
-    }
-
-    fn halt(&self, push: &str) {
-        self.halted.lock().unwrap_or_else(PoisonError::into_inner).insert(push.to_owned());
-        self.wake();
-    }
-
-    fn take_halted(&self) -> HashSet<String> {
-        std::mem::take(&mut self.halted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// Accepts a push and answers the id of its status.
 ///

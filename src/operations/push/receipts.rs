@@ -1,47 +1,22 @@
 //! Expo's receipts, asked for some time after the tickets: tokens that turn out dead are removed, refusals are
 //! told in the report. The push itself is over by then.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::campaign;
-use super::record::remove_tokens;
-use super::run::Runner;
+use super::tickets::{AFTER_S, written};
+use super::tokens::remove_tokens;
 use crate::error::{Error, Result};
-use crate::push::Receipt;
+use crate::operations::services::Services;
+use crate::push::{PushAdapter, Receipt};
+use crate::storage::Claimed;
 use crate::storage::push::Delivery;
-use crate::storage::{Claimed, NewWork, Retry};
-use crate::types::time::Millis;
-
-pub const QUEUE: &str = "push-receipt";
-/// Expo answers for so many at a time.
-const CHUNK: usize = 300;
-/// When receipts are asked for, in seconds after the ticket; Expo keeps them for a day.
-const AFTER_S: &[i64] = &[30, 120, 900, 3600, 6 * 3600, 20 * 3600];
-
-pub struct Ticket {
-    pub ticket: String,
-    pub installation: String,
-    pub token: String,
-}
-
-fn written(push: &str, tickets: Vec<Value>, round: usize) -> NewWork {
-    let after = AFTER_S.get(round).copied().unwrap_or(3600);
-    let now = Millis::now().0;
-    let retry = Retry::Until { deadline: Millis(now + 3 * 86_400_000), pause: super::PAUSE };
-    let payload = json!({ "push": push, "tickets": tickets, "round": round });
-    NewWork { run_at: Some(Millis(now + after * 1000)), retry, ..NewWork::new(QUEUE, payload) }
-}
-
-pub fn items(push: &str, tickets: &[Ticket]) -> Vec<NewWork> {
-    let of = |ticket: &Ticket| json!([ticket.ticket, ticket.installation, ticket.token]);
-    tickets.chunks(CHUNK).map(|chunk| written(push, chunk.iter().map(of).collect(), 0)).collect()
-}
 
 /// Asks for the receipts of one item.
 ///
 /// # Errors
 /// When the service or the database does not answer.
-pub async fn run(runner: &Runner, claimed: &Claimed) -> Result<()> {
+pub async fn run(services: &Services, adapter: &dyn PushAdapter, claimed: &Claimed) -> Result<()> {
     let payload = &claimed.item.payload;
     let push = payload.get("push").and_then(Value::as_str).unwrap_or_default();
     let round =
@@ -50,7 +25,7 @@ pub async fn run(runner: &Runner, claimed: &Claimed) -> Result<()> {
     let part =
         |entry: &Value, index: usize| entry.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
     let ids: Vec<String> = all.iter().map(|entry| part(entry, 0)).collect();
-    let receipts = runner.adapter.receipts(&ids).await;
+    let receipts = adapter.receipts(&ids).await;
     let receipts = match receipts {
         Ok(receipts) => receipts,
         Err(error) => {
@@ -82,13 +57,13 @@ pub async fn run(runner: &Runner, claimed: &Claimed) -> Result<()> {
         true => vec![written(push, open, round + 1)],
         false => Vec::new(),
     };
-    let class = campaign::installations(&runner.services).await?;
-    let transaction = runner.services.storage.begin().await?;
+    let class = campaign::installations(services).await?;
+    let transaction = services.storage.begin().await?;
     let work = transaction.work().ok_or_else(|| Error::internal("no work is kept"))?;
-    work.enqueue(runner.app(), &more).await?;
+    work.enqueue(&services.config.app_id, &more).await?;
     let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
-    let keeps_log = runner.services.state.pushes.log_days().is_some();
-    if !writer.note_receipts(runner.app(), push, &claimed.lease, &log, keeps_log).await? {
+    let keeps_log = services.state.pushes.log_days().is_some();
+    if !writer.note_receipts(&services.config.app_id, push, &claimed.lease, &log, keeps_log).await? {
         transaction.rollback().await?;
         return Ok(());
     }

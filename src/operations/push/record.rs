@@ -1,24 +1,22 @@
 //! The end of a batch: what became of its devices, written down in one transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::campaign::{self, Campaign};
-use super::run::Runner;
 use super::status::{self, Counts};
+use super::tokens::remove_tokens;
 use super::zones::Wave;
-use super::{item, receipts};
+use super::{item, tickets};
 use crate::error::{Error, Result};
-use crate::operations::ClassSnapshot;
+use crate::operations::services::Services;
 use crate::push::{Device, Outcome};
-use crate::query::{Constraint, Filter, Operand};
 use crate::storage::push::{Delivery, Ending};
-use crate::storage::{Lease, NewWork, Returning, Session, Target};
+use crate::storage::{Lease, NewWork};
 use crate::types::time::Millis;
-use crate::types::update::Op;
-use crate::types::{FieldName, Update};
 
 /// Between the tries of a device: this, doubled each time, and never longer than the other.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -47,7 +45,7 @@ pub struct Batch<'a> {
     again_reason: String,
     unsent: Vec<String>,
     dead: Vec<(String, String)>,
-    tickets: Vec<receipts::Ticket>,
+    tickets: Vec<tickets::Ticket>,
     retried: i64,
 }
 
@@ -92,7 +90,7 @@ impl<'a> Batch<'a> {
                     self.note(&device, "accepted", None);
                     if let Some(ticket) = ticket {
                         let (installation, token) = (device.id, device.token);
-                        self.tickets.push(receipts::Ticket { ticket, installation, token });
+                        self.tickets.push(tickets::Ticket { ticket, installation, token });
                     }
                 }
                 Outcome::Rejected { reason, is_dead } => {
@@ -191,12 +189,12 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// When that took too long.
-    pub async fn record(mut self, runner: &Runner) -> Result<Ended> {
+    pub async fn record(mut self, services: &Arc<Services>) -> Result<Ended> {
         self.counts.repeated = self.repeated;
         self.counts.batches = if self.is_page { -1 } else { 0 };
         let ending = Ending {
             more: self.items(),
-            log: if runner.services.state.pushes.log_days().is_some() {
+            log: if services.state.pushes.log_days().is_some() {
                 std::mem::take(&mut self.log)
             } else {
                 Vec::new()
@@ -207,7 +205,7 @@ impl<'a> Batch<'a> {
         };
         let began = std::time::Instant::now();
         let ended = loop {
-            match self.write(runner, &ending).await {
+            match self.write(services, &ending).await {
                 Ok(ended) => break ended,
                 Err(error) if began.elapsed() > PATIENCE => return Err(error),
                 Err(error) => {
@@ -217,16 +215,15 @@ impl<'a> Batch<'a> {
             }
         };
         if ended != Ended::Lost && !self.counts.is_empty() {
-            status::told(&runner.services, &self.campaign.id).await;
+            status::told(services, &self.campaign.id).await;
         }
         if !ending.more.is_empty() {
-            runner.services.state.pushes.wake();
+            services.state.pushes.wake();
         }
         Ok(ended)
     }
 
-    async fn write(&self, runner: &Runner, ending: &Ending) -> Result<Ended> {
-        let services = &runner.services;
+    async fn write(&self, services: &Arc<Services>, ending: &Ending) -> Result<Ended> {
         let statuses = status::schema(services).await?;
         let class = match self.dead.is_empty() {
             true => None,
@@ -235,7 +232,8 @@ impl<'a> Batch<'a> {
         let transaction = services.storage.begin().await?;
         let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
         let id = &self.campaign.id;
-        let Some(is_over) = writer.finish_push_item(runner.app(), id, &self.lease, ending).await? else {
+        let Some(is_over) = writer.finish_push_item(&services.config.app_id, id, &self.lease, ending).await?
+        else {
             transaction.rollback().await?;
             return Ok(Ended::Lost);
         };
@@ -249,33 +247,11 @@ impl<'a> Batch<'a> {
         if !self.tickets.is_empty()
             && let Some(work) = transaction.work()
         {
-            work.enqueue(runner.app(), &receipts::items(id, &self.tickets)).await?;
+            work.enqueue(&services.config.app_id, &tickets::items(id, &self.tickets)).await?;
         }
         transaction.commit().await?;
         Ok(if is_over { Ended::Push } else { Ended::Item })
     }
-}
-
-/// Takes tokens that are dead from their installations; whoever has registered anew meanwhile keeps the new one.
-///
-/// # Errors
-/// When storage fails.
-pub async fn remove_tokens(
-    session: &dyn Session,
-    class: &ClassSnapshot,
-    dead: &[(String, String)],
-) -> Result<()> {
-    let one_of = |column: &'static str, texts: Vec<Operand>| {
-        Filter::field(FieldName::known(column), Constraint::In(texts))
-    };
-    let ids = dead.iter().map(|(id, _)| Operand::Text(id.clone())).collect();
-    let tokens = dead.iter().map(|(_, token)| Operand::Text(token.clone())).collect();
-    let filter = one_of("objectId", ids).and(one_of("deviceToken", tokens));
-    let mut update =
-        Update::default().set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
-    update.ops.push((FieldName::known("deviceToken").into(), Op::Unset));
-    session.update(&class.schema, &Target { filter, writers: None }, &update, Returning::default()).await?;
-    Ok(())
 }
 
 fn millis(pause: Duration) -> i64 {

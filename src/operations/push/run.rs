@@ -12,7 +12,7 @@ use super::record::{Batch, Ended};
 use super::request::{Badge, later};
 use super::status::{self, Counts};
 use super::zones::Wave;
-use super::{item, receipts, recurring};
+use super::{item, receipts, recurring, tickets};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::services::Services;
@@ -121,7 +121,7 @@ impl Runner {
         ready.retain(|push| !cooling.contains(push));
         ready.truncate(MOST_READY);
         let mut queues: Vec<String> = ready.iter().map(|push| queue_of(push)).collect();
-        queues.push(receipts::QUEUE.to_owned());
+        queues.push(tickets::QUEUE.to_owned());
         let names: Vec<&str> = queues.iter().map(String::as_str).collect();
         let wanted = Wanted {
             app: self.app(),
@@ -143,7 +143,7 @@ impl Runner {
     /// When storage fails.
     pub async fn next(&self) -> Result<Option<Millis>> {
         let next = self.ledger()?.next_push(self.app()).await?;
-        let receipts = self.work()?.next_due(self.app(), &[receipts::QUEUE]).await?;
+        let receipts = self.work()?.next_due(self.app(), &[tickets::QUEUE]).await?;
         Ok(next.into_iter().chain(receipts).min())
     }
 
@@ -228,7 +228,7 @@ impl Runner {
         let Taken { push, claimed } = taken;
         let lease = claimed.lease.clone();
         let done = match claimed.item.queue.as_str() {
-            receipts::QUEUE => receipts::run(self, &claimed).await,
+            tickets::QUEUE => receipts::run(&self.services, &*self.adapter, &claimed).await,
             _ => self.send(&push, claimed).await,
         };
         let Err(error) = done else { return };
@@ -282,7 +282,7 @@ impl Runner {
         let outcomes = self.hand_over(&campaign, wave.as_ref(), &devices).await;
         self.note_health(&campaign.id, &outcomes);
         batch.take(devices, outcomes);
-        if batch.record(self).await? == Ended::Push {
+        if batch.record(&self.services).await? == Ended::Push {
             locked(&self.known).remove(push);
             locked(&self.cooling).remove(push);
         }
