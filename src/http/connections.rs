@@ -41,7 +41,7 @@ struct Table {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Admission {
     Served,
     /// Only told of the server's health.
     Crowded,
@@ -53,7 +53,7 @@ struct Guest {
     connections: Arc<Connections>,
     /// Counted under this address.
     address: Option<IpAddr>,
-    place: Place,
+    place: Admission,
 }
 
 impl Connections {
@@ -80,7 +80,7 @@ impl Connections {
             tracing::debug!(%error, "a socket keeps the system's time limit");
         }
         let guest = self.enter(peer.ip().to_canonical());
-        if guest.place == Place::Refused {
+        if guest.place == Admission::Refused {
             // Whether the client hears it or not, it is not waited for.
             let _ = socket.send(REFUSAL);
             let _ = socket.shutdown(Shutdown::Both);
@@ -100,11 +100,11 @@ impl Connections {
         });
         let place =
             if from_there > self.most_per_address || table.open > self.most.saturating_add(HEALTH_LANE) {
-                Place::Refused
+                Admission::Refused
             } else if table.open > self.most {
-                Place::Crowded
+                Admission::Crowded
             } else {
-                Place::Served
+                Admission::Served
             };
         Guest { connections: self.clone(), address, place }
     }
@@ -131,7 +131,7 @@ impl Drop for Guest {
 
 /// Whether the request's connection is one too many.
 pub fn is_crowded(request: &HttpRequest) -> bool {
-    request.conn_data::<Guest>().is_some_and(|guest| guest.place != Place::Served)
+    request.conn_data::<Guest>().is_some_and(|guest| guest.place != Admission::Served)
 }
 
 /// How many files this process may have open, where the system tells.
@@ -162,14 +162,14 @@ mod tests {
     fn one_address_has_its_share() {
         let all = connections(50, 2);
         let mut held = vec![all.enter(ip("203.0.113.7")), all.enter(ip("203.0.113.7"))];
-        assert_eq!(held[1].place, Place::Served);
-        assert_eq!(all.enter(ip("203.0.113.7")).place, Place::Refused);
-        assert_eq!(all.enter(ip("203.0.113.8")).place, Place::Served);
+        assert_eq!(held[1].place, Admission::Served);
+        assert_eq!(all.enter(ip("203.0.113.7")).place, Admission::Refused);
+        assert_eq!(all.enter(ip("203.0.113.8")).place, Admission::Served);
         held.pop();
-        assert_eq!(all.enter(ip("203.0.113.7")).place, Place::Served);
+        assert_eq!(all.enter(ip("203.0.113.7")).place, Admission::Served);
         // This machine, where a proxy may stand.
         let local: Vec<_> = (0..5).map(|_| all.enter(ip("127.0.0.1"))).collect();
-        assert!(local.iter().all(|guest| guest.place == Place::Served));
+        assert!(local.iter().all(|guest| guest.place == Admission::Served));
         drop((held, local));
         let table = all.table();
         assert!(table.open == 0 && table.by_address.is_empty());
@@ -179,13 +179,13 @@ mod tests {
     fn health_has_a_lane() {
         let all = connections(3, 100);
         let served: Vec<_> = (0..3).map(|_| all.enter(ip("127.0.0.1"))).collect();
-        assert!(served.iter().all(|guest| guest.place == Place::Served));
+        assert!(served.iter().all(|guest| guest.place == Admission::Served));
         let crowded: Vec<_> = (0..HEALTH_LANE).map(|_| all.enter(ip("127.0.0.1"))).collect();
-        assert!(crowded.iter().all(|guest| guest.place == Place::Crowded));
-        assert_eq!(all.enter(ip("127.0.0.1")).place, Place::Refused);
+        assert!(crowded.iter().all(|guest| guest.place == Admission::Crowded));
+        assert_eq!(all.enter(ip("127.0.0.1")).place, Admission::Refused);
         drop(served);
         drop(crowded);
-        assert_eq!(all.enter(ip("127.0.0.1")).place, Place::Served);
+        assert_eq!(all.enter(ip("127.0.0.1")).place, Admission::Served);
     }
 
     #[test]

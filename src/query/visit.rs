@@ -11,11 +11,11 @@ pub struct Mention {
     /// The class whose field it is: the queried one, a sub-query's, or a relation's owner.
     pub class: ClassName,
     pub path: FieldPath,
-    pub place: Place,
+    pub place: MentionedIn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum MentionedIn {
     Where,
     Order,
     /// The compared column of a `$select`.
@@ -40,7 +40,7 @@ pub fn mentions(class: &ClassName, filter: &Filter, order: &[OrderKey]) -> Vec<M
 fn collect_order(class: &ClassName, order: &[OrderKey], found: &mut Vec<Mention>) {
     for key in order {
         if let OrderKey::Field { path, .. } = key {
-            found.push(Mention { class: class.clone(), path: path.clone(), place: Place::Order });
+            found.push(Mention { class: class.clone(), path: path.clone(), place: MentionedIn::Order });
         }
     }
 }
@@ -53,7 +53,7 @@ fn collect(class: &ClassName, filter: &Filter, found: &mut Vec<Mention>) {
             }
         }
         Filter::Field { path, constraints } => {
-            found.push(Mention { class: class.clone(), path: path.clone(), place: Place::Where });
+            found.push(Mention { class: class.clone(), path: path.clone(), place: MentionedIn::Where });
             for query in constraints.iter().filter_map(Constraint::subquery) {
                 collect_subquery(query, found);
             }
@@ -61,7 +61,7 @@ fn collect(class: &ClassName, filter: &Filter, found: &mut Vec<Mention>) {
         Filter::RelatedTo(related) => found.push(Mention {
             class: related.owner_class.clone(),
             path: related.key.clone().into(),
-            place: Place::RelatedTo,
+            place: MentionedIn::RelatedTo,
         }),
     }
 }
@@ -69,10 +69,10 @@ fn collect(class: &ClassName, filter: &Filter, found: &mut Vec<Mention>) {
 fn collect_subquery(query: &SubQuery, found: &mut Vec<Mention>) {
     let target = query.effective_class();
     if let Some(key) = &query.redirect_class_name_for_key {
-        found.push(Mention { class: query.class.clone(), path: key.clone().into(), place: Place::Redirect });
+        found.push(Mention { class: query.class.clone(), path: key.clone().into(), place: MentionedIn::Redirect });
     }
     if let Some(key) = &query.key {
-        found.push(Mention { class: target.clone(), path: key.clone(), place: Place::SelectKey });
+        found.push(Mention { class: target.clone(), path: key.clone(), place: MentionedIn::SelectKey });
     }
     collect(target, &query.filter, found);
     collect_order(target, &query.order, found);

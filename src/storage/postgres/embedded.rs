@@ -16,7 +16,7 @@
 mod binaries;
 mod cluster;
 mod error;
-mod place;
+mod layout;
 mod process;
 mod supervisor;
 
@@ -102,7 +102,7 @@ impl EmbeddedPostgres {
             "postgres:///{}?user={USER}&host={}&port={}",
             encode(database),
             encode(&self.socket_dir.to_string_lossy()),
-            place::PORT
+            layout::PORT
         )
     }
 

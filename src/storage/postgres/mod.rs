@@ -38,7 +38,7 @@ use crate::storage::postgres::connection::control::ControlLane;
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::connection::listen::DatabaseChannels;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
-use crate::storage::postgres::connection::options::Target as DatabaseTarget;
+use crate::storage::postgres::connection::options::ParsedUri;
 use crate::storage::postgres::connection::pool::Lanes;
 use crate::storage::postgres::connection::pooled::PgConn;
 use crate::storage::{StorageError, StorageResult};
@@ -87,27 +87,27 @@ impl PostgresAdapter {
 
     fn new(options: &PostgresOptions) -> StorageResult<Self> {
         let app_name = options.app_name.as_deref().unwrap_or("parsimony");
-        let connector_of = |target: &DatabaseTarget, most: Option<Duration>, session: bool| {
+        let connector_of = |target: &ParsedUri, most: Option<Duration>, session: bool| {
             Connector::new(target, app_name, options.statement_timeout, most, session).map(Arc::new)
         };
-        let connector = |target: &DatabaseTarget, most: Option<Duration>| {
+        let connector = |target: &ParsedUri, most: Option<Duration>| {
             connector_of(target, most, options.prepared_statements)
         };
-        let lanes = |target: &DatabaseTarget, connector: Arc<Connector>| {
+        let lanes = |target: &ParsedUri, connector: Arc<Connector>| {
             let max = options.max.or(target.max).unwrap_or(DEFAULT_MAX);
             let idle = target.idle_timeout.unwrap_or(IDLE_TIMEOUT);
             let pipelining = options.prepared_statements;
             Lanes::new(connector, max, options.workers, options.acquire_timeout, idle, pipelining)
         };
-        let target = DatabaseTarget::parse(&options.uri)?;
+        let target = ParsedUri::parse(&options.uri)?;
         let primary = connector(&target, None)?;
         let replicas = options.read_uris.iter().map(|uri| {
-            let target = DatabaseTarget::parse(uri)?;
+            let target = ParsedUri::parse(uri)?;
             Ok(lanes(&target, connector(&target, options.max_time)?))
         });
         let listening = match &options.listen_uri {
             // Not through the pooler, so it can have settings, and what needs a session is done there too.
-            Some(uri) => connector_of(&DatabaseTarget::parse(uri)?, None, true)?,
+            Some(uri) => connector_of(&ParsedUri::parse(uri)?, None, true)?,
             None => primary.clone(),
         };
         // Operations on objects; schema changes have their own patience.

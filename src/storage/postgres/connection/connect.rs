@@ -23,7 +23,7 @@ use tokio_postgres::{CancelToken, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::boxed;
-use super::options::{Target, TlsMode, TlsOptions};
+use super::options::{ParsedUri, TlsMode, TlsOptions};
 use super::wire::{EncryptedConnect, Marked, OpenConnect};
 use crate::storage::{StorageError, StorageResult};
 use crate::tls::TrustStore;
@@ -59,7 +59,7 @@ impl Connector {
     /// # Errors
     /// Unreadable certificate or key files.
     pub fn new(
-        target: &Target,
+        target: &ParsedUri,
         app_name: &str,
         statement_timeout: Option<Duration>,
         most: Option<Duration>,

@@ -74,7 +74,7 @@ pub struct TlsOptions {
 
 /// A parsed URI.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Target {
+pub struct ParsedUri {
     /// Host name, address, or the folder of a Unix socket.
     pub host: String,
     pub port: u16,
@@ -103,7 +103,7 @@ fn flag(value: &str) -> bool {
     matches!(value, "" | "true" | "1" | "on" | "yes")
 }
 
-impl Target {
+impl ParsedUri {
     /// Reads `postgres://user:password@host:port/database?parameters`. Unknown parameters are
     /// ignored, as parse-server does.
     ///
@@ -208,8 +208,8 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn parse(uri: &str) -> Target {
-        Target::parse(uri).unwrap_or_else(|error| panic!("{uri}: {error}"))
+    fn parse(uri: &str) -> ParsedUri {
+        ParsedUri::parse(uri).unwrap_or_else(|error| panic!("{uri}: {error}"))
     }
 
     #[test]
@@ -249,8 +249,8 @@ mod tests {
         assert!(loose.accept_any);
         assert!(parse("postgres://h/d?ca=/x.pem").tls.mode == TlsMode::Require);
         for refused in ["pfx=/a", "passphrase=x", "sslmode=odd", "max=many"] {
-            assert!(Target::parse(&format!("postgres://h/d?{refused}")).is_err(), "{refused}");
+            assert!(ParsedUri::parse(&format!("postgres://h/d?{refused}")).is_err(), "{refused}");
         }
-        assert!(Target::parse("mysql://h/d").is_err());
+        assert!(ParsedUri::parse("mysql://h/d").is_err());
     }
 }

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::connect::Connector;
 use super::error::boxed;
 use super::patience::Patience;
-use super::pooled::{Home, Manager, Place, Pooled};
+use super::pooled::{Home, Manager, OpenedOn, Pooled};
 use super::writers::{Writer, Writers};
 use crate::storage::{StorageError, StorageResult};
 
@@ -39,7 +39,7 @@ struct Slot {
 /// A connection of the pipelined lane.
 pub struct SharedConn {
     conn: AsyncPgConnection,
-    place: Place,
+    place: OpenedOn,
     /// Broken, or busy with something long: nobody takes it any more.
     retired: AtomicBool,
     /// Wakes those who wait for it when it is retired.

@@ -16,7 +16,7 @@ use crate::storage::{StorageError, StorageResult};
 /// A connection as the pool keeps it.
 pub struct PgConn {
     conn: AsyncPgConnection,
-    pub(super) place: Place,
+    pub(super) place: OpenedOn,
     /// Set while a transaction is open: a connection given back like this is closed, which rolls back.
     dirty: AtomicBool,
     connector: Arc<Connector>,
@@ -68,7 +68,7 @@ struct Residence {
 }
 
 /// Where a connection was opened, to be compared with where it should be.
-pub(super) type Place = Option<ThreadId>;
+pub(super) type OpenedOn = Option<ThreadId>;
 
 impl Home {
     fn residence(&self) -> std::sync::MutexGuard<'_, Option<Residence>> {
@@ -82,7 +82,7 @@ impl Home {
         self.residence().get_or_insert(Residence { runtime, thread });
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> OpenedOn {
         self.residence().as_ref().map(|home| home.thread)
     }
 
@@ -90,7 +90,7 @@ impl Home {
     pub(super) async fn connect(
         &self,
         connector: &Arc<Connector>,
-    ) -> StorageResult<(AsyncPgConnection, Place)> {
+    ) -> StorageResult<(AsyncPgConnection, OpenedOn)> {
         let home = self.residence().clone();
         let Some(home) = home else { return Ok((connector.connect().await?, None)) };
         if home.thread == std::thread::current().id() {

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::binaries::{Binaries, Search};
 use super::error::{At, EmbeddedError};
-use super::place::Place;
+use super::layout::Layout;
 use super::{EmbeddedOptions, USER, process};
 
 /// Appended to `postgresql.conf` once, so that an operator may change it there. Small, for a process
@@ -39,7 +39,7 @@ log_checkpoints = off
 const FAST_STOP: Duration = Duration::from_secs(30);
 const IMMEDIATE_STOP: Duration = Duration::from_secs(10);
 
-pub fn find_binaries(options: &EmbeddedOptions, place: &Place) -> Result<Binaries, EmbeddedError> {
+pub fn find_binaries(options: &EmbeddedOptions, place: &Layout) -> Result<Binaries, EmbeddedError> {
     let mut search = Search::from_env();
     if options.bin_dir.is_some() {
         search.named.clone_from(&options.bin_dir);
@@ -58,7 +58,7 @@ pub fn find_binaries(options: &EmbeddedOptions, place: &Place) -> Result<Binarie
 
 /// Runs `initdb` beside the place and renames the result, so that a half-made cluster is never taken
 /// for a whole one.
-pub fn create(options: &EmbeddedOptions, place: &Place, binaries: &Binaries) -> Result<(), EmbeddedError> {
+pub fn create(options: &EmbeddedOptions, place: &Layout, binaries: &Binaries) -> Result<(), EmbeddedError> {
     let draft = sibling(&place.cluster, ".new");
     // Sorting by code point, as parse-server's other database does; upper and lower case of all of
     // Unicode. Where the C library has no C.UTF-8: of ASCII.
@@ -110,7 +110,7 @@ fn configure(cluster: &Path) -> Result<(), EmbeddedError> {
 /// forgets one whose number now belongs to another program, which PostgreSQL would mistake for it.
 /// What is left running by a PostgreSQL that looks different (of a moved folder, say) PostgreSQL itself
 /// finds out: it then refuses to start, which costs nothing but a message.
-pub fn clear_leftover(place: &Place) -> Result<(), EmbeddedError> {
+pub fn clear_leftover(place: &Layout) -> Result<(), EmbeddedError> {
     let Some(pid) = PidFile::read(&place.cluster).map(|file| file.pid) else { return Ok(()) };
     if !process::is_alive(pid) {
         return Ok(());

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::EmbeddedOptions;
 use super::cluster::{self, PidFile};
 use super::error::{At, EmbeddedError};
-use super::place::{PORT, Place};
+use super::layout::{PORT, Layout};
 use super::process;
 
 /// Between a death and the next start, doubled each time up to the second figure.
@@ -115,7 +115,7 @@ fn run(
     pid: Arc<AtomicU32>,
     report: oneshot::Sender<Result<Started, EmbeddedError>>,
 ) {
-    let prepared = Place::find(options).and_then(|place| {
+    let prepared = Layout::find(options).and_then(|place| {
         let binaries = cluster::find_binaries(options, &place)?;
         if place.major.is_none() {
             tracing::info!("creating a PostgreSQL {} cluster in {}", binaries.major, place.cluster.display());
@@ -151,7 +151,7 @@ fn run(
 
 struct Postmaster<'a> {
     options: &'a EmbeddedOptions,
-    place: &'a Place,
+    place: &'a Layout,
     program: PathBuf,
     events: Sender<Event>,
     received: &'a Receiver<Event>,

@@ -167,14 +167,14 @@ fn spellings(class: &ClassName, name: &str) -> [String; 2] {
     [names::index_name(name.to_owned()), names::index_name(format!("{class}_{name}"))]
 }
 
-struct Place {
+struct NameUse {
     /// The name under which this class has the index.
     ours: Option<String>,
     /// Another class has an index of this name.
     taken: bool,
 }
 
-async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &str) -> StorageResult<Place> {
+async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &str) -> StorageResult<NameUse> {
     let [own, prefixed] = spellings(class, name);
     // Whatever else has the name (a table, a view) is in the way too.
     let mut sql = Sql::new(
@@ -189,7 +189,7 @@ async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &st
     let pairs: Vec<_> =
         rows.iter().filter_map(|row| Some((column_text(row, 0)?, column_text(row, 1)))).collect();
     let is_ours = |table: &Option<String>| table.as_deref().is_some_and(|table| class == table);
-    Ok(Place {
+    Ok(NameUse {
         ours: pairs.iter().find(|(_, table)| is_ours(table)).map(|(index, _)| index.clone()),
         taken: pairs.iter().any(|(index, table)| *index == own && !is_ours(table)),
     })

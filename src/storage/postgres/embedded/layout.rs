@@ -20,7 +20,7 @@ const SOCKET_PATH_MAX: usize = 107;
 
 /// The outcome of looking around. Holds the lock on the data folder for as long as it lives.
 #[derive(Debug)]
-pub struct Place {
+pub struct Layout {
     pub account: Account,
     /// May not exist yet.
     pub cluster: PathBuf,
@@ -33,7 +33,7 @@ pub struct Place {
     _lock: File,
 }
 
-impl Place {
+impl Layout {
     /// # Errors
     /// `InUse`, `NotOurs`, `Unreachable`, `NotACluster`, `NoSocketDir`, `NoSetpriv`, `Io`.
     pub fn find(options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Layout {
     fn drop(&mut self) {
         if self.temporary_socket_dir {
             // Stays if something is still in it, and is adopted by the next start.
@@ -241,9 +241,9 @@ mod tests {
     use super::*;
 
     /// With the system folder inside the data folder: a test leaves nothing on the machine.
-    fn place(data: &Path) -> Result<Place, EmbeddedError> {
+    fn place(data: &Path) -> Result<Layout, EmbeddedError> {
         let system_dir = data.join("system");
-        Place::find(&EmbeddedOptions { system_dir, ..EmbeddedOptions::new(data) })
+        Layout::find(&EmbeddedOptions { system_dir, ..EmbeddedOptions::new(data) })
     }
 
     fn folder() -> tempfile::TempDir {
