@@ -69,7 +69,11 @@ fn collect(class: &ClassName, filter: &Filter, found: &mut Vec<Mention>) {
 fn collect_subquery(query: &SubQuery, found: &mut Vec<Mention>) {
     let target = query.effective_class();
     if let Some(key) = &query.redirect_class_name_for_key {
-        found.push(Mention { class: query.class.clone(), path: key.clone().into(), place: MentionedIn::Redirect });
+        found.push(Mention {
+            class: query.class.clone(),
+            path: key.clone().into(),
+            place: MentionedIn::Redirect,
+        });
     }
     if let Some(key) = &query.key {
         found.push(Mention { class: target.clone(), path: key.clone(), place: MentionedIn::SelectKey });

@@ -9,8 +9,8 @@
 //! at most the devices of the batches it had claimed.
 
 mod campaign;
+mod hash;
 mod manage;
-mod md5;
 pub mod module;
 mod opened;
 mod receipts;

@@ -78,11 +78,7 @@ fn of_template(template: &StoredPush, id: &str, now: Millis) -> (NewPush, Object
         body.shift_remove(key);
     }
     let data = body.get("data").cloned().unwrap_or_else(|| json!({}));
-    let hash = match data.get("alert") {
-        Some(Value::String(text)) => super::md5::hex(text.as_bytes()),
-        Some(alert @ (Value::Object(_) | Value::Array(_))) => super::md5::hex(alert.to_string().as_bytes()),
-        _ => super::md5::hex(b""),
-    };
+    let hash = super::hash::of(data.get("alert"));
     let iso = now.to_iso();
     let mut row = Object::new();
     let mut put = |key: &str, value: Value| drop(row.insert(key.to_owned(), value));

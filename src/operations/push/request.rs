@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use croner::Cron;
 use serde_json::{Value, json};
 
-use super::{md5, zones};
+use super::{hash, zones};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::services::Services;
 use crate::types::Object;
@@ -166,13 +166,7 @@ pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -
         (None, Some(seconds)) => later(last_due, seconds),
         (None, None) => Millis(last_due.max(now).0.saturating_add(DAY_MS)),
     };
-    let hash = match data.get("alert") {
-        Some(Value::String(text)) => md5::hex(text.as_bytes()),
-        Some(alert @ (Value::Object(_) | Value::Array(_) | Value::Null)) => {
-            md5::hex(alert.to_string().as_bytes())
-        }
-        _ => md5::hex(b""),
-    };
+    let hash = hash::of(data.get("alert"));
     let audience =
         body.get("audience_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     Ok(Accepted {

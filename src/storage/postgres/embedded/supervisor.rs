@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::EmbeddedOptions;
 use super::cluster::{self, PidFile};
 use super::error::{At, EmbeddedError};
-use super::layout::{PORT, Layout};
+use super::layout::{Layout, PORT};
 use super::process;
 
 /// Between a death and the next start, doubled each time up to the second figure.
