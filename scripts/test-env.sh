@@ -8,6 +8,7 @@
 #     PARSIMONY_TEST_REDIS_URL      Redis
 #     PARSIMONY_TEST_S3_ENDPOINT    S3 (moto); any credentials, make your own bucket
 #     PARSIMONY_TEST_GCS_ENDPOINT   Google Cloud Storage (emulator), bucket parsimony-test, no sign-in
+#     PARSIMONY_TEST_MONGO_URI      SecantusDB, which speaks MongoDB's protocol as a replica set of one
 #     PARSIMONY_TEST_SMTP           host:port of a mail server that takes everything
 #     PARSIMONY_TEST_SMTP_MAILDIR   the Maildir where it puts what it took
 #   scripts/test-env.sh stop    stops them and removes their data
@@ -138,8 +139,8 @@ INI
 start() {
   stop
   make_data
-  local pg redis s3 gcs smtp pgbouncer
-  read -r pg redis s3 gcs smtp pgbouncer < <(free_ports 6)
+  local pg redis s3 gcs smtp pgbouncer mongo
+  read -r pg redis s3 gcs smtp pgbouncer mongo < <(free_ports 7)
   start_postgres "$pg"
   start_pgbouncer "$pgbouncer" "$pg"
   launch redis redis-server --port "$redis" --bind 127.0.0.1 --save "" --appendonly no --dir "$data"
@@ -147,16 +148,24 @@ start() {
   launch gcs .venv/bin/gcp-storage-emulator start --host=127.0.0.1 "--port=$gcs" --in-memory \
     --default-bucket=parsimony-test
   launch smtp .venv/bin/python -m aiosmtpd -n -l "127.0.0.1:$smtp" -c aiosmtpd.handlers.Mailbox "$data/mail"
+  # It reads a configuration from where it is started.
+  mkdir "$data/mongo"
+  (
+    python=$PWD/.venv/bin/secantusd-py
+    cd "$data/mongo"
+    launch mongo "$python" --host 127.0.0.1 --port "$mongo" --storage-path "$data/mongo/db" --log-level WARNING
+  )
   cat >"$state/env" <<ENV
 export PARSIMONY_TEST_DATABASE_URI=postgres://tester@127.0.0.1:$pg/postgres
 export PARSIMONY_TEST_PGBOUNCER_URI=postgres://tester@127.0.0.1:$pgbouncer/postgres
 export PARSIMONY_TEST_REDIS_URL=redis://127.0.0.1:$redis
 export PARSIMONY_TEST_S3_ENDPOINT=http://127.0.0.1:$s3
 export PARSIMONY_TEST_GCS_ENDPOINT=http://127.0.0.1:$gcs
+export PARSIMONY_TEST_MONGO_URI=mongodb://127.0.0.1:$mongo
 export PARSIMONY_TEST_SMTP=127.0.0.1:$smtp
 export PARSIMONY_TEST_SMTP_MAILDIR=$data/mail
 ENV
-  await postgres "$pg" && await pgbouncer "$pgbouncer" && await redis "$redis" && await s3 "$s3" && await gcs "$gcs" && await smtp "$smtp"
+  await postgres "$pg" && await pgbouncer "$pgbouncer" && await redis "$redis" && await s3 "$s3" && await gcs "$gcs" && await smtp "$smtp" && await mongo "$mongo"
 }
 
 lend() {

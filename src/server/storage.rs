@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
+#[cfg(feature = "mongo")]
+use crate::config::is_mongo;
 use crate::config::{AppConfig, Secret};
 use crate::pubsub::PubSub;
 use crate::pubsub::local::LocalPubSub;
 use crate::pubsub::redis::RedisPubSub;
+#[cfg(feature = "mongo")]
+use crate::storage::mongo::{MongoAdapter, MongoOptions};
 use crate::storage::postgres::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::storage::postgres::{PostgresAdapter, PostgresOptions};
 use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
@@ -60,12 +64,32 @@ pub async fn open(config: &AppConfig, workers: usize) -> Result<Database, NotOpe
             (cluster.connection_uri(), Some(cluster))
         }
     };
-    let adapter = PostgresAdapter::connect(options(config, uri, workers)).await.map_err(|error| NotOpen {
+    let connected: Result<Arc<dyn StorageAdapter>, StorageError> = match &config.database.uri {
+        #[cfg(feature = "mongo")]
+        Some(uri) if is_mongo(uri.expose()) => {
+            MongoAdapter::connect(mongo_options(config, uri.expose())).await.map(|adapter| adapter as _)
+        }
+        _ => PostgresAdapter::connect(options(config, uri, workers)).await.map(|adapter| adapter as _),
+    };
+    let adapter = connected.map_err(|error| NotOpen {
         why: unusable(&error),
         is_silent: matches!(error, StorageError::Silent),
         is_away: matches!(error, StorageError::Silent | StorageError::Unavailable(_)),
     })?;
     Ok(Database { adapter, cluster })
+}
+
+#[cfg(feature = "mongo")]
+fn mongo_options(config: &AppConfig, uri: &str) -> MongoOptions {
+    let given = &config.database.options;
+    MongoOptions {
+        given: given.raw.expose().clone(),
+        collection_prefix: config.database.collection_prefix.clone(),
+        deadline: Some(Duration::from_millis(given.statement_timeout_ms)).filter(|t| !t.is_zero()),
+        max_time: given.max_time_ms.map(Duration::from_millis).filter(|t| !t.is_zero()),
+        app_name: config.app_name.clone(),
+        ..MongoOptions::new(uri)
+    }
 }
 
 /// How this server and the others tell each other: through the database where it can carry that, else through the
@@ -80,7 +104,19 @@ pub fn pubsub(config: &AppConfig, adapter: &dyn StorageAdapter) -> crate::error:
     let live = &config.live_query;
     Ok(match &live.redis_url {
         Some(url) => RedisPubSub::new(url.expose(), live.redis_options.as_ref(), &config.app_id)?,
-        None => Arc::new(LocalPubSub::default()),
+        None => {
+            let ttl = config.database.options.schema_cache_ttl_ms.filter(|ttl| *ttl > 0);
+            match ttl {
+                Some(ttl) => {
+                    tracing::info!("Classes that other servers change are read again after {ttl} ms.")
+                }
+                None => tracing::warn!(
+                    "Other servers on this database are not heard: classes that they change are not noticed. Set \
+                     databaseOptions.schemaCacheTtl, or liveQuery.redisURL, when there are any."
+                ),
+            }
+            Arc::new(LocalPubSub::default())
+        }
     })
 }
 
@@ -103,7 +139,7 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
 /// One line for the operator; connection strings stay out of it.
 pub fn unusable(error: &StorageError) -> StartError {
     StartError::new(format!(
-        "The database cannot be used: {error}. Check databaseURI and that PostgreSQL is running."
+        "The database cannot be used: {error}. Check databaseURI and that the database is running."
     ))
 }
 

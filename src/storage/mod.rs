@@ -5,6 +5,8 @@
 
 pub mod live_log;
 pub mod memory;
+#[cfg(feature = "mongo")]
+pub mod mongo;
 pub mod postgres;
 pub mod push;
 mod work;

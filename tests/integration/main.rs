@@ -21,6 +21,8 @@ mod http_transactions;
 mod http_wire;
 mod live_query;
 mod migration;
+#[cfg(feature = "mongo")]
+mod mongo;
 mod own_tables;
 mod push;
 mod query_aggregate;

@@ -331,3 +331,13 @@ async fn runs_of_before_are_taken_over() {
     let claimed = claim(&*adapter, "b", &["schedule"], 9, LONG).await;
     assert_eq!(claimed.iter().map(|c| c.item.key.as_deref()).collect::<Vec<_>>(), [Some("claimed")]);
 }
+
+#[cfg(feature = "mongo")]
+#[tokio::test(flavor = "multi_thread")]
+async fn mongo_conforms() {
+    use parsimony::storage::mongo::{MongoAdapter, MongoOptions};
+    let Some(database) = crate::support::mongo::TestMongo::empty() else { return };
+    let adapter = MongoAdapter::connect(MongoOptions::new(&database.uri)).await.unwrap();
+    adapter.initialize().await.unwrap();
+    conforms(&*adapter).await;
+}

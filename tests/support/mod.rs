@@ -8,6 +8,8 @@
 
 pub mod database;
 pub mod live;
+#[cfg(feature = "mongo")]
+pub mod mongo;
 pub mod server;
 pub mod wait;
 

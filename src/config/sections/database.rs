@@ -8,7 +8,7 @@ use crate::config::secret::Secret;
 
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// `postgres://…`; `None` starts the private cluster in the data folder.
+    /// `postgres://…` or `mongodb://…`; `None` starts the private cluster in the data folder.
     pub uri: Option<Secret<String>>,
     /// Read replicas.
     pub read_uris: Vec<Secret<String>>,
@@ -67,7 +67,7 @@ impl DatabaseConfig {
             }
         }
         let uri = reader.secret("databaseURI")?;
-        if let Some(uri) = &uri {
+        if let Some(uri) = uri.as_ref().filter(|uri| !is_mongo(uri.expose())) {
             check_uri(reader, "databaseURI", uri.expose())?;
         }
         let listen_uri = reader.secret("databaseListenURI")?;
@@ -88,13 +88,21 @@ impl DatabaseConfig {
     }
 }
 
+/// Whether the URI leads to a MongoDB that this server can speak to.
+pub fn is_mongo(uri: &str) -> bool {
+    let scheme = uri.split("://").next().unwrap_or_default();
+    cfg!(feature = "mongo")
+        && uri.contains("://")
+        && ["mongodb", "mongodb+srv"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 fn check_uri(reader: Reader<'_>, name: &str, uri: &str) -> Result<(), ConfigError> {
     let scheme = uri.split("://").next().unwrap_or_default().to_ascii_lowercase();
     if matches!(scheme.as_str(), "postgres" | "postgresql") && uri.contains("://") {
         return Ok(());
     }
-    let message = if scheme.starts_with("mongodb") {
-        "MongoDB is not supported."
+    let message = if scheme.starts_with("mongodb") && name == "databaseURI" {
+        "This server was built without MongoDB."
     } else {
         "This is not the URL of a PostgreSQL database."
     };

@@ -14,7 +14,7 @@ pub use data::{
     CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, ResponseLimits,
     SchemaConfig,
 };
-pub use database::{DatabaseConfig, DatabaseOptions, IndexOptions};
+pub use database::{DatabaseConfig, DatabaseOptions, IndexOptions, is_mongo};
 pub use files::{FileDownload, FileUpload, FilesConfig, PagesConfig, PagesRoute};
 pub use http::{HttpConfig, HttpLimits};
 pub use keys::KeysConfig;

@@ -12,7 +12,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "PARSE_SERVER_DATABASE_URI",
         Text,
         "",
-        "Postgres:// URL of the database; without one a private PostgreSQL runs in the data folder",
+        "Postgres:// or mongodb:// URL of the database; without one a private PostgreSQL runs in the data folder",
     )
     .secret()
     .required(),
@@ -39,9 +39,8 @@ pub static OPTIONS: &[OptionDef] = &[
         "PARSE_SERVER_COLLECTION_PREFIX",
         Text,
         r#""""#,
-        "Prefix of table names (MongoDB only)",
-    )
-    .accepted(),
+        "Prefix of the names of collections (MongoDB only)",
+    ),
     opt(
         "allowClientClassCreation",
         "PARSE_SERVER_ALLOW_CLIENT_CLASS_CREATION",

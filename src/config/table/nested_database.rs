@@ -15,16 +15,14 @@ pub static DATABASE: Group = Group {
             "false",
             "Clients without the master key may ask for query plans",
         ),
-        opt("appName", "PARSE_SERVER_DATABASE_APP_NAME", Text, "", "Name told to the server (MongoDB)")
-            .accepted(),
+        opt("appName", "PARSE_SERVER_DATABASE_APP_NAME", Text, "", "Name told to the server (MongoDB)"),
         opt(
             "authMechanism",
             "PARSE_SERVER_DATABASE_AUTH_MECHANISM",
             Text,
             "",
             "Authentication mechanism (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "authMechanismProperties",
             "PARSE_SERVER_DATABASE_AUTH_MECHANISM_PROPERTIES",
@@ -32,16 +30,14 @@ pub static DATABASE: Group = Group {
             "",
             "Properties of the authentication mechanism (MongoDB)",
         )
-        .secret()
-        .accepted(),
+        .secret(),
         opt(
             "authSource",
             "PARSE_SERVER_DATABASE_AUTH_SOURCE",
             Text,
             "",
             "Database that knows the user (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "autoSelectFamily",
             "PARSE_SERVER_DATABASE_AUTO_SELECT_FAMILY",
@@ -83,8 +79,7 @@ pub static DATABASE: Group = Group {
             Number,
             "",
             "Milliseconds a connection attempt may take (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "createIndexAuthDataUniqueness",
             "PARSE_SERVER_DATABASE_CREATE_INDEX_AUTH_DATA_UNIQUENESS",
@@ -147,8 +142,7 @@ pub static DATABASE: Group = Group {
             Bool,
             "",
             "Talk to this server only (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "disableIndexFieldValidation",
             "PARSE_SERVER_DATABASE_DISABLE_INDEX_FIELD_VALIDATION",
@@ -178,24 +172,21 @@ pub static DATABASE: Group = Group {
             Number,
             "",
             "Milliseconds between checks of the servers (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "loadBalanced",
             "PARSE_SERVER_DATABASE_LOAD_BALANCED",
             Bool,
             "",
             "Behind a load balancer (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "localThresholdMS",
             "PARSE_SERVER_DATABASE_LOCAL_THRESHOLD_MS",
             Number,
             "",
             "Latency window of server selection (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "logClientEvents",
             "PARSE_SERVER_DATABASE_LOG_CLIENT_EVENTS",
@@ -211,32 +202,28 @@ pub static DATABASE: Group = Group {
             Number,
             "",
             "Connections opened at a time (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "maxIdleTimeMS",
             "PARSE_SERVER_DATABASE_MAX_IDLE_TIME_MS",
             Number,
             "",
             "Milliseconds an idle connection is kept (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "maxPoolSize",
             "PARSE_SERVER_DATABASE_MAX_POOL_SIZE",
             Number,
             "",
             "Most connections in the pool (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "maxStalenessSeconds",
             "PARSE_SERVER_DATABASE_MAX_STALENESS_SECONDS",
             Number,
             "",
             "How far a secondary may be behind (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "maxTimeMS",
             "PARSE_SERVER_DATABASE_MAX_TIME_MS",
@@ -250,8 +237,7 @@ pub static DATABASE: Group = Group {
             Number,
             "",
             "Fewest connections in the pool (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt("proxyHost", "PARSE_SERVER_DATABASE_PROXY_HOST", Text, "", "SOCKS5 proxy host (MongoDB)")
             .accepted(),
         opt(
@@ -273,30 +259,24 @@ pub static DATABASE: Group = Group {
             Text,
             "",
             "Read concern (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "readPreference",
             "PARSE_SERVER_DATABASE_READ_PREFERENCE",
             Text,
             "",
             "Which servers are read from (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "readPreferenceTags",
             "PARSE_SERVER_DATABASE_READ_PREFERENCE_TAGS",
             List,
             "",
             "Tags of servers that are read from (MongoDB)",
-        )
-        .accepted(),
-        opt("replicaSet", "PARSE_SERVER_DATABASE_REPLICA_SET", Text, "", "Name of the replica set (MongoDB)")
-            .accepted(),
-        opt("retryReads", "PARSE_SERVER_DATABASE_RETRY_READS", Bool, "", "Repeat failed reads (MongoDB)")
-            .accepted(),
-        opt("retryWrites", "PARSE_SERVER_DATABASE_RETRY_WRITES", Bool, "", "Repeat failed writes (MongoDB)")
-            .accepted(),
+        ),
+        opt("replicaSet", "PARSE_SERVER_DATABASE_REPLICA_SET", Text, "", "Name of the replica set (MongoDB)"),
+        opt("retryReads", "PARSE_SERVER_DATABASE_RETRY_READS", Bool, "", "Repeat failed reads (MongoDB)"),
+        opt("retryWrites", "PARSE_SERVER_DATABASE_RETRY_WRITES", Bool, "", "Repeat failed writes (MongoDB)"),
         opt(
             "schemaCacheTtl",
             "PARSE_SERVER_DATABASE_SCHEMA_CACHE_TTL",
@@ -310,16 +290,14 @@ pub static DATABASE: Group = Group {
             Text,
             "",
             "How servers are watched (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "serverSelectionTimeoutMS",
             "PARSE_SERVER_DATABASE_SERVER_SELECTION_TIMEOUT_MS",
             Number,
             "",
             "Milliseconds to find a server (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "socketTimeoutMS",
             "PARSE_SERVER_DATABASE_SOCKET_TIMEOUT_MS",
@@ -334,26 +312,23 @@ pub static DATABASE: Group = Group {
             Number,
             "",
             "Most hosts taken from DNS (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "srvServiceName",
             "PARSE_SERVER_DATABASE_SRV_SERVICE_NAME",
             Text,
             "",
             "Service name in DNS (MongoDB)",
-        )
-        .accepted(),
-        opt("ssl", "PARSE_SERVER_DATABASE_SSL", Bool, "", "Use TLS (MongoDB)").accepted(),
-        opt("tls", "PARSE_SERVER_DATABASE_TLS", Bool, "", "Use TLS (MongoDB)").accepted(),
+        ),
+        opt("ssl", "PARSE_SERVER_DATABASE_SSL", Bool, "", "Use TLS (MongoDB)"),
+        opt("tls", "PARSE_SERVER_DATABASE_TLS", Bool, "", "Use TLS (MongoDB)"),
         opt(
             "tlsAllowInvalidCertificates",
             "PARSE_SERVER_DATABASE_TLS_ALLOW_INVALID_CERTIFICATES",
             Bool,
             "",
             "Accept any certificate (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "tlsAllowInvalidHostnames",
             "PARSE_SERVER_DATABASE_TLS_ALLOW_INVALID_HOSTNAMES",
@@ -368,16 +343,14 @@ pub static DATABASE: Group = Group {
             Text,
             "",
             "File with trusted certificates (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "tlsCertificateKeyFile",
             "PARSE_SERVER_DATABASE_TLS_CERTIFICATE_KEY_FILE",
             Text,
             "",
             "File with certificate and key (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "tlsCertificateKeyFilePassword",
             "PARSE_SERVER_DATABASE_TLS_CERTIFICATE_KEY_FILE_PASSWORD",
@@ -387,8 +360,7 @@ pub static DATABASE: Group = Group {
         )
         .secret()
         .accepted(),
-        opt("tlsInsecure", "PARSE_SERVER_DATABASE_TLS_INSECURE", Bool, "", "Check no certificates (MongoDB)")
-            .accepted(),
+        opt("tlsInsecure", "PARSE_SERVER_DATABASE_TLS_INSECURE", Bool, "", "Check no certificates (MongoDB)"),
         opt(
             "waitQueueTimeoutMS",
             "PARSE_SERVER_DATABASE_WAIT_QUEUE_TIMEOUT_MS",

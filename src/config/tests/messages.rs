@@ -242,7 +242,11 @@ fn data() {
             "filesAdapter",
             "When using an explicit database adapter, you must also use an explicit filesAdapter.",
         ),
-        (json!({"databaseURI": "mongodb://h/d"}), "databaseURI", "MongoDB is not supported."),
+        (
+            json!({"databaseListenURI": "mongodb://h/d"}),
+            "databaseListenURI",
+            "This is not the URL of a PostgreSQL database.",
+        ),
         (
             json!({"allowClientClassCreation": 1}),
             "allowClientClassCreation",

@@ -7,6 +7,8 @@ mod faults;
 mod fs;
 #[cfg(feature = "gcs")]
 mod gcs;
+#[cfg(feature = "mongo")]
+mod gridfs;
 #[cfg(feature = "s3")]
 mod peer;
 mod postgres;

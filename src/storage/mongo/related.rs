@@ -1,0 +1,251 @@
+//! What a filter asks of other collections, before its own query: one query for each sub-query, never one for each
+//! object. Unknown classes and denied access match nothing.
+
+use std::sync::Arc;
+
+use bson::{Bson, doc};
+use futures_util::future::BoxFuture;
+use mongodb::options::{Collation, CollationStrength, FindOptions};
+
+use super::MongoAdapter;
+use super::error::of_query;
+use super::filter::{Answer, Answers, check_key, permission};
+use super::names::{self, Kind};
+use super::rest_json;
+use crate::query::{Access, Constraint, Filter, FindSpec, Operand, RelatedTo, SubQuery, operand};
+use crate::storage::{RelationSide, StorageResult};
+use crate::types::path::FieldPath;
+use crate::types::{ClassName, ClassSchema, FieldName, FieldType};
+
+/// The class that a part of a query may look at, if it may look at all.
+pub(super) fn reachable(access: &Access) -> Option<&Arc<ClassSchema>> {
+    access.schema.as_ref().filter(|_| !access.denied)
+}
+
+/// Most objects that differ from each other in case alone, of which the filter then takes those it wants.
+const SAME_BUT_FOR_CASE: i64 = 100;
+
+pub(super) fn ignoring_case() -> Collation {
+    Collation::builder().locale("en_US").strength(CollationStrength::Secondary).build()
+}
+
+impl MongoAdapter {
+    /// Everything that the filter must know.
+    pub(super) async fn answers(&self, schema: &ClassSchema, filter: &Filter) -> StorageResult<Answers> {
+        let mut answers = Answers::default();
+        if wants_answers(schema, filter) {
+            self.collect(schema, filter, &mut answers).await?;
+        }
+        Ok(answers)
+    }
+
+    fn collect<'a>(
+        &'a self,
+        schema: &'a ClassSchema,
+        filter: &'a Filter,
+        answers: &'a mut Answers,
+    ) -> BoxFuture<'a, StorageResult<()>> {
+        Box::pin(async move {
+            match filter {
+                Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+                    for part in parts {
+                        self.collect(schema, part, answers).await?;
+                    }
+                }
+                Filter::Field { path, constraints } => {
+                    for constraint in constraints {
+                        self.collect_constraint(schema, path, constraint, answers).await?;
+                    }
+                }
+                Filter::RelatedTo(related) => {
+                    if let Some(ids) = self.members(related).await? {
+                        answers.put(related, Answer::Own(ids));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn collect_constraint(
+        &self,
+        schema: &ClassSchema,
+        path: &FieldPath,
+        constraint: &Constraint,
+        answers: &mut Answers,
+    ) -> StorageResult<()> {
+        if matches!(names::kind_of(schema, &path.root), Some(Kind::Relation(_))) {
+            let owners = self.owners(&schema.name, &path.root, constraint).await?;
+            answers.put(constraint, Answer::Own(owners.into_iter().map(Bson::String).collect()));
+            return Ok(());
+        }
+        match constraint {
+            Constraint::InQuery(sub) | Constraint::NotInQuery(sub) => {
+                if let Some(class) = reachable(&sub.access) {
+                    let ids = self.sub_ids(sub, class).await?;
+                    answers.put(&**sub, Answer::Pointed { class: class.name.to_string(), ids });
+                }
+            }
+            Constraint::Select(sub) | Constraint::DontSelect(sub) => {
+                if let (Some(class), Some(key)) = (reachable(&sub.access), &sub.key) {
+                    answers.put(&**sub, Answer::Values(self.sub_values(sub, class, key).await?));
+                }
+            }
+            Constraint::EqIgnoreCase(text) if has_caseless_index(schema, path) => {
+                let ids = self.same_but_for_case(schema, path, text).await?;
+                answers.put(constraint, Answer::Own(ids));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The find that a sub-query is.
+    fn sub_spec(sub: &SubQuery, columns: Vec<FieldName>) -> FindSpec {
+        FindSpec {
+            readers: sub.access.readers.clone(),
+            order: sub.order.clone(),
+            limit: sub.limit,
+            skip: sub.skip,
+            columns: Some(columns),
+            ..FindSpec::new(sub.filter.clone())
+        }
+    }
+
+    async fn sub_ids(&self, sub: &SubQuery, class: &Arc<ClassSchema>) -> StorageResult<Vec<String>> {
+        let mut ids = Vec::new();
+        let spec = Self::sub_spec(sub, Vec::new());
+        self.each_found(class, &spec, Some(doc! { "_id": 1 }), |document| {
+            match document.get("_id").ok().flatten().map(rest_json::to_value) {
+                Some(serde_json::Value::String(id)) => ids.push(id),
+                Some(other) => ids.push(other.to_string()),
+                None => {}
+            }
+            true
+        })
+        .await?;
+        Ok(ids)
+    }
+
+    async fn sub_values(
+        &self,
+        sub: &SubQuery,
+        class: &Arc<ClassSchema>,
+        key: &FieldPath,
+    ) -> StorageResult<Vec<Operand>> {
+        check_key(class, key)?;
+        let mut values = Vec::new();
+        let spec = Self::sub_spec(sub, vec![key.root.clone()]);
+        let rows = self.find_rows(class, &spec).await?;
+        for row in rows.iter() {
+            let object = row.to_object();
+            let Some(value) = super::find::at(&object, key) else { continue };
+            match value {
+                serde_json::Value::Array(list) => values.extend(list.iter().map(operand)),
+                serde_json::Value::String(text) if key.is("createdAt") || key.is("updatedAt") => {
+                    let typed = serde_json::json!({ "__type": "Date", "iso": text });
+                    values.push(operand(&typed));
+                }
+                value => values.push(operand(value)),
+            }
+        }
+        values.retain(|value| *value != Operand::Null);
+        Ok(values)
+    }
+
+    /// Members of one object's relation; `None` where the asker may not know of them.
+    async fn members(&self, related: &RelatedTo) -> StorageResult<Option<Vec<Bson>>> {
+        let is_relation = |schema: &&Arc<ClassSchema>| {
+            matches!(schema.field_type(&related.key), Some(FieldType::Relation(_)))
+        };
+        let Some(owner) = reachable(&related.access).filter(is_relation) else { return Ok(None) };
+        if related.access.readers.is_some() {
+            let mut filter = permission(owner, "_rperm", related.access.readers.as_ref());
+            filter.insert("_id", related.owner_id.as_str());
+            let found = super::run!(self, self.objects(&owner.name).count_documents(filter).limit(1));
+            if found.map_err(of_query)? == 0 {
+                return Ok(None);
+            }
+        }
+        let owners = RelationSide::Owners(vec![related.owner_id.clone()]);
+        let ids = self.pairs(&ClassName::join(&related.key, &related.owner_class), &owners).await?;
+        Ok(Some(ids.into_iter().map(Bson::String).collect()))
+    }
+
+    /// Objects whose relation holds what the constraint (or what it negates) asks for.
+    async fn owners(
+        &self,
+        class: &ClassName,
+        field: &FieldName,
+        constraint: &Constraint,
+    ) -> StorageResult<Vec<String>> {
+        let ids = |list: &[Operand]| {
+            let id = |operand: &Operand| match operand {
+                Operand::Pointer { id, .. } | Operand::Text(id) => Some(id.clone()),
+                _ => None,
+            };
+            list.iter().filter_map(id).collect::<Vec<String>>()
+        };
+        let join = ClassName::join(field, class);
+        let members = match constraint {
+            Constraint::Eq(operand) | Constraint::Ne(operand) => ids(std::slice::from_ref(operand)),
+            Constraint::In(list) | Constraint::Nin(list) => ids(list),
+            Constraint::InQuery(sub) | Constraint::NotInQuery(sub) => match reachable(&sub.access) {
+                Some(class) => self.sub_ids(sub, class).await?,
+                None => Vec::new(),
+            },
+            Constraint::Exists(_) => return self.all_owners(&join).await,
+            _ => Vec::new(),
+        };
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.pairs(&join, &RelationSide::Members(members)).await
+    }
+
+    async fn same_but_for_case(
+        &self,
+        schema: &ClassSchema,
+        path: &FieldPath,
+        text: &str,
+    ) -> StorageResult<Vec<Bson>> {
+        let filter = doc! { names::path_key(schema, path): text };
+        let options = FindOptions::builder()
+            .projection(doc! { "_id": 1 })
+            .collation(ignoring_case())
+            .limit(SAME_BUT_FOR_CASE)
+            .build();
+        let mut ids = Vec::new();
+        let action = self.objects(&schema.name);
+        self.each(&action, filter, options, |document| {
+            if let Ok(Some(id)) = document.get("_id") {
+                ids.extend(Bson::try_from(id).ok());
+            }
+            true
+        })
+        .await?;
+        Ok(ids)
+    }
+}
+
+/// Whether start-up made an index that does not mind case.
+fn has_caseless_index(schema: &ClassSchema, path: &FieldPath) -> bool {
+    schema.name.is_user() && (path.is("username") || path.is("email"))
+}
+
+/// Whether anything but the document itself decides.
+fn wants_answers(schema: &ClassSchema, filter: &Filter) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            parts.iter().any(|part| wants_answers(schema, part))
+        }
+        Filter::Field { path, constraints } => {
+            let asks = |constraint: &Constraint| {
+                constraint.subquery().is_some() || matches!(constraint, Constraint::EqIgnoreCase(_))
+            };
+            matches!(schema.field_type(&path.root), Some(FieldType::Relation(_)))
+                || constraints.iter().any(asks)
+        }
+        Filter::RelatedTo(_) => true,
+    }
+}
