@@ -325,7 +325,7 @@ fn batch(limit: Option<u64>) -> Option<u32> {
     match limit {
         Some(limit) if limit <= FIRST_BATCH => None,
         // One more, so that the server ends the cursor with the last document.
-        Some(limit) => Some(u32::try_from(limit + 1).unwrap_or(BATCH).min(BATCH)),
+        Some(limit) => Some(u32::try_from(limit.saturating_add(1)).unwrap_or(BATCH).min(BATCH)),
         None => Some(BATCH),
     }
 }
