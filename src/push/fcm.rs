@@ -39,6 +39,11 @@ pub enum Kind {
 
 pub struct Fcm {
     kind: Kind,
+    project: Arc<Project>,
+}
+
+/// A service account: its token and its connection, for all kinds of devices that go through it.
+pub struct Project {
     url: String,
     token: AccessToken,
     connections: Multiplexed,
@@ -47,9 +52,15 @@ pub struct Fcm {
 }
 
 impl Fcm {
+    pub fn new(project: Arc<Project>, kind: Kind) -> Self {
+        Self { kind, project }
+    }
+}
+
+impl Project {
     /// # Errors
     /// 115 when the service account is none.
-    pub fn new(options: &Value, kind: Kind, outbound: &Arc<Outbound>) -> Result<Self> {
+    pub fn new(options: &Value, outbound: &Arc<Outbound>) -> Result<Self> {
         let wrong = || misconfigured("FCM Configuration is invalid");
         let account = match options.get("firebaseServiceAccount") {
             Some(Value::Object(account)) => account.clone(),
@@ -71,7 +82,6 @@ impl Fcm {
             return Err(misconfigured("Firebase service account has a project_id that is none"));
         }
         Ok(Self {
-            kind,
             url: format!("{HOST}/v1/projects/{project}/messages:send"),
             token: AccessToken::new(&account, SCOPE)?,
             connections: outbound.multiplexed(None)?,
@@ -225,13 +235,13 @@ impl Sender for Fcm {
         let separator = if content == "{}" { "" } else { "," };
         let requests = devices.into_iter().map(|device| {
             let token = Value::String(device.token);
-            self.to_device(format!("{prefix}{separator}\"token\":{token}}}}}"), message)
+            self.project.to_device(format!("{prefix}{separator}\"token\":{token}}}}}"), message)
         });
         stream::iter(requests).buffered(STREAMS).collect().await
     }
 }
 
-impl Fcm {
+impl Project {
     async fn to_device(&self, body: String, message: &Message) -> Outcome {
         let Ok(_stream) = self.streams.acquire().await else { return Outcome::Unsent };
         if message.halt.is_set() {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use super::apns::Apns;
 use super::expo::Expo;
-use super::fcm::{Fcm, Kind};
+use super::fcm::{Fcm, Kind, Project};
 use super::options::{self, QueueOptions, misconfigured};
 use super::web::WebPush;
 use super::{Device, Message, Outcome, PushAdapter, Receipt, Sender};
@@ -30,23 +31,33 @@ impl Senders {
     pub fn new(push: &Object, outbound: &Arc<Outbound>) -> Result<Self> {
         let mut by_type: BTreeMap<&'static str, Arc<dyn Sender>> = BTreeMap::new();
         let mut expo = None;
+        let mut projects: Vec<(&Value, Arc<Project>)> = Vec::new();
         for (kind, given) in options::types(push)? {
-            let is_firebase = given.get("firebaseServiceAccount").is_some();
-            let sender: Arc<dyn Sender> = match kind {
-                "web" => Arc::new(WebPush::new(given, outbound)?),
-                "expo" => {
+            let account = given.get("firebaseServiceAccount");
+            let firebase = match (account, projects.iter().find(|(known, _)| Some(*known) == account)) {
+                (None, _) => None,
+                (Some(_), Some((_, project))) => Some(project.clone()),
+                (Some(account), None) => {
+                    let project = Arc::new(Project::new(given, outbound)?);
+                    projects.push((account, project.clone()));
+                    Some(project)
+                }
+            };
+            let sender: Arc<dyn Sender> = match (kind, firebase) {
+                ("web", _) => Arc::new(WebPush::new(given, outbound)?),
+                ("expo", _) => {
                     let sender = Arc::new(Expo::new(given, outbound)?);
                     expo = Some(sender.clone());
                     sender
                 }
-                "android" | "fcm" if is_firebase => Arc::new(Fcm::new(given, Kind::Android, outbound)?),
-                "android" | "fcm" => {
+                ("android" | "fcm", Some(project)) => Arc::new(Fcm::new(project, Kind::Android)),
+                ("android" | "fcm", None) => {
                     return Err(misconfigured(
                         "Firebase service account is required for Android/FCM push notifications",
                     ));
                 }
-                _ if is_firebase => Arc::new(Fcm::new(given, Kind::Apple, outbound)?),
-                _ => Arc::new(Apns::new(given, outbound)?),
+                (_, Some(project)) => Arc::new(Fcm::new(project, Kind::Apple)),
+                (_, None) => Arc::new(Apns::new(given, outbound)?),
             };
             by_type.insert(kind, sender);
         }

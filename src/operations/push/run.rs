@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::campaign::{self, Campaign, Job};
 use super::record::{Batch, Ended};
 use super::request::{Badge, later};
-use super::status::{self, Counts};
+use super::status;
 use super::zones::Wave;
 use super::{item, receipts, recurring, tickets};
 use crate::error::{Error, Result};
@@ -345,12 +345,8 @@ impl Runner {
             return Ok(None);
         }
         if page.is_first {
-            let counts = Counts {
-                status: Some("running"),
-                batches: i64::try_from(batches).unwrap_or(i64::MAX),
-                ..Counts::default()
-            };
-            status::count(transaction.as_session(), &statuses, &campaign.id, &counts).await?;
+            let batches = i64::try_from(batches).unwrap_or(i64::MAX);
+            status::begin(transaction.as_session(), &statuses, &campaign.id, batches).await?;
         }
         if let Some(badge) = campaign.badge {
             let ids = rows.iter().map(|row| Operand::Text(row.object_id().to_owned())).collect();
@@ -379,8 +375,7 @@ impl Runner {
     /// A push that reaches nobody has begun, too.
     async fn begin(&self, campaign: &Campaign, batches: i64) -> Result<()> {
         let statuses = status::schema(&self.services).await?;
-        let counts = Counts { status: Some("running"), batches, ..Counts::default() };
-        status::count(self.services.storage.as_session(), &statuses, &campaign.id, &counts).await
+        status::begin(self.services.storage.as_session(), &statuses, &campaign.id, batches).await
     }
 
     fn next_page(&self, campaign: &Campaign, upto: &str, page: &Page<'_>, sent: usize) -> NewWork {

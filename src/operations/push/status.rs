@@ -10,7 +10,7 @@ use crate::cloud::{Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::operations::services::Services;
 use crate::operations::{code_log, gate};
-use crate::query::{Filter, FindSpec, Operand};
+use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::{Returning, Session, Target};
 use crate::types::path::FieldPath;
 use crate::types::time::Millis;
@@ -148,6 +148,20 @@ pub async fn count(
 ) -> Result<()> {
     let target = Target { filter: by_id(id), writers: None };
     session.update(schema, &target, &counts.update(), Returning::default()).await?;
+    Ok(())
+}
+
+/// The push runs, unless it was held or cancelled meanwhile; so many batches are found to be there.
+///
+/// # Errors
+/// When storage fails.
+pub async fn begin(session: &dyn Session, schema: &Arc<ClassSchema>, id: &str, batches: i64) -> Result<()> {
+    count(session, schema, id, &Counts { batches, ..Counts::default() }).await?;
+    let waits = ["pending", "scheduled"].map(|status| Operand::Text(status.to_owned())).to_vec();
+    let waits = Filter::field(FieldName::known("status"), Constraint::In(waits));
+    let target = Target { filter: by_id(id).and(waits), writers: None };
+    let update = Update::default().set(FieldName::known("status"), "running".into());
+    session.update(schema, &target, &update, Returning::default()).await?;
     Ok(())
 }
 

@@ -118,8 +118,12 @@ pub async fn extend(
     let written = items::enqueue(db, app, next).await?.into_iter().flatten().count();
     if written > 0 {
         let opening = diesel::update(of!(app, id))
-            .set((push::open.eq(push::open + count(written)), push::changed_at.eq(now)));
-        db.run(opening).await?;
+            .set((push::open.eq(push::open + count(written)), push::changed_at.eq(now)))
+            .returning(push::state);
+        let state: Option<String> = db.row(opening).await?;
+        if state.as_deref() == Some(PushState::Cancelled.as_str()) {
+            drop_waiting(db, app, id).await?;
+        }
     }
     Ok(true)
 }
@@ -153,7 +157,11 @@ pub async fn finish(
             diesel::update(of!(app, id)).set(push::reasons.eq(add_reasons(reasons, &ending.reasons)));
         db.run(counted).await?;
     }
-    let is_over = open <= 0 && state != PushState::Cancelled.as_str();
+    let is_cancelled = state == PushState::Cancelled.as_str();
+    if is_cancelled && written > 0 {
+        drop_waiting(db, app, id).await?;
+    }
+    let is_over = open <= 0 && !is_cancelled;
     if is_over {
         let ended = diesel::update(of!(app, id)).set(push::state.eq(PushState::Ended.as_str()));
         db.run(ended).await?;
@@ -222,6 +230,16 @@ async fn log(db: &Executor<'_>, (app, id): (&str, &str), entries: &[Delivery]) -
     Ok(())
 }
 
+/// What waits of a push that was cancelled.
+async fn drop_waiting(db: &Executor<'_>, app: &str, id: &str) -> StorageResult<()> {
+    let waiting = work::table
+        .filter(work::app.eq(app).and(work::queue.eq(queue_of(id))))
+        .filter(work::state.eq(WorkState::Waiting.as_str()));
+    let dropping = diesel::update(waiting)
+        .set((work::state.eq(WorkState::Cancelled.as_str()), work::changed_at.eq(now)));
+    db.run(dropping).await.map(drop)
+}
+
 /// # Errors
 /// Database errors.
 pub async fn set_state(
@@ -237,12 +255,7 @@ pub async fn set_state(
         return Ok(false);
     }
     if to == PushState::Cancelled {
-        let waiting = work::table
-            .filter(work::app.eq(app).and(work::queue.eq(queue_of(id))))
-            .filter(work::state.eq(WorkState::Waiting.as_str()));
-        let dropped = diesel::update(waiting)
-            .set((work::state.eq(WorkState::Cancelled.as_str()), work::changed_at.eq(now)));
-        db.run(dropped).await?;
+        drop_waiting(db, app, id).await?;
     }
     Ok(true)
 }

@@ -1,0 +1,220 @@
+// The same pushes sent by npm @parse/push-adapter and by Parsimony to the same services: each request is compared
+// field by field. What differs is in `differences`, each with its reason.
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startPostgres, waitFor } from '../lib/postgres.js';
+import { startServer } from '../lib/servers.js';
+import { keys, startServices } from './services.js';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const services = await startServices();
+const { p8, rsa } = keys();
+const account = { type: 'service_account', project_id: 'project', client_email: 'a@project.example', private_key: rsa, private_key_id: '1' };
+const apns = { token: { key: p8, keyId: 'ABC123DEFG', teamId: 'DEF123GHIJ' }, topic: 'com.example.app' };
+const push = {
+  ios: apns, tvos: apns, osx: { ...apns, useNativeAPNs: true }, watchos: { firebaseServiceAccount: account },
+  android: { firebaseServiceAccount: account }, expo: { accessToken: 'expo' },
+};
+process.env.HTTPS_PROXY = services.proxy;
+process.env.SSL_CERT_FILE = services.caFile;
+const postgres = await startPostgres();
+const server = await startServer(postgres, 'parsimony', 'base', { overrides: { push } });
+const npm = fork(path.join(here, 'npm-sender.cjs'), {
+  env: {
+    ...process.env, SERVICES_PORT: services.port, NODE_EXTRA_CA_CERTS: services.caFile, PUSH_OPTIONS: JSON.stringify(push),
+    FIREBASE_ACCOUNT: JSON.stringify(account), EXPO_BASE_URL: `https://127.0.0.1:${services.port}`, HTTPS_PROXY: '',
+  },
+  stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+});
+const hear = () => new Promise(resolve => npm.once('message', resolve));
+after(async () => {
+  npm.kill();
+  await server.stop();
+  await postgres.stop();
+  services.stop();
+});
+
+const headers = { 'X-Parse-Application-Id': server.config.appId, 'X-Parse-Master-Key': server.config.masterKey, 'Content-Type': 'application/json' };
+const call = async (method, at, body) => {
+  const response = await fetch(`${server.url}/${at}`, { method, headers, body: body && JSON.stringify(body) });
+  return { response, json: await response.json() };
+};
+
+const hex = n => n.toString(16).padStart(64, '0');
+const installations = [
+  { deviceType: 'ios', deviceToken: hex(1) }, { deviceType: 'tvos', deviceToken: hex(2) }, { deviceType: 'osx', deviceToken: hex(3) },
+  { deviceType: 'watchos', deviceToken: 'apple-by-fcm' }, { deviceType: 'android', deviceToken: 'android-1' },
+  { deviceType: 'android', pushType: 'expo', deviceToken: 'ExponentPushToken[1]' },
+].map((one, n) => ({ ...one, appIdentifier: 'com.example.app', installationId: `i${n}` }));
+
+/** Every part of a push alone, many with others. */
+function corpus() {
+  const alerts = [undefined, 'hi', '', 'ünï 🚀', { body: 'b' }, { title: 't', body: 'b', 'loc-key': 'K', 'loc-args': ['a'] }, { title: 't' }];
+  const parts = [
+    { badge: 3 }, { badge: 0 }, { sound: 'ping.aiff' }, { sound: '' }, { sound: { name: 's', critical: 1, volume: 0.5 } }, { sound: { name: 's' } },
+    { 'content-available': 1 }, { 'content-available': true }, { 'content-available': 0 }, { 'mutable-content': 1 }, { 'mutable-content': '1' },
+    { category: 'C' }, { category: 5 }, { threadId: 'T' }, { targetContentIdentifier: 'W' }, { interruptionLevel: 'time-sensitive' },
+    { title: 'T' }, { uri: 'app://x' }, { custom: { a: [1, { b: null }] } }, { n: 1.5, s: 's', b: false, z: null }, { aps: { alert: 'raw', 'thread-id': 'x' } },
+    { push_type: 'background', priority: 5, 'content-available': 1 }, { pushType: 'voip' }, { pushType: 'liveactivity' }, { pushType: 'complication' },
+    { pushType: 'fileprovider' }, { pushType: 'location' }, { pushType: 'pushtotalk' }, { pushType: 'mdm' }, { priority: 5 }, { priority: 10 }, { priority: 1 },
+    { collapse_id: 'C1' }, { collapseId: 'C2' }, { topic: 'com.example.other' }, { id: '11111111-2222-3333-4444-555555555555' }, { requestId: 'r' },
+    { channelId: 'ch' }, { expiry: 0 }, { expiry: 4000000000 }, { body: 'expo body' }, { data: { nested: true } }, { subtitle: 's', ttl: 60 },
+  ];
+  const outer = [
+    {}, { expiration_time: 4000000000 }, { collapse_id: 'out' }, { push_type: 'alert' }, { priority: 5 },
+    { notification: { title: 'n', body: 'm', icon: 'i' } }, { notification: { clickAction: 'A', channelId: 'c', imageUrl: 'https://example.com/i.png', priority: 'high' } },
+    { rawPayload: { notification: { title: 'raw', body: 'payload' } } },
+    { rawPayload: { data: { a: 'b' }, android: { priority: 'normal', collapseKey: 'k' }, apns: { payload: { aps: { sound: 's', threadId: 't' } } } } },
+  ];
+  const all = [];
+  for (const alert of alerts) for (const more of outer) all.push({ ...more, data: alert === undefined ? {} : { alert } });
+  for (const part of parts) all.push({ data: part }, { data: { alert: 'hi', ...part } }, { data: { ...part, alert: { title: 'x', body: 'y' } } });
+  for (const part of parts.slice(0, 8)) all.push({ expiration_time: '2096-10-02T07:06:40.000Z', collapse_id: 'out', data: { alert: 'hi', title: 'T', ...part } });
+  return all;
+}
+
+const APNS = ['apns-topic', 'apns-push-type', 'apns-priority', 'apns-expiration', 'apns-collapse-id', 'apns-id', 'apns-request-id', 'apns-channel-id', 'content-type', 'authorization'];
+
+/** What counts of a request, by its device. */
+function shown(seen) {
+  const all = {};
+  for (const { host, path: at, headers: sent, body } of seen) {
+    const json = body.length > 0 ? JSON.parse(sent['content-encoding'] === 'gzip' ? '{}' : body) : null;
+    if (at.startsWith('/3/device/')) {
+      const kept = Object.fromEntries(APNS.filter(name => sent[name] !== undefined && name !== 'content-type').map(name => [name, name === 'authorization' ? sent[name].split(' ')[0] : sent[name]]));
+      all[at.split('/').pop()] = { host, at: at.slice(0, 10), headers: kept, json };
+    } else if (at.endsWith('messages:send')) {
+      const data = json.message.android?.data;
+      if (data?.push_id) {
+        assert.match(data.push_id, /^[A-Za-z0-9]{10}$/);
+        assert.ok(Math.abs(Date.parse(data.time) - Date.now()) < 60000);
+        Object.assign(data, { push_id: 'id', time: 'now', data: JSON.parse(data.data) });
+      }
+      all[json.message.token] = { at, authorization: sent.authorization, json };
+    } else if (at.endsWith('/push/send')) {
+      for (const message of json) all[message.to] = { at, authorization: sent.authorization, json: message };
+    }
+  }
+  return all;
+}
+
+const get = (value, ...keys) => keys.reduce((at, key) => at?.[key], value);
+
+/** Reasons for what differs: each makes the request of npm what it should have been; `true`: it was this one. */
+const differences = [
+  ['a lost push: FCM takes texts as headers of APNs', (item, token, theirs, ours) => {
+    if (theirs || token !== 'apple-by-fcm') return false;
+    const sent = get(ours, 'json', 'message', 'apns', 'headers') ?? {};
+    return Object.values(sent).every(value => typeof value === 'string') && { ...ours };
+  }],
+  ['Android: seconds to live, not milliseconds', (item, token, theirs, ours) => {
+    const android = get(theirs, 'json', 'message', 'android');
+    if (!android?.ttl || !item.expiration_time) return false;
+    android.ttl = ours.json.message.android.ttl;
+    return theirs;
+  }],
+  ['a title before a text alert is kept', (item, token, theirs, ours) => {
+    if (item.data.title === undefined || typeof item.data.alert !== 'string') return false;
+    const aps = get(theirs, 'json', 'aps') ?? get(theirs, 'json', 'message', 'apns', 'payload', 'aps');
+    if (!aps) return false;
+    aps.alert = { body: item.data.alert, title: item.data.title };
+    return theirs;
+  }],
+  ['a title beside an alert that is an object', (item, token, theirs, ours) => {
+    if (item.data.title === undefined || typeof item.data.alert !== 'object') return false;
+    const aps = get(theirs, 'json', 'aps') ?? get(theirs, 'json', 'message', 'apns', 'payload', 'aps');
+    if (!aps) return false;
+    aps.alert = { title: item.data.title, ...item.data.alert };
+    return theirs;
+  }],
+  ['an empty payload is refused by APNs', (item, token, theirs) => {
+    if (theirs?.json && !('aps' in theirs.json) && theirs.at === '/3/device/') {
+      theirs.json.aps = {};
+      return theirs;
+    }
+    if (theirs && theirs.json === null) return { ...theirs, json: { aps: {} } };
+    return false;
+  }],
+  ['background pushes have priority 5', (item, token, theirs) => {
+    if (get(theirs, 'headers', 'apns-push-type') !== 'background' || item.data.priority || item.priority) return false;
+    theirs.headers['apns-priority'] = '5';
+    return theirs;
+  }],
+  ['data that becomes headers is no payload with FCM, and badges are numbers', (item, token, theirs, ours) => {
+    if (token !== 'apple-by-fcm' || !theirs) return false;
+    const apns = theirs.json.message.apns;
+    if (!apns?.payload || item.rawPayload) return false;
+    const sent = get(ours, 'json', 'message', 'apns');
+    // Headers that only Parsimony hands on to FCM.
+    for (const [name, value] of Object.entries(sent?.headers ?? {})) {
+      if (apns.headers[name] === undefined || name === 'apns-push-type' || name === 'apns-expiration') apns.headers[name] = value;
+    }
+    const aps = apns.payload.aps;
+    for (const key of ['sound', 'category']) if (aps[key] !== undefined && sent.payload.aps[key] === undefined) delete aps[key];
+    return theirs;
+  }],
+  ['the native sender takes any kind of value, and no more headers', (item, token, theirs, ours) => {
+    if (token !== hex(3) || !theirs) return false;
+    for (const name of ['apns-request-id', 'apns-channel-id']) if (ours?.headers[name]) theirs.headers[name] = ours.headers[name];
+    const aps = theirs.json.aps;
+    if (aps.sound !== undefined && get(ours, 'json', 'aps', 'sound') === undefined) delete aps.sound;
+    return theirs;
+  }],
+];
+
+test('the corpus', { timeout: 280000 }, async () => {
+  assert.deepEqual(await hear(), { ready: true });
+  for (const installation of installations) {
+    const { response, json } = await call('POST', 'classes/_Installation', installation);
+    assert.equal(response.status, 201, JSON.stringify(json));
+  }
+  const items = corpus();
+  assert.ok(items.length >= 150, `${items.length} pushes`);
+  const reasons = {};
+  const wrong = [];
+  for (const [number, item] of items.entries()) {
+    services.seen.length = 0;
+    const body = structuredClone(item);
+    if (body.expiration_time !== undefined) {
+      body.expiration_time = typeof body.expiration_time === 'number' ? body.expiration_time * 1000 : Date.parse(body.expiration_time);
+    }
+    const answer = hear();
+    npm.send({ body, installations });
+    await answer;
+    const theirs = shown(services.seen);
+    services.seen.length = 0;
+    const { response, json } = await call('POST', 'push', { where: { installationId: { $exists: true } }, ...structuredClone(item) });
+    assert.equal(response.status, 200, JSON.stringify([item, json]));
+    const id = response.headers.get('x-parse-push-status-id');
+    await waitFor(async () => (await call('GET', `push_status/${id}`)).json.status === 'succeeded', { what: 'the push to be sent' });
+    const ours = shown(services.seen);
+    for (const { deviceToken: token } of installations) {
+      let expected = theirs[token] && structuredClone(theirs[token]);
+      const sent = ours[token];
+      const used = [];
+      const same = () => {
+        try {
+          assert.deepEqual(sent && { ...sent, host: 0, at: 0 }, expected && { ...expected, host: 0, at: 0 });
+          return true;
+        } catch {
+          return false;
+        }
+      };
+      for (const [reason, mend] of differences) {
+        if (same()) break;
+        const mended = mend(item, token, expected && structuredClone(expected), sent);
+        if (mended) {
+          expected = mended;
+          used.push(reason);
+        }
+      }
+      if (same()) for (const reason of used) reasons[reason] = (reasons[reason] ?? 0) + 1;
+      else wrong.push({ number, token, item, ours: sent, theirs: theirs[token] });
+    }
+  }
+  console.log(`${items.length} pushes to ${installations.length} devices; differences:`, reasons);
+  assert.deepEqual(wrong.slice(0, 8).map(one => JSON.stringify(one)), [], `${wrong.length} requests differ`);
+});
