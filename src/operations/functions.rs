@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::code_log::Called;
 use super::context::Ctx;
-use crate::cloud::{FunctionAnswer, FunctionCall};
+use crate::cloud::{FunctionAnswer, FunctionCall, invalid_function};
 use crate::error::Result;
 use crate::files::rules::check_file_urls;
 use crate::types::Object;
@@ -17,6 +17,10 @@ pub async fn call(
     params: Object,
     uploads: Vec<(String, Bytes)>,
 ) -> Result<FunctionAnswer> {
+    // Those are the server's own, as `@beforePushSend`.
+    if name.starts_with('@') {
+        return Err(invalid_function(name));
+    }
     check_file_urls(&params, &ctx.config().files.upload.allowed_file_url_domains)?;
     let called = Called::with(ctx, &params);
     let mut caller = ctx.caller();

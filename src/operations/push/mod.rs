@@ -10,6 +10,7 @@
 
 mod campaign;
 mod hash;
+mod hooks;
 mod manage;
 pub mod module;
 mod opened;
@@ -57,7 +58,7 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
         return Err(Error::forbidden("read-only masterKey isn't allowed to send push notifications."));
     }
     let misconfigured = |text| Error::parse(ErrorCode::PUSH_MISCONFIGURED, text);
-    let condition = request::condition(&body)?;
+    request::condition(&body)?;
     if ctx.config().push.push.is_none() {
         return Err(misconfigured("Missing push configuration"));
     }
@@ -65,6 +66,8 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
     if services.storage.push_ledger().is_none() {
         return Err(misconfigured("Push controller is not set"));
     }
+    let body = hooks::before(ctx, body).await?;
+    let condition = request::condition(&body)?;
     let scheduled = ctx.config().push.scheduled_push;
     let accepted = request::read(body, condition, Millis::now(), scheduled)?;
     // What parse-server finds out too late to refuse it.

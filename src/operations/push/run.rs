@@ -12,7 +12,7 @@ use super::record::{Batch, Ended};
 use super::request::{Badge, later};
 use super::status;
 use super::zones::Wave;
-use super::{item, receipts, recurring, tickets};
+use super::{hooks, item, receipts, recurring, tickets};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::services::Services;
@@ -20,6 +20,7 @@ use crate::push::{Device, Message, Outcome, PushAdapter};
 use crate::query::{Constraint, Filter, FindSpec, Operand, OrderKey};
 use crate::storage::push::{PushLedger, queue_of};
 use crate::storage::{Claimed, NewWork, Returning, Target, Wanted, WorkQueue};
+use crate::types::app_scope::carry;
 use crate::types::row::CellRef;
 use crate::types::time::Millis;
 use crate::types::update::Op;
@@ -285,6 +286,7 @@ impl Runner {
         if batch.record(&self.services).await? == Ended::Push {
             locked(&self.known).remove(push);
             locked(&self.cooling).remove(push);
+            hooks::after(&self.services, push).await;
         }
         Ok(())
     }
@@ -324,15 +326,6 @@ impl Runner {
             true => Vec::new(),
             false => vec![self.next_page(campaign, &upto, &page, rows.len())],
         };
-        let batches = match (page.is_first, is_last) {
-            (false, _) => 0,
-            (true, true) => 1,
-            (true, false) => {
-                let total =
-                    self.services.storage.as_session().count(&class.schema, &FindSpec::new(own)).await?;
-                total.div_ceil(size as u64)
-            }
-        };
         if next.is_empty() && campaign.badge.is_none() && !page.is_first {
             return Ok(Some(self.devices(&rows)));
         }
@@ -345,7 +338,7 @@ impl Runner {
             return Ok(None);
         }
         if page.is_first {
-            let batches = i64::try_from(batches).unwrap_or(i64::MAX);
+            let batches = i64::from(is_last);
             status::begin(transaction.as_session(), &statuses, &campaign.id, batches).await?;
         }
         if let Some(badge) = campaign.badge {
@@ -364,6 +357,12 @@ impl Runner {
         }
         transaction.commit().await?;
         if page.is_first {
+            if !is_last {
+                // The first devices do not wait for it.
+                let counting =
+                    count_batches(self.services.clone(), class.clone(), campaign.clone(), own, size);
+                tokio::task::spawn_local(carry(counting));
+            }
             status::told(&self.services, &campaign.id).await;
         }
         if !next.is_empty() {
@@ -512,4 +511,23 @@ struct Page<'a> {
     is_first: bool,
     wave: Option<&'a Wave>,
     claimed: &'a Claimed,
+}
+
+/// Tells the status how many batches there are.
+async fn count_batches(
+    services: Arc<Services>,
+    class: Arc<ClassSnapshot>,
+    campaign: Arc<Campaign>,
+    filter: Filter,
+    size: usize,
+) {
+    let counted = async {
+        let total = services.storage.as_session().count(&class.schema, &FindSpec::new(filter)).await?;
+        let batches = i64::try_from(total.div_ceil(size as u64)).unwrap_or(i64::MAX);
+        let statuses = status::schema(&services).await?;
+        status::add_batches(services.storage.as_session(), &statuses, &campaign.id, batches).await
+    };
+    if let Err(error) = counted.await {
+        tracing::debug!(%error, push = campaign.id, "the batches of a push could not be counted");
+    }
 }

@@ -165,6 +165,24 @@ pub async fn begin(session: &dyn Session, schema: &Arc<ClassSchema>, id: &str, b
     Ok(())
 }
 
+/// So many batches are found to be there, unless the push is over already.
+///
+/// # Errors
+/// When storage fails.
+pub async fn add_batches(
+    session: &dyn Session,
+    schema: &Arc<ClassSchema>,
+    id: &str,
+    batches: i64,
+) -> Result<()> {
+    let open = ["running", "paused"].map(|status| Operand::Text(status.to_owned())).to_vec();
+    let open = Filter::field(FieldName::known("status"), Constraint::In(open));
+    let target = Target { filter: by_id(id).and(open), writers: None };
+    let counts = Counts { batches, ..Counts::default() };
+    session.update(schema, &target, &counts.update(), Returning::default()).await?;
+    Ok(())
+}
+
 pub fn by_id(id: &str) -> Filter {
     Filter::eq("objectId", Operand::Text(id.to_owned()))
 }

@@ -53,6 +53,13 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
   const file = path.join(folder, 'config.cjs');
   fs.writeFileSync(path.join(folder, 'main.cjs'), `
     Parse.Cloud.define('notify', async () => Parse.Push.send({ channels: ['a'], data: { alert: 'hi', 'alert-fr': 'salut' } }, { useMasterKey: true }));
+    Parse.Cloud.beforePushSend(({ params }) => {
+      if (params.data.alert === 'never') throw new Parse.Error(141, 'not this one');
+      return { ...params, data: { ...params.data, added: 1 } };
+    });
+    Parse.Cloud.afterPushSend(async ({ params }) => {
+      await new Parse.Object('Over').save({ push: params.pushStatus.objectId, sent: params.pushStatus.numSent }, { useMasterKey: true });
+    });
     Parse.Cloud.afterSave('_PushStatus', async ({ object }) => {
       const note = new Parse.Object('Note');
       await note.save({ push: object.id, status: object.get('status') }, { useMasterKey: true });
@@ -87,6 +94,11 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
   const calls = fs.readFileSync(path.join(folder, 'calls'), 'utf8').trim().split('\n').map(line => JSON.parse(line));
   const texts = Object.fromEntries(calls.flatMap(call => call.installations.map(one => [one.deviceToken, call.body.data.alert])));
   assert.deepEqual(texts, { one: 'hi', dead: 'hi', two: 'salut' });
+  assert.ok(calls.every(call => call.body.data.added === 1));
+  await waitFor(async () => (await new Parse.Query('Over').find(master)).length === 1, { what: 'afterPushSend' });
+  assert.equal((await new Parse.Query('Over').first(master)).get('sent'), 2);
+  await assert.rejects(Parse.Push.send({ where: {}, data: { alert: 'never' } }, master), { code: 141, message: 'not this one' });
+  await assert.rejects(Parse.Cloud.run('@beforePushSend', {}), { code: 141 });
   assert.ok(calls.every(call => call.pushStatusId === id && call.installations.every(one => one.objectId && one.channels)));
   await dead.fetch(master);
   assert.equal(dead.get('deviceToken'), undefined);

@@ -8,10 +8,9 @@ const port = Number(process.env.SERVICES_PORT);
 const connect = http2.connect;
 http2.connect = (authority, options, listener) => {
   const { hostname } = new URL(authority);
-  const session = connect(`https://127.0.0.1:${port}`, { ...options, servername: hostname, socket: undefined, createConnection: undefined }, listener);
-  const request = session.request.bind(session);
-  session.request = (headers, more) => request({ ...headers, ':authority': hostname }, more);
-  return session;
+  return connect(
+    `https://127.0.0.1:${port}`, { ...options, port, servername: hostname, socket: undefined, createConnection: undefined }, listener,
+  );
 };
 const request = https.request;
 https.request = (...args) => {

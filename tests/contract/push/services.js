@@ -49,12 +49,12 @@ export async function startServices(answer = () => undefined) {
       } else {
         seen.push(noted);
       }
-      if (host === 'fcm.googleapis.com') reply ??= { status: 200, body: { name: 'projects/p/messages/1' } };
+      if (noted.path.endsWith('messages:send')) reply ??= { status: 200, body: { name: 'projects/p/messages/1' } };
       if (noted.path.includes('/getReceipts')) reply ??= { status: 200, body: { data: {} } };
       if (host === 'exp.host' || noted.path.includes('/push/send')) {
         reply ??= { status: 200, body: { data: JSON.parse(noted.body).map((_, n) => ({ status: 'ok', id: `t${n}` })) } };
       }
-      reply ??= { status: host.endsWith('apple.com') ? 200 : 201 };
+      reply ??= { status: noted.path.startsWith('/3/device/') ? 200 : 201 };
       response.writeHead(reply.status, { 'content-type': 'application/json' });
       response.end(reply.body === undefined ? '' : JSON.stringify(reply.body));
     });

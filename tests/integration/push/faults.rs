@@ -61,3 +61,24 @@ async fn a_service_that_is_down_is_waited_for() {
     assert_eq!((&status["numSent"], &status["numFailed"]), (&json!(700), &json!(null)));
     assert!(doubles.ledger().values().all(|count| *count == 1));
 }
+
+#[tokio::test]
+async fn an_installation_that_goes_while_it_is_sent_to_harms_nobody() {
+    let (database, doubles, node) = start(json!({})).await;
+    install_many(&node, &database, 20).await;
+    let client = std::sync::Arc::new(database.connect().await);
+    let tries = std::sync::atomic::AtomicUsize::new(0);
+    doubles.script(move |_| {
+        if tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 {
+            let client = client.clone();
+            tokio::spawn(async move { client.execute("DELETE FROM \"_Installation\"", &[]).await.unwrap() });
+            return Some(Reply {
+                delay: Duration::from_millis(300),
+                ..Reply::apns(503, "ServiceUnavailable")
+            });
+        }
+        None
+    });
+    let status = node.send(json!({"where": {}, "data": {"alert": "hi"}})).await;
+    assert_eq!((&status["numSent"], &status["numFailed"]), (&json!(19), &json!(1)));
+}

@@ -111,3 +111,24 @@ async fn a_disabled_worker_leaves_pushes_to_others() {
     assert_eq!(worker.until(&id, "succeeded").await["numSent"], 1);
     let _: Value = front.status(&id).await;
 }
+
+#[tokio::test]
+async fn a_thousand_times_that_come_at_once_are_all_kept() {
+    const PUSHES: usize = 1000;
+    let (_database, doubles, node) = start(json!({})).await;
+    node.install(ios(1)).await;
+    let at = in_seconds(15).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let body = json!({"where": {}, "push_time": at, "data": {"alert": "now"}});
+    let all: Vec<usize> = (0..PUSHES).collect();
+    for chunk in all.chunks(50) {
+        futures_util::future::join_all(chunk.iter().map(|_| node.push(body.clone()))).await;
+    }
+    wait::until_some("all of them", || async { (doubles.count() >= PUSHES).then_some(()) }).await;
+    let open = json!({"where": {"status": {"$ne": "succeeded"}}, "count": 1, "limit": 0});
+    wait::until_some("their ends", || async {
+        let left = node.master.find_at("/parse/classes/_PushStatus", open.clone()).await.ok();
+        (left["count"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(doubles.count(), PUSHES, "each once");
+}

@@ -146,6 +146,13 @@ function createCloud(Parse, registry, link, log, keeper) {
       checkValidator(validator);
       registry.trigger('beforeConnect', '@Connect', handler, validator);
     },
+    // Ours: code around pushes, under names that no client can call.
+    beforePushSend(handler) {
+      registry.define('@beforePushSend', handler);
+    },
+    afterPushSend(handler) {
+      registry.define('@afterPushSend', handler);
+    },
     onLiveQueryEvent(handler) {
       registry.onLiveQuery(handler);
     },
