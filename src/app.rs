@@ -103,6 +103,20 @@ impl AppRegistry {
         self.mounts.iter().flat_map(|(_, apps)| apps)
     }
 
+    /// The applications whose GraphQL API has this path; `None` when there is none.
+    pub fn graphql_at(&self, path: &str) -> Option<Vec<Arc<App>>> {
+        let fits = |app: &&Arc<App>| {
+            let graphql = &app.config().graphql;
+            let rest = path.split_at_checked(graphql.path.len());
+            graphql.mount
+                && rest.is_some_and(|(head, rest)| {
+                    head.eq_ignore_ascii_case(&graphql.path) && (rest.is_empty() || rest.starts_with('/'))
+                })
+        };
+        let apps: Vec<Arc<App>> = self.iter().filter(fits).cloned().collect();
+        (!apps.is_empty()).then_some(apps)
+    }
+
     /// The applications served under the mount that `path` begins with, never none, and what follows
     /// the mount. The longest mount wins; letters count in any case, as in Express.
     pub fn mounted_at<'p>(&self, path: &'p str) -> Option<(&[Arc<App>], &'p str)> {

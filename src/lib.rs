@@ -7,6 +7,8 @@ pub mod cloud;
 pub mod config;
 pub mod error;
 pub mod files;
+#[cfg(feature = "graphql")]
+pub mod graphql;
 pub mod http;
 pub mod live_query;
 pub mod logging;

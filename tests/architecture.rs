@@ -42,7 +42,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Other front doors. The pages know no HTTP library and are called through `http`.
     ("graphql", &join(&["operations", "actors", "app"], TRAITS)),
     ("pages", &join(&["operations", "actors", "app"], TRAITS)),
-    ("http", &join(&["pages", "rest", "sockets", "operations", "actors", "app"], TRAITS)),
+    ("http", &join(&["graphql", "pages", "rest", "sockets", "operations", "actors", "app"], TRAITS)),
     ("main", &["server", "logging", "config", "error"]),
 ];
 

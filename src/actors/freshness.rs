@@ -124,6 +124,14 @@ impl Freshness {
             && self.ttl.is_none_or(|ttl| u128::from(self.age() - read.at.min(self.age())) < ttl.as_millis())
     }
 
+    /// Whether what a read of all classes found, and what was published since, may be used as it is.
+    pub fn covers_everything(&self, read: ReadStamp) -> bool {
+        !self.deaf.load(Ordering::Acquire)
+            && self.marks.count.load(Ordering::Acquire) == 0
+            && read.number > self.everything.load(Ordering::Acquire)
+            && self.ttl.is_none_or(|ttl| u128::from(self.age() - read.at.min(self.age())) < ttl.as_millis())
+    }
+
     fn last_event(&self, class: &ClassName) -> u64 {
         self.marks.of(class).max(self.everything.load(Ordering::Acquire))
     }

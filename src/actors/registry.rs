@@ -1,7 +1,7 @@
 //! `ClassRegistry`: the handle through which operations reach class and schema actors. One for each
 //! app, shared by all workers; implements [`ClassDirectory`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 use super::class::directory::Directory;
 use super::class::replica::{Admit, Admitted, ClassReplica};
-use super::freshness::Freshness;
-use super::schema::{AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor};
+use super::freshness::{Freshness, ReadStamp};
+use super::schema::{AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, Snapshots};
 use super::{ASK_DEADLINE, ask};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
@@ -35,6 +35,16 @@ pub struct ClassRegistry {
     storage: Arc<dyn StorageAdapter>,
     schema: Addr<SchemaActor>,
     last_miss_refresh: AtomicI64,
+    /// All classes as they were listed last.
+    listed: Mutex<Listed>,
+}
+
+#[derive(Default)]
+struct Listed {
+    /// The last read of all classes.
+    read: ReadStamp,
+    version: Option<u64>,
+    classes: Arc<Vec<Arc<ClassSnapshot>>>,
 }
 
 impl ClassRegistry {
@@ -52,6 +62,7 @@ impl ClassRegistry {
         let ttl = config.database.options.schema_cache_ttl_ms.map(Duration::from_millis);
         let (owners, freshness) = (Directory::new(), Arc::new(Freshness::new(ttl)));
         let read = (freshness.number(), storage.load_schemas().await?);
+        let stamp = freshness.stamp(read.0);
         let actor =
             SchemaActor::new(storage.clone(), pubsub, owners.clone(), freshness.clone(), config, read);
         Ok(Arc::new(Self {
@@ -62,6 +73,7 @@ impl ClassRegistry {
             storage,
             schema: actor.start(),
             last_miss_refresh: AtomicI64::new(Millis::now().0),
+            listed: Mutex::new(Listed { read: stamp, ..Listed::default() }),
         }))
     }
 
@@ -148,6 +160,30 @@ impl ClassDirectory for ClassRegistry {
 
     async fn evolve(&self, class: &ClassName, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>> {
         ask(&self.schema, AddFields { class: class.clone(), fields: fields.to_vec() }).await
+    }
+
+    async fn known(&self) -> Result<(u64, Arc<Vec<Arc<ClassSnapshot>>>)> {
+        let listed = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = listed().read;
+        if !self.freshness.covers_everything(read) {
+            let number = self.freshness.number();
+            ask(&self.schema, ReloadAll).await?;
+            listed().read = self.freshness.stamp(number);
+        }
+        let version = self.names.version();
+        {
+            let listed = listed();
+            if listed.version == Some(version) {
+                return Ok((version, listed.classes.clone()));
+            }
+        }
+        let mut classes = ask(&self.schema, Snapshots).await?;
+        classes.sort_by(|a, b| a.name().cmp(b.name()));
+        let classes = Arc::new(classes);
+        let mut listed = listed();
+        listed.version = Some(version);
+        listed.classes = classes.clone();
+        Ok((version, classes))
     }
 
     async fn list(&self) -> Result<Vec<Arc<ClassSnapshot>>> {

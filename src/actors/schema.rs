@@ -7,6 +7,7 @@
 //! overtaken by a later one is dropped.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -33,11 +34,16 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName};
 /// The names of the classes there are, as the schema actor publishes them: nobody asks it for a class that
 /// does not exist. Replaced as a whole when a class appears or goes.
 #[derive(Default)]
-pub struct Names(ArcSwap<HashSet<ClassName>>);
+pub struct Names(ArcSwap<HashSet<ClassName>>, AtomicU64);
 
 impl Names {
     pub fn contains(&self, class: &ClassName) -> bool {
         self.0.load().contains(class)
+    }
+
+    /// Grows with every class that appears, changes or goes.
+    pub fn version(&self) -> u64 {
+        self.1.load(Ordering::Acquire)
     }
 }
 
@@ -197,6 +203,7 @@ impl SchemaActor {
 
     fn snapshot(&mut self, schema: ClassSchema) -> Arc<ClassSnapshot> {
         self.generation += 1;
+        self.names.1.fetch_add(1, Ordering::AcqRel);
         Arc::new(ClassSnapshot::build(schema, &self.config, self.generation))
     }
 
@@ -205,6 +212,7 @@ impl SchemaActor {
             return None;
         }
         self.known.remove(class)?;
+        self.names.1.fetch_add(1, Ordering::AcqRel);
         if self.gone.len() >= REMEMBERED {
             self.gone.clear();
         }
@@ -356,6 +364,8 @@ pub struct Delete(pub ClassName);
 pub struct Reload(pub ClassName);
 /// Reads all classes from storage again.
 pub struct ReloadAll;
+/// All classes as they are known, without a look into storage.
+pub struct Snapshots;
 /// Hands the class to an owner that has just been started; answers whether there is such a class.
 pub struct HandOver {
     pub class: ClassName,
@@ -370,7 +380,16 @@ macro_rules! messages {
 messages!(
     Create => Arc<ClassSnapshot>, AddFields => Arc<ClassSnapshot>, Change => Arc<ClassSnapshot>, Delete => (),
     Reload => Option<Arc<ClassSnapshot>>, ReloadAll => Vec<Arc<ClassSnapshot>>, HandOver => bool,
+    Snapshots => Vec<Arc<ClassSnapshot>>,
 );
+
+impl Handler<Snapshots> for SchemaActor {
+    type Result = Result<Vec<Arc<ClassSnapshot>>>;
+
+    fn handle(&mut self, _: Snapshots, _: &mut Self::Context) -> Self::Result {
+        Ok(self.known.values().map(|known| known.snapshot.clone()).collect())
+    }
+}
 
 impl Handler<Create> for SchemaActor {
     type Result = Answer<Arc<ClassSnapshot>>;

@@ -34,6 +34,8 @@ pub struct Front {
     pub(super) transfers: Arc<Semaphore>,
     pub(super) pace: Pace,
     pub(super) requests: AtomicU64,
+    #[cfg(feature = "graphql")]
+    pub(super) graphql: super::graphql::Endpoints,
 }
 
 impl Front {
@@ -41,7 +43,16 @@ impl Front {
         let admission = Arc::new(Semaphore::new(capacity as usize));
         let transfers = Arc::new(Semaphore::new(MOST_TRANSFERS as usize));
         let pace = Pace::new(limits);
-        Self { registry, admission, capacity, transfers, pace, requests: AtomicU64::new(0) }
+        Self {
+            registry,
+            admission,
+            capacity,
+            transfers,
+            pace,
+            requests: AtomicU64::new(0),
+            #[cfg(feature = "graphql")]
+            graphql: super::graphql::Endpoints::default(),
+        }
     }
 
     /// A place for an upload.
@@ -122,6 +133,31 @@ impl Exchange<'_> {
         method: &str,
         opens_file: bool,
     ) -> Result<Ctx> {
+        self.visit(app, claims, privileged, (method, opens_file, false)).await
+    }
+
+    /// The same at a door that is none of the REST API's routes.
+    ///
+    /// # Errors
+    /// As [`Exchange::admit`].
+    #[cfg(feature = "graphql")]
+    pub(super) async fn admit_beside(
+        &self,
+        app: &Arc<App>,
+        claims: Claims,
+        privileged: Option<Credentials>,
+        method: &str,
+    ) -> Result<Ctx> {
+        self.visit(app, claims, privileged, (method, false, true)).await
+    }
+
+    async fn visit(
+        &self,
+        app: &Arc<App>,
+        claims: Claims,
+        privileged: Option<Credentials>,
+        (method, opens_file, beside): (&str, bool, bool),
+    ) -> Result<Ctx> {
         if app.state() != AppState::Ok {
             let text = format!("Invalid server state: {}", app.state().as_str());
             return Err(Error::parse(ErrorCode::INTERNAL_SERVER_ERROR, text));
@@ -132,6 +168,7 @@ impl Exchange<'_> {
             path: self.path(),
             request_id: header_text(self.http.headers(), &REQUEST_ID),
             opens_file,
+            beside,
         };
         let headers = || self.headers_for_cloud_code(app);
         gate::admit(&app.services, claims, privileged, visit, headers, || self.mount_url(app)).await

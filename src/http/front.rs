@@ -39,6 +39,10 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
         return upgrade(&http, payload, &front);
     }
     tcp::let_go(&http);
+    #[cfg(feature = "graphql")]
+    if let Some(apps) = front.registry.graphql_at(http.path()) {
+        return serve_graphql(&http, payload, &front, &apps).await;
+    }
     let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
         return respond::cannot_route(http.method().as_str(), http.path());
     };
@@ -69,6 +73,37 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     front.pace.outgoing(response)
 }
 
+/// The GraphQL API, which has a path of its own beside the mount.
+#[cfg(feature = "graphql")]
+async fn serve_graphql(
+    http: &HttpRequest,
+    payload: web::Payload,
+    front: &Front,
+    apps: &[Arc<App>],
+) -> HttpResponse {
+    let Some(first) = apps.first() else {
+        return respond::cannot_route(http.method().as_str(), http.path());
+    };
+    let config = first.config().clone();
+    let below = http.path();
+    let mut response = if http.method() == HttpMethod::OPTIONS {
+        HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
+    } else {
+        let id = front.requests.fetch_add(1, Ordering::Relaxed);
+        let exchange = Exchange { http, front, apps, below, id };
+        let app = exchange.named();
+        let serving = super::graphql::serve(&exchange, payload);
+        match contained(app_scope::within(app, Box::pin(serving))).await {
+            Ok(response) => response,
+            Err(error) => app_scope::within_now(app, || {
+                span_of(http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
+            }),
+        }
+    };
+    respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
+    front.pace.outgoing(response)
+}
+
 /// Of a connection that is one too many.
 fn turned_away() -> HttpResponse {
     let mut response = respond::error(&Error::overloaded(), true);
@@ -77,7 +112,7 @@ fn turned_away() -> HttpResponse {
 }
 
 /// Whoever's code it is in: a panic is an error of this request alone.
-async fn contained<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn contained<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = AssertUnwindSafe(run).catch_unwind().await;
     outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
 }

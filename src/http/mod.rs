@@ -12,6 +12,8 @@ mod exchange;
 mod files;
 mod front;
 pub mod listen;
+#[cfg(feature = "graphql")]
+mod graphql;
 mod middleware;
 mod multipart;
 pub mod pages;

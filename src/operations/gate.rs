@@ -131,6 +131,8 @@ pub struct Visit<'a> {
     pub request_id: Option<String>,
     /// A file is read: browsers open these without keys, and nobody counts the pictures of a page.
     pub opens_file: bool,
+    /// A door beside the REST API, of whose routes alone `routeAllowList` speaks.
+    pub beside: bool,
 }
 
 /// Lets a request in: keys, client keys, allowed routes, rate limits, session, in this order. `privileged` is the
@@ -160,7 +162,9 @@ pub async fn admit(
             claims.session_token = None;
         }
     }
-    check_allowed(&services.config, privileged, visit.method, visit.path)?;
+    if !visit.beside {
+        check_allowed(&services.config, privileged, visit.method, visit.path)?;
+    }
     let ip = visit.ip.to_string();
     let is_internal = claims.is_internal(&ip);
     let rate = if visit.opens_file {
@@ -267,8 +271,16 @@ pub fn check_allowed(
 pub async fn count_item(ctx: &Ctx, method: &str, path: &str) -> Result<Option<RateHeaders>> {
     let method = method.to_uppercase();
     check_allowed(ctx.config(), Some(ctx.auth.credentials), &method, path)?;
+    count_operation(ctx, &method, path).await
+}
+
+/// One of several operations of a request, counted as the REST request that does the same.
+///
+/// # Errors
+/// 155 beyond a rate limit.
+pub async fn count_operation(ctx: &Ctx, method: &str, path: &str) -> Result<Option<RateHeaders>> {
     let limited = Limited {
-        method: &method,
+        method,
         path,
         ip: &ctx.info.ip,
         is_internal: ctx.info.is_internal,

@@ -26,6 +26,10 @@ pub trait ClassDirectory: Send + Sync {
     /// what is there afterwards. Fields that exist already are not changed: the caller compares types.
     async fn evolve(&self, class: &ClassName, fields: &[(FieldName, Field)]) -> Result<Arc<ClassSnapshot>>;
 
+    /// All classes as requests see them now, and a number that grows with every change of one: with the same number
+    /// nothing changed.
+    async fn known(&self) -> Result<(u64, Arc<Vec<Arc<ClassSnapshot>>>)>;
+
     /// All classes, read afresh from storage.
     async fn list(&self) -> Result<Vec<Arc<ClassSnapshot>>>;
 

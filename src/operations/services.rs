@@ -5,6 +5,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
 
@@ -53,6 +54,8 @@ pub struct State {
     pub answers: Arc<Pool>,
     pub seal: Seal,
     pub master_key: MasterKey,
+    /// Counts the changes of `/graphql-config` on this server.
+    pub graphql_config: AtomicU64,
     /// This application among those of the process.
     pub presence: crate::logging::Presence,
 }
@@ -66,6 +69,7 @@ impl State {
             answers: Pool::new(config.http.limits.answer_memory),
             seal: Seal::new(config),
             master_key: MasterKey::default(),
+            graphql_config: AtomicU64::default(),
             presence,
         }
     }

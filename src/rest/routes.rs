@@ -2,8 +2,8 @@
 
 use super::route::{Route, Routes};
 use super::routers::{
-    aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, hooks, jobs,
-    logs, purchase, push, schemas, security, users,
+    aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, graphql_config,
+    hooks, jobs, logs, purchase, push, schemas, security, users,
 };
 use crate::cloud::Method;
 
@@ -46,6 +46,8 @@ pub static ROUTES: Routes = Routes(routes! {
     Post "/jobs" master permanent => jobs::start;
     Get "/config" => config::get;
     Put "/config" master permanent => config::put;
+    Get "/graphql-config" master => graphql_config::get;
+    Put "/graphql-config" master permanent => graphql_config::put;
     Get "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::jobs;
     Get "/cloud_code/jobs/data" ["_JobSchedule"] master => cloud_code::jobs_data;
     Post "/cloud_code/jobs" ["_JobSchedule"] master => cloud_code::create;

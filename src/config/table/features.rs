@@ -89,17 +89,15 @@ pub static OPTIONS: &[OptionDef] = &[
         "true",
         "Deprecated: serve /validate_purchase",
     ),
-    opt("mountGraphQL", "PARSE_SERVER_MOUNT_GRAPHQL", Bool, "false", "Serve the GraphQL API").accepted(),
-    opt("graphQLPath", "PARSE_SERVER_GRAPHQL_PATH", Text, r#""/graphql""#, "Path of the GraphQL API")
-        .accepted(),
+    opt("mountGraphQL", "PARSE_SERVER_MOUNT_GRAPHQL", Bool, "false", "Serve the GraphQL API"),
+    opt("graphQLPath", "PARSE_SERVER_GRAPHQL_PATH", Text, r#""/graphql""#, "Path of the GraphQL API"),
     opt(
         "graphQLPublicIntrospection",
         "PARSE_SERVER_GRAPHQL_PUBLIC_INTROSPECTION",
         Bool,
         "false",
         "Everybody may read the GraphQL schema",
-    )
-    .accepted(),
+    ),
     opt(
         "graphQLSchema",
         "PARSE_SERVER_GRAPH_QLSCHEMA",

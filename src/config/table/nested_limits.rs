@@ -120,16 +120,14 @@ pub static REQUEST_COMPLEXITY: Group = Group {
             Number,
             "20",
             "Nesting of a GraphQL selection",
-        )
-        .accepted(),
+        ),
         opt(
             "graphQLFields",
             "PARSE_SERVER_REQUEST_COMPLEXITY_GRAPHQL_FIELDS",
             Number,
             "200",
             "Fields in a GraphQL selection",
-        )
-        .accepted(),
+        ),
         opt(
             "includeCount",
             "PARSE_SERVER_REQUEST_COMPLEXITY_INCLUDE_COUNT",

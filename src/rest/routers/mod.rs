@@ -10,6 +10,7 @@ pub mod cloud_code;
 pub mod config;
 pub mod features;
 pub mod functions;
+pub mod graphql_config;
 pub mod hooks;
 pub mod jobs;
 pub mod logs;

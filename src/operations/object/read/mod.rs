@@ -13,6 +13,7 @@ pub mod internal_columns;
 mod json_text;
 pub mod keyset;
 pub mod plan;
+pub mod related;
 pub mod request;
 mod shown;
 pub mod subqueries;

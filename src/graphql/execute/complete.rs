@@ -1,0 +1,241 @@
+//! Cuts what a resolver gave to the selection, by the types of the schema: lists item by item, objects field by
+//! field, scalars in the form that leaves.
+
+use serde_json::{Map, Value, json};
+
+use super::super::errors::{Code, GraphQLError, Step};
+use super::super::language::ast::Field;
+use super::super::schema::field_of;
+use super::super::schema::types::{FieldDef, Introspection, Resolver, TypeDef, TypeKind, TypeRef};
+use super::{Asked, Execution, Pending, collect, leaf};
+
+/// Nothing may stand here: what is above becomes null. The error was told.
+pub struct Nulled;
+
+/// Where a value goes.
+pub struct Place<'p, 'e> {
+    pub parent: &'e TypeDef,
+    pub fields: &'p [&'e Field],
+    pub path: Vec<Step>,
+    /// How much of the path leads to what may be null.
+    pub nullable: usize,
+}
+
+impl<'e> Execution<'e> {
+    pub(super) fn complete_at(
+        &self,
+        mut place: Place<'_, 'e>,
+        ty: &'e TypeRef,
+        value: &Value,
+    ) -> Result<Value, Nulled> {
+        self.complete(&mut place, ty, value)
+    }
+
+    fn refuse(&self, place: &Place<'_, 'e>, message: String) {
+        self.tell(GraphQLError::new(Code::Internal, message), &place.path, place.fields);
+    }
+
+    fn field_name<'p>(&self, place: &'p Place<'_, 'e>) -> &'p str {
+        place.fields.first().map_or("", |field| &field.name.text)
+    }
+
+    fn complete(&self, place: &mut Place<'_, 'e>, ty: &'e TypeRef, value: &Value) -> Result<Value, Nulled> {
+        match ty {
+            TypeRef::NonNull(inner) => {
+                if value.is_null() {
+                    let text = format!(
+                        "Cannot return null for non-nullable field {}.{}.",
+                        place.parent.name,
+                        self.field_name(place)
+                    );
+                    self.refuse(place, text);
+                    return Err(Nulled);
+                }
+                let outer = place.nullable;
+                let value = self.complete_present(place, inner, value);
+                place.nullable = outer;
+                value
+            }
+            _ if value.is_null() => Ok(Value::Null),
+            _ => {
+                let outer = place.nullable;
+                place.nullable = place.path.len();
+                let value = self.complete_present(place, ty, value);
+                place.nullable = outer;
+                Ok(value.unwrap_or_default())
+            }
+        }
+    }
+
+    fn complete_present(
+        &self,
+        place: &mut Place<'_, 'e>,
+        ty: &'e TypeRef,
+        value: &Value,
+    ) -> Result<Value, Nulled> {
+        match ty {
+            TypeRef::NonNull(inner) => self.complete(place, inner, value),
+            TypeRef::List(inner) => {
+                let Value::Array(items) = value else {
+                    let text = format!(
+                        "Expected Iterable, but did not find one for field \"{}.{}\".",
+                        place.parent.name,
+                        self.field_name(place)
+                    );
+                    self.refuse(place, text);
+                    return Err(Nulled);
+                };
+                let mut completed = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    place.path.push(Step::Index(index));
+                    let item = self.complete(place, inner, item);
+                    place.path.pop();
+                    completed.push(item?);
+                }
+                Ok(Value::Array(completed))
+            }
+            TypeRef::Named(name) => {
+                let Some(named) = self.schema.get(name) else {
+                    self.refuse(place, format!("Unknown type \"{name}\"."));
+                    return Err(Nulled);
+                };
+                match &named.kind {
+                    TypeKind::Scalar | TypeKind::Enum(_) => match leaf::serialize(named, value) {
+                        Ok(value) => Ok(value),
+                        Err(text) => {
+                            self.refuse(place, text);
+                            Err(Nulled)
+                        }
+                    },
+                    TypeKind::Object { .. } => self.object(place, named, value),
+                    TypeKind::Interface { .. } | TypeKind::Union(_) => {
+                        let Some(named) = self.runtime_type(named, value) else {
+                            let text = format!(
+                                "Abstract type \"{}\" must resolve to an Object type at runtime for field \"{}.{}\".",
+                                named.name,
+                                place.parent.name,
+                                self.field_name(place)
+                            );
+                            self.refuse(place, text);
+                            return Err(Nulled);
+                        };
+                        self.object(place, named, value)
+                    }
+                    TypeKind::Input(_) => Ok(Value::Null),
+                }
+            }
+        }
+    }
+
+    /// The type of an object among those that an abstract type stands for.
+    fn runtime_type(&self, ty: &TypeDef, value: &Value) -> Option<&'e TypeDef> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        if let Some(name) = text("__typename") {
+            return self.schema.get(name);
+        }
+        match &*ty.name {
+            "ArrayResult" => {
+                let is_object = text("__type") == Some("Object") && text("objectId").is_some();
+                let class = text("className").filter(|_| is_object);
+                let class = class.and_then(|class| self.schema.class_named(class));
+                let name = class.map_or("Element", |class| class.name.as_str());
+                self.schema.get(name)
+            }
+            "SchemaField" => self.schema.get(&format!("Schema{}Field", text("type")?)),
+            _ => self.schema.get(&self.schema.class_named(text("className")?)?.name),
+        }
+    }
+
+    fn object(&self, place: &mut Place<'_, 'e>, ty: &'e TypeDef, value: &Value) -> Result<Value, Nulled> {
+        let collected = self.collect(ty, &collect::sets(place.fields));
+        let mut object = Map::with_capacity(collected.len());
+        for (key, fields) in collected.iter() {
+            let Some(first) = fields.first() else { continue };
+            let Some(definition) = field_of(ty, &first.name.text) else { continue };
+            let value = self.field(place, key, ty, definition, fields, value)?;
+            object.insert((*key).to_owned(), value);
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn field(
+        &self,
+        outer: &mut Place<'_, 'e>,
+        key: &'e str,
+        parent: &'e TypeDef,
+        definition: &'e FieldDef,
+        fields: &[&'e Field],
+        source: &Value,
+    ) -> Result<Value, Nulled> {
+        let name = fields.first().map_or("", |field| field.name.text.as_str());
+        let property = source.get(name);
+        let owned;
+        let value: &Value = match &definition.resolver {
+            Resolver::Introspection(Introspection::Typename) => return Ok(parent.name.as_ref().into()),
+            Resolver::Property => property.unwrap_or(&Value::Null),
+            other => {
+                owned = match other {
+                    Resolver::GlobalId(class) => leaf::global_id(class, source),
+                    Resolver::Acl => match property {
+                        Some(acl) if acl.is_object() => acl.clone(),
+                        _ => json!({ "*": { "read": true, "write": true } }),
+                    },
+                    Resolver::AclUsers => leaf::acl_users(source),
+                    Resolver::AclRoles => leaf::acl_roles(source),
+                    Resolver::AclPublic => leaf::acl_public(source),
+                    Resolver::Polygon => leaf::polygon(property),
+                    Resolver::Array => leaf::array(property),
+                    Resolver::Mock(value) => value.clone(),
+                    Resolver::Relation { .. } | Resolver::Function(_) => {
+                        return self.postpone(outer, key, parent, definition, fields, source);
+                    }
+                    _ => Value::Null,
+                };
+                &owned
+            }
+        };
+        let mut path = std::mem::take(&mut outer.path);
+        path.push(Step::Key(key.to_owned()));
+        let mut place = Place { parent, fields, path, nullable: outer.nullable };
+        let completed = self.complete(&mut place, &definition.ty, value);
+        place.path.pop();
+        outer.path = place.path;
+        completed
+    }
+
+    /// Leaves a field to the next round.
+    fn postpone(
+        &self,
+        outer: &Place<'_, 'e>,
+        key: &str,
+        parent: &'e TypeDef,
+        definition: &'e FieldDef,
+        fields: &[&'e Field],
+        source: &Value,
+    ) -> Result<Value, Nulled> {
+        let mut path = outer.path.clone();
+        path.push(Step::Key(key.to_owned()));
+        let nullable = if definition.ty.is_required() { outer.nullable } else { path.len() };
+        match self.arguments(definition, fields) {
+            Ok(arguments) => {
+                let source = match &definition.resolver {
+                    // Nothing else of the object is needed.
+                    Resolver::Relation { .. } => {
+                        let id = source.get("objectId").cloned().unwrap_or_default();
+                        let name = fields.first().map_or("", |field| field.name.text.as_str());
+                        json!({ "objectId": id, "relation": source.get(name) })
+                    }
+                    _ => source.clone(),
+                };
+                let fields = fields.to_vec();
+                let asked = Asked { source, parent, definition, fields, arguments };
+                self.state.borrow_mut().pending.push(Pending { asked, path, nullable });
+                Ok(Value::Null)
+            }
+            Err(error) => {
+                self.tell(error, &path, fields);
+                if definition.ty.is_required() { Err(Nulled) } else { Ok(Value::Null) }
+            }
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The GraphQL API: one more front door above `operations`, beside `rest`. The schema is made from the classes, as
+//! parse-server makes it; a document is parsed, validated and executed here, in graphql-js's and Apollo's words.
+//!
+//! A request goes: [`Request`] → [`Endpoint::answer`] → `language` → `validate` → `limits` → `input` → `execute` →
+//! `resolve` → operations. Called by `http`; knows no HTTP library.
+//!
+//! No GraphQL crate is behind this: types are to be built only when somebody asks for them, every text is one
+//! that clients of parse-server know, and fields below a list are read for the whole list at once.
+
+pub mod errors;
+mod execute;
+mod input;
+pub mod language;
+mod limits;
+mod redact;
+mod resolve;
+pub mod schema;
+mod suggest;
+mod validate;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use self::errors::{Code, GraphQLError};
+use self::language::ast::{Definition, Document, Field, Operation, OperationKind, Selection, SelectionSet};
+pub use self::resolve::upload::{Part, Uploads};
+use self::schema::switches::Switches;
+use self::schema::{Ingredients, Schema};
+use crate::error::Result;
+use crate::operations::admin::graphql_config;
+use crate::operations::ports::RateHeaders;
+use crate::operations::{Ctx, Services};
+use crate::pubsub::Notice;
+use crate::types::ClassSchema;
+
+/// Documents that are kept parsed and validated, and the length of the longest.
+const KEPT_DOCUMENTS: usize = 500;
+const LONGEST_KEPT: usize = 16 * 1024;
+/// Bytes of documents that clients may call by their hash.
+const PERSISTED: usize = 8 * 1024 * 1024;
+
+/// What a client asks.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub query: Option<String>,
+    pub operation_name: Option<String>,
+    pub variables: Map<String, Value>,
+    pub extensions: Map<String, Value>,
+    /// Came by GET, which only reads.
+    pub is_get: bool,
+    pub uploads: Uploads,
+}
+
+/// What it is answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub rate: Option<RateHeaders>,
+}
+
+impl Answer {
+    /// An answer of errors alone.
+    pub fn refused(status: u16, errors: &[GraphQLError], source: &str) -> Self {
+        let errors: Vec<Value> = errors.iter().map(|error| error.to_json(source)).collect();
+        Self { status, body: json!({ "errors": errors }), headers: Vec::new(), rate: None }
+    }
+
+    /// For a request that is none.
+    pub fn bad_request(status: u16, message: impl Into<String>) -> Self {
+        Self::refused(status, &[GraphQLError::new(Code::BadRequest, message)], "")
+    }
+}
+
+/// A schema with the documents that fit it.
+struct Loaded {
+    key: Key,
+    schema: Schema,
+    documents: Mutex<HashMap<String, Arc<Document>>>,
+}
+
+/// What a schema was made from.
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    classes: u64,
+    config: u64,
+    functions: Vec<String>,
+}
+
+/// The GraphQL API of one application.
+pub struct Endpoint {
+    services: Arc<Services>,
+    loaded: Mutex<Option<Arc<Loaded>>>,
+    /// The document of `/graphql-config` with the number under which it was read.
+    switches: Mutex<Option<(u64, Arc<Switches>)>>,
+    notices: Mutex<Receiver<Notice>>,
+    persisted: Mutex<Persisted>,
+}
+
+#[derive(Default)]
+struct Persisted {
+    documents: HashMap<String, String>,
+    bytes: usize,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Endpoint {
+    /// Call it inside a runtime.
+    pub fn new(services: Arc<Services>) -> Self {
+        let notices = Mutex::new(services.pubsub.notices());
+        Self {
+            services,
+            loaded: Mutex::default(),
+            switches: Mutex::default(),
+            notices,
+            persisted: Mutex::default(),
+        }
+    }
+
+    /// Whether other servers told of a new document since.
+    fn hear(&self) {
+        let mut notices = locked(&self.notices);
+        loop {
+            let is_changed = match notices.try_recv() {
+                Ok(Notice::Other { channel, .. }) => channel == graphql_config::CHANNEL,
+                Ok(Notice::Lost) | Err(TryRecvError::Lagged(_)) => true,
+                Ok(_) => false,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            };
+            if is_changed {
+                self.services.state.graphql_config.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    async fn switches(&self, ctx: &Ctx) -> Result<(u64, Arc<Switches>)> {
+        self.hear();
+        let number = self.services.state.graphql_config.load(Ordering::Acquire);
+        if let Some((known, switches)) = &*locked(&self.switches)
+            && *known == number
+        {
+            return Ok((number, switches.clone()));
+        }
+        let document = graphql_config::get(&ctx.as_master()).await?;
+        let switches = Arc::new(Switches::read(&document));
+        *locked(&self.switches) = Some((number, switches.clone()));
+        Ok((number, switches))
+    }
+
+    /// The schema as it is now.
+    async fn load(&self, ctx: &Ctx) -> Result<Arc<Loaded>> {
+        let (config, switches) = self.switches(ctx).await?;
+        let (classes, known) = self.services.classes.known().await?;
+        let registrations = self.services.cloud.registrations();
+        let functions: Vec<String> = registrations.function_names().map(str::to_owned).collect();
+        let key = Key { classes, config, functions };
+        if let Some(loaded) = &*locked(&self.loaded)
+            && loaded.key == key
+        {
+            return Ok(loaded.clone());
+        }
+        let classes: Vec<Arc<ClassSchema>> = known
+            .iter()
+            .filter(|class| !class.name().is_volatile() && !class.name().is_join())
+            .map(|class| class.schema.clone())
+            .collect();
+        let functions = key.functions.clone();
+        let ingredients =
+            Ingredients { classes, switches: (*switches).clone(), functions, subscriptions: false };
+        let schema = schema::build(ingredients);
+        let loaded = Arc::new(Loaded { key, schema, documents: Mutex::default() });
+        *locked(&self.loaded) = Some(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Answers a request of whoever is in `ctx`.
+    ///
+    /// # Errors
+    /// When the schema cannot be made.
+    pub async fn answer(&self, ctx: Ctx, request: Request) -> Result<Answer> {
+        let is_open = ctx.auth.is_unrestricted() || ctx.config().graphql.public_introspection;
+        let source = match self.source(&request) {
+            Ok(source) => source,
+            Err(answer) => return Ok(answer),
+        };
+        let mut answer = self.answer_to(ctx, &source, request).await?;
+        if !is_open && let Some(Value::Array(errors)) = answer.body.get_mut("errors") {
+            for error in errors {
+                if let Some(Value::String(message)) = error.get_mut("message") {
+                    *message = redact::message(message, &source);
+                }
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn answer_to(&self, ctx: Ctx, source: &str, request: Request) -> Result<Answer> {
+        let loaded = self.load(&ctx).await?;
+        let document = match loaded.document(source) {
+            Ok(document) => document,
+            Err(errors) => return Ok(Answer::refused(400, &errors, source)),
+        };
+        let operation = operation_of(&document, request.operation_name.as_deref());
+        if let Ok(operation) = operation
+            && request.is_get
+            && operation.kind != OperationKind::Query
+        {
+            let kind = operation.kind.as_str();
+            let text = format!("GET requests only support query operations, not {kind} operations");
+            let mut answer = Answer::bad_request(405, text);
+            answer.headers.push(("allow", "POST"));
+            return Ok(answer);
+        }
+        let may_introspect = ctx.auth.is_unrestricted() || ctx.config().graphql.public_introspection;
+        if !may_introspect && introspects(source, &document) {
+            let error = GraphQLError::new(Code::Internal, "Introspection is not allowed");
+            return Ok(Answer::refused(403, &[error], source));
+        }
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(error) => return Ok(Answer::refused(400, &[error], source)),
+        };
+        let fragments = limits::fragments(&document);
+        let complexity = &ctx.config().request_complexity;
+        let limits = (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
+        if let Err(error) = limits::check(operation, &fragments, limits) {
+            tracing::warn!("{}", error.message);
+            return Ok(Answer::refused(400, &[error], source));
+        }
+        let variables = match input::variables(&loaded.schema, operation, &request.variables) {
+            Ok(variables) => variables,
+            Err(errors) => return Ok(Answer::refused(400, &errors, source)),
+        };
+        if operation.kind == OperationKind::Subscription {
+            let error = GraphQLError::new(Code::Internal, "Schema is not configured to execute subscription operation.");
+            return Ok(Answer::refused(400, &[error.at(operation.at)], source));
+        }
+        let server = resolve::Server::new(ctx, &loaded.schema, &fragments, &variables, request.uploads);
+        let execution = execute::Execution::new(&loaded.schema, &fragments, &variables);
+        let outcome = execution.run(operation, &server).await;
+        let mut body = Map::new();
+        if !outcome.errors.is_empty() {
+            let errors = outcome.errors.iter().map(|error| error.to_json(source)).collect();
+            body.insert("errors".to_owned(), errors);
+        }
+        body.insert("data".to_owned(), outcome.data);
+        Ok(Answer { status: 200, body: Value::Object(body), headers: Vec::new(), rate: server.rate() })
+    }
+
+    /// The text of the document: sent, or known by its hash.
+    fn source(&self, request: &Request) -> std::result::Result<String, Answer> {
+        let query = request.query.as_deref();
+        let Some(persisted) = request.extensions.get("persistedQuery").filter(|given| given.is_object()) else {
+            return match query.filter(|query| !query.is_empty()) {
+                Some(query) => Ok(query.to_owned()),
+                None => Err(Answer::bad_request(
+                    400,
+                    "GraphQL operations must contain a non-empty `query` or a `persistedQuery` extension.",
+                )),
+            };
+        };
+        let refuse = |text: &str| Answer::refused(400, &[GraphQLError::new(Code::Internal, text)], "");
+        if persisted.get("version").and_then(Value::as_f64) != Some(1.0) {
+            return Err(refuse("Unsupported persisted query version"));
+        }
+        let hash = persisted.get("sha256Hash").and_then(Value::as_str).unwrap_or_default();
+        let mut known = locked(&self.persisted);
+        match query {
+            None => known.documents.get(hash).cloned().ok_or_else(|| {
+                let error = GraphQLError::new(Code::PersistedQueryNotFound, "PersistedQueryNotFound");
+                let mut answer = Answer::refused(200, &[error], "");
+                answer.headers.push(("cache-control", "private, no-cache, must-revalidate"));
+                answer
+            }),
+            Some(query) => {
+                let digest = Sha256::digest(query.as_bytes());
+                let own: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                if own != hash {
+                    return Err(refuse("provided sha does not match query"));
+                }
+                if known.bytes + query.len() > PERSISTED {
+                    *known = Persisted::default();
+                }
+                if known.documents.insert(own, query.to_owned()).is_none() {
+                    known.bytes += query.len();
+                }
+                Ok(query.to_owned())
+            }
+        }
+    }
+
+    /// The schema as text, for whoever may see it.
+    ///
+    /// # Errors
+    /// When the schema cannot be made.
+    pub async fn sdl(&self, ctx: &Ctx) -> Result<String> {
+        Ok(schema::sdl::print(&self.load(ctx).await?.schema))
+    }
+}
+
+impl Loaded {
+    /// The document, parsed and validated.
+    fn document(&self, source: &str) -> std::result::Result<Arc<Document>, Vec<GraphQLError>> {
+        if let Some(known) = locked(&self.documents).get(source) {
+            return Ok(known.clone());
+        }
+        let document = language::parse(source).map_err(|error| vec![GraphQLError::from(error)])?;
+        let errors = validate::validate(&self.schema, &document);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let document = Arc::new(document);
+        if source.len() <= LONGEST_KEPT {
+            let mut documents = locked(&self.documents);
+            if documents.len() >= KEPT_DOCUMENTS {
+                documents.clear();
+            }
+            documents.insert(source.to_owned(), document.clone());
+        }
+        Ok(document)
+    }
+}
+
+fn operation_of<'d>(
+    document: &'d Document,
+    name: Option<&str>,
+) -> std::result::Result<&'d Operation, GraphQLError> {
+    let mut operations = document.definitions.iter().filter_map(|definition| match definition {
+        Definition::Operation(operation) => Some(operation),
+        _ => None,
+    });
+    let fail = |text: String| Err(GraphQLError::new(Code::OperationResolutionFailure, text));
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => {
+            let named = |operation: &&Operation| operation.name.as_ref().is_some_and(|own| own.text == name);
+            match operations.find(named) {
+                Some(operation) => Ok(operation),
+                None => fail(format!("Unknown operation named \"{name}\".")),
+            }
+        }
+        None => match (operations.next(), operations.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => fail("Must provide an operation.".to_owned()),
+            _ => fail("Must provide operation name if query contains multiple operations.".to_owned()),
+        },
+    }
+}
+
+/// Whether a document asks for the schema, in any of its definitions.
+fn introspects(source: &str, document: &Document) -> bool {
+    fn asks(set: &SelectionSet) -> bool {
+        set.items.iter().any(|selection| match selection {
+            Selection::Field(Field { name, arguments, selection, .. }) => {
+                (name.text == "__type" && !arguments.is_empty()) || selection.as_ref().is_some_and(asks)
+            }
+            Selection::Inline(inline) => asks(&inline.selection),
+            Selection::Spread(_) => false,
+        })
+    }
+    if source.contains("__schema") {
+        return true;
+    }
+    source.contains("__type")
+        && document.definitions.iter().any(|definition| match definition {
+            Definition::Operation(operation) => asks(&operation.selection),
+            Definition::Fragment(fragment) => asks(&fragment.selection),
+            _ => false,
+        })
+}
