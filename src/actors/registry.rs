@@ -1,8 +1,8 @@
 //! `ClassRegistry`: the handle through which operations reach class and schema actors. One for each
 //! app, shared by all workers; implements [`ClassDirectory`].
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use super::class::directory::Directory;
 use super::class::replica::{Admit, Admitted, ClassReplica};
 use super::freshness::{Freshness, ReadStamp};
-use super::schema::{AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, Snapshots};
+use super::schema::{
+    AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, Snapshots,
+};
 use super::{ASK_DEADLINE, ask};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};

@@ -184,7 +184,9 @@ pub fn scalar_value(ty: &str, value: &Value) -> Result<Value, Refused> {
         }
         "Bytes" => match value {
             Value::String(text) => Ok(tagged("Bytes", "base64", text.as_str())),
-            _ if is_tagged(value, "Bytes") && value.get("base64").is_some_and(Value::is_string) => Ok(value.clone()),
+            _ if is_tagged(value, "Bytes") && value.get("base64").is_some_and(Value::is_string) => {
+                Ok(value.clone())
+            }
             _ => Err(not_valid(js_text(value), "Bytes")),
         },
         "File" => file(value).ok_or_else(|| not_valid(js_text(value), "File")),
@@ -212,7 +214,9 @@ pub fn scalar_literal(ty: &str, value: &ast::Value, variables: Option<&Variables
     let said = |text: &str| Err(Refused::Said(format!("{text}{}", print::value(value))));
     match (ty, &value.kind) {
         ("Int", ValueKind::Int(text)) => match text.parse::<f64>() {
-            Ok(number) if (-2_147_483_648.0..=2_147_483_647.0).contains(&number) => Ok(Value::from(number as i64)),
+            Ok(number) if (-2_147_483_648.0..=2_147_483_647.0).contains(&number) => {
+                Ok(Value::from(number as i64))
+            }
             _ => Err(Refused::Said(format!("Int cannot represent non 32-bit signed integer value: {text}"))),
         },
         ("Int", _) => said("Int cannot represent non-integer value: "),
@@ -388,7 +392,8 @@ pub fn arguments(
             match &input.default {
                 Some(default) => drop(values.insert(name.to_string(), default.clone())),
                 None if input.ty.is_required() => {
-                    let text = format!("Argument \"{name}\" of required type \"{}\" was not provided.", input.ty);
+                    let text =
+                        format!("Argument \"{name}\" of required type \"{}\" was not provided.", input.ty);
                     return fail(text, at);
                 }
                 None => {}
@@ -418,7 +423,8 @@ pub fn arguments(
             }
             Some(value) => drop(values.insert(name.to_string(), value)),
             None => {
-                let text = format!("Argument \"{name}\" has invalid value {}.", print::value(&argument.value));
+                let text =
+                    format!("Argument \"{name}\" has invalid value {}.", print::value(&argument.value));
                 return fail(text, argument.value.at);
             }
         }
@@ -542,7 +548,10 @@ impl Coercion<'_> {
                         match &input.default {
                             Some(default) => drop(object.insert(name.to_string(), default.clone())),
                             None if input.ty.is_required() => {
-                                let text = format!("Field \"{name}\" of required type \"{}\" was not provided.", input.ty);
+                                let text = format!(
+                                    "Field \"{name}\" of required type \"{}\" was not provided.",
+                                    input.ty
+                                );
                                 self.fail(value, &text);
                             }
                             None => {}
@@ -557,7 +566,10 @@ impl Coercion<'_> {
                 for name in given.keys().filter(|name| !known.contains_key(name.as_str())) {
                     let near = near(name, known.keys().map(|name| &**name));
                     let hint = did_you_mean("", &near);
-                    self.fail(value, &format!("Field \"{name}\" is not defined by type \"{}\".{hint}", ty.name));
+                    self.fail(
+                        value,
+                        &format!("Field \"{name}\" is not defined by type \"{}\".{hint}", ty.name),
+                    );
                 }
                 Some(Value::Object(object))
             }
@@ -565,7 +577,8 @@ impl Coercion<'_> {
                 let Value::String(name) = value else {
                     let shown = inspect(value);
                     let hint = enum_hint(&shown, values);
-                    let text = format!("Enum \"{}\" cannot represent non-string value: {shown}.{hint}", ty.name);
+                    let text =
+                        format!("Enum \"{}\" cannot represent non-string value: {shown}.{hint}", ty.name);
                     self.fail(value, &text);
                     return None;
                 };

@@ -44,7 +44,8 @@ impl<'d> Scales<'d> {
         for selection in &set.items {
             let (own, added) = match selection {
                 Selection::Field(field) => {
-                    let below = field.selection.as_ref().map(|set| self.weigh(set, level + 1)).unwrap_or_default();
+                    let below =
+                        field.selection.as_ref().map(|set| self.weigh(set, level + 1)).unwrap_or_default();
                     (1, below)
                 }
                 Selection::Inline(inline) => (0, self.weigh(&inline.selection, level + 1)),

@@ -232,7 +232,8 @@ impl Endpoint {
         };
         let fragments = limits::fragments(&document);
         let complexity = &ctx.config().request_complexity;
-        let limits = (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
+        let limits =
+            (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
         if let Err(error) = limits::check(operation, &fragments, limits) {
             tracing::warn!("{}", error.message);
             return Ok(Answer::refused(400, &[error], source));
@@ -241,10 +242,6 @@ impl Endpoint {
             Ok(variables) => variables,
             Err(errors) => return Ok(Answer::refused(400, &errors, source)),
         };
-        if operation.kind == OperationKind::Subscription {
-            let error = GraphQLError::new(Code::Internal, "Schema is not configured to execute subscription operation.");
-            return Ok(Answer::refused(400, &[error.at(operation.at)], source));
-        }
         let server = resolve::Server::new(ctx, &loaded.schema, &fragments, &variables, request.uploads);
         let execution = execute::Execution::new(&loaded.schema, &fragments, &variables);
         let outcome = execution.run(operation, &server).await;
@@ -260,7 +257,8 @@ impl Endpoint {
     /// The text of the document: sent, or known by its hash.
     fn source(&self, request: &Request) -> std::result::Result<String, Answer> {
         let query = request.query.as_deref();
-        let Some(persisted) = request.extensions.get("persistedQuery").filter(|given| given.is_object()) else {
+        let Some(persisted) = request.extensions.get("persistedQuery").filter(|given| given.is_object())
+        else {
             return match query.filter(|query| !query.is_empty()) {
                 Some(query) => Ok(query.to_owned()),
                 None => Err(Answer::bad_request(
@@ -340,7 +338,7 @@ fn operation_of<'d>(
         _ => None,
     });
     let fail = |text: String| Err(GraphQLError::new(Code::OperationResolutionFailure, text));
-    match name.filter(|name| !name.is_empty()) {
+    match name {
         Some(name) => {
             let named = |operation: &&Operation| operation.name.as_ref().is_some_and(|own| own.text == name);
             match operations.find(named) {

@@ -58,11 +58,16 @@ pub fn message(message: &str, document: &str) -> String {
         document.split(|c: char| !is_token(c)).filter(|token| !token.is_empty()).collect();
     let wrote = |name: &str| written.contains(name.replace(['[', ']', '!'], "").as_str());
     let text = patterns.hint.replace(message, "");
-    let mut text = patterns.required.replace_all(&text, "Field of required type was not provided.").into_owned();
+    let mut text =
+        patterns.required.replace_all(&text, "Field of required type was not provided.").into_owned();
     for (pattern, made) in &patterns.named {
-        let replaced = pattern.replace_all(&text, |found: &Captures<'_>| {
-            if wrote(&found["ty"]) { found[0].to_owned() } else { made(found) }
-        });
+        let replaced =
+            pattern.replace_all(
+                &text,
+                |found: &Captures<'_>| {
+                    if wrote(&found["ty"]) { found[0].to_owned() } else { made(found) }
+                },
+            );
         text = replaced.into_owned();
     }
     let replaced = patterns.never.replace_all(&text, |found: &Captures<'_>| {
@@ -82,16 +87,32 @@ mod tests {
     #[test]
     fn names_and_hints_are_left_out() {
         for (told, document, left) in [
-            ("Cannot query field \"x\" on type \"User\". Did you mean \"y\"?", "{ x }", "Cannot query field \"x\"."),
-            ("Cannot query field \"x\" on type \"User\".", "User", "Cannot query field \"x\" on type \"User\"."),
+            (
+                "Cannot query field \"x\" on type \"User\". Did you mean \"y\"?",
+                "{ x }",
+                "Cannot query field \"x\".",
+            ),
+            (
+                "Cannot query field \"x\" on type \"User\".",
+                "User",
+                "Cannot query field \"x\" on type \"User\".",
+            ),
             (
                 "Field \"a\" of type \"B!\" must have a selection of subfields. Did you mean \"a { ... }\"?",
                 "{ a }",
                 "Field \"a\" must have a selection of subfields.",
             ),
             ("Unknown type \"X\". Did you mean \"Y\"?", "", "Unknown type \"X\"."),
-            ("Variable \"$v\" got invalid value {}; Field \"s\" of required type \"T!\" was not provided.", "", "Variable \"$v\" got invalid value {}; Field of required type was not provided."),
-            ("Fragment cannot be spread here as objects of type \"A\" can never be of type \"B\".", "B", "Fragment cannot be spread here as objects of the parent type can never be of type \"B\"."),
+            (
+                "Variable \"$v\" got invalid value {}; Field \"s\" of required type \"T!\" was not provided.",
+                "",
+                "Variable \"$v\" got invalid value {}; Field of required type was not provided.",
+            ),
+            (
+                "Fragment cannot be spread here as objects of type \"A\" can never be of type \"B\".",
+                "B",
+                "Fragment cannot be spread here as objects of the parent type can never be of type \"B\".",
+            ),
         ] {
             assert_eq!(message(told, document), left);
         }

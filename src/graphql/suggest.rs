@@ -39,9 +39,8 @@ pub fn did_you_mean(prefix: &str, names: &[&str]) -> String {
 pub fn near<'o>(input: &str, options: impl Iterator<Item = &'o str>) -> Vec<&'o str> {
     let lower: Vec<char> = input.to_lowercase().chars().collect();
     let threshold = input.chars().count() * 2 / 5 + 1;
-    let mut found: Vec<(usize, &str)> = options
-        .filter_map(|option| Some((distance(input, &lower, option, threshold)?, option)))
-        .collect();
+    let mut found: Vec<(usize, &str)> =
+        options.filter_map(|option| Some((distance(input, &lower, option, threshold)?, option))).collect();
     found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| natural(a.1, b.1)));
     found.into_iter().map(|(_, option)| option).collect()
 }

@@ -35,7 +35,7 @@ pub struct Front {
     pub(super) pace: Pace,
     pub(super) requests: AtomicU64,
     #[cfg(feature = "graphql")]
-    pub(super) graphql: super::graphql::Endpoints,
+    pub(super) graphql: super::endpoints::Endpoints,
 }
 
 impl Front {
@@ -51,7 +51,7 @@ impl Front {
             pace,
             requests: AtomicU64::new(0),
             #[cfg(feature = "graphql")]
-            graphql: super::graphql::Endpoints::default(),
+            graphql: super::endpoints::Endpoints::default(),
         }
     }
 

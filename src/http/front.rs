@@ -112,7 +112,7 @@ fn turned_away() -> HttpResponse {
 }
 
 /// Whoever's code it is in: a panic is an error of this request alone.
-pub(super) async fn contained<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
+async fn contained<T>(run: impl Future<Output = Result<T>>) -> Result<T> {
     let outcome = AssertUnwindSafe(run).catch_unwind().await;
     outcome.unwrap_or_else(|_| Err(Error::internal("a request panicked")))
 }

@@ -4,7 +4,7 @@
 //! Called by [`super::front`] for paths that are an application's `graphQLPath`, which is not below its mount.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
@@ -14,11 +14,9 @@ use tracing::Instrument;
 use super::body;
 use super::credentials::{Claims, header_text};
 use super::exchange::Exchange;
-use super::front::contained;
 use super::respond;
-use crate::app::App;
 use crate::error::{Error, Result};
-use crate::graphql::{Answer, Endpoint, Request};
+use crate::graphql::{Answer, Request};
 use crate::types::app_scope::{self, carry};
 
 mod form;
@@ -31,18 +29,6 @@ const SIMPLE: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-
 
 const JSON: &str = "application/json; charset=utf-8";
 const GRAPHQL_JSON: &str = "application/graphql-response+json; charset=utf-8";
-
-/// The GraphQL APIs of this process, by application id. Made when they are first asked.
-#[derive(Default)]
-pub struct Endpoints(Mutex<HashMap<String, Arc<Endpoint>>>);
-
-impl Endpoints {
-    fn of(&self, app: &App) -> Arc<Endpoint> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(Endpoint::new(app.services.clone()));
-        known.entry(app.id.clone()).or_insert_with(made).clone()
-    }
-}
 
 /// # Errors
 /// 403 for missing or refused keys, 209 for sessions, 413 and 400 for bodies.
@@ -78,11 +64,11 @@ pub(super) async fn serve(exchange: &Exchange<'_>, payload: web::Payload) -> Res
     let permit = exchange.place()?;
     let endpoint = exchange.front.graphql.of(&app);
     let task = async move {
-        let answer = contained(endpoint.answer(ctx, request)).await;
+        let answer = endpoint.answer(ctx, request).await;
         drop(permit);
         answer
     };
-    // Mutations go on although their client left.
+    // Mutations go on although their client left; a panic is an error of this request alone.
     let task = app_scope::within(Some(number), task);
     let answer = actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)??;
     let mut response = respond(&answer, is_json);
@@ -110,7 +96,8 @@ fn accepted(exchange: &Exchange<'_>) -> Option<bool> {
     for (order, part) in accept.split(',').enumerate() {
         let mut parameters = part.split(';').map(str::trim);
         let kind = parameters.next().unwrap_or_default().to_ascii_lowercase();
-        let quality = parameters.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        let quality =
+            parameters.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
         let is_json = match kind.as_str() {
             "application/json" | "application/*" | "*/*" => true,
             "application/graphql-response+json" => false,

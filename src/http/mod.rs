@@ -7,6 +7,8 @@
 mod body;
 pub mod connections;
 mod credentials;
+#[cfg(feature = "graphql")]
+mod endpoints;
 pub(crate) mod etag;
 mod exchange;
 mod files;

@@ -95,7 +95,8 @@ impl<'e> Execution<'e> {
     }
 
     fn is_of(&self, ty: &TypeDef, name: &str) -> bool {
-        ty.name == name || self.schema.get(name).is_some_and(|condition| self.schema.is_possible(condition, ty))
+        ty.name == name
+            || self.schema.get(name).is_some_and(|condition| self.schema.is_possible(condition, ty))
     }
 }
 

@@ -93,14 +93,18 @@ impl<'e> Execution<'e> {
                 .into(),
                 ("name", _) => ty.name.as_ref().into(),
                 ("description", _) => text(ty.description.as_deref()),
-                ("fields", TypeKind::Object { fields: own, .. } | TypeKind::Interface { fields: own, .. }) => {
+                (
+                    "fields",
+                    TypeKind::Object { fields: own, .. } | TypeKind::Interface { fields: own, .. },
+                ) => {
                     let all = self.with_deprecated(fields);
                     let shown = own.iter().filter(|(_, field)| all || field.deprecated.is_none());
                     shown.map(|(name, field)| self.field_of(name, field, &below)).collect()
                 }
-                ("interfaces", TypeKind::Object { interfaces, .. } | TypeKind::Interface { interfaces, .. }) => {
-                    interfaces.iter().map(|name| self.introspect_named(name, &below)).collect()
-                }
+                (
+                    "interfaces",
+                    TypeKind::Object { interfaces, .. } | TypeKind::Interface { interfaces, .. },
+                ) => interfaces.iter().map(|name| self.introspect_named(name, &below)).collect(),
                 ("possibleTypes", TypeKind::Union(_) | TypeKind::Interface { .. }) => {
                     self.schema.possible(ty).into_iter().map(|ty| self.named(ty, &below)).collect()
                 }
@@ -139,7 +143,7 @@ impl<'e> Execution<'e> {
             "description" => text(input.description.as_deref()),
             "type" => self.reference(&input.ty, &sets(fields)),
             "defaultValue" => {
-                input.default.as_ref().map_or(Value::Null, |default| literal(default).into())
+                input.default.as_ref().map_or(Value::Null, |default| print::json(default).into())
             }
             "isDeprecated" => false.into(),
             _ => Value::Null,
@@ -161,29 +165,14 @@ impl<'e> Execution<'e> {
             "name" => directive.name.as_ref().into(),
             "description" => text(directive.description.as_deref()),
             "isRepeatable" => directive.repeatable.into(),
-            "locations" => directive.locations.iter().map(|location| Value::from(location.as_ref())).collect(),
+            "locations" => {
+                directive.locations.iter().map(|location| Value::from(location.as_ref())).collect()
+            }
             "args" => {
                 let below = sets(fields);
                 directive.args.iter().map(|(name, input)| self.input(name, input, &below)).collect()
             }
             _ => Value::Null,
         })
-    }
-}
-
-/// A default value as GraphQL text.
-pub fn literal(value: &Value) -> String {
-    match value {
-        Value::String(text) => {
-            let mut out = String::new();
-            print::text_of(&mut out, text);
-            out
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(literal).collect::<Vec<_>>().join(", ")),
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| format!("{name}: {}", literal(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
     }
 }

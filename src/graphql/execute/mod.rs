@@ -149,7 +149,11 @@ impl<'e> Execution<'e> {
         self.resolve_level(pending, data, resolvers).await;
     }
 
-    fn arguments(&self, definition: &FieldDef, fields: &[&Field]) -> Result<Map<String, Value>, GraphQLError> {
+    fn arguments(
+        &self,
+        definition: &FieldDef,
+        fields: &[&Field],
+    ) -> Result<Map<String, Value>, GraphQLError> {
         let Some(field) = fields.first() else { return Ok(Map::new()) };
         input::arguments(self.schema, &definition.args, &field.arguments, field.at, self.variables)
     }
@@ -289,5 +293,3 @@ fn put(data: &mut Value, path: &[Step], value: Value) {
 fn put_null(data: &mut Value, path: &[Step], nullable: usize) {
     put(data, path.get(..nullable).unwrap_or_default(), Value::Null);
 }
-
-pub use introspect::literal as default_text;

@@ -24,7 +24,10 @@ pub enum Definition {
     /// Of a schema: not executable.
     Type(TypeDefinition),
     Directive(DirectiveDefinition),
-    Schema { at: Offset, roots: Vec<(OperationKind, Name)> },
+    Schema {
+        at: Offset,
+        roots: Vec<(OperationKind, Name)>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +148,10 @@ pub enum ValueKind {
     /// As written.
     Int(String),
     Float(String),
-    Text { text: String, block: bool },
+    Text {
+        text: String,
+        block: bool,
+    },
     Boolean(bool),
     Null,
     Enum(String),

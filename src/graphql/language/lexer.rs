@@ -99,7 +99,8 @@ impl<'s> Lexer<'s> {
         }
         let kind = match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-                let length = self.rest().bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+                let length =
+                    self.rest().bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
                 let name = self.rest().get(..length).unwrap_or_default().to_owned();
                 self.at += length;
                 Kind::Name(name)
@@ -319,6 +320,7 @@ fn dedented(lines: Vec<String>) -> String {
     let last = lines.iter().rposition(|line| !is_blank(line));
     let (Some(first), Some(last)) = (first, last) else { return String::new() };
     let kept = lines.iter().enumerate().skip(first).take(last + 1 - first);
-    let cut = kept.map(|(index, line)| if index == 0 { line } else { line.get(common..).unwrap_or_default() });
+    let cut =
+        kept.map(|(index, line)| if index == 0 { line } else { line.get(common..).unwrap_or_default() });
     cut.collect::<Vec<&str>>().join("\n")
 }

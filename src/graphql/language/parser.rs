@@ -137,7 +137,12 @@ impl Parser<'_> {
     }
 
     /// The same, where it may be absent.
-    fn optional_many<T>(&mut self, open: &str, close: &str, item: fn(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
+    fn optional_many<T>(
+        &mut self,
+        open: &str,
+        close: &str,
+        item: fn(&mut Self) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
         if self.is(open) { self.many(open, close, item) } else { Ok(Vec::new()) }
     }
 
@@ -500,12 +505,20 @@ mod tests {
         let cases = [
             ("{", "Syntax Error: Expected Name, found <EOF>.", (1, 2)),
             ("", "Syntax Error: Unexpected <EOF>.", (1, 1)),
-            ("{ ...MissingOn }\nfragment MissingOn Type", "Syntax Error: Expected \"on\", found Name \"Type\".", (2, 20)),
+            (
+                "{ ...MissingOn }\nfragment MissingOn Type",
+                "Syntax Error: Expected \"on\", found Name \"Type\".",
+                (2, 20),
+            ),
             ("{ field: {} }", "Syntax Error: Expected Name, found \"{\".", (1, 10)),
             ("notAnOperation Foo { field }", "Syntax Error: Unexpected Name \"notAnOperation\".", (1, 1)),
             ("...", "Syntax Error: Unexpected \"...\".", (1, 1)),
             ("{ \"\"", "Syntax Error: Expected Name, found String \"\".", (1, 3)),
-            ("query Foo($x: Complex = { a: { b: [ $var ] } }) { field }", "Syntax Error: Unexpected variable \"$var\" in constant value.", (1, 37)),
+            (
+                "query Foo($x: Complex = { a: { b: [ $var ] } }) { field }",
+                "Syntax Error: Unexpected variable \"$var\" in constant value.",
+                (1, 37),
+            ),
             ("fragment on on on { on }", "Syntax Error: Unexpected Name \"on\".", (1, 10)),
             ("{ a(b: 01) }", "Syntax Error: Invalid number, unexpected digit after 0: \"1\".", (1, 9)),
             ("{ a ? }", "Syntax Error: Unexpected character: \"?\".", (1, 5)),
@@ -536,7 +549,9 @@ mod tests {
         let document = parse("{ a(b: \"\"\"\n    one\n      two\n    \"\"\") }").unwrap();
         let Some(Definition::Operation(operation)) = document.definitions.first() else { panic!() };
         let Some(Selection::Field(field)) = operation.selection.items.first() else { panic!() };
-        let Some(ValueKind::Text { text, .. }) = field.arguments.first().map(|a| &a.value.kind) else { panic!() };
+        let Some(ValueKind::Text { text, .. }) = field.arguments.first().map(|a| &a.value.kind) else {
+            panic!()
+        };
         assert_eq!(text, "one\n  two");
     }
 }

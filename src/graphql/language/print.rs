@@ -89,3 +89,22 @@ pub fn type_of(ty: &Type) -> String {
         Type::NonNull(inner) => format!("{}!", type_of(inner)),
     }
 }
+
+/// A value of JSON as GraphQL text.
+pub fn json(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => {
+            let mut out = String::new();
+            text_of(&mut out, text);
+            out
+        }
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(", "))
+        }
+        serde_json::Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}: {}", json(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}

@@ -27,7 +27,8 @@ impl<'e> Server<'e> {
 
     /// The request is the user's from here on.
     async fn now(&self, ctx: &Ctx, user: Object, asked: &Asked<'e>) -> Resolved {
-        let invalid = || Failure::Coded(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"));
+        let invalid =
+            || Failure::Coded(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"));
         let token = text(&user, "sessionToken").ok_or_else(invalid)?.to_owned();
         let id = text(&user, "objectId").ok_or_else(invalid)?.to_owned();
         let as_user = load::with_rights_of(ctx, &id, &token).await?;

@@ -90,7 +90,12 @@ fn constraints(
 ) -> Made<()> {
     let Value::Object(given) = value else {
         // Of a class whose conditions are plain objects.
-        return if value.is_null() { Err(internal()) } else { drop(made.insert(field.to_owned(), value)); Ok(()) };
+        return if value.is_null() {
+            Err(internal())
+        } else {
+            drop(made.insert(field.to_owned(), value));
+            Ok(())
+        };
     };
     let column = if field == "id" { "objectId" } else { field };
     let target = match class.schema.field_type(field) {
@@ -107,7 +112,8 @@ fn constraints(
             match name.as_str() {
                 "exists" if is_relation => {
                     let found = if is_truthy(&value) { "$inQuery" } else { "$notInQuery" };
-                    let any = json!({ "where": { "objectId": { "$exists": true } }, "className": target.as_str() });
+                    let any =
+                        json!({ "where": { "objectId": { "$exists": true } }, "className": target.as_str() });
                     own.insert(found.to_owned(), any);
                 }
                 "exists" => drop(own.insert("$exists".to_owned(), value)),
@@ -123,7 +129,11 @@ fn constraints(
                     own.insert(operator.to_owned(), query);
                 }
                 // Of a class whose conditions are plain objects.
-                _ if name.starts_with('$') || name == "__type" || name == "className" || name == "objectId" => {
+                _ if name.starts_with('$')
+                    || name == "__type"
+                    || name == "className"
+                    || name == "objectId" =>
+                {
                     own.insert(name, value);
                 }
                 _ => {}
@@ -140,11 +150,9 @@ fn constraints(
         }
         let value = if field == "id" { without_class(class, value) } else { value };
         let known = operator(&name);
-        if let (Some(known), Some(key), Some(inner)) = (
-            known,
-            value.get("key").filter(|key| is_truthy(key)).and_then(Value::as_str),
-            value.get("value"),
-        ) {
+        if let (Some(known), Some(key), Some(inner)) =
+            (known, value.get("key").filter(|key| is_truthy(key)).and_then(Value::as_str), value.get("value"))
+        {
             // A constraint on a key of an object.
             let path = format!("{field}.{key}");
             let entry = made.entry(path).or_insert_with(|| Value::Object(Map::new()));

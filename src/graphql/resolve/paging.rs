@@ -38,13 +38,14 @@ impl Page {
             }
             number => Ok(number),
         };
-        let at = |key: &str, label: &str| match args.get(key).and_then(Value::as_str).filter(|c| !c.is_empty()) {
-            Some(cursor) => match offset(cursor) {
-                Some(offset) => Ok(Some(offset)),
-                None => Err(Error::invalid_query(format!("{label} is not a valid cursor"))),
-            },
-            None => Ok(None),
-        };
+        let at =
+            |key: &str, label: &str| match args.get(key).and_then(Value::as_str).filter(|c| !c.is_empty()) {
+                Some(cursor) => match offset(cursor) {
+                    Some(offset) => Ok(Some(offset)),
+                    None => Err(Error::invalid_query(format!("{label} is not a valid cursor"))),
+                },
+                None => Ok(None),
+            };
         let mut skip = number("skip", "Skip")?;
         if let Some(after) = at("after", "After")? {
             skip = Some(skip.unwrap_or(0).saturating_add(after.saturating_add(1)));

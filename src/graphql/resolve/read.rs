@@ -91,7 +91,12 @@ impl<'e> Server<'e> {
     }
 
     /// The find that a field of connection type stands for; `$relatedTo` and the like come first.
-    fn wanted(&self, class: &Class, asked: &Asked<'e>, mut condition: Map<String, Value>) -> Result<Wanted, Failure> {
+    fn wanted(
+        &self,
+        class: &Class,
+        asked: &Asked<'e>,
+        mut condition: Map<String, Value>,
+    ) -> Result<Wanted, Failure> {
         let args = &asked.arguments;
         let names = self.names(asked);
         let own = match args.get("where") {
@@ -164,11 +169,20 @@ impl<'e> Server<'e> {
     }
 
     /// The objects that a relation of one object leads to.
-    pub(super) async fn relation(&self, class: &ClassName, target: &ClassName, asked: &Asked<'e>) -> Resolved {
+    pub(super) async fn relation(
+        &self,
+        class: &ClassName,
+        target: &ClassName,
+        asked: &Asked<'e>,
+    ) -> Resolved {
         let found = async {
             if asked.source.get("relation").is_none_or(Value::is_null) {
                 return Err(internal());
             }
+            // What is wrong with a query below the root has no code.
+            let plain = |failure: Failure| match failure {
+                Failure::Coded(error) | Failure::Plain(error) => Failure::Plain(error),
+            };
             let known = self.class(target)?;
             let related = json!({
                 "object": {
@@ -179,11 +193,8 @@ impl<'e> Server<'e> {
                 "key": asked.name(),
             });
             let condition = Map::from_iter([("$relatedTo".to_owned(), related)]);
-            let wanted = self.wanted(known, asked, condition)?;
-            // What is wrong with a query below the root has no code.
-            self.connection(target, wanted).await.map_err(|failure| match failure {
-                Failure::Coded(error) | Failure::Plain(error) => Failure::Plain(error),
-            })
+            let wanted = self.wanted(known, asked, condition).map_err(plain)?;
+            self.connection(target, wanted).await.map_err(plain)
         };
         found.await
     }
@@ -208,7 +219,8 @@ impl<'e> Server<'e> {
         if owners.len() != asked.len() || wanted.page.counts_first {
             return None;
         }
-        let related = read::related::of_many(&ctx, class, first.name(), target, &owners, wanted.params.clone());
+        let related =
+            read::related::of_many(&ctx, class, first.name(), target, &owners, wanted.params.clone());
         let related = match related.await {
             Ok(Some(related)) => related,
             // More than can be told apart here, or something is wrong: each says so for itself.
@@ -228,7 +240,8 @@ impl<'e> Server<'e> {
     pub(super) async fn viewer(&self, asked: &Asked<'e>) -> Resolved {
         self.count("GET", "/users/me").await?;
         let ctx = self.ctx();
-        let invalid = || Failure::Coded(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"));
+        let invalid =
+            || Failure::Coded(Error::denied(ErrorCode::INVALID_SESSION_TOKEN, "Invalid session token"));
         let token = ctx.info.session_token.clone().filter(|token| !token.is_empty()).ok_or_else(invalid)?;
         let id = ctx.auth.user_id().ok_or_else(invalid)?.to_owned();
         self.viewer_of(&ctx, &id, &token, self.names(asked).get("user")).await

@@ -153,8 +153,7 @@ impl<'e> Server<'e> {
             }
             let known = self.class(class)?;
             // parse-server looks at the fields only where the mutation exists.
-            let is_known =
-                if is_create { !known.switches.create.off } else { !known.switches.update.off };
+            let is_known = if is_create { !known.switches.create.off } else { !known.switches.update.off };
             let mut fields = Object::with_capacity(given.len());
             for (name, value) in given {
                 let value = if name == "ACL" {
@@ -227,7 +226,13 @@ impl<'e> Server<'e> {
         Ok(made.into_iter().next().map(|(_, file)| file).unwrap_or_default())
     }
 
-    async fn nested(&self, ctx: &Ctx, target: &ClassName, given: Value, depth: usize) -> Result<String, Failure> {
+    async fn nested(
+        &self,
+        ctx: &Ctx,
+        target: &ClassName,
+        given: Value,
+        depth: usize,
+    ) -> Result<String, Failure> {
         let Value::Object(given) = given else { return Err(internal()) };
         let fields = self.fields(ctx, target, given, true, depth + 1).await?;
         let saved = Box::pin(classes::create(ctx, target, fields)).await?.into_value();
@@ -243,7 +248,8 @@ impl<'e> Server<'e> {
         depth: usize,
     ) -> Result<Option<Value>, Failure> {
         if input.len() != 1 {
-            let text = format!("You need to provide link OR createLink on the pointer mutation of field {name}");
+            let text =
+                format!("You need to provide link OR createLink on the pointer mutation of field {name}");
             return Err(Failure::Coded(Error::parse(ErrorCode::INVALID_POINTER, text)));
         }
         if let Some(given) = input.shift_remove("createAndLink").filter(|given| !given.is_null()) {
@@ -265,8 +271,9 @@ impl<'e> Server<'e> {
         depth: usize,
     ) -> Resolved {
         if input.is_empty() {
-            let text =
-                format!("You need to provide at least one operation on the relation mutation of field {name}");
+            let text = format!(
+                "You need to provide at least one operation on the relation mutation of field {name}"
+            );
             return Err(Failure::Coded(Error::parse(ErrorCode::INVALID_POINTER, text)));
         }
         let mut created = Vec::new();

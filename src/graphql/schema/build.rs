@@ -113,7 +113,13 @@ impl Builder {
         if id.is_user() {
             self.late("Viewer");
         }
-        self.root(false, switches.get.off, switches.get.alias.clone(), || names::small(&name), Root::Get(index));
+        self.root(
+            false,
+            switches.get.off,
+            switches.get.alias.clone(),
+            || names::small(&name),
+            Root::Get(index),
+        );
         let many = || plural(&names::small(&name));
         self.root(false, switches.find.off, switches.find.alias.clone(), many, Root::Find(index));
         for (choice, input, payload, verb) in [
@@ -148,7 +154,11 @@ impl Builder {
             && [given::base(), given::users(), given::functions()]
                 .iter()
                 .any(|given| given.mutations.contains_key(name.as_str()));
-        if reserved.contains(&name.as_str()) || fields.contains_key(&name) || promised || !names::is_name(&name) {
+        if reserved.contains(&name.as_str())
+            || fields.contains_key(&name)
+            || promised
+            || !names::is_name(&name)
+        {
             tracing::warn!(
                 "{given} {name} could not be added to the auto schema because it collided with an existing field."
             );
@@ -171,8 +181,7 @@ impl Builder {
         let classes = self.schema.classes.values().filter(|class| class.has(Part::Output));
         let members = classes.map(|class| Str::Owned(class.name.clone()));
         let members: Vec<Str> = std::iter::once(Str::Borrowed("Element")).chain(members).collect();
-        let text =
-            "Use Inline Fragment on Array to get results: https://graphql.org/learn/queries/#inline-fragments";
+        let text = "Use Inline Fragment on Array to get results: https://graphql.org/learn/queries/#inline-fragments";
         let ty = TypeDef {
             name: "ArrayResult".into(),
             description: Some(text.into()),
@@ -215,7 +224,8 @@ impl Builder {
         }
         if !functions.is_empty() {
             let values = functions.iter().map(|name| (Str::Owned(name.clone()), EnumValue::default()));
-            let text = "The CloudCodeFunction enum type contains a list of all available cloud code functions.";
+            let text =
+                "The CloudCodeFunction enum type contains a list of all available cloud code functions.";
             let ty = TypeDef {
                 name: "CloudCodeFunction".into(),
                 description: Some(text.into()),
@@ -246,12 +256,14 @@ impl Builder {
     fn login_with_fields(&mut self) {
         let users = self.schema.classes.get("_User");
         let Some(create) = users.filter(|class| class.has(Part::CreateFields)) else { return };
-        let TypeDef { kind: TypeKind::Input(mut fields), .. } = create.build(Part::CreateFields, &self.schema)
+        let TypeDef { kind: TypeKind::Input(mut fields), .. } =
+            create.build(Part::CreateFields, &self.schema)
         else {
             return;
         };
         fields.retain(|name, _| !["password", "username", "authData"].contains(&&**name));
-        let ty = TypeDef { name: "UserLoginWithInput".into(), description: None, kind: TypeKind::Input(fields) };
+        let ty =
+            TypeDef { name: "UserLoginWithInput".into(), description: None, kind: TypeKind::Input(fields) };
         self.schema.types.insert("UserLoginWithInput".to_owned(), Slot::from(Origin::Given(Arc::new(ty))));
     }
 
@@ -263,13 +275,37 @@ impl Builder {
 
 /// Types of the texts that have their place after those of the classes.
 const LATE: &[&str] = &[
-    "PageInfo", "Viewer", "ConfigValue", "CreateFileInput", "CreateFilePayload", "SignUpInput",
-    "SignUpPayload", "LogInWithInput", "LogInWithPayload", "UserLoginWithInput", "LogInInput",
-    "LogInPayload", "LogOutInput", "LogOutPayload", "ResetPasswordInput", "ResetPasswordPayload",
-    "ConfirmResetPasswordInput", "ConfirmResetPasswordPayload", "SendVerificationEmailInput",
-    "SendVerificationEmailPayload", "ChallengeInput", "ChallengePayload", "CallCloudCodeInput",
-    "CallCloudCodePayload", "CreateClassInput", "CreateClassPayload", "UpdateClassInput",
-    "UpdateClassPayload", "DeleteClassInput", "DeleteClassPayload", "UpdateCloudConfigInput",
+    "PageInfo",
+    "Viewer",
+    "ConfigValue",
+    "CreateFileInput",
+    "CreateFilePayload",
+    "SignUpInput",
+    "SignUpPayload",
+    "LogInWithInput",
+    "LogInWithPayload",
+    "UserLoginWithInput",
+    "LogInInput",
+    "LogInPayload",
+    "LogOutInput",
+    "LogOutPayload",
+    "ResetPasswordInput",
+    "ResetPasswordPayload",
+    "ConfirmResetPasswordInput",
+    "ConfirmResetPasswordPayload",
+    "SendVerificationEmailInput",
+    "SendVerificationEmailPayload",
+    "ChallengeInput",
+    "ChallengePayload",
+    "CallCloudCodeInput",
+    "CallCloudCodePayload",
+    "CreateClassInput",
+    "CreateClassPayload",
+    "UpdateClassInput",
+    "UpdateClassPayload",
+    "DeleteClassInput",
+    "DeleteClassPayload",
+    "UpdateCloudConfigInput",
     "UpdateCloudConfigPayload",
 ];
 

@@ -35,8 +35,16 @@ pub enum Part {
 impl Part {
     /// In the order in which parse-server adds them.
     pub const TYPES: [Self; 10] = [
-        Self::CreateFields, Self::UpdateFields, Self::Pointer, Self::Relation, Self::Where,
-        Self::RelationWhere, Self::Order, Self::Output, Self::Edge, Self::Connection,
+        Self::CreateFields,
+        Self::UpdateFields,
+        Self::Pointer,
+        Self::Relation,
+        Self::Where,
+        Self::RelationWhere,
+        Self::Order,
+        Self::Output,
+        Self::Edge,
+        Self::Connection,
     ];
 
     /// The type's name, for a class that is called `name`.
@@ -102,8 +110,13 @@ impl Class {
 
     /// The fields' names in order.
     pub fn fields(&self) -> Vec<&str> {
-        let mut fields: Vec<&str> =
-            self.schema.fields.keys().map(|name| name.as_str()).filter(|name| !name.starts_with('_')).collect();
+        let mut fields: Vec<&str> = self
+            .schema
+            .fields
+            .keys()
+            .map(|name| name.as_str())
+            .filter(|name| !name.starts_with('_'))
+            .collect();
         if !fields.contains(&"ACL") {
             fields.push("ACL");
         }
@@ -137,11 +150,15 @@ impl Class {
         let class = &self.name;
         let (description, kind) = match part {
             Part::CreateFields => (
-                format!("The {name} input type is used in operations that involve creation of objects in the {class} class."),
+                format!(
+                    "The {name} input type is used in operations that involve creation of objects in the {class} class."
+                ),
                 TypeKind::Input(self.written(self.switches.create_fields.as_ref(), true, others)),
             ),
             Part::UpdateFields => (
-                format!("The {name} input type is used in operations that involve creation of objects in the {class} class."),
+                format!(
+                    "The {name} input type is used in operations that involve creation of objects in the {class} class."
+                ),
                 TypeKind::Input(self.written(self.switches.update_fields.as_ref(), false, others)),
             ),
             Part::Pointer => (
@@ -149,15 +166,21 @@ impl Class {
                 TypeKind::Input(self.pointer()),
             ),
             Part::Relation => (
-                format!("Allow to add, remove, createAndAdd objects of the {class} class into a relation field."),
+                format!(
+                    "Allow to add, remove, createAndAdd objects of the {class} class into a relation field."
+                ),
                 TypeKind::Input(self.relation()),
             ),
             Part::Where => (
-                format!("The {name} input type is used in operations that involve filtering objects of {class} class."),
+                format!(
+                    "The {name} input type is used in operations that involve filtering objects of {class} class."
+                ),
                 TypeKind::Input(self.constraints(others)),
             ),
             Part::RelationWhere => (
-                format!("The {name} input type is used in operations that involve filtering objects of {class} class."),
+                format!(
+                    "The {name} input type is used in operations that involve filtering objects of {class} class."
+                ),
                 TypeKind::Input(self.related()),
             ),
             Part::Order => (
@@ -165,8 +188,13 @@ impl Class {
                 TypeKind::Enum(self.order()),
             ),
             Part::Output => (
-                format!("The {name} object type is used in operations that involve outputting objects of {class} class."),
-                TypeKind::Object { interfaces: vec!["ParseObject".into(), "Node".into()], fields: self.output(others) },
+                format!(
+                    "The {name} object type is used in operations that involve outputting objects of {class} class."
+                ),
+                TypeKind::Object {
+                    interfaces: vec!["ParseObject".into(), "Node".into()],
+                    fields: self.output(others),
+                },
             ),
             Part::Edge => (
                 "An edge in a connection.".to_owned(),
@@ -177,7 +205,11 @@ impl Class {
                 TypeKind::Object { interfaces: Vec::new(), fields: self.connection_fields() },
             ),
             Part::CreateInput | Part::UpdateInput | Part::DeleteInput => {
-                return TypeDef { name: name.into(), description: None, kind: TypeKind::Input(self.input(part)) };
+                return TypeDef {
+                    name: name.into(),
+                    description: None,
+                    kind: TypeKind::Input(self.input(part)),
+                };
             }
             Part::CreatePayload | Part::UpdatePayload | Part::DeletePayload => {
                 let kind = TypeKind::Object { interfaces: Vec::new(), fields: self.payload(part) };
@@ -207,7 +239,9 @@ impl Class {
     fn pointer(&self) -> IndexMap<Str, InputValue> {
         let class = &self.name;
         let mut fields = IndexMap::new();
-        let link = format!("Link an existing object from {class} class. You can use either the global or the object id.");
+        let link = format!(
+            "Link an existing object from {class} class. You can use either the global or the object id."
+        );
         fields.insert("link".into(), InputValue::new(TypeRef::named("ID"), link));
         if !self.switches.create.off {
             let ty = self.type_of(Part::CreateFields).unwrap_or_else(object);
@@ -221,9 +255,13 @@ impl Class {
         let class = &self.name;
         let ids = || TypeRef::named("ID").required().list();
         let mut fields = IndexMap::new();
-        let add = format!("Add existing objects from the {class} class into the relation. You can use either the global or the object ids.");
+        let add = format!(
+            "Add existing objects from the {class} class into the relation. You can use either the global or the object ids."
+        );
         fields.insert("add".into(), InputValue::new(ids(), add));
-        let remove = format!("Remove existing objects from the {class} class out of the relation. You can use either the global or the object ids.");
+        let remove = format!(
+            "Remove existing objects from the {class} class out of the relation. You can use either the global or the object ids."
+        );
         fields.insert("remove".into(), InputValue::new(ids(), remove));
         if !self.switches.create.off {
             let ty = self.type_of(Part::CreateFields).unwrap_or_else(object).required().list();

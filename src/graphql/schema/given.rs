@@ -52,7 +52,8 @@ pub(super) fn introspection() -> &'static IndexMap<String, Slot> {
 pub fn meta_field(name: &str, is_query: bool) -> Option<&'static FieldDef> {
     static META: OnceLock<[FieldDef; 3]> = OnceLock::new();
     let [schema, ty, typename] = META.get_or_init(|| {
-        let by = |ty: TypeRef, text: &'static str, what| FieldDef::new(ty, text).by(Resolver::Introspection(what));
+        let by =
+            |ty: TypeRef, text: &'static str, what| FieldDef::new(ty, text).by(Resolver::Introspection(what));
         let text = || TypeRef::named("String").required();
         [
             by(
@@ -92,7 +93,11 @@ pub fn of_document(document: &ast::Document) -> Given {
                 let name = ty.name.text.as_str();
                 if let ("Query" | "Mutation", Some(fields)) = (name, built.fields_mut()) {
                     let fields = std::mem::take(fields);
-                    if name == "Query" { given.queries.extend(fields) } else { given.mutations.extend(fields) }
+                    if name == "Query" {
+                        given.queries.extend(fields)
+                    } else {
+                        given.mutations.extend(fields)
+                    }
                     continue;
                 }
                 given.types.insert(name.to_owned(), Arc::new(built));
@@ -113,7 +118,8 @@ pub fn of_document(document: &ast::Document) -> Given {
 pub fn type_of(ty: &ast::TypeDefinition) -> TypeDef {
     let owner = ty.name.text.as_str();
     let names = |names: &[ast::Name]| names.iter().map(|name| Str::Owned(name.text.clone())).collect();
-    let fields = |fields: &[ast::FieldDefinition]| fields.iter().map(|field| field_of(owner, field)).collect();
+    let fields =
+        |fields: &[ast::FieldDefinition]| fields.iter().map(|field| field_of(owner, field)).collect();
     let kind = match &ty.body {
         ast::TypeBody::Scalar => TypeKind::Scalar,
         ast::TypeBody::Object { interfaces, fields: own } => {
@@ -170,7 +176,9 @@ pub fn constant(value: &ast::Value) -> Option<serde_json::Value> {
     use serde_json::Value;
     Some(match &value.kind {
         ast::ValueKind::Variable(_) => return None,
-        ast::ValueKind::Int(text) | ast::ValueKind::Float(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+        ast::ValueKind::Int(text) | ast::ValueKind::Float(text) => {
+            serde_json::from_str(text).unwrap_or(Value::Null)
+        }
         ast::ValueKind::Text { text, .. } | ast::ValueKind::Enum(text) => text.clone().into(),
         ast::ValueKind::Boolean(value) => (*value).into(),
         ast::ValueKind::Null => Value::Null,

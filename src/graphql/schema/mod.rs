@@ -94,7 +94,9 @@ impl Schema {
                 Some((_, class)) => class.build(*part, self),
                 None => nothing(name),
             }),
-            Origin::Query => Arc::new(self.root("Query", "Query is the top level type for queries.", &self.queries)),
+            Origin::Query => {
+                Arc::new(self.root("Query", "Query is the top level type for queries.", &self.queries))
+            }
             Origin::Mutation => {
                 let text = "Mutation is the top level type for mutations.";
                 Arc::new(self.root("Mutation", text, &self.mutations))
@@ -121,8 +123,10 @@ impl Schema {
         Some(match root {
             Root::Get(_) => {
                 let ty = class.type_of(Part::Output).unwrap_or_else(|| TypeRef::named("Object"));
-                let text = format!("The {name} query can be used to get an object of the {own} class by its id.");
-                let field = FieldDef::new(ty.required(), text).by(Resolver::Query(types::Query::Get(id.clone())));
+                let text =
+                    format!("The {name} query can be used to get an object of the {own} class by its id.");
+                let field =
+                    FieldDef::new(ty.required(), text).by(Resolver::Query(types::Query::Get(id.clone())));
                 let id_text = "This is the object id. You can use either the global or the object id.";
                 let options = "The read options for the query to be executed.";
                 field
@@ -132,7 +136,8 @@ impl Schema {
             Root::Find(_) => {
                 let ty = class.connection().unwrap_or_else(|| TypeRef::named("Object"));
                 let text = format!("The {name} query can be used to find objects of the {own} class.");
-                let field = FieldDef::new(ty.required(), text).by(Resolver::Query(types::Query::Find(id.clone())));
+                let field =
+                    FieldDef::new(ty.required(), text).by(Resolver::Query(types::Query::Find(id.clone())));
                 FieldDef { args: class.find_args(), ..field }
             }
             Root::Mutate(_, part) => class.mutation(part, name),
@@ -176,7 +181,12 @@ impl Schema {
         }
     }
 
-    fn follow<'s>(&'s self, ty: &'s TypeDef, roots: &HashSet<&str>, order: &mut IndexMap<&'s str, &'s TypeDef>) {
+    fn follow<'s>(
+        &'s self,
+        ty: &'s TypeDef,
+        roots: &HashSet<&str>,
+        order: &mut IndexMap<&'s str, &'s TypeDef>,
+    ) {
         match &ty.kind {
             TypeKind::Union(members) => members.iter().for_each(|name| self.visit(name, roots, order)),
             TypeKind::Object { interfaces, fields } | TypeKind::Interface { interfaces, fields } => {

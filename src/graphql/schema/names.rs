@@ -4,18 +4,48 @@ use crate::types::ClassName;
 
 /// Names that no type of a class may have.
 pub const RESERVED_TYPES: &[&str] = &[
-    "String", "Boolean", "Int", "Float", "ID", "ArrayResult", "Query", "Mutation", "Subscription",
-    "CreateFileInput", "CreateFilePayload", "Viewer", "SignUpInput", "SignUpPayload", "LogInInput",
-    "LogInPayload", "LogOutInput", "LogOutPayload", "CloudCodeFunction", "CallCloudCodeInput",
-    "CallCloudCodePayload", "CreateClassInput", "CreateClassPayload", "UpdateClassInput",
-    "UpdateClassPayload", "DeleteClassInput", "DeleteClassPayload", "PageInfo",
+    "String",
+    "Boolean",
+    "Int",
+    "Float",
+    "ID",
+    "ArrayResult",
+    "Query",
+    "Mutation",
+    "Subscription",
+    "CreateFileInput",
+    "CreateFilePayload",
+    "Viewer",
+    "SignUpInput",
+    "SignUpPayload",
+    "LogInInput",
+    "LogInPayload",
+    "LogOutInput",
+    "LogOutPayload",
+    "CloudCodeFunction",
+    "CallCloudCodeInput",
+    "CallCloudCodePayload",
+    "CreateClassInput",
+    "CreateClassPayload",
+    "UpdateClassInput",
+    "UpdateClassPayload",
+    "DeleteClassInput",
+    "DeleteClassPayload",
+    "PageInfo",
 ];
 
 pub const RESERVED_QUERIES: &[&str] = &["health", "viewer", "class", "classes", "cloudConfig"];
 
 pub const RESERVED_MUTATIONS: &[&str] = &[
-    "signUp", "logIn", "logOut", "createFile", "callCloudCode", "createClass", "updateClass",
-    "deleteClass", "updateCloudConfig",
+    "signUp",
+    "logIn",
+    "logOut",
+    "createFile",
+    "callCloudCode",
+    "createClass",
+    "updateClass",
+    "deleteClass",
+    "updateCloudConfig",
 ];
 
 /// `_User` → `User`, `game` → `Game`.

@@ -39,7 +39,7 @@ fn arguments(args: &IndexMap<Str, InputValue>) -> String {
 fn input_value(name: &str, input: &InputValue) -> String {
     let mut text = format!("{name}: {}", input.ty);
     if let Some(default) = &input.default {
-        let _ = write!(text, " = {}", crate::graphql::execute::default_text(default));
+        let _ = write!(text, " = {}", crate::graphql::language::print::json(default));
     }
     text
 }

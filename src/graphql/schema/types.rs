@@ -227,7 +227,10 @@ pub enum Resolver {
     Polygon,
     Array,
     /// The objects that a relation leads to.
-    Relation { class: ClassName, target: ClassName },
+    Relation {
+        class: ClassName,
+        target: ClassName,
+    },
     Query(Query),
     Mutation(Mutation),
     Subscription(ClassName),

@@ -114,7 +114,8 @@ impl<'d> Walk<'d> {
                 continue;
             }
             let ty = TypeRef::from_ast(&variable.ty);
-            let has_value = variable.default.as_ref().is_some_and(|value| !matches!(value.kind, ValueKind::Null));
+            let has_value =
+                variable.default.as_ref().is_some_and(|value| !matches!(value.kind, ValueKind::Null));
             if !self.is_allowed(&ty, has_value, place, usage.has_default) {
                 let text = format!(
                     "Variable \"${}\" of type \"{ty}\" used in position expecting type \"{place}\".",
@@ -144,7 +145,9 @@ impl<'d> Walk<'d> {
             (TypeRef::Named(ty), TypeRef::Named(of)) => {
                 ty == of
                     || match (self.schema.get(ty), self.schema.get(of)) {
-                        (Some(ty), Some(of)) if matches!(of.kind, TypeKind::Union(_) | TypeKind::Interface { .. }) => {
+                        (Some(ty), Some(of))
+                            if matches!(of.kind, TypeKind::Union(_) | TypeKind::Interface { .. }) =>
+                        {
                             self.schema.is_possible(of, ty)
                         }
                         _ => false,

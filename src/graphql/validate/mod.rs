@@ -114,7 +114,8 @@ impl<'d> Walk<'d> {
                     if let Some(name) = &operation.name {
                         match names.get(name.text.as_str()) {
                             Some(first) => {
-                                let text = format!("There can be only one operation named \"{}\".", name.text);
+                                let text =
+                                    format!("There can be only one operation named \"{}\".", name.text);
                                 let first = *first;
                                 self.report(text, &[first, name.at]);
                             }
@@ -293,8 +294,9 @@ impl<'d> Walk<'d> {
         let (name, shown) = (&field.name.text, &definition.ty);
         match &field.selection {
             Some(set) if ty.is_leaf() => {
-                let text =
-                    format!("Field \"{name}\" must not have a selection since type \"{shown}\" has no subfields.");
+                let text = format!(
+                    "Field \"{name}\" must not have a selection since type \"{shown}\" has no subfields."
+                );
                 self.report(text, &[set.at]);
             }
             None if !ty.is_leaf() => {
@@ -345,9 +347,7 @@ impl<'d> Walk<'d> {
             let is_above = |a: &TypeDef, b: &TypeDef| {
                 matches!(a.kind, TypeKind::Interface { .. }) && self.schema.is_possible(a, b)
             };
-            more.cmp(many)
-                .then_with(|| is_above(b, a).cmp(&is_above(a, b)))
-                .then_with(|| a.name.cmp(&b.name))
+            more.cmp(many).then_with(|| is_above(b, a).cmp(&is_above(a, b))).then_with(|| a.name.cmp(&b.name))
         });
         counts.into_iter().map(|(ty, _)| ty.name.to_string()).collect()
     }
@@ -406,6 +406,17 @@ impl<'d> Walk<'d> {
 }
 
 const BUILT_IN: [&str; 13] = [
-    "String", "Int", "Float", "Boolean", "ID", "__Schema", "__Type", "__TypeKind", "__Field", "__InputValue",
-    "__EnumValue", "__Directive", "__DirectiveLocation",
+    "String",
+    "Int",
+    "Float",
+    "Boolean",
+    "ID",
+    "__Schema",
+    "__Type",
+    "__TypeKind",
+    "__Field",
+    "__InputValue",
+    "__EnumValue",
+    "__Directive",
+    "__DirectiveLocation",
 ];

@@ -202,14 +202,22 @@ impl<'d> Walk<'d> {
                 continue;
             }
             self.overlap.fragments.insert(pair, exclusive);
-            let (Some(first), Some(second)) = (self.of_fragment(one), self.of_fragment(other)) else { continue };
+            let (Some(first), Some(second)) = (self.of_fragment(one), self.of_fragment(other)) else {
+                continue;
+            };
             self.between(exclusive, &first, &second, conflicts);
             open.extend(first.fragments.iter().map(|first| (*first, other)));
             open.extend(second.fragments.iter().map(|second| (one, *second)));
         }
     }
 
-    fn conflict(&mut self, exclusive: bool, key: &str, one: &Entry<'d>, other: &Entry<'d>) -> Option<Conflict> {
+    fn conflict(
+        &mut self,
+        exclusive: bool,
+        key: &str,
+        one: &Entry<'d>,
+        other: &Entry<'d>,
+    ) -> Option<Conflict> {
         self.overlap.pairs += 1;
         if self.overlap.pairs > MOST_PAIRS || self.overlap.depth > DEEPEST {
             if !self.overlap.told {

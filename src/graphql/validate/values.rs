@@ -118,8 +118,11 @@ impl<'d> Walk<'d> {
         for (index, argument) in arguments.iter().enumerate() {
             let name = &argument.name.text;
             let earlier = arguments.iter().take(index).any(|earlier| earlier.name.text == *name);
-            let places: Vec<Offset> =
-                arguments.iter().filter(|other| other.name.text == *name).map(|other| other.name.at).collect();
+            let places: Vec<Offset> = arguments
+                .iter()
+                .filter(|other| other.name.text == *name)
+                .map(|other| other.name.at)
+                .collect();
             if !earlier && places.len() > 1 {
                 self.report(format!("There can be only one argument named \"{name}\"."), &places);
             }

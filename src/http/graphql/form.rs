@@ -52,11 +52,15 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
             let Some(known) = &names else {
                 return malformed("Misordered multipart fields; files should follow ‘map’");
             };
-            let content_type =
-                part.content_type().map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
+            let content_type = part
+                .content_type()
+                .map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
             let content = part.bytes().await.map_err(ended)?;
             if content.len() as u64 > max_upload {
-                return refuse(413, format!("File truncated as it exceeds the {max_upload} byte size limit."));
+                return refuse(
+                    413,
+                    format!("File truncated as it exceeds the {max_upload} byte size limit."),
+                );
             }
             if let Some(place) = known.iter().position(|known| *known == name)
                 && let Some(slot) = files.get_mut(place)
@@ -94,7 +98,8 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
                 let mut places = 0;
                 for (index, (field, paths)) in map.into_iter().enumerate() {
                     let Value::Array(paths) = paths else {
-                        let text = format!("Invalid type for the ‘map’ multipart field entry key ‘{field}’ array");
+                        let text =
+                            format!("Invalid type for the ‘map’ multipart field entry key ‘{field}’ array");
                         return malformed(&text);
                     };
                     places += paths.len();
@@ -102,7 +107,8 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
                         return refuse(413, format!("{MOST_PLACES} max file uploads exceeded."));
                     }
                     for (at, path) in paths.iter().enumerate() {
-                        let entry = format!("the ‘map’ multipart field entry key ‘{field}’ array index ‘{at}’ value");
+                        let entry =
+                            format!("the ‘map’ multipart field entry key ‘{field}’ array index ‘{at}’ value");
                         let Value::String(path) = path else {
                             return malformed(&format!("Invalid type for {entry}"));
                         };

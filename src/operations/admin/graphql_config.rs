@@ -180,7 +180,9 @@ fn check_type(class: &str, ty: &Value) -> Checked {
         Some(_) => return Err("\"sortFields\" must be a valid array.".to_owned()),
     }
     let Some(inputs) = given(ty, "inputFields") else { return Ok(()) };
-    let Value::Object(inputs) = inputs else { return Err("\"inputFields\" must be a valid object".to_owned()) };
+    let Value::Object(inputs) = inputs else {
+        return Err("\"inputFields\" must be a valid object".to_owned());
+    };
     if let Some(keys) = others(inputs, &["create", "update"]) {
         return Err(format!("\"inputFields\" contains invalid keys: [{keys}]"));
     }
@@ -257,6 +259,9 @@ mod tests {
         ] {
             assert_eq!(check(&document), Err(text.to_owned()));
         }
-        assert_eq!(check(&json!({"disabledForClasses": ["A"], "classConfigs": [{"className": "B"}]})), Ok(()));
+        assert_eq!(
+            check(&json!({"disabledForClasses": ["A"], "classConfigs": [{"className": "B"}]})),
+            Ok(())
+        );
     }
 }

@@ -5,7 +5,7 @@
 pub mod auth_data;
 mod fields;
 mod follow_up;
-pub(in crate) mod load;
+pub(crate) mod load;
 mod log_in;
 pub(in crate::operations) mod login_trigger;
 pub(in crate::operations) mod mail;
