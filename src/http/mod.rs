@@ -13,9 +13,9 @@ pub(crate) mod etag;
 mod exchange;
 mod files;
 mod front;
-pub mod listen;
 #[cfg(feature = "graphql")]
 mod graphql;
+pub mod listen;
 mod middleware;
 mod multipart;
 pub mod pages;
