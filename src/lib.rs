@@ -13,6 +13,7 @@ pub mod http;
 pub mod live_query;
 pub mod logging;
 pub mod mail;
+pub mod migrate;
 pub mod operations;
 pub mod outbound;
 pub mod pages;

@@ -50,6 +50,7 @@ fn run() -> Result<ExitCode, CliExit> {
         Command::RotateFileKey { .. } | Command::CollectFiles { .. } | Command::RestoreFiles { .. } => {
             return Ok(maintain(config, &invocation.command));
         }
+        Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
         Command::ConfigDocs | Command::ConfigCheck => {}
     }
     for line in notices {
@@ -76,6 +77,18 @@ fn serve(config: AppConfig, notices: &[String], warnings: &[String]) -> ExitCode
             eprintln!("ERROR: {error}");
             // What parse-server's process ends with when its port is taken.
             if error.port_in_use { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> ExitCode {
+    logging::init(&config.logging);
+    match server::migrate(config, from, to, dry_run) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -10,6 +10,7 @@ mod files;
 mod live_query;
 mod mail;
 mod maintenance;
+mod migrate;
 mod push;
 mod storage;
 mod waiting;
@@ -124,6 +125,7 @@ pub fn run(configs: Vec<AppConfig>) -> Result<(), StartError> {
 }
 
 pub use maintenance::maintain_files;
+pub use migrate::migrate;
 
 async fn stop_signal() -> Result<(), StartError> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -31,6 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pubsub", CONFIGURED),
     ("outbound", CONFIGURED),
     ("logging", CONFIGURED),
+    // From one database into another; opened by `server`.
+    ("migrate", TRAITS),
     ("operations", TRAITS),
     // What live queries mean; the owners of classes hold it.
     ("live_query", &join(&["operations"], TRAITS)),

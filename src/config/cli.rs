@@ -59,6 +59,8 @@ pub enum Command {
     },
     /// `files restore`: bring files back that were set aside; empty for all.
     RestoreFiles { names: Vec<String> },
+    /// `migrate`: everything of one database into another.
+    Migrate { from: String, to: String, dry_run: bool },
 }
 
 /// The subcommands of `files`.
@@ -105,9 +107,24 @@ fn files_commands() -> clap::Command {
         .subcommands([rotate, collect, restore])
 }
 
-fn subcommands() -> [clap::Command; 3] {
+fn migrate_command() -> clap::Command {
+    let uri = |name: &'static str| Arg::new(name).value_name("URI").required(true);
+    clap::Command::new("migrate")
+        .about("Move a database into another: mongodb://… to postgres://…, or the other way round")
+        .long_about(
+            "Copy every class with its objects, relations, permissions and indexes, and the files of the database, \
+             into another database, and compare both afterwards. Nothing at the target is overwritten; a run that \
+             was stopped can be started again. Nobody may write to the source meanwhile.",
+        )
+        .arg(uri("from").help("The database that is read"))
+        .arg(uri("to").help("The database that is written to"))
+        .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
+}
+
+fn subcommands() -> [clap::Command; 4] {
     [
         files_commands(),
+        migrate_command(),
         clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
         clap::Command::new("config-check")
             .about("Check the configuration, say what is wrong with it, and exit"),
@@ -119,6 +136,11 @@ impl Command {
         match matches.subcommand() {
             Some(("config-docs", _)) => Self::ConfigDocs,
             Some(("config-check", _)) => Self::ConfigCheck,
+            Some(("migrate", given)) => Self::Migrate {
+                from: given.get_one::<String>("from").cloned().unwrap_or_default(),
+                to: given.get_one::<String>("to").cloned().unwrap_or_default(),
+                dry_run: given.get_flag("dry-run"),
+            },
             Some(("files", matches)) => match matches.subcommand() {
                 Some(("rotate-key", given)) => Self::RotateFileKey {
                     old_key: given.get_one("old-key").cloned(),

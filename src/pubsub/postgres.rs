@@ -16,7 +16,7 @@ use crate::error::Result;
 
 /// parse-server's channel; its payload is `{"senderId": …}`.
 const PARSE_CHANNEL: &str = "schema.change";
-const OWN_CHANNEL: &str = "parsimony";
+pub const OWN_CHANNEL: &str = "parsimony";
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// PostgreSQL refuses payloads of 8,000 bytes and more.

@@ -45,7 +45,7 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
                 collect(&*adapter, &*store, &terms).await
             }
             Command::RestoreFiles { names } => restore(&*store, names).await,
-            Command::Serve | Command::ConfigDocs | Command::ConfigCheck => Ok(true),
+            Command::Serve | Command::ConfigDocs | Command::ConfigCheck | Command::Migrate { .. } => Ok(true),
         };
         database.close().await;
         outcome

@@ -1,11 +1,15 @@
 //! The whole database, as the storage traits name it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bson::{Document, doc};
 use mongodb::options::FindOptions;
 use serde_json::{Map, Value};
 
 use super::MongoAdapter;
+use crate::pubsub::PubSub;
 use crate::storage::{
     FileStoreProvider, IndexMap, See, Session, StartupIndexes, StorageAdapter, StorageResult, Transaction,
     WorkQueue,
@@ -14,6 +18,9 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
 /// Classes that have a document in `_SCHEMA` from the start.
 const START_CLASSES: &[&str] = &["_User", "_Role", "_Idempotency"];
+
+/// How long the closing of connections may take.
+const CLOSING: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl StorageAdapter for MongoAdapter {
@@ -101,6 +108,10 @@ impl StorageAdapter for MongoAdapter {
         Ok(Box::new(self.start().await?))
     }
 
+    fn pubsub(&self) -> Option<Arc<dyn PubSub>> {
+        self.pubsub.clone().map(|pubsub| pubsub as _)
+    }
+
     fn file_stores(&self) -> Option<&dyn FileStoreProvider> {
         Some(self)
     }
@@ -139,6 +150,10 @@ impl StorageAdapter for MongoAdapter {
     }
 
     async fn close(&self) {
-        self.core.client.clone().shutdown().await;
+        if let Some(pubsub) = &self.pubsub {
+            pubsub.close();
+        }
+        // What is still open may be waiting for a server that is away.
+        let _ = tokio::time::timeout(CLOSING, self.core.client.clone().shutdown()).await;
     }
 }

@@ -427,15 +427,15 @@ pub(super) fn at<'a>(object: &'a Object, path: &FieldPath) -> Option<&'a Value> 
     Some(value)
 }
 
-/// Numbers, texts, everything else by its JSON; each kind in its own order.
+/// Texts, numbers, truth values, arrays, objects; each kind in its own order.
 fn value_order(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,
-        Value::Number(_) => 1,
-        Value::String(_) => 2,
-        Value::Object(_) => 3,
+        Value::String(_) => 1,
+        Value::Number(_) => 2,
+        Value::Bool(_) => 3,
         Value::Array(_) => 4,
-        Value::Bool(_) => 5,
+        Value::Object(_) => 5,
     };
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => {

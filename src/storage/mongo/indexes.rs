@@ -38,19 +38,29 @@ impl Startup {
         Self { caseless: true, ..Self::of(class, format!("case_insensitive_{field}"), field) }
     }
 
+    fn is_of_provider(&self) -> bool {
+        self.name.starts_with(AUTH_DATA)
+    }
+
     fn description(&self) -> Document {
-        let mut index =
-            doc! { "key": self.key.clone(), "name": self.name.as_str(), "sparse": true, "background": true };
+        // In the order in which parse-server's driver writes it: a server may compare descriptions as they are.
+        let mut index = Document::new();
         if self.unique {
             index.insert("unique", true);
+        }
+        if self.is_of_provider() {
+            index.extend(doc! { "sparse": true, "background": true });
+        } else {
+            index.extend(doc! { "background": true, "sparse": true });
         }
         if self.caseless {
             index.insert("collation", doc! { "locale": "en_US", "strength": 2 });
         }
         if let Some(seconds) = self.expires {
-            index.remove("sparse");
             index.insert("expireAfterSeconds", seconds);
         }
+        index.insert("key", self.key.clone());
+        index.insert("name", self.name.as_str());
         index
     }
 }
@@ -255,8 +265,9 @@ mod tests {
         ];
         assert_eq!(names, expected);
         let ttl = small(&options).pop().unwrap().description();
-        let expected =
-            doc! { "key": { "expire": 1 }, "name": "ttl", "background": true, "expireAfterSeconds": 0 };
+        let expected = doc! {
+            "background": true, "sparse": true, "expireAfterSeconds": 0, "key": { "expire": 1 }, "name": "ttl",
+        };
         assert_eq!(ttl, expected);
         assert_eq!(default_name(&doc! { "a": 1, "b": "2d" }), "a_1_b_2d");
     }

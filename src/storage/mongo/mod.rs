@@ -8,6 +8,7 @@
 //! * `update`, `apply`, `write`, `relations`: writes, each one command where it is one object;
 //! * `schema`, `indexes`: `_SCHEMA` and the indexes;
 //! * `session`, `transaction`, `adapter`: the storage traits; a transaction is the adapter on one session;
+//! * `listen`: how servers tell each other, by change streams;
 //! * `own`: what the server itself keeps, in collections `_parsimony_…`; `gridfs`: files.
 //!
 //! Named by `server` alone.
@@ -20,6 +21,7 @@ mod filter;
 mod find;
 mod gridfs;
 mod indexes;
+mod listen;
 mod names;
 mod options;
 mod own;
@@ -42,10 +44,11 @@ use std::time::{Duration, Instant};
 use bson::raw::RawDocumentBuf;
 use bson::{Document, doc};
 use mongodb::{Client, ClientSession, Collection, Database};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 
 pub use options::MongoOptions;
 
+use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::ClassName;
 use crate::types::time::Millis;
@@ -55,6 +58,8 @@ pub struct MongoAdapter {
     core: Arc<Core>,
     /// Of a transaction: its session.
     open: Option<Mutex<ClientSession>>,
+    /// How servers on this database tell each other, where it can carry that.
+    pubsub: Option<Arc<PostgresPubSub>>,
 }
 
 /// What an adapter and its transactions share.
@@ -68,6 +73,8 @@ struct Core {
     has_transactions: bool,
     /// The last stamp given where the server tells no time of its own.
     clock: AtomicU64,
+    /// Read-locked by transactions that were dropped and are being rolled back.
+    ending: Arc<RwLock<()>>,
     started: Instant,
     /// Seconds from `started` to when the database's clock was read, and one; 0: never.
     clock_read: AtomicU64,
@@ -109,11 +116,15 @@ impl MongoAdapter {
             deadline: options.deadline.filter(|deadline| !deadline.is_zero()),
             max_time: options.max_time,
             clock: AtomicU64::new(0),
+            ending: Arc::default(),
             started: Instant::now(),
             clock_read: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(0),
         };
-        Ok(Arc::new(Self { core: Arc::new(core), open: None }))
+        let core = Arc::new(core);
+        let streams = || Arc::new(listen::ChangeStreams { core: core.clone() });
+        let pubsub = core.has_transactions.then(|| Arc::new(PostgresPubSub::new(streams())));
+        Ok(Arc::new(Self { core, open: None, pubsub }))
     }
 
     fn objects(&self, class: &ClassName) -> Collection<RawDocumentBuf> {

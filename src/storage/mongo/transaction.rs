@@ -1,5 +1,7 @@
 //! Transactions: the adapter on one session. The server ends one at the first statement that it refuses.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
@@ -9,6 +11,8 @@ use super::write::pause;
 use crate::storage::{Enqueue, Session, StorageError, StorageResult, Transaction};
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
+/// How long a new transaction waits for such that were dropped.
+const ENDING: Duration = Duration::from_secs(2);
 /// Times that a commit is sent whose outcome nobody heard.
 const COMMITS: u32 = 5;
 
@@ -22,19 +26,21 @@ impl MongoAdapter {
                 text,
             )));
         }
+        // What was dropped a moment ago holds its documents until the server has heard of it.
+        let _ = tokio::time::timeout(ENDING, self.core.ending.write()).await;
         let mut session = self.core.client.start_session().await?;
         session.start_transaction().await?;
-        Ok(Self { core: self.core.clone(), open: Some(Mutex::new(session)) })
+        Ok(Self { core: self.core.clone(), open: Some(Mutex::new(session)), pubsub: None })
     }
 
     /// The same database, outside any transaction.
     pub(super) fn outside(&self) -> Self {
-        Self { core: self.core.clone(), open: None }
+        Self { core: self.core.clone(), open: None, pubsub: None }
     }
 
     /// Commits a success, and ends the transaction otherwise.
-    pub(super) async fn settle<T>(self, outcome: StorageResult<T>) -> StorageResult<T> {
-        let Some(open) = self.open else { return outcome };
+    pub(super) async fn settle<T>(mut self, outcome: StorageResult<T>) -> StorageResult<T> {
+        let Some(open) = self.open.take() else { return outcome };
         let mut session = open.into_inner();
         let value = match outcome {
             Ok(value) => value,
@@ -57,6 +63,23 @@ impl MongoAdapter {
                 Err(error) if is_transient(&error) => return Err(StorageError::Conflict(Box::new(error))),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+/// Dropped without an end, a transaction is rolled back.
+impl Drop for MongoAdapter {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let (core, ending) = (self.core.clone(), self.core.ending.clone().try_read_owned());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let mut session = open.into_inner();
+                if let Err(error) = core.timed(session.abort_transaction()).await {
+                    tracing::debug!(%error, "a transaction could not be rolled back");
+                }
+                drop(ending);
+            });
         }
     }
 }

@@ -154,3 +154,27 @@ async fn increments_of_many_clients_are_all_counted() {
     seen.sort_unstable();
     assert_eq!(seen, (1..=20).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelines_do_not_see_what_no_answer_shows() {
+    let Some(fixture) = Fixture::new(json!({})).await else { return };
+    let client = fixture.server.master();
+    client.post("/users", json!({"username": "ann", "password": "p"})).await.ok();
+    for pipeline in [
+        json!([{"$match": {"username": "ann"}}]),
+        json!([{"$project": {"x": "$_hashed_password", "username": 1}}]),
+        json!([{"$group": {"_id": null, "all": {"$push": "$$ROOT"}}}]),
+        json!([{"$project": {"x": {"$objectToArray": "$$ROOT"}, "username": 1}}]),
+    ] {
+        let answer = client.get(&format!("/aggregate/_User?pipeline={}", encoded(&pipeline))).await.ok();
+        let text = answer.to_string();
+        assert!(text.contains("ann") && !text.contains("$2"), "{pipeline}: {text}");
+    }
+    // Nor through another class.
+    client.post("/classes/Other", json!({"name": "ann"})).await.ok();
+    let joined =
+        json!([{"$lookup": {"from": "_User", "localField": "name", "foreignField": "username", "as": "u"}}]);
+    let answer = client.get(&format!("/aggregate/Other?pipeline={}", encoded(&joined))).await.ok();
+    let text = answer.to_string();
+    assert!(text.contains("username") && !text.contains("$2"), "{text}");
+}

@@ -13,8 +13,9 @@ use crate::storage::mongo::{filter, value as stored};
 /// A value of a `$project` or `$set`.
 pub(super) fn value(expr: &Expr, scope: &Scope) -> StorageResult<Bson> {
     match expr {
-        // As a bare value it would say something else.
+        // As bare values these would say something else.
         Expr::Object(pairs) if pairs.is_empty() => Ok(doc! { "$literal": {} }.into()),
+        Expr::Literal(operand) => Ok(doc! { "$literal": bare(operand)? }.into()),
         other => expression(other, scope),
     }
 }
@@ -32,7 +33,7 @@ pub(super) fn expression(expr: &Expr, scope: &Scope) -> StorageResult<Bson> {
         Expr::Object(pairs) => {
             let mut object = Document::new();
             for (key, expr) in pairs {
-                object.insert(key.as_str(), inner(expr)?);
+                object.insert(key.as_str(), value(expr, scope)?);
             }
             object.into()
         }
@@ -70,15 +71,24 @@ pub(super) fn expression(expr: &Expr, scope: &Scope) -> StorageResult<Bson> {
     })
 }
 
-fn literal(operand: &Operand) -> StorageResult<Bson> {
-    let value = match operand {
+fn bare(operand: &Operand) -> StorageResult<Bson> {
+    Ok(match operand {
         Operand::Number(n) => stored::number(*n),
         Operand::Date(at) => stored::date(*at),
         // As columns keep them.
         Operand::Pointer { class, id } => Bson::String(format!("{class}${id}")),
         other => stored::nested(&other.to_json())?,
-    };
-    Ok(doc! { "$literal": value }.into())
+    })
+}
+
+/// Where nothing but texts, objects and arrays could be taken for something else.
+fn literal(operand: &Operand) -> StorageResult<Bson> {
+    Ok(match bare(operand)? {
+        plain @ (Bson::Int32(_) | Bson::Double(_) | Bson::Boolean(_) | Bson::Null | Bson::DateTime(_)) => {
+            plain
+        }
+        other => doc! { "$literal": other }.into(),
+    })
 }
 
 /// The operator, and whether it takes names instead of places.

@@ -20,6 +20,24 @@ use crate::storage::{AggregateOptions, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{ClassName, ClassSchema, FieldName, Object};
 
+/// Columns of users that no pipeline sees, whatever way it takes whole documents apart.
+const SECRETS: &[&str] = &[
+    "_hashed_password",
+    "_password_history",
+    "_perishable_token",
+    "_perishable_token_expires_at",
+    "_email_verify_token",
+    "_email_verify_token_expires_at",
+    "_account_lockout_expires_at",
+    "_failed_login_count",
+    "_password_changed_at",
+];
+
+/// The stage that takes them away. The server looks for what later stages match before it.
+fn without_secrets(schema: &ClassSchema) -> Option<Document> {
+    schema.name.is_user().then(|| doc! { "$unset": SECRETS.to_vec() })
+}
+
 /// What is known of the rows between two stages.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
@@ -79,7 +97,8 @@ impl MongoAdapter {
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
         let mut scope = Scope::of(class);
-        let stages = self.stages(pipeline, &mut scope).await?;
+        let mut stages: Vec<Document> = without_secrets(class).into_iter().collect();
+        stages.extend(self.stages(pipeline, &mut scope).await?);
         if options.explain {
             let name = self.core.full_name(&class.name);
             let command = doc! { "aggregate": name, "pipeline": stages, "cursor": {} };

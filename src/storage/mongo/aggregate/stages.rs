@@ -3,8 +3,8 @@
 use bson::{Bson, Document, doc};
 use futures_util::future::BoxFuture;
 
-use super::Scope;
 use super::expression::{expression, value};
+use super::{Scope, without_secrets};
 use crate::query::pipeline::{Accumulate, Expr, Group, Lookup, Pipeline, Source, Stage};
 use crate::query::{Constraint, Filter};
 use crate::storage::StorageResult;
@@ -117,6 +117,7 @@ impl MongoAdapter {
         let mut scope = Scope::of(schema);
         let mut stages: Vec<Document> =
             Self::seen(schema, source.access.readers.as_ref()).into_iter().collect();
+        stages.extend(without_secrets(schema));
         stages.extend(self.stages(pipeline, &mut scope).await?);
         Ok(Some((schema.name.clone(), stages, scope)))
     }

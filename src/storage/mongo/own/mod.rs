@@ -6,6 +6,7 @@ use bson::doc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::listen::{NOTICE_SECONDS, NOTICES};
 use super::{Core, MongoAdapter};
 use crate::storage::StorageResult;
 use crate::types::time::Millis;
@@ -25,6 +26,9 @@ impl MongoAdapter {
         let due =
             doc! { "key": { "app": 1, "queue": 1, "state": 1, "priority": -1, "run_at": 1 }, "name": "due" };
         let command = doc! { "createIndexes": self.core.full_name(WORK), "indexes": [by_key, due] };
+        self.core.db.run_command(command).await?;
+        let old = doc! { "key": { "at": 1 }, "name": "old", "expireAfterSeconds": NOTICE_SECONDS };
+        let command = doc! { "createIndexes": self.core.full_name(NOTICES), "indexes": [old] };
         self.core.db.run_command(command).await?;
         Ok(())
     }

@@ -1,0 +1,261 @@
+//! From one side to the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+
+use super::{
+    Named, PAGE, Progress, Report, by_id, is_refusal, join_class, page_after, pairs, reason, relations,
+    stored,
+};
+use crate::error::{Error, Result};
+use crate::files::{FileError, FileStore, NewFile};
+use crate::query::{Filter, FindHints, FindSpec};
+use crate::storage::StorageAdapter;
+use crate::types::names::VOLATILE_CLASSES;
+use crate::types::update::RelationChange;
+use crate::types::{ClassSchema, Field, FieldName, Object, ObjectId};
+
+type Tell<'t> = &'t mut (dyn FnMut(Progress<'_>) + Send);
+
+pub(super) async fn class(
+    from: &dyn StorageAdapter,
+    to: &dyn StorageAdapter,
+    class: &Arc<ClassSchema>,
+    report: &mut Report,
+    tell: Tell<'_>,
+) -> Result<()> {
+    let Some(target) = schema(to, class, &mut report.refused).await? else { return Ok(()) };
+    let target = Arc::new(target);
+    if by_id(class) {
+        objects(from, to, class, &target, report, tell).await?;
+    } else {
+        without_ids(from, to, class, &target, report).await?;
+    }
+    for field in relations(class) {
+        members(from, to, class, field, report).await?;
+    }
+    indexes(to, class, &mut report.refused).await;
+    Ok(())
+}
+
+/// The class at the target, with every field that the target can hold.
+async fn schema(
+    to: &dyn StorageAdapter,
+    class: &ClassSchema,
+    refused: &mut Named,
+) -> Result<Option<ClassSchema>> {
+    let is_volatile = VOLATILE_CLASSES.contains(&class.name.as_str());
+    if is_volatile && to.load_schema(&class.name).await?.is_none() {
+        // It has no entry, and needs none.
+        return Ok(Some(class.clone()));
+    }
+    let bare = ClassSchema { indexes: serde_json::Map::new(), ..class.clone() };
+    let mut made = match to.create_class(&bare).await {
+        Ok(made) => made,
+        Err(error) if is_refusal(&error) => {
+            refused.add(format!("class {}: {}", class.name, reason(error)));
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for (name, field) in &class.fields {
+        if made.field(name).is_some() {
+            continue;
+        }
+        let one: [(FieldName, Field); 1] = [(name.clone(), field.clone())];
+        match to.add_fields(&class.name, &one).await {
+            Ok(grown) => made = grown,
+            Err(error) if is_refusal(&error) => {
+                refused.add(format!("field {name} of {}: {}", class.name, reason(error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    for (name, field) in &class.fields {
+        if made.field_type(name).is_some_and(|there| *there != field.ty) {
+            refused.add(format!("field {name} of {}: it has another type at the target", class.name));
+        }
+    }
+    if let Some(clp) = &class.clp {
+        made = to.set_permissions(&class.name, clp.raw()).await?;
+    }
+    Ok(Some(made))
+}
+
+async fn indexes(to: &dyn StorageAdapter, class: &ClassSchema, refused: &mut Named) {
+    for (name, key) in &class.indexes {
+        // Those of the start are made by the server itself.
+        if name == "_id_" || class.name.is_system() {
+            continue;
+        }
+        let one = serde_json::Map::from_iter([(name.clone(), key.clone())]);
+        if let Err(error) = to.set_indexes(&class.name, &one, &[]).await {
+            refused.add(format!("index {name} of {}: {}", class.name, reason(error)));
+        }
+    }
+}
+
+async fn objects(
+    from: &dyn StorageAdapter,
+    to: &dyn StorageAdapter,
+    class: &Arc<ClassSchema>,
+    target: &Arc<ClassSchema>,
+    report: &mut Report,
+    tell: Tell<'_>,
+) -> Result<()> {
+    let total = from.count(class, &FindSpec::new(Filter::all())).await?;
+    let mut last: Option<String> = None;
+    let mut done = 0;
+    loop {
+        let page = from.find(class, &page_after(class, last.as_deref())).await?;
+        let rows: Vec<Object> = page.iter().map(|row| stored(row, class)).collect();
+        let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
+        let Some(newest) = ids.last().cloned() else { return Ok(()) };
+        if last.as_ref() == Some(&newest) {
+            report.refused.add(format!("objects of {} behind {newest}: ids that are no texts", class.name));
+            return Ok(());
+        }
+        let there = to.find_by_ids(target, &ids, None, Some(&[]), &FindHints::default()).await?;
+        let there: BTreeSet<String> = there.iter().map(|row| row.object_id().to_owned()).collect();
+        let missing = rows.into_iter().zip(&ids).filter(|(_, id)| !there.contains(*id));
+        let missing: Vec<Object> = missing.map(|(row, _)| row).collect();
+        report.passed_over += there.len() as u64;
+        create(to, target, &missing, report).await?;
+        done += ids.len() as u64;
+        tell(Progress::Copied { class: &class.name, done, total });
+        if (ids.len() as u64) < PAGE {
+            return Ok(());
+        }
+        last = Some(newest);
+    }
+}
+
+/// All at once, and one by one when some are refused.
+async fn create(
+    to: &dyn StorageAdapter,
+    target: &Arc<ClassSchema>,
+    rows: &[Object],
+    report: &mut Report,
+) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    match to.create(target, rows).await {
+        Ok(()) => {
+            report.objects += rows.len() as u64;
+            return Ok(());
+        }
+        Err(error) if is_refusal(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for row in rows {
+        match to.create(target, std::slice::from_ref(row)).await {
+            Ok(()) => report.objects += 1,
+            Err(error) if is_refusal(&error) => {
+                let id = row.get("objectId").and_then(serde_json::Value::as_str).unwrap_or("(no id)");
+                report.refused.add(format!("{} {id}: {}", target.name, reason(error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// `_Hooks`: rows that nothing tells apart, so all of them or none.
+async fn without_ids(
+    from: &dyn StorageAdapter,
+    to: &dyn StorageAdapter,
+    class: &Arc<ClassSchema>,
+    target: &Arc<ClassSchema>,
+    report: &mut Report,
+) -> Result<()> {
+    let all = FindSpec::new(Filter::all());
+    let there = to.count(target, &all).await?;
+    let rows = from.find(class, &all).await?;
+    if there > 0 {
+        report.passed_over += there;
+        return Ok(());
+    }
+    let rows: Vec<Object> = rows.iter().map(|row| stored(row, class)).collect();
+    create(to, target, &rows, report).await
+}
+
+async fn members(
+    from: &dyn StorageAdapter,
+    to: &dyn StorageAdapter,
+    class: &ClassSchema,
+    field: &FieldName,
+    report: &mut Report,
+) -> Result<()> {
+    let join = join_class(field, &class.name);
+    let mut skip = 0;
+    loop {
+        let page = pairs(from, &join, skip).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        skip += page.len() as u64;
+        let mut by_owner: BTreeMap<String, Vec<ObjectId>> = BTreeMap::new();
+        for (owner, member) in page {
+            report.members += 1;
+            by_owner.entry(owner).or_default().extend(ObjectId::new(&member));
+        }
+        for (owner, add) in by_owner {
+            let Some(id) = ObjectId::new(&owner) else { continue };
+            let change = RelationChange { field: field.clone(), add, remove: Vec::new() };
+            match to.change_relations(&class.name, &id, &[change]).await {
+                Ok(()) => {}
+                Err(error) if is_refusal(&error) => {
+                    report.refused.add(format!("{field} of {} {owner}: {}", class.name, reason(error)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+pub(super) async fn files(
+    from: &dyn FileStore,
+    to: &dyn FileStore,
+    report: &mut Report,
+    tell: Tell<'_>,
+) -> Result<()> {
+    let mut listed = from.list();
+    while let Some(file) = listed.try_next().await.map_err(Error::internal)? {
+        if to.stat(&file.name).await.is_ok_and(|there| there.size == file.size) {
+            report.passed_over += 1;
+            continue;
+        }
+        match file_of(from, to, &file.name).await {
+            Ok(()) => report.files += 1,
+            Err(error) => report.refused.add(format!("file {}: {error}", file.name)),
+        }
+        tell(Progress::Files { done: report.files });
+    }
+    Ok(())
+}
+
+async fn file_of(from: &dyn FileStore, to: &dyn FileStore, name: &str) -> Result<(), FileError> {
+    let metadata = from.metadata(name).await?.unwrap_or_default();
+    let mut reader = from.open(name, None).await?;
+    let file = NewFile {
+        name: name.to_owned(),
+        content_type: reader.info.content_type.clone(),
+        metadata,
+        ..NewFile::default()
+    };
+    let mut upload = to.begin(file).await?;
+    loop {
+        match reader.stream.try_next().await {
+            Ok(Some(chunk)) => upload.write(chunk).await?,
+            Ok(None) => break,
+            Err(error) => {
+                upload.abort().await;
+                return Err(error);
+            }
+        }
+    }
+    upload.commit().await.map(drop)
+}
