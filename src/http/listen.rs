@@ -1,5 +1,5 @@
 //! From listeners to [`super::front`]: the worker threads, and the stream of each client, which escapes request
-//! targets on their way in ([`super::targets`]).
+//! targets on their way in ([`super::targets`]) and spells headers on their way out ([`super::spelling`]).
 //!
 //! `HttpServer` of actix-web takes plain sockets alone; this is what it does for them, with our stream in between.
 //! Called by `server`.
@@ -21,6 +21,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::exchange::Front;
+use super::spelling::Answers;
 use super::targets::Targets;
 
 /// How long a client may take to close its side once ours is closed.
@@ -92,13 +93,14 @@ pub fn run(
 struct ClientStream {
     socket: TcpStream,
     targets: Targets,
+    answers: Answers,
     /// What was read, with escaped targets, and found no room yet.
     kept: Bytes,
 }
 
 impl ClientStream {
     fn new(socket: TcpStream) -> Self {
-        Self { socket, targets: Targets::default(), kept: Bytes::new() }
+        Self { socket, targets: Targets::default(), answers: Answers::default(), kept: Bytes::new() }
     }
 }
 
@@ -132,7 +134,18 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+        let Self { socket, targets, answers, .. } = self.get_mut();
+        let (count, respelled) = answers.offer(bytes, &mut targets.unanswered);
+        let rest = bytes.get(respelled.len()..count).unwrap_or_default();
+        let socket = Pin::new(socket);
+        let written = if respelled.is_empty() {
+            socket.poll_write(cx, rest)
+        } else {
+            socket.poll_write_vectored(cx, &[io::IoSlice::new(respelled), io::IoSlice::new(rest)])
+        };
+        let written = ready!(written)?;
+        answers.passed(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,17 +154,5 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
     }
 }

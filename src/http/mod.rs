@@ -22,6 +22,7 @@ pub mod pages;
 mod query_string;
 mod request_log;
 mod respond;
+mod spelling;
 mod targets;
 mod transfer;
 pub mod waiting;

@@ -7,6 +7,8 @@
 //! upgrades, anything odd) it lets the rest of the connection pass as it is: escaping a byte of a body would move the
 //! border between two requests. Called by [`super::listen`] for what each read gave.
 
+use std::collections::VecDeque;
+
 use memchr::memchr;
 
 /// The head's lines that matter are short; a longer one that came in parts is not kept.
@@ -22,6 +24,9 @@ pub struct Targets {
     length: Option<u64>,
     /// The method, or the beginning of a header line whose rest is yet to come.
     line: Vec<u8>,
+    is_head: bool,
+    /// Of each request that was read and not answered yet, whether its method is `HEAD`.
+    pub unanswered: VecDeque<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +103,7 @@ impl Targets {
             return rest.len();
         };
         self.line.extend_from_slice(rest.get(..end).unwrap_or_default());
+        self.is_head = self.line == b"HEAD";
         let is_request = rest.get(end) == Some(&b' ') && self.line != b"CONNECT";
         self.place = if is_request { Place::Target } else { Place::Lost };
         end + 1
@@ -157,7 +163,10 @@ impl Targets {
     fn line_ended(&mut self, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         match line.first() {
-            None => self.body(self.length.unwrap_or(0)),
+            None => {
+                self.unanswered.push_back(self.is_head);
+                self.body(self.length.unwrap_or(0));
+            }
             Some(b'c' | b'C') => {
                 if let Some(value) = value_of(line, b"content-length") {
                     match (self.length, decimal(value)) {
