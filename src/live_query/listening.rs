@@ -3,7 +3,7 @@
 //! in every count: of its class, of the server, of the client's account. It goes with the subscription, or
 //! with the message that was to open one, and gives everything back then.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub struct Listening {
     charge: Mutex<Option<AppCharge>>,
     /// Events that wait for the owner.
     pub waiting: Arc<Waiting>,
+    /// Some found no room, and subscribers were not told so yet.
+    pub lost: AtomicBool,
 }
 
 impl Listening {
@@ -47,6 +49,7 @@ impl Listening {
             ledger,
             charge: Mutex::new(None),
             waiting,
+            lost: AtomicBool::new(false),
         })
     }
 

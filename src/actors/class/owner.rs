@@ -249,6 +249,23 @@ impl Handler<Happened> for ClassActor {
     }
 }
 
+/// Events of the class found no room.
+pub struct EventsLost;
+
+impl Message for EventsLost {
+    type Result = ();
+}
+
+impl Handler<EventsLost> for ClassActor {
+    type Result = ();
+
+    fn handle(&mut self, EventsLost: EventsLost, ctx: &mut Self::Context) {
+        if let Some(live) = &self.live {
+            Self::drive(live.class.lose(live.listening.clone()), ctx);
+        }
+    }
+}
+
 /// Ends an owner as a panic would.
 #[cfg(test)]
 pub struct End;

@@ -5,11 +5,12 @@
 mod audience;
 mod sql_changes;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::ask;
 use super::class::directory::{Directory, InUse};
-use super::class::owner::{Happened, Subscribe, Unsubscribe};
+use super::class::owner::{EventsLost, Happened, Subscribe, Unsubscribe};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::live_query::event_log::Captures;
@@ -175,6 +176,10 @@ impl LiveQueryHub {
             // A client that comes back is told that something is missing.
             self.may_have_missed();
             tracing::error!(class = %event.class, "too many live query events wait: one is not told");
+            let is_known = listening.lost.swap(true, Ordering::Relaxed);
+            if !is_known && in_use.owner.try_send(EventsLost).is_err() {
+                tracing::error!("the owner of a class takes no live query events any more");
+            }
             return;
         };
         if in_use.owner.try_send(Happened { event, waiting }).is_err() {

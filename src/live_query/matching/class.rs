@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::{Lanes, Untold};
 use super::order::Order;
+use super::outbox::{Outbox, error_parcel, push, send};
 use super::replay;
 use super::ring::EventId;
 use super::shared::{LiveApp, Shared};
@@ -26,7 +28,7 @@ use super::subscriptions::{Subscriber, SubscriptionKey, Subscriptions};
 use crate::error::{Error, ErrorCode, Result};
 use crate::live_query::event_log;
 use crate::live_query::ledger::{Charge, Resource};
-use crate::live_query::listening::Seat;
+use crate::live_query::listening::{Listening, Seat};
 use crate::live_query::parcel::ConnectionId;
 use crate::live_query::protocol::Resumed;
 use crate::live_query::waiting::WaitingBytes;
@@ -75,6 +77,8 @@ enum Step {
     Open(Box<Opening>, oneshot::Sender<Answer>),
     End(Ending, oneshot::Sender<()>),
     Tell(ObjectEvent, WaitingBytes),
+    /// Events found no room, since this was last told.
+    Lost(Arc<Listening>),
 }
 
 pub struct LiveClass {
@@ -117,6 +121,11 @@ impl LiveClass {
         self.take(Step::Tell(event, waiting))
     }
 
+    /// Events were thrown away: their subscribers hear that, behind what is told already.
+    pub fn lose(self: &Rc<Self>, listening: Arc<Listening>) -> Option<Work> {
+        self.take(Step::Lost(listening))
+    }
+
     fn take(self: &Rc<Self>, step: Step) -> Option<Work> {
         self.steps.borrow_mut().push_back(step);
         (!self.is_working.replace(true)).then(|| Work(self.clone()))
@@ -155,6 +164,11 @@ impl LiveClass {
                 }
                 let _ = done.send(());
             }
+            Step::Lost(listening) => {
+                self.lanes.until_idle().await;
+                listening.lost.store(false, Ordering::Relaxed);
+                self.tell_of_loss();
+            }
             Step::Tell(event, waiting) => {
                 let admitted = self.order.borrow_mut().admit(event, waiting.bytes(), Instant::now());
                 let Some(event) = admitted else { return };
@@ -167,6 +181,22 @@ impl LiveClass {
                 }
             }
         }
+    }
+}
+
+impl LiveClass {
+    /// Who wants to know what is stored asks again.
+    fn tell_of_loss(&self) {
+        let error = Error::parse(
+            ErrorCode::REQUEST_LIMIT_EXCEEDED,
+            format!("Events of class {} were lost: more happened than could be told.", self.shared.class),
+        );
+        let mut outbox = Outbox::new();
+        for group in self.shared.subscriptions.borrow().groups() {
+            let parcel = error_parcel(self.shared.services(), &error);
+            push(&mut outbox, &group.key, group.recipients.clone(), parcel);
+        }
+        send(outbox, String::new, None);
     }
 }
 

@@ -230,6 +230,11 @@ impl Subscriptions {
         Some((entry.opened.clone(), vec![(spot.audience.clone(), vec![group])]))
     }
 
+    /// Everybody who is subscribed to the class.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.entries.values().flat_map(|entry| &entry.audiences).flat_map(|(_, groups)| groups)
+    }
+
     pub fn len(&self) -> usize {
         self.by_key.len()
     }

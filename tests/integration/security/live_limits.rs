@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use crate::http_cloud::folder_with;
 use crate::live_query::live_options;
 use crate::support::live::Live;
 use crate::support::server::TestServer;
@@ -307,4 +308,38 @@ async fn ids_cannot_be_made() {
     let answer = other.try_subscribe(json!({ "className": "LiveIds", "where": {} })).await;
     assert_eq!(answer["resumed"], true, "{answer}");
     assert_eq!(other.hear().await["object"]["n"], 1);
+}
+
+/// More happens than can be told: whoever listens hears that something is missing, and what comes later.
+#[actix_web::test]
+async fn lost_events_are_said_to_be_lost() {
+    let folder = folder_with(
+        "Parse.Cloud.afterLiveQueryEvent('Flood', async () => {
+           while (await new Parse.Query('Open').count() === 0) await new Promise(go => setTimeout(go, 20));
+         });",
+    );
+    let server = TestServer::with(json!({
+        "cloud": folder.path().join("main.js"), "cloudTimeout": 0, "startLiveQueryServer": true, "liveQuery": {"classNames": ["Flood"]},
+    }))
+    .await;
+    let mut live = Live::anonymous(&server).await;
+    live.subscribe_with(json!({"className": "Flood", "where": {}, "keys": ["n"]})).await;
+    let client = server.anonymous();
+    // Each is held until the handler of the first has ended; they may be 16 MiB together.
+    for n in 0..24 {
+        client.post("/classes/Flood", json!({"n": n, "text": "x".repeat(1 << 20)})).await.ok();
+    }
+    client.post("/classes/Open", json!({})).await.ok();
+    let lost = loop {
+        let frame = live.hear().await;
+        if frame["op"] == "error" {
+            break frame;
+        }
+    };
+    assert_eq!(lost["code"], 155, "{lost}");
+    let text = "Events of class Flood were lost: more happened than could be told.";
+    assert_eq!((lost["error"].as_str(), &lost["reconnect"]), (Some(text), &json!(false)));
+    client.post("/classes/Flood", json!({"n": "later"})).await.ok();
+    let later = live.hear().await;
+    assert_eq!((&later["op"], &later["object"]["n"]), (&json!("create"), &json!("later")));
 }
