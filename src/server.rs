@@ -332,10 +332,8 @@ impl Running {
         let keeps = self.app.services.storage.push_ledger().is_some();
         self.pushes = adapter.filter(|_| keeps).map(|adapter| PushQueue::start(&self.app.services, adapter));
         if config.security.enable_check && config.security.enable_check_log {
-            match security_check::summary(&config) {
-                (report, true) => tracing::info!("{report}"),
-                (report, false) => tracing::warn!("{report}"),
-            }
+            let services = self.app.services.clone();
+            actix_web::rt::spawn(carry(async move { security_check::log(&services).await }));
         }
         tracing::info!(
             "[{}] Parsimony serves {} on {}",

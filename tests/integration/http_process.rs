@@ -30,8 +30,15 @@ impl Program {
             "port": port, "logsFolder": null, "allowClientClassCreation": true, "verifyServerUrl": false,
         });
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let file = folder.path().join("config.json");
-        std::fs::write(&file, config.to_string()).unwrap();
+        // What is no JSON: the body of a function that completes the options.
+        let (name, text) = match config.as_object_mut().unwrap().shift_remove("javascript") {
+            Some(Value::String(code)) => {
+                ("config.cjs", format!("const options = {config};\n{code}\nmodule.exports = options;"))
+            }
+            _ => ("config.json", config.to_string()),
+        };
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_parsimony"))
             .arg(&file)
             .current_dir(folder.path())

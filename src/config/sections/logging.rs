@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::config::error::ConfigError;
 use crate::config::reader::Reader;
+use crate::config::value::CallbackId;
 
 /// parse-server's levels, from the most important on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,10 +61,12 @@ pub struct LogLevels {
     pub trigger_before_success: LogLevel,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityConfig {
     pub enable_check: bool,
     pub enable_check_log: bool,
+    /// Classes of the JavaScript configuration, in the place of the server's own checks.
+    pub check_groups: Vec<CallbackId>,
 }
 
 impl LoggingConfig {
@@ -149,9 +152,30 @@ impl LogLevels {
     }
 }
 
+fn check_groups(group: Reader<'_>) -> Result<Vec<CallbackId>, ConfigError> {
+    let name = "checkGroups";
+    let given: Vec<&Value> = match group.raw(name) {
+        None => Vec::new(),
+        Some(Value::Array(groups)) => groups.iter().collect(),
+        Some(Value::Object(groups)) => groups.values().collect(),
+        Some(_) => return Err(group.fail(name, "security.checkGroups must be an array of check groups.")),
+    };
+    let ids = given.into_iter().map(|value| {
+        CallbackId::from_json(value).ok_or_else(|| {
+            let text = "security.checkGroups must hold classes, in a configuration file that is JavaScript.";
+            group.fail(name, text)
+        })
+    });
+    ids.collect()
+}
+
 impl SecurityConfig {
     pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
         let group = reader.group("security")?;
-        Ok(Self { enable_check: group.bool("enableCheck")?, enable_check_log: group.bool("enableCheckLog")? })
+        Ok(Self {
+            enable_check: group.bool("enableCheck")?,
+            enable_check_log: group.bool("enableCheckLog")?,
+            check_groups: check_groups(group)?,
+        })
     }
 }

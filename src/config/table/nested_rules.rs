@@ -182,7 +182,7 @@ pub static SCHEMA: Group = Group {
 pub static SECURITY: Group = Group {
     name: "security",
     options: &[
-        opt("checkGroups", "PARSE_SERVER_SECURITY_CHECK_GROUPS", List, "", "Checks of your own").accepted(),
+        opt("checkGroups", "PARSE_SERVER_SECURITY_CHECK_GROUPS", List, "", "Checks of your own").callable(),
         opt("enableCheck", "PARSE_SERVER_SECURITY_ENABLE_CHECK", Bool, "false", "Serve /security"),
         opt(
             "enableCheckLog",

@@ -1,24 +1,32 @@
 //! The security check: what an operator should know about the configuration (parse-server's
 //! `CheckRunner`; titles and groups are its own, advice is ours).
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
+use crate::cloud::CallbackId;
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
-use crate::operations::Ctx;
+use crate::operations::{Ctx, Services};
 
 struct Check {
-    title: &'static str,
+    title: Cow<'static, str>,
     passed: bool,
-    warning: &'static str,
-    solution: &'static str,
+    warning: Cow<'static, str>,
+    solution: Cow<'static, str>,
+}
+
+struct Group {
+    name: Cow<'static, str>,
+    checks: Vec<Check>,
 }
 
 /// `GET /security`: `{"report": {"version", "state", "groups": […]}}`.
 ///
 /// # Errors
-/// 403 without a master key, 409 while `security.enableCheck` is off.
-pub fn report(ctx: &Ctx) -> Result<Value> {
+/// 403 without a master key, 409 while `security.enableCheck` is off; what a check of the application's own throws.
+pub async fn report(ctx: &Ctx) -> Result<Value> {
     ctx.require_master()?;
     if !ctx.config().security.enable_check {
         return Err(Error::http(
@@ -26,34 +34,61 @@ pub fn report(ctx: &Ctx) -> Result<Value> {
             "Enable Parse Server option `security.enableCheck` to run security check.",
         ));
     }
-    Ok(json!({ "report": run(ctx.config()) }))
+    Ok(json!({ "report": to_json(&groups(&ctx.services).await?) }))
 }
 
-/// The report itself, for the log at start too.
-pub fn run(config: &AppConfig) -> Value {
-    let groups = [("Database", database(config)), ("Parse Server Configuration", configuration(config))];
-    let all_passed = groups.iter().flat_map(|(_, checks)| checks).all(|check| check.passed);
+/// The application's own (`security.checkGroups`) in the place of the server's, as parse-server has it.
+async fn groups(services: &Services) -> Result<Vec<Group>> {
+    let config = &services.config;
+    if config.security.check_groups.is_empty() {
+        return Ok(built_in(config));
+    }
+    let mut groups = Vec::new();
+    for id in &config.security.check_groups {
+        let id = u32::try_from(id.0).map_err(Error::internal)?;
+        let answer = services.cloud.call_callback(CallbackId(id), Vec::new()).await?;
+        groups.push(Group::read(&answer));
+    }
+    Ok(groups)
+}
+
+fn built_in(config: &AppConfig) -> Vec<Group> {
+    vec![
+        Group { name: "Database".into(), checks: database(config) },
+        Group { name: "Parse Server Configuration".into(), checks: configuration(config) },
+    ]
+}
+
+fn to_json(groups: &[Group]) -> Value {
+    let all_passed = groups.iter().all(Group::passed);
     let groups: Vec<Value> = groups
         .iter()
-        .map(|(name, checks)| {
-            let passed = checks.iter().all(|check| check.passed);
-            let checks: Vec<Value> = checks.iter().map(Check::to_json).collect();
-            json!({ "name": name, "state": state(passed), "checks": checks })
+        .map(|group| {
+            let checks: Vec<Value> = group.checks.iter().map(Check::to_json).collect();
+            json!({ "name": group.name, "state": state(group.passed()), "checks": checks })
         })
         .collect();
     json!({ "version": "1.0.0", "state": state(all_passed), "groups": groups })
 }
 
-/// The report as text for the log at start (`security.enableCheckLog`), and whether every check passed.
-pub fn summary(config: &AppConfig) -> (String, bool) {
-    let groups = [("Database", database(config)), ("Parse Server Configuration", configuration(config))];
-    let checks = || groups.iter().flat_map(|(_, checks)| checks);
+/// Writes the report at the start (`security.enableCheckLog`).
+pub async fn log(services: &Services) {
+    match groups(services).await.map(|groups| summary(&groups)) {
+        Ok((report, true)) => tracing::info!("{report}"),
+        Ok((report, false)) => tracing::warn!("{report}"),
+        Err(error) => tracing::error!(%error, "the security check failed: {error}"),
+    }
+}
+
+/// The report as text, and whether every check passed.
+fn summary(groups: &[Group]) -> (String, bool) {
+    let checks = || groups.iter().flat_map(|group| &group.checks);
     let (all, weak) = (checks().count(), checks().filter(|check| !check.passed).count());
     let mut text = format!("Security check: {weak} weak security setting(s) found, {all} check(s) executed");
-    for (name, checks) in &groups {
+    for group in groups {
         text.push_str("\n- ");
-        text.push_str(name);
-        for check in checks {
+        text.push_str(&group.name);
+        for check in &group.checks {
             let icon = if check.passed { '\u{2705}' } else { '\u{274c}' };
             text.push_str(&format!("\n   {icon} {}", check.title));
             if !check.passed {
@@ -62,6 +97,27 @@ pub fn summary(config: &AppConfig) -> (String, bool) {
         }
     }
     (text, weak == 0)
+}
+
+impl Group {
+    fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    /// What a group of the application's own tells.
+    fn read(answer: &Value) -> Self {
+        let text = |of: &Value, key: &str| {
+            Cow::Owned(of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned())
+        };
+        let checks = answer.get("checks").and_then(Value::as_array).into_iter().flatten();
+        let checks = checks.map(|check| Check {
+            title: text(check, "title"),
+            passed: check.get("state").is_some_and(|state| state == "success"),
+            warning: text(check, "warning"),
+            solution: text(check, "solution"),
+        });
+        Self { name: text(answer, "name"), checks: checks.collect() }
+    }
 }
 
 fn state(passed: bool) -> &'static str {
@@ -96,10 +152,10 @@ fn database(config: &AppConfig) -> Vec<Check> {
     // Without an address the database is private to this machine and has no password to guess.
     let passed = config.database.uri.is_none() || password.as_deref().is_some_and(is_strong);
     vec![Check {
-        title: "Secure database password",
+        title: "Secure database password".into(),
         passed,
-        warning: "The database password can be guessed.",
-        solution: "Choose a longer password with letters of both cases, digits and other characters.",
+        warning: "The database password can be guessed.".into(),
+        solution: "Choose a longer password with letters of both cases, digits and other characters.".into(),
     }]
 }
 
@@ -116,7 +172,12 @@ fn configuration(config: &AppConfig) -> Vec<Check> {
     ];
     let read_only_everywhere = config.keys.read_only_master_key.is_some()
         && config.keys.read_only_master_key_ips.contains(std::net::Ipv4Addr::new(203, 0, 113, 1).into());
-    let check = |title, passed, warning, solution| Check { title, passed, warning, solution };
+    let check = |title: &'static str, passed, warning: &'static str, solution: &'static str| Check {
+        title: title.into(),
+        passed,
+        warning: warning.into(),
+        solution: solution.into(),
+    };
     vec![
         check(
             "Secure master key",
@@ -217,9 +278,9 @@ mod tests {
     #[test]
     fn a_careless_configuration_fails() {
         let config = AppConfig::for_tests(json!({"allowClientClassCreation": true}));
-        let report = run(&config);
-        assert_eq!(report["state"], "fail");
-        let (text, passed) = summary(&config);
+        let groups = built_in(&config);
+        assert_eq!(to_json(&groups)["state"], "fail");
+        let (text, passed) = summary(&groups);
         assert!(!passed);
         assert!(text.contains("\u{274c} Client class creation disabled\n      Warning: Any client"));
         assert!(text.contains("\u{274c} Secure master key") && text.contains("14 check(s) executed"));

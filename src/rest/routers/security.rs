@@ -6,5 +6,5 @@ use crate::operations::admin::security_check;
 use crate::rest::request::{RestRequest, RestResponse};
 
 pub async fn report(ctx: Ctx, _: RestRequest) -> Result<RestResponse> {
-    security_check::report(&ctx).map(RestResponse::value)
+    security_check::report(&ctx).await.map(RestResponse::value)
 }

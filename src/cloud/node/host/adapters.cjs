@@ -176,8 +176,26 @@ class Adapters {
     if (typeof handler !== 'function') {
       throw new Error(`There is no callback ${callback} in the configuration.`);
     }
+    if (isClass(handler)) {
+      return checked(new handler());
+    }
     return handler(...args.map(arg => decodeArg(arg, undefined)));
   }
+}
+
+function isClass(value) {
+  return /^class[\s{]/.test(Function.prototype.toString.call(value));
+}
+
+// The only classes among the functions of a configuration are groups of security checks.
+async function checked(group) {
+  await group.run();
+  const checks = [];
+  for (const check of group.checks()) {
+    const { title, warning, solution } = check;
+    checks.push({ title, warning, solution, state: check.checkState() });
+  }
+  return { name: group.name(), checks };
 }
 
 module.exports = { Adapters, LiveValues, loadConfig };
