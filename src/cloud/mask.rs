@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// Keys that end like these, whatever their case, have values that no log shows.
 const TEXTS: [&str; 2] = ["password", "sessiontoken"];
 /// The same for values that are objects.
-const OBJECTS: [&str; 1] = ["authdata"];
+const OBJECTS: [&str; 3] = ["authdata", "authdataresponse", "challengedata"];
 const STARS: &str = "********";
 
 /// JSON without passwords, session tokens and `authData`.
