@@ -51,6 +51,10 @@ impl Answers {
         if self.place == Place::Between {
             self.begin(bytes, heads);
         }
+        if self.place == Place::Lost {
+            // Nobody looks at them any more.
+            heads.clear();
+        }
         let most = match self.place {
             Place::Head { left, body } => left.saturating_add(usize::try_from(body).unwrap_or(usize::MAX)),
             Place::Body(left) => usize::try_from(left).unwrap_or(usize::MAX),

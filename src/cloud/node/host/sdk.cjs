@@ -65,11 +65,22 @@ function pin(file, own) {
   // `import` finds a copy of the application's own by itself; any other has to be shown to it.
   const url = pathToFileURL(file).href;
   if (typeof Module.registerHooks === 'function') {
+    // These hold for `require` too: a package with a copy of its own under the name `parse` keeps it.
+    const shown = { url, format: 'commonjs', shortCircuit: true };
     Module.registerHooks({
-      resolve: (specifier, context, next) =>
-        specifier === 'parse' || NODE_BUILD.test(specifier)
-          ? { url, format: 'commonjs', shortCircuit: true }
-          : next(specifier, context),
+      resolve(specifier, context, next) {
+        if (NODE_BUILD.test(specifier)) {
+          return shown;
+        }
+        try {
+          return next(specifier, context);
+        } catch (error) {
+          if (specifier === 'parse' && /MODULE_NOT_FOUND$/.test(error.code)) {
+            return shown;
+          }
+          throw error;
+        }
+      },
     });
   } else {
     Module.register(pathToFileURL(path.join(__dirname, 'esm-hooks.mjs')), { data: { url } });
