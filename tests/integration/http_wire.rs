@@ -81,16 +81,14 @@ async fn names_of_headers_are_spelled_as_node_does() {
     }
     let id = serde_json::from_str::<Value>(&answers[0].1).unwrap()["objectId"].as_str().unwrap().to_owned();
     let object = get(&format!("/parse/classes/Spelled/{id}"));
-    let head_only = object.replacen("GET", "HEAD", 1);
-    let mut stream = TcpStream::connect(server.address).unwrap();
-    stream
-        .write_all(
-            format!("{head_only}{}", object.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).as_bytes(),
-        )
-        .unwrap();
-    let mut both = String::new();
-    stream.read_to_string(&mut both).unwrap();
-    assert_eq!(both.matches("\r\nETag: W/").count(), 2, "{both}");
+    for request in [object.replacen("GET", "HEAD", 1), object] {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let request = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("\r\nETag: W/"), "{answer}");
+    }
     let names = head.lines().skip(1).filter_map(|line| line.split_once(": "));
     assert!(
         names.clone().all(|(name, _)| name.starts_with(|first: char| first.is_ascii_uppercase())),
