@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::apple::{self, Style};
 use super::options::{self, misconfigured};
-use super::token::{Current, ProviderToken};
+use super::token::{Current, ProviderToken, ProviderTokens};
 use super::{Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Multiplexed, Outbound, Request};
@@ -47,7 +47,7 @@ struct Provider {
     is_production: bool,
     host: &'static str,
     /// `None`: known by its certificate.
-    token: Option<ProviderToken>,
+    token: Option<Arc<ProviderToken>>,
     connections: Multiplexed,
     streams: Semaphore,
     deadline: Duration,
@@ -56,10 +56,10 @@ struct Provider {
 impl Apns {
     /// # Errors
     /// 115 for configurations that cannot work.
-    pub fn new(options: &Value, outbound: &Outbound) -> Result<Self> {
+    pub fn new(options: &Value, outbound: &Outbound, tokens: &mut ProviderTokens) -> Result<Self> {
         let all = options::objects(options, "APNS Configuration is invalid")?;
         let is_native = all.iter().any(|one| one.get("useNativeAPNs") == Some(&Value::Bool(true)));
-        let providers = all.into_iter().map(|one| Provider::new(one, outbound).map(Arc::new));
+        let providers = all.into_iter().map(|one| Provider::new(one, outbound, tokens).map(Arc::new));
         let mut providers = providers.collect::<Result<Vec<_>>>()?;
         // A stable sort: the order of the configuration counts among equals.
         providers.sort_by_key(|provider| !provider.is_production);
@@ -78,7 +78,7 @@ impl Apns {
 }
 
 impl Provider {
-    fn new(options: &Object, outbound: &Outbound) -> Result<Self> {
+    fn new(options: &Object, outbound: &Outbound, tokens: &mut ProviderTokens) -> Result<Self> {
         let topic = options::text(options, "bundleId").or_else(|| options::text(options, "topic"));
         let is_production = options.get("production").is_some_and(crate::types::javascript::is_truthy);
         let given = |name: &str| options.get(name).filter(|value| crate::types::javascript::is_truthy(value));
@@ -91,7 +91,7 @@ impl Provider {
                 };
                 let key = token.get("key").ok_or_else(|| misconfigured("push: token.key is missing"))?;
                 let key = options::material(key, "token.key")?;
-                (Some(ProviderToken::new(&key, id("keyId")?, id("teamId")?)?), None)
+                (Some(tokens.get(key, id("keyId")?, id("teamId")?)?), None)
             }
             None if is_native => {
                 return Err(misconfigured(
@@ -242,7 +242,7 @@ impl Prepared {
         if message.halt.is_set() {
             return Outcome::Unsent;
         }
-        let first = self.provider.token.as_ref().map(ProviderToken::current);
+        let first = self.provider.token.as_ref().map(|tokens| tokens.current());
         let outcome = self.once(token, body, first.clone().flatten()).await;
         let (Answered::Expired, Some(tokens), Some(Some(seen))) = (&outcome, &self.provider.token, first)
         else {

@@ -40,8 +40,7 @@ pub fn payload(message: &Message, style: Style) -> Object {
             "title" => put_title(&mut aps, value),
             "badge" if value.is_number() => put(&mut aps, "badge", value),
             "sound" if is_sound(value) => put(&mut aps, "sound", value),
-            "content-available" if is_one(value) => put(&mut aps, key, &json!(1)),
-            "mutable-content" if is_one(value) => put(&mut aps, key, &json!(1)),
+            "content-available" | "mutable-content" if is_on(value, style) => put(&mut aps, key, &json!(1)),
             "targetContentIdentifier" if text() => put(&mut aps, "target-content-id", value),
             "interruptionLevel" if text() => put(&mut aps, "interruption-level", value),
             "category" if text() => put(&mut aps, "category", value),
@@ -68,8 +67,9 @@ fn put(object: &mut Object, key: &str, value: &Value) {
     object.insert(key.to_owned(), value.clone());
 }
 
-fn is_one(value: &Value) -> bool {
-    value.as_f64() == Some(1.0)
+/// 1; Firebase takes `true` for it.
+fn is_on(value: &Value, style: Style) -> bool {
+    value.as_f64() == Some(1.0) || (style == Style::Fcm && *value == Value::Bool(true))
 }
 
 /// A name, or all of a critical alert's.

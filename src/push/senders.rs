@@ -10,6 +10,7 @@ use super::apns::Apns;
 use super::expo::Expo;
 use super::fcm::{Fcm, Kind, Project};
 use super::options::{self, QueueOptions, misconfigured};
+use super::token::ProviderTokens;
 use super::web::WebPush;
 use super::{Device, Message, Outcome, PushAdapter, Receipt, Sender};
 use crate::error::Result;
@@ -31,6 +32,7 @@ impl Senders {
     pub fn new(push: &Object, outbound: &Arc<Outbound>) -> Result<Self> {
         let mut by_type: BTreeMap<&'static str, Arc<dyn Sender>> = BTreeMap::new();
         let mut expo = None;
+        let mut tokens = ProviderTokens::default();
         let mut projects: Vec<(&Value, Arc<Project>)> = Vec::new();
         for (kind, given) in options::types(push)? {
             let account = given.get("firebaseServiceAccount");
@@ -57,7 +59,7 @@ impl Senders {
                     ));
                 }
                 (_, Some(project)) => Arc::new(Fcm::new(project, Kind::Apple)),
-                (_, None) => Arc::new(Apns::new(given, outbound)?),
+                (_, None) => Arc::new(Apns::new(given, outbound, &mut tokens)?),
             };
             by_type.insert(kind, sender);
         }

@@ -97,6 +97,25 @@ impl ProviderToken {
     }
 }
 
+/// The tokens of an application: one for each key, however many providers have it, since Apple counts the
+/// tokens of a key.
+#[derive(Default)]
+pub struct ProviderTokens(Vec<(Vec<u8>, Arc<ProviderToken>)>);
+
+impl ProviderTokens {
+    /// # Errors
+    /// 115 when the key is none.
+    pub fn get(&mut self, p8: Vec<u8>, key_id: &str, team_id: &str) -> Result<Arc<ProviderToken>> {
+        let is_same = |token: &ProviderToken| token.key_id == key_id && token.team_id == team_id;
+        if let Some((_, token)) = self.0.iter().find(|(key, token)| *key == p8 && is_same(token)) {
+            return Ok(token.clone());
+        }
+        let token = Arc::new(ProviderToken::new(&p8, key_id, team_id)?);
+        self.0.push((p8, token.clone()));
+        Ok(token)
+    }
+}
+
 /// An access token is given up so long before it ends.
 const MARGIN_MS: i64 = 60_000;
 const DEADLINE: Duration = Duration::from_secs(15);

@@ -42,7 +42,7 @@ impl Campaign {
     pub fn of(stored: StoredPush) -> Self {
         let settings = &stored.settings;
         let number = |name: &str| settings.get(name).and_then(Value::as_f64);
-        let body = stored.body.as_object().cloned().unwrap_or_default();
+        let body = read(stored.body);
         let data = body.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
         let badge = settings.get("badge").and_then(|badge| {
             let of = |name: &str| badge.get(name).and_then(Value::as_f64);
@@ -115,6 +115,20 @@ impl Campaign {
             filter = filter.and(of_wave);
         }
         Ok(filter)
+    }
+}
+
+/// The body as it is stored: as text, since the order of its keys means something (a title before or after an
+/// alert, what `aps` replaces), and `jsonb` does not keep it.
+pub fn written(body: &Object) -> Value {
+    Value::String(Value::Object(body.clone()).to_string())
+}
+
+fn read(stored: Value) -> Object {
+    match stored {
+        Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+        Value::Object(body) => body,
+        _ => Object::new(),
     }
 }
 

@@ -115,7 +115,7 @@ fn write_down(services: &Services, id: &str, accepted: &Accepted) -> (NewPush, V
         state: if accepted.cron.is_some() { PushState::Recurring } else { PushState::Active },
         due_at: accepted.due_at,
         deadline: accepted.deadline,
-        body: Value::Object(accepted.body.clone()),
+        body: campaign::written(&accepted.body),
         condition: Value::Object(accepted.condition.clone()),
         settings: accepted.settings(services),
         hash: accepted.hash.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::campaign::Campaign;
+use super::campaign::{self, Campaign};
 use super::request::{Recurrence, later};
 use super::{item, status};
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ fn of_template(template: &StoredPush, id: &str, now: Millis) -> (NewPush, Object
         state: PushState::Active,
         due_at: None,
         deadline: expires_at.unwrap_or(Millis(now.0 + DAY_MS)),
-        body: Value::Object(body),
+        body: campaign::written(&body),
         condition: template.condition.clone(),
         settings,
         hash,

@@ -8,9 +8,13 @@ const port = Number(process.env.SERVICES_PORT);
 const connect = http2.connect;
 http2.connect = (authority, options, listener) => {
   const { hostname } = new URL(authority);
-  return connect(
+  const session = connect(
     `https://127.0.0.1:${port}`, { ...options, port, servername: hostname, socket: undefined, createConnection: undefined }, listener,
   );
+  // firebase-admin writes the scheme with its colon, which only Google reads.
+  const request = session.request.bind(session);
+  session.request = (headers, more) => request({ ...headers, ...(headers[':scheme'] ? { ':scheme': 'https' } : {}) }, more);
+  return session;
 };
 const request = https.request;
 https.request = (...args) => {

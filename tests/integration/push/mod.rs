@@ -70,6 +70,7 @@ async fn each_kind_of_device_has_its_service() {
             assert_eq!(seen.headers[name], value);
         }
     }
+    assert_eq!(apple[0].headers["authorization"], apple[1].headers["authorization"], "one token for a key");
     assert_eq!(doubles.of(OAUTH).len(), 1, "one token for all");
     let google = doubles.of(FCM);
     let android = &google[0].json()["message"]["android"];
