@@ -68,6 +68,11 @@ fn routes() -> Vec<(Method, &'static str, Kind, Value)> {
         (Delete, "/purge/:className", Writes, none()),
         (Post, "/validate_purchase", Public, json!({"receipt": "x", "productIdentifier": "x"})),
         (Post, "/push", Writes, json!({"where": {}, "data": {"alert": "x"}})),
+        (Post, "/push/opened", Public, none()),
+        (Get, "/push_status", Reads, none()),
+        (Get, "/push_status/:objectId", Reads, none()),
+        (Put, "/push_status/:objectId", Writes, json!({"status": "paused"})),
+        (Get, "/push_status/:objectId/report", Reads, none()),
         (Get, "/hooks/functions", Reads, none()),
         (Get, "/hooks/triggers", Reads, none()),
         (Get, "/hooks/functions/:functionName", Reads, none()),
@@ -161,6 +166,7 @@ async fn stock(server: &TestServer) -> Stock {
         ("/roles", id("/roles", json!({"name": "staff", "ACL": {}})).await),
         ("/installations", id("/installations", json!({"deviceType": "ios", "installationId": "i"})).await),
         ("/push_audiences", id("/push_audiences", json!({"name": "all", "query": "{}"})).await),
+        ("/push_status", id("/classes/_PushStatus", json!({"status": "succeeded"})).await),
         ("/cloud_code", id("/classes/_JobSchedule", json!({"jobName": "x"})).await),
     ];
     master.post("/schemas", json!({"className": "Empty"})).await.ok();
