@@ -37,6 +37,8 @@ postgres_found || packages+=(postgresql)
 if [ "$what" = test ]; then
   have redis-server || packages+=(redis-server)
   have pgbouncer || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
+  # The directory of the tests of LDAP logins, which start it themselves.
+  [ -x /usr/sbin/slapd ] || packages+=(slapd)
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   # A browser of 300 MB, only for the tests that need one.
   [ ! -d tests/contract/dashboard ] || have chromium || packages+=(chromium)

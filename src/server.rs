@@ -35,6 +35,7 @@ use crate::actors::rate_limit::RateLimiter;
 use crate::actors::registry::ClassRegistry;
 use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
+use crate::auth::env::{ProviderEnv, SystemClock};
 use crate::cloud::CallbackId;
 use crate::config::{AppConfig, HttpLimits};
 use crate::http::connections::Connections;
@@ -42,6 +43,7 @@ use crate::http::listen::Listening;
 use crate::http::{self, Front};
 use crate::logging::Presence;
 use crate::operations::admin::security_check;
+use crate::operations::seal::Seal;
 use crate::operations::services::{Ports, Services, State};
 use crate::outbound::{Outbound, Request, Settings};
 use crate::pubsub::Notice;
@@ -145,6 +147,14 @@ impl Server {
     /// # Errors
     /// When a database cannot be reached or a port is taken.
     pub async fn start(configs: Vec<AppConfig>) -> Result<Self, StartError> {
+        Self::start_within(configs, Settings::default()).await
+    }
+
+    /// As [`Self::start`], with another world outside: whom to trust and how to get there. For tests.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_within(configs: Vec<AppConfig>, outside: Settings) -> Result<Self, StartError> {
         // Another part of this process may have installed it; there is one kind only.
         crate::tls::install_provider();
         let workers = Workers::default();
@@ -178,7 +188,7 @@ impl Server {
                     Some(doorkeeper) => doorkeeper.open(config, threads).await?,
                     None => storage::open(config, threads).await?,
                 };
-                Running::start(config.clone(), database, &workers, presence).await
+                Running::start(config.clone(), database, &workers, presence, outside.clone()).await
             };
             match app_scope::within(Some(number), starting).await {
                 Ok(started) => running.push(started),
@@ -276,10 +286,11 @@ impl Running {
         database: storage::Database,
         workers: &Workers,
         presence: Presence,
+        outside: Settings,
     ) -> Result<Self, StartError> {
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let outbound = outbound(&config)?;
+        let outbound = outbound(&config, outside)?;
         let pubsub = storage::pubsub(&config, &*adapter).map_err(StartError::new)?;
         let classes = ClassRegistry::start(adapter.clone(), pubsub.clone(), config.clone());
         let classes = classes.await.map_err(StartError::new)?;
@@ -288,7 +299,8 @@ impl Running {
         let files = files::open(&config, &*database.adapter, &cloud.engine, outbound.clone()).await?;
         let principals =
             PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
-        let auth = Arc::new(AuthProviders::new(&config).map_err(StartError::new)?);
+        let env = ProviderEnv::new(outbound.clone(), Arc::new(SystemClock), Arc::new(Seal::new(&config)));
+        let auth = Arc::new(AuthProviders::new(&config, &env).map_err(StartError::new)?);
         let mail = mail::open(&config, &cloud.engine)?;
         let push = push::open(&config, &outbound, &cloud.engine)?;
         let live = live_query::open(&config, &classes);
@@ -425,9 +437,9 @@ async fn forget_request_ids(services: Weak<Services>) {
 }
 
 /// The way out, as the application's options open it.
-pub(crate) fn outbound(config: &AppConfig) -> Result<Arc<Outbound>, StartError> {
+pub(crate) fn outbound(config: &AppConfig, outside: Settings) -> Result<Arc<Outbound>, StartError> {
     let opened = config.http.outbound_allowed_networks.clone();
-    Outbound::new(Settings { opened, ..Settings::default() }).map_err(StartError::new)
+    Outbound::new(Settings { opened, ..outside }).map_err(StartError::new)
 }
 
 /// Option `verifyServerUrl`: Cloud Code and links depend on that URL leading here.

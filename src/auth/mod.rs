@@ -1,12 +1,51 @@
 //! Login providers (`authData`): what a provider is, those built in, and which of them an app accepts.
 //!
 //! A provider judges the data a client sends for it and says what of it is stored. It knows no users
-//! table and no Cloud Code: `operations::users::auth_data` brings both together, and joins in providers
+//! table and no Cloud Code: `operations::classes::user::auth_data` brings both together, and joins in providers
 //! that an application writes itself.
+//!
+//! Each provider is a file; [`table`] names them all. What they share: [`env`] (the way out, the clock), [`keys`] and
+//! [`jwt`] (OpenID), [`code_flow`] (authorization codes), `oauth1`, `certificate`, `token_check`. Made by `server`.
+//! Names `outbound`, `config`, `tls`, `types` and `error`.
 
 mod anonymous;
+mod apple;
+mod certificate;
+mod code_flow;
+pub mod env;
+mod facebook;
+mod gcenter;
+mod github;
+mod google;
+mod gpgames;
+mod instagram;
+mod janraincapture;
+mod janrainengage;
+mod jwt;
+mod key_set;
+mod keycloak;
+mod keys;
+mod ldap;
+mod line;
+mod linkedin;
+mod meetup;
 pub mod mfa;
+mod microsoft;
+mod oauth1;
+mod oauth2;
+mod oidc;
+mod phantauth;
+mod qq;
+mod settings;
+mod spotify;
+mod table;
+mod token_check;
 mod totp;
+mod twitter;
+mod vkontakte;
+mod webauthn;
+mod wechat;
+mod weibo;
 
 use std::sync::Arc;
 
@@ -17,6 +56,8 @@ use serde_json::Value;
 use crate::config::{AppConfig, CallbackId};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::Object;
+use env::ProviderEnv;
+use settings::Settings;
 
 /// What the client wants of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +108,8 @@ pub struct AuthRequest<'a> {
     pub object: &'a Object,
     pub master: bool,
     pub is_challenge: bool,
+    /// Who asks for a challenge, when that is known by the session.
+    pub session_user: Option<&'a Object>,
     pub callbacks: &'a dyn Callbacks,
 }
 
@@ -159,6 +202,24 @@ pub fn invalid_id(provider: &str) -> Error {
     Error::parse(ErrorCode::INVALID_VALUE, format!("Invalid authData id for provider '{provider}'."))
 }
 
+/// Whether the application wrote the provider itself.
+fn is_module(entry: &Value) -> bool {
+    ["module", "class", "adapter", "__instance"].iter().any(|key| entry.get(key).is_some())
+}
+
+/// `enabled: false`
+fn is_off(entry: &Value) -> bool {
+    entry.get("enabled") == Some(&Value::Bool(false))
+}
+
+fn warn(name: &str, error: &Error, entry: &Value) {
+    let hint = match entry.get("enableInsecureAuth") {
+        Some(Value::Bool(true)) => " Insecure modes need enableInsecureAuthAdapters as well.",
+        _ => "",
+    };
+    tracing::warn!(provider = name, "The login provider auth.{name} cannot be used: {error}{hint}");
+}
+
 /// The providers an app accepts, by name.
 pub struct AuthProviders {
     built_in: IndexMap<String, Arc<dyn AuthProvider>>,
@@ -175,21 +236,38 @@ impl Default for AuthProviders {
 }
 
 impl AuthProviders {
+    /// Providers whose settings lack something are warned about and say so whenever they are used.
+    ///
     /// # Errors
-    /// parse-server's text about a provider whose settings are wrong.
-    pub fn new(config: &AppConfig) -> std::result::Result<Self, String> {
-        let settings = config.auth.expose();
+    /// parse-server's text about settings of `mfa` that are wrong.
+    pub fn new(config: &AppConfig, env: &Arc<ProviderEnv>) -> std::result::Result<Self, String> {
+        let entries = config.auth.expose();
         let mut built_in: IndexMap<String, Arc<dyn AuthProvider>> = IndexMap::new();
+        let mut names: Vec<&str> = entries.keys().map(String::as_str).collect();
+        for name in table::names() {
+            if !entries.contains_key(name) {
+                names.push(name);
+            }
+        }
+        for name in names {
+            let entry = entries.get(name);
+            let settings = Settings::new(name, entry, config.users.enable_insecure_auth_adapters);
+            let Some(made) = table::make(&settings, env) else { continue };
+            let provider = made.unwrap_or_else(|error| {
+                if let Some(entry) = entry.filter(|entry| !is_module(entry) && !is_off(entry)) {
+                    warn(name, &error, entry);
+                }
+                Arc::new(table::Misconfigured::new(&error))
+            });
+            built_in.insert(name.to_owned(), provider);
+        }
         if config.users.enable_anonymous_users {
             built_in.insert("anonymous".to_owned(), Arc::new(anonymous::Anonymous));
         }
-        let is_module = |settings: &&Value| {
-            ["module", "class", "adapter", "__instance"].iter().any(|key| settings.get(key).is_some())
-        };
-        if let Some(options) = settings.get("mfa").filter(|settings| !is_module(settings)) {
+        if let Some(options) = entries.get("mfa").filter(|entry| !is_module(entry)) {
             built_in.insert("mfa".to_owned(), Arc::new(mfa::Mfa::new(options)?));
         }
-        Ok(Self { built_in, settings: settings.clone() })
+        Ok(Self { built_in, settings: entries.clone() })
     }
 
     /// The built-in provider; `None` as well when the app switched it off.
@@ -199,7 +277,7 @@ impl AuthProviders {
 
     /// Whether the app's settings do not say `enabled: false`.
     pub fn is_enabled(&self, name: &str) -> bool {
-        self.settings.get(name).and_then(|settings| settings.get("enabled")) != Some(&Value::Bool(false))
+        !self.settings.get(name).is_some_and(is_off)
     }
 
     /// The provider's entry of the option `auth`.
@@ -209,7 +287,9 @@ impl AuthProviders {
 
     /// Names that users may have data of: each gets a unique index on its ids.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.built_in.keys().chain(self.settings.keys()).cloned().collect();
+        let mut names: Vec<String> = self.settings.keys().cloned().collect();
+        // The one provider that needs no settings.
+        names.extend(self.built_in.keys().filter(|name| *name == "anonymous").cloned());
         names.sort_unstable();
         names.dedup();
         names

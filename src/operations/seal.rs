@@ -98,6 +98,17 @@ fn keyed(secret: &[u8]) -> Hmac<Sha256> {
     }
 }
 
+/// For login providers.
+impl crate::auth::env::Sealing for Seal {
+    fn seal(&self, purpose: &str, plain: &[u8]) -> String {
+        Self::seal(self, purpose, plain)
+    }
+
+    fn open(&self, purpose: &str, text: &str) -> Option<Vec<u8>> {
+        Self::open(self, purpose, text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -63,6 +63,7 @@ type Content = UnsyncBoxBody<Bytes, BoxError>;
 type Connections = Client<HttpsConnector<Dialer>, Content>;
 
 /// What an [`Outbound`] is made of; by default what the machine has.
+#[derive(Clone)]
 pub struct Settings {
     pub trust: TrustStore,
     pub resolver: Arc<dyn Resolver>,

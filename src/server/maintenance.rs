@@ -34,7 +34,12 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
         let database = storage::open(&config, 1).await?;
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
-        let store = files::store(&config, &*database.adapter, super::outbound(&config)?).map_err(failed)?;
+        let store = files::store(
+            &config,
+            &*database.adapter,
+            super::outbound(&config, crate::outbound::Settings::default())?,
+        )
+        .map_err(failed)?;
         let outcome = match command {
             Command::RotateFileKey { names, .. } => {
                 let old = old_key(command).map_err(failed)?;

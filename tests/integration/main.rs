@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod auth;
 mod cloud_host;
 mod cloud_types;
 mod embedded;

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use parsimony::config::AppConfig;
+use parsimony::outbound::Settings;
 use parsimony::server::Server;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
@@ -37,15 +38,20 @@ impl TestServer {
 
     /// Several applications in one process.
     pub async fn with_apps(apps: Vec<Value>) -> Self {
-        Self::try_with_apps(apps).await.unwrap()
+        Self::try_with_apps(apps, Settings::default()).await.unwrap()
+    }
+
+    /// With another world outside.
+    pub async fn within(options: Value, outside: Settings) -> Self {
+        Self::try_with_apps(vec![options], outside).await.unwrap()
     }
 
     /// Or why it does not start.
     pub async fn try_with(options: Value) -> Result<Self, String> {
-        Self::try_with_apps(vec![options]).await
+        Self::try_with_apps(vec![options], Settings::default()).await
     }
 
-    async fn try_with_apps(apps: Vec<Value>) -> Result<Self, String> {
+    async fn try_with_apps(apps: Vec<Value>, outside: Settings) -> Result<Self, String> {
         let mut databases = Vec::new();
         let mut configs = Vec::new();
         for options in apps {
@@ -65,7 +71,7 @@ impl TestServer {
         }
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::channel();
-        let thread = std::thread::spawn(move || run(configs, &started, stopped));
+        let thread = std::thread::spawn(move || run(configs, outside, &started, stopped));
         let address = tokio::task::spawn_blocking(move || address.recv().unwrap()).await.unwrap()?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread), databases })
     }
@@ -118,11 +124,12 @@ async fn database() -> TestDatabase {
 
 fn run(
     configs: Vec<AppConfig>,
+    outside: Settings,
     started: &mpsc::Sender<Result<SocketAddr, String>>,
     stopped: oneshot::Receiver<()>,
 ) {
     actix_web::rt::System::new().block_on(async {
-        let server = match Server::start(configs).await {
+        let server = match Server::start_within(configs, outside).await {
             Ok(server) => server,
             Err(error) => return started.send(Err(error.to_string())).unwrap(),
         };

@@ -33,6 +33,7 @@ async fn run(step: Step, stored: Value, data: Value, phone: &Phone) -> Result<Ve
         object: &user,
         master: false,
         is_challenge: false,
+        session_user: None,
         callbacks: phone,
     };
     mfa().validate(step, &data, &request).await

@@ -137,12 +137,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::auth::env::{ProviderEnv, SystemClock};
     use crate::config::AppConfig;
+    use crate::operations::seal::Seal;
+    use crate::outbound::{Outbound, Settings};
 
     #[test]
     fn own_events_tell_no_secret_of_a_second_factor() {
         let config = AppConfig::for_tests(json!({ "auth": { "mfa": { "options": ["TOTP"] } } }));
-        let providers = AuthProviders::new(&config).expect("providers");
+        let outbound = Outbound::new(Settings::default()).expect("a way out");
+        let env = ProviderEnv::new(outbound, Arc::new(SystemClock), Arc::new(Seal::new(&config)));
+        let providers = AuthProviders::new(&config, &env).expect("providers");
         let user =
             json!({ "objectId": "u", "authData": { "mfa": { "secret": "JBSWY3DP", "recovery": ["a"] } } });
         let user = user.as_object().expect("an object");

@@ -6,8 +6,8 @@ use crate::auth::AuthRequest;
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Ctx;
 use crate::operations::account::login;
-use crate::operations::classes::user::auth_data;
 use crate::operations::classes::user::providers::{CloudCallbacks, provider};
+use crate::operations::classes::user::{auth_data, load};
 use crate::types::Object;
 use crate::types::javascript::is_truthy;
 
@@ -82,6 +82,10 @@ async fn answer(
     let mut names: Vec<&String> = challenges.keys().collect();
     names.sort_unstable();
     let nobody = Object::new();
+    let session_user = match ctx.auth.user_id() {
+        Some(id) if user.is_none() => load::by_id(ctx, id).await?,
+        _ => None,
+    };
     let callbacks = CloudCallbacks(ctx);
     let mut answers = Object::new();
     for name in names {
@@ -91,6 +95,7 @@ async fn answer(
             object: user.unwrap_or(&nobody),
             master: ctx.auth.is_master(),
             is_challenge: true,
+            session_user: session_user.as_ref().or(user),
             callbacks: &callbacks,
         };
         let data = auth_data.and_then(|data| data.get(name));

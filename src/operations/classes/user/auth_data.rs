@@ -198,7 +198,14 @@ pub async fn validate_one(
         (_, false) => Step::SetUp,
     };
     let callbacks = CloudCallbacks(ctx);
-    let request = AuthRequest { original: user, object, master, is_challenge, callbacks: &callbacks };
+    let request = AuthRequest {
+        original: user,
+        object,
+        master,
+        is_challenge,
+        session_user: None,
+        callbacks: &callbacks,
+    };
     provider.validate(step, data, &request).await
 }
 
