@@ -82,11 +82,11 @@ pub fn check(
     let too_deep = scales.too_deep || depth > DEEPEST;
     let refuse = |text: String| Err(GraphQLError::new(Code::Internal, text));
     let (most_depth, most_fields) = limits.unwrap_or_default();
-    if let Some(most) = most_depth.filter(|most| depth > *most as usize || too_deep) {
+    if let Some(most) = most_depth.filter(|most| depth > *most as usize) {
         return refuse(format!("GraphQL query depth of {depth} exceeds maximum allowed depth of {most}"));
     }
     if too_deep {
-        return refuse(format!("GraphQL query depth of {depth} exceeds maximum allowed depth of {DEEPEST}"));
+        return refuse("The document is nested too deeply.".to_owned());
     }
     if let Some(most) = most_fields.filter(|most| fields > *most as usize) {
         return refuse(format!("Number of GraphQL fields ({fields}) exceeds maximum allowed ({most})"));

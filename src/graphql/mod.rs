@@ -30,9 +30,10 @@ use tokio::sync::broadcast::error::TryRecvError;
 use self::errors::{Code, GraphQLError};
 use self::language::ast::{Definition, Document, Field, Operation, OperationKind, Selection, SelectionSet};
 pub use self::resolve::upload::{Part, Uploads};
+use self::schema::custom::Additions;
 use self::schema::switches::Switches;
 use self::schema::{Ingredients, Schema};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operations::admin::graphql_config;
 use crate::operations::ports::RateHeaders;
 use crate::operations::{Ctx, Services};
@@ -102,6 +103,8 @@ pub struct Endpoint {
     switches: Mutex<Option<(u64, Arc<Switches>)>>,
     notices: Mutex<Receiver<Notice>>,
     persisted: Mutex<Persisted>,
+    /// Types of the application's own, or what is wrong with them.
+    additions: std::result::Result<Option<Additions>, String>,
 }
 
 #[derive(Default)]
@@ -118,12 +121,14 @@ impl Endpoint {
     /// Call it inside a runtime.
     pub fn new(services: Arc<Services>) -> Self {
         let notices = Mutex::new(services.pubsub.notices());
+        let additions = services.config.graphql.schema.as_deref().map(Additions::read).transpose();
         Self {
             services,
             loaded: Mutex::default(),
             switches: Mutex::default(),
             notices,
             persisted: Mutex::default(),
+            additions,
         }
     }
 
@@ -177,7 +182,12 @@ impl Endpoint {
         let functions = key.functions.clone();
         let ingredients =
             Ingredients { classes, switches: (*switches).clone(), functions, subscriptions: false };
-        let schema = schema::build(ingredients);
+        let mut schema = schema::build(ingredients);
+        match &self.additions {
+            Ok(Some(additions)) => additions.apply(&mut schema),
+            Ok(None) => {}
+            Err(text) => return Err(Error::internal(text.clone())),
+        }
         let loaded = Arc::new(Loaded { key, schema, documents: Mutex::default() });
         *locked(&self.loaded) = Some(loaded.clone());
         Ok(loaded)

@@ -11,6 +11,7 @@ mod environment;
 mod files;
 mod files_http;
 mod files_triggers;
+mod graphql;
 mod http_admin;
 mod http_batch;
 mod http_cloud;

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::support::server::TestServer;
 use crate::users_sign_up::sign_up;
 
-struct Counter {
+pub struct Counter {
     database: tokio_postgres::Client,
 }
 
 impl Counter {
-    async fn of(server: &TestServer) -> Self {
+    pub async fn of(server: &TestServer) -> Self {
         let database = server.database().connect().await;
         let made = database.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await;
         made.expect("PostgreSQL has pg_stat_statements (package postgresql-contrib)");
@@ -28,7 +28,7 @@ impl Counter {
     }
 
     /// Statements of `work`, and their texts.
-    async fn during(&self, work: impl Future<Output = ()>) -> (i64, String) {
+    pub async fn during(&self, work: impl Future<Output = ()>) -> (i64, String) {
         self.database.batch_execute("SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)").await.unwrap();
         work.await;
         self.calls().await

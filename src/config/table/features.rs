@@ -104,8 +104,7 @@ pub static OPTIONS: &[OptionDef] = &[
         Text,
         "",
         "File with additions to the GraphQL schema",
-    )
-    .accepted(),
+    ),
     opt(
         "mountPlayground",
         "PARSE_SERVER_MOUNT_PLAYGROUND",

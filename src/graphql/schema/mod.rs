@@ -8,6 +8,7 @@
 
 mod build;
 pub mod class;
+pub mod custom;
 
 mod given;
 pub mod names;
