@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn names_that_are_near() {
         assert_eq!(near("", ["a"].into_iter()), ["a"]);
-        assert_eq!(near("abc", ["a", "ab", "abc"].into_iter()), ["abc", "ab"]);
+        assert_eq!(near("abc", ["a", "ab", "abc"].into_iter()), ["abc", "ab", "a"]);
         assert_eq!(near("verylongstring", ["VERYLONGSTRING"].into_iter()), ["VERYLONGSTRING"]);
         assert_eq!(near("greenish", ["green"].into_iter()), ["green"]);
         assert_eq!(near("input", ["xyz"].into_iter()), Vec::<&str>::new());

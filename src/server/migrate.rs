@@ -24,8 +24,10 @@ pub fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> Resul
         let in_database = config.files.files_adapter.is_none();
         let stores = if in_database {
             let failed = |error| StartError::new(format!("The files cannot be reached: {error}"));
-            let here = files::store(config, &*source.adapter, outbound(config, Settings::default())?).map_err(failed)?;
-            let there = files::store(config, &*target.adapter, outbound(config, Settings::default())?).map_err(failed)?;
+            let here = files::store(config, &*source.adapter, outbound(config, Settings::default())?)
+                .map_err(failed)?;
+            let there = files::store(config, &*target.adapter, outbound(config, Settings::default())?)
+                .map_err(failed)?;
             there.prepare().await.map_err(failed)?;
             Some((here, there))
         } else {

@@ -88,10 +88,14 @@ fn with(path: &[&str], value: Value) -> Value {
     })
 }
 
-/// Whether another value of the option changes what is read, or is refused.
+/// Whether another value of the option changes what is read, or is refused, on one of the databases.
 fn changes(path: &[&str], option: &OptionDef) -> bool {
+    ["postgres://h/d", "mongodb://h/d"].into_iter().any(|database| changes_with(database, path, option))
+}
+
+fn changes_with(database: &str, path: &[&str], option: &OptionDef) -> bool {
     let read = |options: Value| {
-        let mut all = json!({"appId": "test", "masterKey": "master"});
+        let mut all = json!({"appId": "test", "masterKey": "master", "databaseURI": database});
         all.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         AppConfig::from_json(all).map(|(config, _)| format!("{config:?}"))
     };

@@ -541,7 +541,7 @@ mod tests {
     #[test]
     fn columns_count_utf_16_units() {
         let source = "# \u{1f600}\n{ a(b: \"\u{1f600}\") ? }";
-        assert_eq!(error(source).1, (2, 15));
+        assert_eq!(error(source).1, (2, 14));
     }
 
     #[test]

@@ -338,7 +338,7 @@ mod tests {
     fn times_are_read_as_parse_server_reads_them() {
         assert_eq!(text(json!({"expiration_time": "never"})), "never is not valid time.");
         assert_eq!(text(json!({"push_time": {}})), "[object Object] is not valid time.");
-        assert_eq!(text(json!({"push_time": 1e300})), "1e300 is not valid time.");
+        assert_eq!(text(json!({"push_time": 1e300})), "1e+300 is not valid time.");
         assert_eq!(
             text(json!({"expiration_interval": 0})),
             "expiration_interval must be a number greater than 0"

@@ -35,11 +35,11 @@ pub fn waves(local: NaiveDateTime) -> Vec<Wave> {
     let universal = local.and_utc().timestamp_millis();
     by_time
         .into_iter()
-        .map(|(at, (offset, zones))| Wave {
-            at: Millis(at),
-            offset: offset_key(offset),
-            zones,
-            has_rest: at == universal,
+        .map(|(at, (offset, mut zones))| {
+            // The tz database has a few of the names of offsets too (`GMT+0`).
+            zones.sort_unstable();
+            zones.dedup();
+            Wave { at: Millis(at), offset: offset_key(offset), zones, has_rest: at == universal }
         })
         .collect()
 }

@@ -68,7 +68,17 @@ pub struct Outside {
     authority: CertificateDer<'static>,
     replies: Replies,
     seen: Arc<Mutex<Vec<Seen>>>,
-    _thread: tokio::runtime::Runtime,
+    /// Taken when the double goes.
+    thread: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        // Tests are asynchronous, and nothing may block there.
+        if let Some(thread) = self.thread.take() {
+            thread.shutdown_background();
+        }
+    }
 }
 
 struct Host {
@@ -133,7 +143,7 @@ impl Outside {
                 tokio::spawn(serve(stream, host.clone(), answers.clone(), log.clone()));
             }
         });
-        Self { address, authority, replies, seen, _thread: runtime }
+        Self { address, authority, replies, seen, thread: Some(runtime) }
     }
 
     /// What a server is given so that this is its outside.
