@@ -47,7 +47,8 @@ impl ProviderEnv {
         let waited = history.ended.is_some_and(|ended| ended > came);
         let left_alone = set.is_some() && history.failed_at.is_some_and(|at| now - at < RETRY_AFTER);
         let asked_lately = history.unknown_at.is_some_and(|at| now - at < UNKNOWN_EVERY);
-        let fetches = !waited && !(is_fresh && asked_lately) && !left_alone;
+        let needless = is_fresh && asked_lately;
+        let fetches = !(waited || needless || left_alone);
         if fetches {
             if is_fresh {
                 history.unknown_at = Some(now);

@@ -35,13 +35,14 @@ fn old_values() -> [(&'static str, &'static str, Value); 15] {
     ]
 }
 
+/// Options, and how many of them were set here.
+type Applied = (Map<String, Value>, usize);
+
 /// The options with the old values where nothing was set, and how many those are; `None` without the option.
 ///
 /// # Errors
 /// For another value than `parse-server-9`.
-pub(super) fn applied(
-    options: &Map<String, Value>,
-) -> Result<Option<(Map<String, Value>, usize)>, ConfigError> {
+pub(super) fn applied(options: &Map<String, Value>) -> Result<Option<Applied>, ConfigError> {
     let reader = Reader::new(options);
     match reader.text("compat")?.as_deref() {
         None | Some("") => return Ok(None),

@@ -149,7 +149,7 @@ pub fn scalar_value(ty: &str, value: &Value) -> Result<Value, Refused> {
     match ty {
         "Int" => match value.as_f64().filter(|number| number.fract() == 0.0) {
             None => said(format!("Int cannot represent non-integer value: {}", inspect(value))),
-            Some(number) if number > 2_147_483_647.0 || number < -2_147_483_648.0 => {
+            Some(number) if !(-2_147_483_648.0..=2_147_483_647.0).contains(&number) => {
                 said(format!("Int cannot represent non 32-bit signed integer value: {}", js_text(value)))
             }
             Some(number) => Ok(Value::from(number as i64)),

@@ -6,10 +6,13 @@ use std::sync::OnceLock;
 
 use regex::{Captures, Regex};
 
+/// What is said instead of a text that names something.
+type Redact = fn(&Captures<'_>) -> String;
+
 struct Patterns {
     hint: Regex,
     required: Regex,
-    named: Vec<(Regex, fn(&Captures<'_>) -> String)>,
+    named: Vec<(Regex, Redact)>,
     never: Regex,
 }
 
@@ -17,7 +20,7 @@ fn patterns() -> Option<&'static Patterns> {
     static PATTERNS: OnceLock<Option<Patterns>> = OnceLock::new();
     PATTERNS
         .get_or_init(|| {
-            let named: [(&str, fn(&Captures<'_>) -> String); 7] = [
+            let named: [(&str, Redact); 7] = [
                 (r#"Expected value of type "(?P<ty>[^"]+)""#, |_| "Expected value of the correct type".to_owned()),
                 (r#"Expected type "(?P<ty>[^"]+)" to be an object\."#, |_| "Expected an object.".to_owned()),
                 (r#"Expected non-nullable type "(?P<ty>[^"]+)" not to be null\."#, |_| {

@@ -3,6 +3,9 @@
 //!
 //! Called by [`super::front`] for paths that are an application's `graphQLPath`, which is not below its mount.
 
+// The other variant is the answer that is sent next: it is made once for a request.
+#![allow(clippy::result_large_err)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

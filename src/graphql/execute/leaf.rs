@@ -133,7 +133,7 @@ pub fn global_id(class: &ClassName, source: &Value) -> Value {
     to_global_id(class, id).into()
 }
 
-fn rights<'v>(acl: &'v Value, wanted: impl Fn(&str) -> bool) -> Vec<(&'v str, bool, bool)> {
+fn rights(acl: &Value, wanted: impl Fn(&str) -> bool) -> Vec<(&str, bool, bool)> {
     let may = |rights: &Value, what: &str| rights.get(what).is_some_and(crate::types::javascript::is_truthy);
     let entries = acl.as_object().into_iter().flatten().filter(|(who, _)| wanted(who));
     entries.map(|(who, rights)| (who.as_str(), may(rights, "read"), may(rights, "write"))).collect()

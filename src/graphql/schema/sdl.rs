@@ -73,7 +73,7 @@ fn print_type(ty: &TypeDef) -> String {
             let _ = write!(out, "union {name} = {}", names.join(" | "));
         }
         TypeKind::Enum(values) => {
-            let _ = write!(out, "enum {name} {{\n");
+            let _ = writeln!(out, "enum {name} {{");
             for (value, known) in values {
                 described(&mut out, known.description.as_ref(), "  ");
                 let _ = writeln!(out, "  {value}");
@@ -81,7 +81,7 @@ fn print_type(ty: &TypeDef) -> String {
             out.push('}');
         }
         TypeKind::Input(inputs) => {
-            let _ = write!(out, "input {name} {{\n");
+            let _ = writeln!(out, "input {name} {{");
             for (name, input) in inputs {
                 described(&mut out, input.description.as_ref(), "  ");
                 let _ = writeln!(out, "  {}", input_value(name, input));

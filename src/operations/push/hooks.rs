@@ -23,7 +23,7 @@ const AFTER: &str = "@afterPushSend";
 /// # Errors
 /// What the code throws.
 pub async fn before(ctx: &Ctx, body: Object) -> Result<Object> {
-    if !ctx.services.cloud.registrations().function(BEFORE).is_some() {
+    if ctx.services.cloud.registrations().function(BEFORE).is_none() {
         return Ok(body);
     }
     let answer = ctx.services.cloud.run_function(call(ctx, BEFORE, body.clone())).await?;

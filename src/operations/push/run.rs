@@ -54,6 +54,9 @@ pub struct Runner {
     swept: AtomicI64,
 }
 
+/// Devices that get the same message: the text by its language, and the badge.
+type Kind = (Option<usize>, Option<i64>);
+
 /// An item that is this server's to do.
 pub struct Taken {
     pub push: String,
@@ -438,8 +441,8 @@ impl Runner {
     /// Gives the devices to the adapter, a message for each text and badge.
     async fn hand_over(&self, campaign: &Campaign, wave: Option<&Wave>, devices: &[Device]) -> Vec<Outcome> {
         let counts_badges = matches!(campaign.badge, Some(Badge::Increment(_)));
-        let mut groups: Vec<((Option<usize>, Option<i64>), Vec<usize>)> = Vec::new();
-        let mut places: HashMap<(Option<usize>, Option<i64>), usize> = HashMap::new();
+        let mut groups: Vec<(Kind, Vec<usize>)> = Vec::new();
+        let mut places: HashMap<Kind, usize> = HashMap::new();
         for (index, device) in devices.iter().enumerate() {
             let badge = counts_badges.then(|| device.badge.unwrap_or(0.0) as i64);
             let key = (campaign.texts.choose(device.locale.as_deref()), badge);

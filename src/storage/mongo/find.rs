@@ -218,7 +218,7 @@ impl MongoAdapter {
         let filter = self.condition(schema, &spec.filter, permitted, Near::Filters).await?;
         let collection = self.objects(&schema.name);
         if filter.is_empty() && self.open.is_none() {
-            return Ok(self.core.timed(collection.estimated_document_count()).await.map_err(of_query)?);
+            return self.core.timed(collection.estimated_document_count()).await.map_err(of_query);
         }
         let mut options = mongodb::options::CountOptions::default();
         options.max_time = self.core.max_time;

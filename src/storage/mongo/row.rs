@@ -204,10 +204,13 @@ pub fn layout(schema: &ClassSchema, columns: Option<&[FieldName]>, with_score: b
     layout
 }
 
+/// Plans of whole objects by class, each with the schema that it was made of.
+type Plans = HashMap<ClassName, (Weak<ClassSchema>, Arc<Plan>)>;
+
 thread_local! {
     /// Plans of whole objects by class. A weak reference keeps the schema's address from being used again, so
     /// equal addresses are equal schemas.
-    static PLANS: RefCell<HashMap<ClassName, (Weak<ClassSchema>, Arc<Plan>)>> = RefCell::default();
+    static PLANS: RefCell<Plans> = RefCell::default();
 }
 
 /// Classes whose plans a thread keeps.

@@ -112,7 +112,7 @@ async fn codes_are_exchanged_with_their_verifier() {
         let basic = base64::engine::general_purpose::STANDARD.encode("ours:s%3Ah");
         match methods[0].as_str().unwrap() {
             "none" => {
-                assert!(fields.get("client_secret").is_none() && seen[1].header("authorization").is_empty());
+                assert!(!fields.contains_key("client_secret") && seen[1].header("authorization").is_empty());
                 let bare = json!({"code": "c", "redirect_uri": "https://app.example/cb"});
                 assert_eq!(
                     log_in(&server, bare).await.error().2,
@@ -121,7 +121,7 @@ async fn codes_are_exchanged_with_their_verifier() {
             }
             "client_secret_basic" => {
                 assert_eq!(seen[1].header("authorization"), format!("Basic {basic}"));
-                assert!(fields.get("client_secret").is_none());
+                assert!(!fields.contains_key("client_secret"));
                 let elsewhere =
                     json!({"code": "c", "redirect_uri": "https://evil.example/", "code_verifier": "v"});
                 assert_eq!(log_in(&server, elsewhere).await.error().2, "acme auth is invalid for this user.");

@@ -81,7 +81,7 @@ impl Shared {
     }
 
     async fn head(&self, name: &str) -> FileResult<Head> {
-        Head::read(&*self.newest(name).await?)
+        Head::read(&self.newest(name).await?)
     }
 
     /// Removes documents of `fs.files`, then what they were made of.
@@ -200,7 +200,7 @@ impl Shared {
 
     async fn rotate(self: &Arc<Self>, name: &str, old: Option<&Key>) -> FileResult<bool> {
         let document = self.newest(name).await?;
-        let head = Head::read(&*document)?;
+        let head = Head::read(&document)?;
         let is_ours = match &self.key {
             Some(key) => reader::is_genuine(self, &head, key).await?,
             None => false,
@@ -323,7 +323,7 @@ impl FileStore for GridFs {
     }
 
     fn metadata<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<Option<Map<String, Value>>>> {
-        Box::pin(async move { Ok(Some(metadata(&*self.shared.newest(name).await?, "metadata"))) })
+        Box::pin(async move { Ok(Some(metadata(&self.shared.newest(name).await?, "metadata"))) })
     }
 
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, FileResult<()>> {
