@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 command -v cargo >/dev/null 2>&1 || PATH="$HOME/.cargo/bin:$PATH"
 
 scripts/install.sh test
-# Built before anything is started, so that a long build holds no ports.
-cargo build --locked --all-features --bins
+# Built before anything is started, so that a long build holds no ports. The tests' build has the binary too: one of
+# its own would compile every dependency a second time, with other features.
 if cargo nextest --version >/dev/null 2>&1; then
   runner=(cargo nextest run --locked --all-features --no-fail-fast)
   cargo nextest run --locked --all-features --no-run

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -120,6 +122,11 @@ fn refuse(error: WebauthnError) -> Error {
 }
 
 /// What browsers send, as their `toJSON` makes it.
+/// The id of a credential as browsers write it.
+fn id_text(credential: &Passkey) -> String {
+    URL_SAFE_NO_PAD.encode(credential.cred_id())
+}
+
 fn parsed<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T> {
     serde_json::from_value(value.clone()).map_err(|_| invalid())
 }
@@ -221,9 +228,9 @@ impl Passkeys {
 
     /// Without one of several credentials.
     fn remove(&self, id: &Value, mut stored: Stored) -> Result<Value> {
-        let id: CredentialID = parsed(id)?;
+        let id = id.as_str().ok_or_else(invalid)?;
         let before = stored.credentials.len();
-        stored.credentials.retain(|one| *one.cred_id() != id);
+        stored.credentials.retain(|one| id_text(one) != id);
         if stored.credentials.len() == before || stored.credentials.is_empty() {
             return Err(invalid());
         }
@@ -287,8 +294,7 @@ impl AuthProvider for Passkeys {
 
     fn mask(&self, stored: &Value) -> Option<Value> {
         let credentials = Stored::read(stored.as_object())?.credentials;
-        let ids: Vec<Value> =
-            credentials.iter().filter_map(|one| serde_json::to_value(one.cred_id()).ok()).collect();
+        let ids: Vec<String> = credentials.iter().map(id_text).collect();
         Some(json!({ "id": stored.get("id")?, "credentials": ids }))
     }
 }

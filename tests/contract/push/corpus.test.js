@@ -105,6 +105,13 @@ const get = (value, ...keys) => keys.reduce((at, key) => at?.[key], value);
 
 /** Reasons for what differs: each makes the request of npm what it should have been; `true`: it was this one. */
 const differences = [
+  // Its senders share the data of a push, and that for APNs writes the alert into the `aps` that was given.
+  ['the sender for APNs changes what the others send after it', (item, token, theirs) => {
+    const aps = get(theirs, 'json', 'aps');
+    if (!token.startsWith('ExponentPushToken') || !aps || !item.data.aps) return false;
+    theirs.json.aps = item.data.aps;
+    return theirs;
+  }],
   ['a lost push: FCM takes texts as headers of APNs', (item, token, theirs, ours) => {
     if (theirs || token !== 'apple-by-fcm') return false;
     const sent = get(ours, 'json', 'message', 'apns', 'headers') ?? {};
