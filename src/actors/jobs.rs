@@ -23,6 +23,7 @@ const WATCH: Duration = Duration::from_secs(20);
 /// The schedules of one app, as long as it is not stopped.
 pub struct JobScheduler {
     actor: Addr<JobActor>,
+    runner: Arc<Runner>,
 }
 
 impl JobScheduler {
@@ -36,12 +37,14 @@ impl JobScheduler {
             return None;
         }
         let sleep = if runs_schedules { LONGEST_SLEEP } else { WATCH };
-        let actor = JobActor { runner: Runner::new(services.clone()), sleep, passing: false };
-        Some(Self { actor: actor.start() })
+        let runner = Runner::new(services.clone());
+        let actor = JobActor { runner: runner.clone(), sleep, passing: false };
+        Some(Self { actor: actor.start(), runner })
     }
 
     /// Begins nothing more. Jobs under way go on.
     pub async fn stop(&self) {
+        self.runner.stop().await;
         if let Err(error) = ask(&self.actor, Stop).await {
             tracing::warn!(%error, "the job schedules did not stop");
         }
@@ -123,7 +126,6 @@ impl Handler<Stop> for JobActor {
     type Result = Result<()>;
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) -> Self::Result {
-        self.runner.stop();
         actix::ActorContext::stop(ctx);
         Ok(())
     }

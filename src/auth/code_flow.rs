@@ -8,11 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::env::{ProviderEnv, Unanswered, given, text};
+use super::env::{ProviderEnv, Unanswered, form, given, text};
 use super::jwt::not_found;
 use super::settings::Settings;
 use super::{AuthProvider, AuthRequest, Step, Verdict, refused};
 use crate::error::{Error, ErrorCode, Result};
+use crate::outbound::Request;
 use crate::types::Object;
 
 /// Longest text of a provider that clients are told.
@@ -22,6 +23,20 @@ const MAX_TEXT: usize = 300;
 pub struct Client {
     pub id: String,
     pub secret: String,
+}
+
+impl Client {
+    /// The request that RFC 6749 (4.1.3) describes, with the client's secret in the body.
+    pub fn exchanging(&self, endpoint: &str, code: &str, redirect: Option<&str>) -> Request {
+        let pairs = [
+            ("client_id", Some(self.id.as_str())),
+            ("client_secret", Some(self.secret.as_str())),
+            ("grant_type", Some("authorization_code")),
+            ("redirect_uri", redirect),
+            ("code", Some(code)),
+        ];
+        form(Request::post(endpoint), &pairs)
+    }
 }
 
 /// What a code was exchanged for.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::code_flow::{Client, CodeFlow, Grant, check_error, foreign};
-use super::env::{ProviderEnv, form, given, text};
+use super::env::{ProviderEnv, given, text};
 use super::jwt::not_found;
 use crate::error::{Error, Result};
 use crate::outbound::Request;
@@ -29,14 +29,7 @@ impl CodeFlow for Instagram {
 
     async fn exchange(&self, env: &ProviderEnv, client: &Client, code: &str, data: &Object) -> Result<Grant> {
         let redirect = given(data, "redirect_uri").or_else(|| self.redirect.clone());
-        let pairs = [
-            ("client_id", Some(client.id.as_str())),
-            ("client_secret", Some(client.secret.as_str())),
-            ("grant_type", Some("authorization_code")),
-            ("redirect_uri", redirect.as_deref()),
-            ("code", Some(code)),
-        ];
-        let answer = env.ask_json("instagram", form(Request::post(TOKEN), &pairs)).await;
+        let answer = env.ask_json("instagram", client.exchanging(TOKEN, code, redirect.as_deref())).await;
         let answer = answer.map_err(|_| unanswered())?;
         check_error(&answer)?;
         Grant::of(&answer).ok_or_else(unanswered)

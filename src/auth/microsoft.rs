@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::code_flow::{Client, CodeFlow, Grant, foreign};
-use super::env::{ProviderEnv, form, given, text};
+use super::env::{ProviderEnv, given, text};
 use super::jwt::not_found;
 use crate::error::{Error, Result};
 use crate::outbound::Request;
@@ -26,14 +26,7 @@ impl CodeFlow for Microsoft {
 
     async fn exchange(&self, env: &ProviderEnv, client: &Client, code: &str, data: &Object) -> Result<Grant> {
         let redirect = given(data, "redirect_uri");
-        let pairs = [
-            ("client_id", Some(client.id.as_str())),
-            ("client_secret", Some(client.secret.as_str())),
-            ("grant_type", Some("authorization_code")),
-            ("redirect_uri", redirect.as_deref()),
-            ("code", Some(code)),
-        ];
-        let answer = env.ask_json("microsoft", form(Request::post(TOKEN), &pairs)).await;
+        let answer = env.ask_json("microsoft", client.exchanging(TOKEN, code, redirect.as_deref())).await;
         Grant::of(&answer.map_err(|_| unanswered())?).ok_or_else(unanswered)
     }
 

@@ -34,8 +34,30 @@ pub trait Dialect: Sync {
     fn boundary(&self, at_edge: bool, out: &mut String);
     /// A character that is neither letter, digit nor `_`, inside a class.
     fn escape_in_class(&self, c: char, out: &mut String);
-    /// Writes a class that has complements. Whether look-around was needed for it.
-    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool;
+    /// Writes a class that has complements. Whether look-around was needed for it. Where a bracket expression holds
+    /// no complements, alternatives or looks ahead say the same.
+    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool {
+        let Some((last, others)) = set.complements.split_first() else { return false };
+        if !set.negated {
+            let mut branches: Vec<String> =
+                set.complements.iter().map(|inner| format!("[^{inner}]")).collect();
+            if !set.members.is_empty() {
+                branches.push(format!("[{}]", set.members));
+            }
+            let _ = write!(out, "(?:{})", branches.join("|"));
+            return false;
+        }
+        // Inside every named class, and outside the listed characters.
+        out.push_str("(?:");
+        if !set.members.is_empty() {
+            let _ = write!(out, "(?![{}])", set.members);
+        }
+        for inner in others {
+            let _ = write!(out, "(?=[{inner}])");
+        }
+        let _ = write!(out, "[{last}])");
+        true
+    }
     /// Whether back-references may stand beside groups that are captured inside look-around.
     fn refers_to_groups_inside_looks(&self) -> bool;
 }

@@ -5,6 +5,7 @@
 
 pub mod live_log;
 pub mod memory;
+mod mismatch;
 #[cfg(feature = "mongo")]
 pub mod mongo;
 pub mod postgres;

@@ -3,19 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{StorageError, StorageResult, other};
-use crate::error::{Error, ErrorCode};
 use crate::query::evaluate::json_equals;
+use crate::storage::mismatch::mismatch_of;
 use crate::types::number::number_json;
 use crate::types::update::Op;
 use crate::types::{ClassSchema, FieldType, Object, Update};
-
-fn mismatch(class: &ClassSchema, column: &str, got: &str) -> StorageError {
-    let expected = class.field_type(column).map_or_else(|| "another type".to_owned(), FieldType::display);
-    StorageError::Refused(Error::parse(
-        ErrorCode::INCORRECT_TYPE,
-        format!("schema mismatch for {}.{column}; expected {expected} but got {got}", class.name),
-    ))
-}
 
 fn is_known(class: &ClassSchema, column: &str) -> bool {
     column.starts_with('_') || class.field(column).is_some()
@@ -62,7 +54,7 @@ pub fn update(class: &ClassSchema, row: &mut Object, update: &Update) -> Storage
                 _ => true,
             };
             if !fits {
-                return Err(mismatch(class, column, "an operation"));
+                return Err(mismatch_of(class, column, "an operation"));
             }
         }
         let op = match op {

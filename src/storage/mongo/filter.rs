@@ -9,7 +9,7 @@ use super::error::refused;
 use super::names::{self, Kind};
 use super::value;
 use crate::error::Error;
-use crate::query::regex::{Dialect, Set, WORD, translate};
+use crate::query::regex::{Dialect, WORD, translate};
 use crate::query::{Constraint, Filter, Operand, RegexConstraint, TextSearch};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
@@ -76,28 +76,6 @@ impl Dialect for Pcre {
             out.push('\\');
         }
         out.push(c);
-    }
-
-    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool {
-        let Some((last, others)) = set.complements.split_first() else { return false };
-        if !set.negated {
-            let mut branches: Vec<String> =
-                set.complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            if !set.members.is_empty() {
-                branches.push(format!("[{}]", set.members));
-            }
-            let _ = write!(out, "(?:{})", branches.join("|"));
-            return false;
-        }
-        out.push_str("(?:");
-        if !set.members.is_empty() {
-            let _ = write!(out, "(?![{}])", set.members);
-        }
-        for inner in others {
-            let _ = write!(out, "(?=[{inner}])");
-        }
-        let _ = write!(out, "[{last}])");
-        true
     }
 
     fn refers_to_groups_inside_looks(&self) -> bool {

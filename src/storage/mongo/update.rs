@@ -7,6 +7,7 @@ use super::error::stale;
 use super::names::{self, AUTH_DATA, Kind};
 use super::value;
 use crate::storage::StorageResult;
+use crate::storage::mismatch::mismatch;
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
 use crate::types::{ClassSchema, Update};
@@ -59,7 +60,7 @@ fn push(operators: &mut Operators, schema: &ClassSchema, path: &FieldPath, op: &
         Op::Increment(by) => Value::from(*by),
         Op::Unset => Value::Null,
     };
-    let wrong = || value::mismatch(schema, root, &sample);
+    let wrong = || mismatch(schema, root, &sample);
     if path.is_dotted() {
         if !kind.has_inside() {
             return Err(wrong());

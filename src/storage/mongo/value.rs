@@ -9,11 +9,12 @@ use bson::{Binary, Bson, DateTime, Document, doc};
 use serde_json::{Map, Value};
 
 use super::names::Kind;
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
+use crate::storage::mismatch::mismatch;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
 use crate::types::time::Millis;
-use crate::types::{ClassName, ClassSchema, FieldType};
+use crate::types::{ClassName, ClassSchema};
 
 /// With or without padding: clients send both.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -136,28 +137,6 @@ fn typed(object: &Map<String, Value>) -> Option<Bson> {
         }
         _ => None,
     }
-}
-
-/// 111 with the text of a schema mismatch.
-pub fn mismatch(schema: &ClassSchema, column: &str, value: &Value) -> StorageError {
-    let expected = schema.field_type(column).map_or_else(|| "another type".to_owned(), FieldType::display);
-    let got = match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "Boolean".to_owned(),
-        Value::Number(_) => "Number".to_owned(),
-        Value::String(_) => "String".to_owned(),
-        Value::Array(_) => "Array".to_owned(),
-        Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
-            Some("Pointer") => {
-                let class = object.get("className").and_then(Value::as_str).unwrap_or_default();
-                format!("Pointer<{class}>")
-            }
-            Some(tag) => tag.to_owned(),
-            None => "Object".to_owned(),
-        },
-    };
-    let text = format!("schema mismatch for {}.{column}; expected {expected} but got {got}", schema.name);
-    refused(Error::parse(ErrorCode::INCORRECT_TYPE, text))
 }
 
 fn ring_of(value: &Value) -> Option<Vec<GeoPoint>> {

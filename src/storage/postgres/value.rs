@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::error::{Error, ErrorCode};
+use crate::error::Error;
+use crate::storage::mismatch::mismatch;
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
@@ -80,30 +81,6 @@ pub fn column_type(schema: &ClassSchema, column: &str) -> Option<ColumnType> {
     }
     let internal = schema.name.is_user().then(|| USER_COLUMNS.iter().find(|(name, _)| *name == column));
     internal.flatten().and_then(|(_, ty)| ColumnType::of(ty))
-}
-
-/// 111 with the text of a schema mismatch.
-pub fn mismatch(schema: &ClassSchema, column: &str, value: &Value) -> StorageError {
-    let expected = schema.field_type(column).map_or_else(|| "another type".to_owned(), FieldType::display);
-    let got = match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "Boolean".to_owned(),
-        Value::Number(_) => "Number".to_owned(),
-        Value::String(_) => "String".to_owned(),
-        Value::Array(_) => "Array".to_owned(),
-        Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
-            Some("Pointer") => {
-                let class = object.get("className").and_then(Value::as_str).unwrap_or_default();
-                format!("Pointer<{class}>")
-            }
-            Some(tag) => tag.to_owned(),
-            None => "Object".to_owned(),
-        },
-    };
-    StorageError::Refused(Error::parse(
-        ErrorCode::INCORRECT_TYPE,
-        format!("schema mismatch for {}.{column}; expected {expected} but got {got}", schema.name),
-    ))
 }
 
 /// PostgreSQL's text and jsonb cannot hold U+0000.

@@ -31,6 +31,8 @@ const QUEUE: &str = "schedule";
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How often those are removed that were kept long enough.
 const SWEEP_MS: i64 = 3_600_000;
+/// How long a server that stops waits for the pass under way.
+const PASS_GRACE: Duration = Duration::from_secs(5);
 /// Schedules that are looked at.
 const MOST_SCHEDULES: u64 = 10_000;
 
@@ -38,6 +40,8 @@ const MOST_SCHEDULES: u64 = 10_000;
 pub struct Runner {
     services: Arc<Services>,
     stopped: AtomicBool,
+    /// Held by the pass under way.
+    passing: tokio::sync::Mutex<()>,
     /// When items that had ended were last removed.
     swept: AtomicI64,
     /// What was last complained about, by schedule, so that it is said once.
@@ -49,14 +53,19 @@ impl Runner {
         Arc::new(Self {
             services,
             stopped: AtomicBool::new(false),
+            passing: tokio::sync::Mutex::new(()),
             swept: AtomicI64::new(0),
             complaints: Mutex::default(),
         })
     }
 
-    /// From now on nothing more is begun.
-    pub fn stop(&self) {
+    /// From now on nothing more is begun. Waits for the pass under way, which gives back what it has claimed and not
+    /// begun: nobody else could run that before its lease is over.
+    pub async fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+        if tokio::time::timeout(PASS_GRACE, self.passing.lock()).await.is_err() {
+            tracing::warn!("A pass over the job schedules did not end in time.");
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -69,6 +78,7 @@ impl Runner {
     /// # Errors
     /// When storage fails; nothing was begun then that is not noted.
     pub async fn pass(self: &Arc<Self>, now: Millis) -> Result<Option<Millis>> {
+        let _passing = self.passing.lock().await;
         let Some(work) = self.services.storage.work_queue() else { return Ok(None) };
         let app = &self.services.config.app_id;
         let holder = self.services.state.jobs.holder();

@@ -6,7 +6,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use crate::query::RegexConstraint;
-use crate::query::regex::{Dialect, Set, WORD, translate};
+use crate::query::regex::{Dialect, WORD, translate};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::{StorageError, StorageResult};
 
@@ -39,30 +39,6 @@ impl Dialect for Are {
     fn escape_in_class(&self, c: char, out: &mut String) {
         let code = u32::from(c);
         let _ = if code > 0xffff { write!(out, r"\U{code:08x}") } else { write!(out, r"\u{code:04x}") };
-    }
-
-    /// A bracket expression of PostgreSQL holds no complements: alternatives, or looks ahead, say the same.
-    fn class_with_complements(&self, set: &Set<'_>, out: &mut String) -> bool {
-        let Some((last, others)) = set.complements.split_first() else { return false };
-        if !set.negated {
-            let mut branches: Vec<String> =
-                set.complements.iter().map(|inner| format!("[^{inner}]")).collect();
-            if !set.members.is_empty() {
-                branches.push(format!("[{}]", set.members));
-            }
-            let _ = write!(out, "(?:{})", branches.join("|"));
-            return false;
-        }
-        // Inside every named class, and outside the listed characters.
-        out.push_str("(?:");
-        if !set.members.is_empty() {
-            let _ = write!(out, "(?![{}])", set.members);
-        }
-        for inner in others {
-            let _ = write!(out, "(?=[{inner}])");
-        }
-        let _ = write!(out, "[{last}])");
-        true
     }
 
     fn refers_to_groups_inside_looks(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::storage::mismatch::mismatch;
 use crate::storage::postgres::Executor;
 use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::sql::{Bind, Sql};
@@ -145,7 +146,7 @@ fn push_column(
             Op::Set(value) => value,
             _ => &Value::Null,
         });
-        return Err(value::mismatch(schema, root, value));
+        return Err(mismatch(schema, root, value));
     }
     // f3(f2(f1(column, …), …), …): openings in reverse order, then the arguments.
     for (_, op) in ops.iter().rev() {
@@ -206,7 +207,7 @@ fn push_whole(
 ) -> StorageResult<()> {
     let array = |sql: &mut Sql, function: &str, values: &[Value]| -> StorageResult<()> {
         if ty != ColumnType::Jsonb {
-            return Err(value::mismatch(schema, column, &Value::Array(values.to_vec())));
+            return Err(mismatch(schema, column, &Value::Array(values.to_vec())));
         }
         sql.push_sql("parsimony.").push_sql(function).push_sql("(");
         push_ref(sql, alias, column);
@@ -221,7 +222,7 @@ fn push_whole(
         }
         Op::Increment(amount) => {
             if ty != ColumnType::Double {
-                return Err(value::mismatch(schema, column, &Value::from(*amount)));
+                return Err(mismatch(schema, column, &Value::from(*amount)));
             }
             sql.push_sql("coalesce(");
             push_ref(sql, alias, column);
