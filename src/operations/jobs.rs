@@ -16,7 +16,7 @@ use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::jobs::schedules::{Missed, Schedule};
 use crate::query::{Filter, Operand};
-use crate::storage::{Begun, Lease, NewWork, Returning, Target, WorkItem};
+use crate::storage::{Begun, Lease, NewWork, Returning, StorageError, StorageResult, Target, WorkItem};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
@@ -25,6 +25,13 @@ const STATUS: &str = "_JobStatus";
 pub(super) const QUEUE: &str = "job";
 /// A server that does not renew its runs for this long is taken for dead.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
+/// How long to wait before the end of a run is stored again.
+const CUT_OFF_PAUSES: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 
 /// Starts a job and answers the id of its status row; the job runs on.
 ///
@@ -80,7 +87,8 @@ async fn write_down(services: &Services, id: &str, name: &str) -> Result<Option<
 /// The run is over, however it ended.
 pub(super) async fn ended(services: &Services, lease: &Lease) {
     let Some(work) = services.storage.work_queue() else { return };
-    if let Err(error) = work.complete(std::slice::from_ref(lease), None).await {
+    let complete = async || work.complete(std::slice::from_ref(lease), None).await;
+    if let Err(error) = again_where_cut_off(complete).await {
         tracing::error!(%error, "could not note the end of a job");
     }
 }
@@ -178,8 +186,23 @@ fn by_id(id: &str) -> Filter {
 async fn change(services: &Services, filter: Filter, update: Update) -> Result<()> {
     let schema = schema(services).await?;
     let target = Target { filter, writers: None };
-    services.storage.as_session().update(&schema, &target, &update, Returning::default()).await?;
+    let session = services.storage.as_session();
+    again_where_cut_off(async || session.update(&schema, &target, &update, Returning::default()).await)
+        .await?;
     Ok(())
+}
+
+/// Stores how a run ended, again where the connection was cut off in the middle: a server that stops ends the
+/// workers that drive its connections one after another, and a run whose end is not noted holds its schedule until
+/// the lease ends. `store` must say the same when it is done twice.
+pub(super) async fn again_where_cut_off<T>(store: impl AsyncFn() -> StorageResult<T>) -> StorageResult<T> {
+    for pause in CUT_OFF_PAUSES {
+        match store().await {
+            Err(StorageError::Unavailable(_)) => tokio::time::sleep(pause).await,
+            other => return other,
+        }
+    }
+    store().await
 }
 
 async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {

@@ -233,7 +233,9 @@ async fn run_claimed(
     let Some(id) = ObjectId::new(schedule) else { return Ok(()) };
     let update = Update::default().set(FieldName::known("lastRun"), now.0.into());
     let target = Target { filter: Filter::by_id(&id), writers: None };
-    services.storage.as_session().update(schema, &target, &update, Returning::default()).await?;
+    let session = services.storage.as_session();
+    jobs::again_where_cut_off(async || session.update(schema, &target, &update, Returning::default()).await)
+        .await?;
     Ok(())
 }
 
