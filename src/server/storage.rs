@@ -132,6 +132,7 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
         read_uris: config.database.read_uris.iter().map(text).collect(),
         listen_uri: config.database.listen_uri.as_ref().map(text),
         app_name: config.app_name.clone(),
+        auto_index: given.auto_index,
         ..PostgresOptions::new(uri)
     }
 }

@@ -21,6 +21,7 @@ mod http_jobs;
 mod http_process;
 mod http_transactions;
 mod http_wire;
+mod index_on_demand;
 mod live_query;
 mod migration;
 #[cfg(feature = "mongo")]

@@ -22,8 +22,9 @@ use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::push::PushLedger;
 use crate::storage::{
-    AggregateOptions, Changed, FileStoreProvider, IndexMap, Related, RelationQuery, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction, WorkQueue,
+    AggregateOptions, Changed, FileStoreProvider, IndexMap, IndexWishes, Related, RelationQuery, Returning,
+    See, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    WorkQueue,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -371,6 +372,10 @@ impl StorageAdapter for PostgresAdapter {
             stored(core.change_schema(Change::NoteIndexes(&class, &create, &drop)).await?, &class)
         })
         .await
+    }
+
+    fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {
+        self.core.wishes.as_ref()?.take(&self.core.control)
     }
 
     async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()> {

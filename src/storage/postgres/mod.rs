@@ -25,7 +25,7 @@ pub mod write;
 
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::postgres::connection::pace;
-use crate::storage::postgres::schema::builds;
+use crate::storage::postgres::schema::{builds, on_demand};
 use crate::storage::postgres::write::insert_template;
 use std::future::Future;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub(crate) struct Core {
     shapes: Arc<Shapes>,
     templates: insert_template::Templates,
     pace: pace::Pace,
+    /// Indexes that reads missed; `None` where none is built by itself.
+    wishes: Option<on_demand::Wishes>,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
     begin: Arc<str>,
@@ -130,6 +132,7 @@ impl PostgresAdapter {
             shapes: Arc::new(Shapes::default()),
             templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
+            wishes: on_demand::Wishes::new(options.auto_index),
             prepared_statements: options.prepared_statements,
             begin,
         });

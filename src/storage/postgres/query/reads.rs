@@ -192,8 +192,18 @@ impl Core {
 
     pub(crate) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let built = select::find_shared(class, spec)?;
+        self.miss(&built.sql);
         let lane = Lane::of(length(class, spec), &spec.hints);
         self.set(built, lane).await
+    }
+
+    /// Notes the indexes that the statement could have used.
+    fn miss(&self, sql: &Sql) {
+        if !sql.wanted().is_empty()
+            && let Some(wishes) = &self.wishes
+        {
+            wishes.note(sql.wanted());
+        }
     }
 
     /// Rows of a class whose table is not there yet are no rows.
@@ -256,6 +266,7 @@ impl Core {
 
     pub(crate) async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let sql = select::count(class, spec)?;
+        self.miss(&sql);
         let length = match plain_parts(&spec.filter) {
             Some(parts) if parts.by_id => Length::Short,
             Some(_) => Length::Learned,
