@@ -15,7 +15,7 @@ const REFUSED = {
 };
 
 // Options of the listener, which is this process, and of what is done here.
-const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graphQLPath', 'playgroundPath'];
+const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graphQLPath', 'mountPlayground', 'playgroundPath'];
 
 // Where the child serves what is mounted elsewhere here: paths that no application has.
 const GRAPHQL_PATH = '/.graphql';
@@ -106,7 +106,6 @@ function forChild(options, liveQueryServerOptions) {
     startLiveQueryServer: true,
     mountGraphQL: true,
     graphQLPath: GRAPHQL_PATH,
-    mountPlayground: false,
   };
   if (typeof child.graphQLSchema !== 'string') {
     delete child.graphQLSchema;
