@@ -47,7 +47,7 @@ const { ParseServer, AuthAdapter } = require('parse-server');
   app.get('/before', (req, res) => res.json({ same: global.Parse === Parse, id: Parse.applicationId }));
   app.use('/parse', server.app);
   app.get('/parse/own', (req, res) => res.json({ own: true }));
-  app.get('/after', async (req, res) => res.json({ things: await new Parse.Query('Thing').count({ useMasterKey: true }) }));
+  app.get('/after', async (req, res) => res.json({ things: (await new Parse.Query('Thing').find({ useMasterKey: true })).length }));
   await server.start();
   Parse.Cloud.define('late', () => 'late');
   ${listen}
@@ -83,5 +83,59 @@ const { ParseServer } = require('parse-server');
   await server.start();
   console.log('up');
 })().catch(error => { console.error('FAILED ' + error.message); process.exitCode = 3; });
+`,
+};
+
+export const typescript = {
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: { strict: true, module: 'commonjs', target: 'es2022', outDir: 'dist', esModuleInterop: true, skipLibCheck: false, types: [], lib: ['es2022', 'dom'] },
+    files: ['globals.d.ts', 'index.ts'],
+  }),
+  // Instead of @types/node and @types/express, which are none of ours.
+  'globals.d.ts': `
+declare module 'express';
+declare module 'node:http' { export type IncomingMessage = any; export type ServerResponse = any; export type Server = any; }
+declare const process: any;
+declare const Parse: any;
+`,
+  'index.ts': `
+import express from 'express';
+import { ParseServer, ParseGraphQLServer, ParseServerOptions } from 'parse-server';
+
+const options = (appId: string, mount: string, databaseURI: string): ParseServerOptions => ({
+  ...${options} },
+  appId,
+  databaseURI,
+  serverURL: 'http://127.0.0.1:' + process.env.PORT + mount,
+  cloud: (Parse: any) => {
+    Parse.Cloud.define('who', async () => {
+      const found = await new Parse.Query('Only').find();
+      return { name: appId === 'app' ? 'first' : appId, stored: found.map((each: any) => each.get('name')) };
+    });
+  },
+});
+
+async function main(): Promise<void> {
+  const app = express();
+  const first = new ParseServer(options('app', '/parse', process.env.DATABASE_URI));
+  const second: ParseServer = ParseServer(options('second', '/second', process.env.SECOND_URI));
+  const graphQL = new ParseGraphQLServer(first, { graphQLPath: '/graphql' });
+  app.use('/parse', first.app);
+  app.use('/second', second.app);
+  graphQL.applyGraphQL(app);
+  await Promise.all([first.start(), second.start()]);
+  const server = app.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
+  process.on('SIGTERM', async () => {
+    server.close();
+    server.closeAllConnections();
+    await Promise.all([first.handleShutdown(), second.handleShutdown()]);
+    process.exit(0);
+  });
+}
+
+main().catch(error => {
+  console.error('FAILED', error);
+  process.exit(3);
+});
 `,
 };

@@ -116,6 +116,7 @@ export async function ask(app, method, target, { body, headers = KEYS } = {}) {
   const stable = text
     .replaceAll(String(app.port), 'PORT')
     .replace(/"(createdAt|updatedAt|objectId|sessionToken)":"[^"]*"/g, '"$1":"…"')
+    .replace(/"username":"[A-Za-z0-9]{25}"/g, '"username":"…"')
     .replace(/[0-9a-f]{32}_/g, 'HEX_');
   let shown;
   try {
