@@ -112,7 +112,8 @@ mod tests {
         let (_folder, journal) = journal(&[1]);
         assert!(journal.read(ENTRIES + 5).contains(4, 5));
         assert!(!journal.read(ENTRIES + 5).contains(4, 6));
-        fs::remove_file(journal.path()).unwrap();
+        fs::remove_file(journal.path().unwrap()).unwrap();
         assert!(journal.read(10).contains(4, 9));
+        assert!(Journal::none().read(10).contains(4, 9));
     }
 }
