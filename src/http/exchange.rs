@@ -1,7 +1,7 @@
 //! One request on its way: whose mount it came to, its place among the requests that are worked on, and its way
 //! through the [`gate`]. Used by every kind of route: [`super::front`], [`super::files`], [`super::middleware`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::credentials::{Claims, header_list, header_text};
+use super::door;
 use super::transfer::Pace;
 use crate::app::{App, AppRegistry, AppState};
 use crate::config::HttpLimits;
@@ -71,7 +72,7 @@ impl Front {
 }
 
 pub(super) fn client_address(http: &HttpRequest, app: &App) -> IpAddr {
-    let peer = http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+    let peer = door::peer(http);
     let trust = &app.config().http.trust_proxy;
     // Of a peer that is not trusted the header says nothing.
     let trusted = trust.trusts_peer(peer);
@@ -185,22 +186,26 @@ impl Exchange<'_> {
         }
         let headers = self.http.headers();
         let text = |name: &header::HeaderName| header_text(headers, name.as_str()).unwrap_or_default();
-        headers.keys().map(|name| (name.as_str().to_owned(), Value::String(text(name)))).collect()
+        let others = headers.keys().filter(|name| !door::is_own(name));
+        others.map(|name| (name.as_str().to_owned(), Value::String(text(name)))).collect()
     }
 
     /// The mount as the request saw it.
     fn mount_url(&self, app: &App) -> String {
         let http = &app.config().http;
-        let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let peer = door::peer(self.http);
+        let client = door::client(self.http);
         let headers = self.http.headers();
         let trusted = http.trust_proxy.trusts_peer(peer);
         let forwarded = |name: header::HeaderName| {
             let list = trusted.then(|| header_list(headers, name)).flatten()?;
             list.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
         };
-        let scheme = forwarded(header::X_FORWARDED_PROTO).unwrap_or_else(|| "http".to_owned());
+        let scheme = forwarded(header::X_FORWARDED_PROTO)
+            .unwrap_or_else(|| client.as_ref().map_or("http", |client| client.scheme).to_owned());
         let host = forwarded(header::X_FORWARDED_HOST).or_else(|| header_text(headers, header::HOST));
         let host = host.or_else(|| self.http.uri().host().map(str::to_owned)).unwrap_or_default();
-        format!("{scheme}://{host}{}", http.mount_path)
+        let mount = client.as_ref().map_or(http.mount_path.as_str(), |client| client.mount);
+        format!("{scheme}://{host}{mount}")
     }
 }

@@ -20,7 +20,8 @@ use super::exchange::{Exchange, Front, client_address};
 use crate::app::{App, AppState};
 use crate::error::{Error, Result};
 use crate::http::{
-    connections, etag as validator, files, middleware, multipart, pages, query_string, request_log, respond,
+    connections, door, etag as validator, files, middleware, multipart, pages, query_string, request_log,
+    respond,
 };
 use crate::operations::{Credentials, Ctx, gate};
 use crate::rest::request::{RestRequest, RestResponse, method_of};
@@ -70,6 +71,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
     // As Node writes them: hand-written clients look for `X-Parse-Job-Status-Id` letter by letter.
     response.head_mut().set_camel_case_headers(true);
+    door::hand_back(&http, &mut response);
     front.pace.outgoing(response)
 }
 

@@ -7,6 +7,7 @@
 mod body;
 pub mod connections;
 mod credentials;
+mod door;
 #[cfg(feature = "graphql")]
 mod endpoints;
 pub(crate) mod etag;

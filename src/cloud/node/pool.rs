@@ -57,7 +57,7 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(options: NodeOptions, api: Arc<dyn ServerApi>) -> Result<Arc<Self>, LaunchError> {
-        let launcher = Launcher::new()?;
+        let launcher = Launcher::new(options.parent.clone())?;
         Ok(Arc::new_cyclic(|itself| Self {
             options,
             api,
@@ -80,6 +80,13 @@ impl Pool {
 
     fn dispatch(&self) -> MutexGuard<'_, Dispatch> {
         self.dispatch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells an attached host that the server serves.
+    pub fn listening(&self) {
+        if self.options.parent.is_some() {
+            self.dispatch().hosts.iter().for_each(|host| host.listening());
+        }
     }
 
     /// Processes that take calls now, for logs and tests.
@@ -200,6 +207,9 @@ impl Pool {
             let end = running.run().await;
             let stalled = host.is_paused();
             self.remove(&host, end.unbegun);
+            if let Some(parent) = &self.options.parent {
+                return parent.end();
+            }
             if host.is_retired() || self.is_over(generation) {
                 return;
             }
@@ -405,5 +415,11 @@ impl HostEvents for Pool {
 
     fn logged(&self, payload: Bytes) {
         requests::log(&payload);
+    }
+
+    fn leaves(&self) {
+        if let Some(parent) = &self.options.parent {
+            parent.end();
+        }
     }
 }
