@@ -22,6 +22,7 @@ mod http_process;
 mod http_transactions;
 mod http_wire;
 mod live_query;
+mod metrics;
 mod migration;
 #[cfg(feature = "mongo")]
 mod mongo;
@@ -34,6 +35,7 @@ mod query_related;
 mod query_support;
 mod security;
 mod silent_database;
+mod start_page;
 mod statements;
 mod storage_conformance;
 mod storage_postgres;

@@ -23,6 +23,7 @@ mod transaction;
 pub(crate) mod value;
 pub mod write;
 
+use crate::metrics::Page;
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::postgres::connection::pace;
 use crate::storage::postgres::schema::builds;
@@ -41,6 +42,7 @@ use crate::storage::postgres::connection::options::ParsedUri;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::pool::Lanes;
 use crate::storage::postgres::connection::pooled::PgConn;
+use crate::storage::statements::Statements;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
 use sql::{PgRow, Shapes, Sql};
@@ -67,6 +69,8 @@ pub(crate) struct Core {
     shapes: Arc<Shapes>,
     templates: insert_template::Templates,
     pace: pace::Pace,
+    statements: Statements,
+    reads: query::reads::Reads,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
     begin: Arc<str>,
@@ -130,6 +134,8 @@ impl PostgresAdapter {
             shapes: Arc::new(Shapes::default()),
             templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
+            statements: Statements::default(),
+            reads: query::reads::Reads::default(),
             prepared_statements: options.prepared_statements,
             begin,
         });
@@ -140,6 +146,20 @@ impl PostgresAdapter {
     /// Whether statements may be prepared (not behind a pooler).
     pub(crate) fn prepares_statements(&self) -> bool {
         self.core.prepared_statements
+    }
+}
+
+impl Core {
+    /// Connections, how reads went over them, statements.
+    fn report(&self, page: &mut Page) {
+        self.lanes.report(page, "primary");
+        for replica in &self.replicas {
+            replica.report(page, "replica");
+        }
+        self.reads.report(page);
+        let help = "Shapes of statements that are prepared.";
+        page.count("parsimony_database_prepared_shapes", help, &[], self.shapes.count());
+        self.statements.report(page);
     }
 }
 
