@@ -1,7 +1,7 @@
 //! Requests as the page of metrics shows them: by route and class of status, with their times. What a route is is
 //! said by its pattern, never by what a client sent.
 //!
-//! A request costs two atomic additions here, and each body that passes one more for each piece.
+//! A request costs two additions here, and each body that passes one more for each piece.
 
 use std::cell::Cell;
 use std::sync::OnceLock;

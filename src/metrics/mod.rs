@@ -1,4 +1,4 @@
-//! What the server counts of itself: counters and histograms that cost one or two atomic additions, and the page
+//! What the server counts of itself: counters and histograms that cost one or two additions, and the page
 //! that Prometheus reads ([`page`]).
 //!
 //! Whoever counts owns its counters and tells them with a `report` method when the page is asked for; nothing here

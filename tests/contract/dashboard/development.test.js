@@ -45,7 +45,7 @@ after(async () => {
 
 /** A browser of its own, which keeps to this machine. */
 async function visitor() {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+  const context = await browser.newContext({ viewport: { width: 1400, height: 760 } });
   const outside = [];
   await context.route(url => url.hostname !== 'localhost', route => {
     outside.push(route.request().url());
