@@ -88,13 +88,20 @@ impl Folder {
     fn socket(&self) -> PathBuf {
         self.0.join("socket")
     }
+
+    fn remove(&self) {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::debug!(%error, "cannot remove the folder of the dashboard");
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::debug!(%error, "cannot remove the folder of the dashboard");
-        }
+        self.remove();
     }
 }
 
@@ -153,6 +160,8 @@ impl Dashboard {
         if tokio::time::timeout(Duration::from_secs(5), ended).await.is_err() {
             tracing::warn!("The dashboard did not end in time.");
         }
+        // A process may end without dropping everything.
+        self.folder.remove();
     }
 
     pub fn report(&self, page: &mut Page) {

@@ -190,7 +190,7 @@ async fn pass_on(
     }
     let pieces =
         pieces.map(|piece| piece.map_err(|error| actix_web::error::ErrorBadGateway(error.to_string())));
-    if http.method() == Method::HEAD {
+    if http.method() == Method::HEAD || matches!(status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) {
         return Ok(builder.finish());
     }
     Ok(match length {
