@@ -185,7 +185,7 @@ impl Dashboard {
                 }
             };
             self.ready.send_replace(false);
-            let why = outcome.map_or_else(|error| error.to_string(), |status| status);
+            let why = outcome.unwrap_or_else(|error| error.to_string());
             if born.elapsed() > STABLE {
                 backoff = Duration::ZERO;
             }

@@ -62,17 +62,10 @@ async fn a_server_in_production_answers_as_parse_server() {
     }
 }
 
-/// Beside the Node modules of this repository.
-async fn with_dashboard(options: Value) -> TestServer {
-    let server = TestServer::with(options).await;
-    // The process takes a while; requests wait for it.
-    server
-}
-
 #[actix_web::test]
 async fn the_master_key_goes_to_this_machine_or_over_tls() {
     let users = json!([{ "user": "admin", "pass": "a password" }]);
-    let server = with_dashboard(json!({ "dashboard": { "users": users }, "trustProxy": 1 })).await;
+    let server = TestServer::with(json!({ "dashboard": { "users": users }, "trustProxy": 1 })).await;
     let url = server.url("/dashboard/login");
     let (status, headers, page) = get(&url, &[]).await;
     assert_eq!(status, 200, "{page}");
@@ -107,7 +100,7 @@ async fn the_master_key_goes_to_this_machine_or_over_tls() {
 
     // Of a peer that is not believed these headers say nothing, but that it is a proxy.
     let users = json!([{ "user": "admin", "pass": "a password" }]);
-    let server = with_dashboard(json!({ "dashboard": { "users": users } })).await;
+    let server = TestServer::with(json!({ "dashboard": { "users": users } })).await;
     let url = server.url("/dashboard/login");
     assert_eq!(get(&url, &[("X-Forwarded-Proto", "https")]).await.0, 403);
     assert_eq!(get(&url, &[]).await.0, 200);
