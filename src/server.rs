@@ -6,6 +6,8 @@
 //! under way finish, Cloud Code ends, pools close, the private cluster stops.
 
 mod cloud;
+mod dashboard;
+mod figures;
 mod files;
 mod live_query;
 mod mail;
@@ -40,6 +42,7 @@ use crate::auth::env::{ProviderEnv, SystemClock};
 use crate::cloud::CallbackId;
 pub use crate::cloud::node::Parent;
 use crate::config::{AppConfig, HttpLimits};
+use crate::dashboard::Dashboard;
 use crate::http::connections::Connections;
 use crate::http::listen::Listening;
 use crate::http::{self, Front};
@@ -100,6 +103,7 @@ pub struct Server {
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     front: web::Data<Front>,
+    dashboard: Option<Arc<Dashboard>>,
     running: Vec<Running>,
 }
 
@@ -224,6 +228,7 @@ impl Server {
         }
         let private = parent.as_ref().map(|parent| UnixListener::bind(parent.socket())).transpose();
         let private = private.map_err(StartError::new)?;
+        let metrics_listeners = figures::listen(&configs)?;
         let configs: Vec<_> = configs.into_iter().map(Arc::new).collect();
         let waits = configs.first().filter(|_| parent.is_none());
         let mut doorkeeper = waits.map(|config| Doorkeeper::new(&listeners, config.clone()));
@@ -260,7 +265,12 @@ impl Server {
         let connections = Connections::new(&limits, proxies);
         let capacity = limits.max_requests.unwrap_or(REQUESTS_PER_WORKER * threads as u64);
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX >> 3);
-        let front = web::Data::new(Front::new(registry, capacity, &limits));
+        let mut front = Front::new(registry, capacity, &limits);
+        let dashboard = dashboard::start(&configs, &cloud::node_modules(), bound(&listeners));
+        front.set_dashboard(dashboard.clone());
+        front.set_figures(figures::of_process(&running, &connections));
+        let front = web::Data::new(front);
+        figures::serve_alone(metrics_listeners, &front)?;
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
         let lanes = workers.clone();
         let takes_sockets = front
@@ -287,7 +297,7 @@ impl Server {
                 .map_err(StartError::new)?;
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let mut server = Self { addresses, handle, serving, front, running };
+        let mut server = Self { addresses, handle, serving, front, dashboard, running };
         for running in &server.running {
             if let Err(error) = running.cloud.ready().await {
                 server.stop().await;
@@ -315,6 +325,9 @@ impl Server {
     /// Stops in good order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.stop().await;
+        }
         // Writes whose clients went away are no connections any more, but they finish too.
         if tokio::time::timeout(GRACE, self.front.drained()).await.is_err() {
             tracing::warn!("Some requests did not finish in time.");
@@ -516,6 +529,12 @@ fn widest(mut limits: impl Iterator<Item = HttpLimits>) -> HttpLimits {
         body_memory: a.body_memory.max(b.body_memory),
         answer_memory: a.answer_memory.max(b.answer_memory),
     })
+}
+
+/// The port of the first listener, which is the API's.
+fn bound(listeners: &[TcpListener]) -> u16 {
+    let first = listeners.first().and_then(|listener| listener.local_addr().ok());
+    first.map_or(0, |address| address.port())
 }
 
 fn worker_threads() -> usize {

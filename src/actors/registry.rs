@@ -230,6 +230,11 @@ impl ClassDirectory for ClassRegistry {
         }
         outcome.map(drop)
     }
+
+    fn report(&self, page: &mut crate::metrics::Page) {
+        let help = "Classes in use, each with an owner of its own.";
+        page.count("parsimony_classes_in_use", help, &[], self.owners.count());
+    }
 }
 
 impl ClassRegistry {

@@ -10,18 +10,27 @@ use actix_web::http::header;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::attempts::Attempts;
 use super::credentials::{Claims, header_list, header_text};
 use super::door;
+use super::figures::{Figures, Seen};
 use super::transfer::Pace;
 use crate::app::{App, AppRegistry, AppState};
 use crate::config::HttpLimits;
+use crate::dashboard::Dashboard;
 use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::Page;
 use crate::operations::gate::{self, Visit};
 use crate::operations::{Credentials, Ctx};
 use crate::types::app_scope::AppNumber;
 
 static REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-parse-request-id");
 
+/// Tells the page of metrics something.
+pub type MoreFigures = Box<dyn Fn(&mut Page) + Send + Sync>;
+
+/// Requests to Parse Dashboard at a time.
+const DASHBOARD_PLACES: usize = 64;
 /// More than there can be connections.
 const MOST_TRANSFERS: u32 = 1 << 24;
 
@@ -35,6 +44,13 @@ pub struct Front {
     pub(super) transfers: Arc<Semaphore>,
     pub(super) pace: Pace,
     pub(super) requests: AtomicU64,
+    pub(super) figures: Figures,
+    /// Parse Dashboard, and its places.
+    pub(super) dashboard: Option<Arc<Dashboard>>,
+    pub(super) dashboard_places: Semaphore,
+    pub(super) dashboard_attempts: Attempts,
+    /// What others of the process tell the page of metrics.
+    pub(super) more_figures: Option<MoreFigures>,
     #[cfg(feature = "graphql")]
     pub(super) graphql: super::endpoints::Endpoints,
 }
@@ -51,8 +67,38 @@ impl Front {
             transfers,
             pace,
             requests: AtomicU64::new(0),
+            figures: Figures::default(),
+            dashboard: None,
+            dashboard_places: Semaphore::new(DASHBOARD_PLACES),
+            dashboard_attempts: Attempts::default(),
+            more_figures: None,
             #[cfg(feature = "graphql")]
             graphql: super::endpoints::Endpoints::default(),
+        }
+    }
+
+    /// Puts Parse Dashboard beside the API.
+    pub fn set_dashboard(&mut self, dashboard: Option<Arc<Dashboard>>) {
+        self.dashboard = dashboard;
+    }
+
+    /// Lets somebody whom nobody here knows tell the page of metrics something.
+    pub fn set_figures(&mut self, tell: MoreFigures) {
+        self.more_figures = Some(tell);
+    }
+
+    /// Requests, bodies and places.
+    pub(super) fn report(&self, page: &mut Page) {
+        self.figures.report(page);
+        let taken = (self.capacity as usize).saturating_sub(self.admission.available_permits());
+        let help = "Requests that are worked on; those without a body to be read, or whose body has come.";
+        page.count("parsimony_http_requests_in_flight", help, &[], taken);
+        page.gauge("parsimony_http_requests_max", "The most of them there may be.", &[], self.capacity);
+        let uploads = (MOST_TRANSFERS as usize).saturating_sub(self.transfers.available_permits());
+        page.count("parsimony_http_uploads_in_flight", "Files that are on their way in.", &[], uploads);
+        self.pace.report(page);
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.report(page);
         }
     }
 
@@ -89,6 +135,8 @@ pub(super) struct Exchange<'a> {
     pub(super) below: &'a str,
     /// Tells requests apart in the log.
     pub(super) id: u64,
+    /// Where it turned out to go.
+    pub(super) seen: &'a Seen,
 }
 
 impl Exchange<'_> {

@@ -183,7 +183,7 @@ impl ConfigSource for JavaScriptConfig {
 /// Where the `parse` package may be when the application brings none: in the folders that
 /// `PARSIMONY_NODE_MODULES` names, in the working directory, or beside the program, as installed or as
 /// built.
-fn node_modules() -> Vec<PathBuf> {
+pub fn node_modules() -> Vec<PathBuf> {
     let named = std::env::var_os("PARSIMONY_NODE_MODULES");
     let named: Vec<_> = named.iter().flat_map(std::env::split_paths).collect();
     let program = std::env::current_exe().ok();

@@ -12,7 +12,7 @@ use crate::pubsub::local::LocalPubSub;
 use crate::pubsub::redis::RedisPubSub;
 #[cfg(feature = "mongo")]
 use crate::storage::mongo::{MongoAdapter, MongoOptions};
-use crate::storage::postgres::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use crate::storage::postgres::embedded::{ClusterHealth, EmbeddedOptions, EmbeddedPostgres};
 use crate::storage::postgres::{PostgresAdapter, PostgresOptions};
 use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
 
@@ -23,6 +23,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// How the cluster does, if it is ours.
+    pub fn watch_cluster(&self) -> Option<ClusterHealth> {
+        self.cluster.as_ref().map(EmbeddedPostgres::health)
+    }
+
     /// Connections first, then the cluster.
     pub async fn close(self) {
         self.adapter.close().await;

@@ -121,6 +121,7 @@ impl Client {
     /// The frame for something that happened; `None` before the client is connected.
     pub fn event_frame(&self, parcel: &Parcel, request_id: &str) -> Option<String> {
         let to = &self.connected.as_ref()?.addressee;
+        self.hub.counters.frames.increment();
         Some(match parcel {
             Parcel::Event { event, object, original, id } => {
                 to.event(event.name(), request_id, object, original.as_deref(), id.as_deref())

@@ -10,6 +10,7 @@ mod mismatch;
 pub mod mongo;
 pub mod postgres;
 pub mod push;
+pub mod statements;
 mod work;
 
 pub use work::{
@@ -431,6 +432,9 @@ pub trait StorageAdapter: Session {
 
     /// Whether the database answers right now.
     async fn ping(&self) -> StorageResult<()>;
+
+    /// Tells the page of metrics of connections and statements.
+    fn report(&self, _page: &mut crate::metrics::Page) {}
 
     /// Finishes what runs, then closes every connection.
     async fn close(&self);

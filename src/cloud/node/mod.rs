@@ -402,6 +402,10 @@ impl CloudEngine for NodeEngine {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.shutdown())
     }
+
+    fn report(&self, page: &mut crate::metrics::Page) {
+        self.pool.report(page);
+    }
 }
 
 fn header_text(value: Value) -> String {
