@@ -356,3 +356,32 @@ fn event_of(class: &Class, name: String) -> TypeDef {
 fn event_type(class: &Class) -> String {
     format!("{}Event", class.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Field, FieldName, FieldType};
+
+    fn classes(many: usize) -> Vec<Arc<ClassSchema>> {
+        let class = |n: usize| {
+            let mut schema =
+                ClassSchema::with_defaults(ClassName::valid(&format!("Class{n}")).expect("a class"));
+            for field in 0..20 {
+                let name = FieldName::valid(&format!("field{field}")).expect("a field");
+                schema.fields.insert(name, Field::of(FieldType::String));
+            }
+            Arc::new(schema)
+        };
+        (0..many).map(class).collect()
+    }
+
+    /// A change of the schema costs the names of its types; each is built when a document names it.
+    #[test]
+    fn types_are_built_when_they_are_looked_at() {
+        let schema = build(Ingredients { classes: classes(500), ..Ingredients::default() });
+        let built = || schema.types.values().filter(|slot| slot.built.get().is_some()).count();
+        assert_eq!(built(), 0);
+        let fields = schema.get("Class7").and_then(TypeDef::fields).map_or(0, Fields::len);
+        assert_eq!((fields, built()), (25, 1));
+    }
+}

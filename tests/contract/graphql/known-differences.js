@@ -56,6 +56,8 @@ export const known = {
   spec: [
     failsInside,
     estimates(['master finds', 'master finds guarded', 'readonly finds', 'readonly finds guarded']),
+    { why: 'nobody may order by what answers never show', cases: ['order by authData'] },
+    { why: 'objects of an array are objects there only where some field of theirs is asked for', cases: ['arrays of ids alone'] },
   ],
   custom: [
     estimates(['watched find as master']),

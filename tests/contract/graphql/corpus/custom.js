@@ -49,4 +49,19 @@ q('own echo by wrong variables', 'query Q($input: ExtraInput!, $colour: Colour) 
 q('own types', '{ __type(name: "Extra") { kind fields { name type { kind name ofType { name } } } } }', { as: 'master' });
 q('own roots', '{ __schema { directives { name locations args { name } } } a: __type(name: "Mutation") { fields { name } } b: __type(name: "Thing") { interfaces { name } fields { name } } c: __type(name: "Colour") { enumValues { name } } }', { as: 'master' });
 
-export default { name: 'custom', overrides: { cloud: file('cloud.cjs'), graphQLSchema: file('custom.graphql') }, cases };
+// A provider with a second step.
+const viewer = '{ viewer { sessionToken user { username authDataResponse } } }';
+q('challenge', 'mutation { challenge(input: { username: "ann", password: "pw", challengeData: { second: { a: 1 } } }) { challengeData } }');
+q('challenge without a user', 'mutation { challenge(input: { challengeData: { second: { a: 1 } }, clientMutationId: "c" }) { challengeData clientMutationId } }');
+q('challenge of two', 'mutation { challenge(input: { challengeData: { second: { a: 1 }, other: true } }) { challengeData } }');
+q('sign up with a second step', `mutation { signUp(input: { fields: { username: "two", password: "pw", authData: { second: { id: "good" } } } }) ${viewer} }`, { capture: { two: 'data.signUp.viewer.sessionToken' } });
+q('sign up with a bad second step', `mutation { signUp(input: { fields: { username: "bad", password: "pw", authData: { second: { id: "bad" } } } }) ${viewer} }`);
+q('log in without the second step', `mutation { logIn(input: { username: "two", password: "pw" }) ${viewer} }`);
+q('log in with a bad second step', `mutation { logIn(input: { username: "two", password: "pw", authData: { second: { code: "no" } } }) ${viewer} }`);
+q('log in with the second step', `mutation { logIn(input: { username: "two", password: "pw", authData: { second: { id: "good", code: "secret" } } }) ${viewer} }`);
+q('log in with the second step alone', `mutation { logInWith(input: { authData: { second: { id: "good", code: "secret" } } }) ${viewer} }`);
+q('challenge of a known user', 'mutation { challenge(input: { username: "two", password: "pw", challengeData: { second: {} } }) { challengeData } }');
+q('own auth data', '{ viewer { user { username authData authDataResponse } } }', { as: '{{two}}' });
+q('change it', 'mutation { updateUser(input: { id: "x", fields: { authData: { second: { id: "good" } } } }) { user { username } } }', { as: '{{two}}' });
+
+export default { name: 'custom', overrides: { auth: { second: { module: file('auth.cjs') }, anonymous: {} }, cloud: file('cloud.cjs'), graphQLSchema: file('custom.graphql') }, cases };

@@ -122,6 +122,35 @@ q('audience', '{ audiences { count } jobStatuses { count } pushStatuses { count 
 q('audience without master', '{ audiences { count } }');
 q('jobs without master', '{ jobStatuses { count } }');
 
+// Users with more: fields of their own, pointers and relations made on the way.
+rest('user fields', 'PUT', '/schemas/_User', { fields: { someField: { type: 'String' }, aPointer: { type: 'Pointer', targetClass: '_User' }, aRelation: { type: 'Relation', targetClass: 'SomeClass' }, avatar: { type: 'File' } } });
+q('sign up with a pointer', 'mutation { signUp(input: { fields: { username: "rich", password: "rich", email: "rich@example.org", someField: "x", aPointer: { createAndLink: { username: "poor", password: "poor", email: "poor@example.org", ACL: { public: { read: true } } } }, aRelation: { createAndAdd: [{ someField: "r1" }] } } }) { viewer { sessionToken user { id someField aPointer { id username email } aRelation { count edges { node { someField } } } } } } }', { capture: { rich: 'data.signUp.viewer.sessionToken', richId: 'data.signUp.viewer.user.id' } });
+q('log in with a pointer', 'mutation { logIn(input: { username: "rich", password: "rich" }) { viewer { user { someField aPointer { username } aRelation { edges { node { someField } } } } } } }');
+q('viewer with a pointer', '{ viewer { user { id someField email aPointer { username email } aRelation { count } } } }', { as: '{{rich}}' });
+q('log in with anonymous and a pointer', 'mutation { logInWith(input: { authData: { anonymous: { id: "with-a-pointer" } }, fields: { someField: "y", aPointer: { link: "{{richId}}" } } }) { viewer { user { someField aPointer { username } } } } }');
+q('users by pointers', '{ users(where: { aPointer: { have: { username: { equalTo: "poor" } } } }) { edges { node { username } } } }', { as: '{{rich}}' });
+q('users by related objects', '{ users(where: { aRelation: { have: { someField: { equalTo: "r1" } } } }) { edges { node { username } } } }', { as: '{{rich}}' });
+q('users by their address', '{ users(where: { email: { equalTo: "rich@example.org" } }) { edges { node { username } } } }', { as: '{{rich}}' });
+q('users by authData', '{ users(where: { authData: { exists: true } }) { count } }', { as: '{{rich}}' });
+q('order by authData', '{ users(order: authData_ASC) { edges { node { username } } } }');
+q('order by the password', '{ users(order: password_ASC) { edges { node { username } } } }');
+q('change oneself', 'mutation { updateUser(input: { id: "{{richId}}", fields: { someField: "z", aPointer: null } }) { user { someField aPointer { username } } } }', { as: '{{rich}}' });
+
+// Arrays of objects within arrays of objects.
+for (const [name, fields] of Object.entries({ Leaf: { name: { type: 'String' } }, Branch: { name: { type: 'String' }, leaves: { type: 'Array' }, main: { type: 'Pointer', targetClass: 'Leaf' } }, Tree: { branches: { type: 'Array' }, mixed: { type: 'Array' } } })) rest(`class ${name}`, 'POST', `/schemas/${name}`, { className: name, fields });
+const to = (className, name) => ({ __type: 'Pointer', className, objectId: `{{${name}}}` });
+for (const n of [1, 2, 3]) rest(`leaf ${n}`, 'POST', '/classes/Leaf', { name: `leaf ${n}` }, `leaf${n}`);
+rest('branch 1', 'POST', '/classes/Branch', { name: 'b1', leaves: [to('Leaf', 'leaf1'), to('Leaf', 'leaf2')], main: to('Leaf', 'leaf3') }, 'branch1');
+rest('branch 2', 'POST', '/classes/Branch', { name: 'b2', leaves: [] }, 'branch2');
+rest('tree', 'POST', '/classes/Tree', { branches: [to('Branch', 'branch1'), to('Branch', 'branch2')], mixed: [1, to('Leaf', 'leaf1'), { a: 'b' }, to('Branch', 'branch1')] }, 'tree');
+q('objects in an array', '{ tree(id: "{{tree}}") { branches { __typename ... on Branch { name objectId } } } }');
+q('objects in arrays of arrays', '{ tree(id: "{{tree}}") { branches { ... on Branch { name leaves { ... on Leaf { name } } main { name } } } } }');
+q('mixed arrays', '{ tree(id: "{{tree}}") { mixed { __typename ... on Element { value } ... on Leaf { name id } ... on Branch { name main { name } leaves { ... on Leaf { name } } } } } }');
+q('arrays in a list', '{ trees { count edges { node { branches { ... on Branch { name leaves { ... on Leaf { name } } } } } } } }');
+q('arrays as nodes', '{ tree(id: "{{tree}}") { branches { ... on Node { id } ... on ParseObject { objectId } } } }');
+q('arrays of ids alone', '{ tree(id: "{{tree}}") { branches { __typename } } }');
+q('arrays by what they hold', '{ trees(where: { mixed: { in: [1] } }) { count } }');
+
 // Classes and configuration.
 q('a class as it is', '{ class(name: "SomeClass") { name schemaFields { __typename name ... on SchemaPointerField { targetClassName } } } }', { ...master, view: 'status' });
 q('system class', '{ class(name: "_User") { name } }', master);
