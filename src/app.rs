@@ -117,6 +117,18 @@ impl AppRegistry {
         (!apps.is_empty()).then_some(apps)
     }
 
+    /// The application whose GraphQL page is at this path.
+    pub fn playground_at(&self, path: &str) -> Option<&Arc<App>> {
+        let fits = |app: &&Arc<App>| {
+            let graphql = &app.config().graphql;
+            graphql.mount_playground
+                && path
+                    .trim_end_matches('/')
+                    .eq_ignore_ascii_case(graphql.playground_path.trim_end_matches('/'))
+        };
+        self.iter().find(fits)
+    }
+
     /// The applications served under the mount that `path` begins with, never none, and what follows
     /// the mount. The longest mount wins; letters count in any case, as in Express.
     pub fn mounted_at<'p>(&self, path: &'p str) -> Option<(&[Arc<App>], &'p str)> {

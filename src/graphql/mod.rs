@@ -18,6 +18,7 @@ mod limits;
 mod redact;
 mod resolve;
 pub mod schema;
+mod subscription;
 mod suggest;
 mod validate;
 
@@ -36,6 +37,7 @@ pub use self::resolve::upload::{Part, Uploads};
 use self::schema::custom::Additions;
 use self::schema::switches::Switches;
 use self::schema::{Ingredients, Schema};
+pub use self::subscription::Subscription;
 use crate::error::{Error, Result};
 use crate::operations::admin::graphql_config;
 use crate::operations::ports::RateHeaders;
@@ -183,8 +185,12 @@ impl Endpoint {
             .map(|class| class.schema.clone())
             .collect();
         let functions = key.functions.clone();
-        let ingredients =
-            Ingredients { classes, switches: (*switches).clone(), functions, subscriptions: false };
+        let config = &self.services.config;
+        let is_live = config.graphql.subscriptions && config.live_query_server.enabled;
+        let names = classes.iter().map(|class| class.name.clone());
+        let subscriptions =
+            names.filter(|class| is_live && config.live_query.publishes(class.as_str())).collect();
+        let ingredients = Ingredients { classes, switches: (*switches).clone(), functions, subscriptions };
         let mut schema = schema::build(ingredients);
         match &self.additions {
             Ok(Some(additions)) => additions.apply(&mut schema),
@@ -201,18 +207,14 @@ impl Endpoint {
     /// # Errors
     /// When the schema cannot be made.
     pub async fn answer(&self, ctx: Ctx, request: Request) -> Result<Answer> {
-        let is_open = ctx.auth.is_unrestricted() || ctx.config().graphql.public_introspection;
+        let is_open = may_introspect(&ctx);
         let source = match self.source(&request) {
             Ok(source) => source,
             Err(answer) => return Ok(answer),
         };
         let mut answer = self.answer_to(ctx, &source, request).await?;
-        if !is_open && let Some(Value::Array(errors)) = answer.body.get_mut("errors") {
-            for error in errors {
-                if let Some(Value::String(message)) = error.get_mut("message") {
-                    *message = redact::message(message, &source);
-                }
-            }
+        if !is_open {
+            redact::body(&mut answer.body, &source);
         }
         Ok(answer)
     }
@@ -234,37 +236,49 @@ impl Endpoint {
             answer.headers.push(("allow", "POST"));
             return Ok(answer);
         }
-        let may_introspect = ctx.auth.is_unrestricted() || ctx.config().graphql.public_introspection;
-        if !may_introspect && introspects(source, &document) {
-            let error = GraphQLError::new(Code::Internal, "Introspection is not allowed");
-            return Ok(Answer::refused(403, &[error], source));
+        if let Ok(operation) = operation
+            && operation.kind == OperationKind::Subscription
+        {
+            return Ok(Answer::bad_request(400, "Subscriptions are served over WebSockets"));
         }
-        let operation = match operation {
-            Ok(operation) => operation,
-            Err(error) => return Ok(Answer::refused(400, &[error], source)),
-        };
         let fragments = limits::fragments(&document);
-        let complexity = &ctx.config().request_complexity;
-        let limits =
-            (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
-        if let Err(error) = limits::check(operation, &fragments, limits) {
-            tracing::warn!("{}", error.message);
-            return Ok(Answer::refused(400, &[error], source));
-        }
-        let variables = match input::variables(&loaded.schema, operation, &request.variables) {
-            Ok(variables) => variables,
-            Err(errors) => return Ok(Answer::refused(400, &errors, source)),
+        let admitted =
+            admit(&ctx, &loaded.schema, source, &document, operation, &fragments, &request.variables);
+        let (operation, variables) = match admitted {
+            Ok(admitted) => admitted,
+            Err(answer) => return Ok(answer),
         };
         let server = resolve::Server::new(ctx, &loaded.schema, &fragments, &variables, request.uploads);
         let execution = execute::Execution::new(&loaded.schema, &fragments, &variables);
         let outcome = execution.run(operation, &server).await;
-        let mut body = Map::new();
-        if !outcome.errors.is_empty() {
-            let errors = outcome.errors.iter().map(|error| error.to_json(source)).collect();
-            body.insert("errors".to_owned(), errors);
-        }
-        body.insert("data".to_owned(), outcome.data);
-        Ok(Answer { status: 200, body: Value::Object(body), headers: Vec::new(), rate: server.rate() })
+        let rate = server.rate();
+        Ok(Answer { status: 200, body: outcome.body(source), headers: Vec::new(), rate })
+    }
+
+    /// Reads a document that subscribes to something.
+    ///
+    /// # Errors
+    /// When the schema cannot be made.
+    ///
+    /// # Returns
+    /// The subscription, or the answer that refuses it.
+    pub async fn subscribe(
+        &self,
+        ctx: Ctx,
+        request: Request,
+    ) -> Result<std::result::Result<Subscription, Answer>> {
+        let is_open = may_introspect(&ctx);
+        let source = match self.source(&request) {
+            Ok(source) => source,
+            Err(answer) => return Ok(Err(answer)),
+        };
+        let loaded = self.load(&ctx).await?;
+        Ok(Subscription::read(&ctx, loaded, &source, request).map_err(|mut answer| {
+            if !is_open {
+                redact::body(&mut answer.body, &source);
+            }
+            answer
+        }))
     }
 
     /// The text of the document: sent, or known by its hash.
@@ -340,6 +354,36 @@ impl Loaded {
         }
         Ok(document)
     }
+}
+
+/// What stands between a document and its execution: introspection, limits, variables.
+fn admit<'d>(
+    ctx: &Ctx,
+    schema: &Schema,
+    source: &str,
+    document: &'d Document,
+    operation: std::result::Result<&'d Operation, GraphQLError>,
+    fragments: &limits::Fragments<'d>,
+    given: &Map<String, Value>,
+) -> std::result::Result<(&'d Operation, input::Variables), Answer> {
+    if !may_introspect(ctx) && introspects(source, document) {
+        let error = GraphQLError::new(Code::Internal, "Introspection is not allowed");
+        return Err(Answer::refused(403, &[error], source));
+    }
+    let operation = operation.map_err(|error| Answer::refused(400, &[error], source))?;
+    let complexity = &ctx.config().request_complexity;
+    let limits =
+        (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
+    if let Err(error) = limits::check(operation, fragments, limits) {
+        tracing::warn!("{}", error.message);
+        return Err(Answer::refused(400, &[error], source));
+    }
+    let variables = input::variables(schema, operation, given);
+    Ok((operation, variables.map_err(|errors| Answer::refused(400, &errors, source))?))
+}
+
+fn may_introspect(ctx: &Ctx) -> bool {
+    ctx.auth.is_unrestricted() || ctx.config().graphql.public_introspection
 }
 
 fn operation_of<'d>(

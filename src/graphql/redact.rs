@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use regex::{Captures, Regex};
+use serde_json::Value;
 
 /// What is said instead of a text that names something.
 type Redact = fn(&Captures<'_>) -> String;
@@ -50,6 +51,15 @@ fn patterns() -> Option<&'static Patterns> {
             })
         })
         .as_ref()
+}
+
+/// The same for all errors of an answer.
+pub fn body(body: &mut Value, document: &str) {
+    for error in body.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(text)) = error.get_mut("message") {
+            *text = message(text, document);
+        }
+    }
 }
 
 /// The message without what its reader may not know. `document` is what the reader wrote.

@@ -67,6 +67,12 @@ async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: 
         seen.door(Door::GraphQl);
         return serve_graphql(http, payload, front, &apps, seen).await;
     }
+    #[cfg(feature = "graphql")]
+    if let Some(app) = front.registry.playground_at(http.path())
+        && http.method() == HttpMethod::GET
+    {
+        return super::graphql::playground::page(app.config());
+    }
     let Some((apps, below)) = front.registry.mounted_at(http.path()) else {
         return respond::cannot_route(http.method().as_str(), http.path());
     };
@@ -157,9 +163,24 @@ fn is_upgrade(http: &HttpRequest) -> bool {
 fn upgrade(http: &HttpRequest, payload: web::Payload, front: &Front) -> HttpResponse {
     let registry = &front.registry;
     let several = registry.iter().nth(1).is_some();
+    #[cfg(feature = "graphql")]
+    if let Some((apps, dialect)) = super::graphql::socket::dialect(http, front) {
+        return accept(http, payload, apps.iter().collect(), several, Some(dialect));
+    }
     let mounted = registry.mounted_at(http.path()).map(|(apps, _)| apps).filter(|_| several);
     let apps: Vec<&Arc<App>> =
         mounted.map_or_else(|| registry.iter().collect(), |apps| apps.iter().collect());
+    accept(http, payload, apps, several, None)
+}
+
+/// A socket of those of the applications that serve live queries.
+fn accept(
+    http: &HttpRequest,
+    payload: web::Payload,
+    apps: Vec<&Arc<App>>,
+    several: bool,
+    dialect: Option<connection::Dialect>,
+) -> HttpResponse {
     let serving = apps.into_iter().filter(|app| app.config().live_query_server.enabled);
     let serving: Vec<&Arc<App>> = serving.filter(|app| app.live_queries.is_some()).collect();
     let Some(first) = serving.first() else {
@@ -167,7 +188,8 @@ fn upgrade(http: &HttpRequest, payload: web::Payload, front: &Front) -> HttpResp
     };
     let address = client_address(http, first);
     let hubs = serving.iter().filter_map(|app| app.live_queries.clone()).collect();
-    connection::accept(http, payload, hubs, several, address).unwrap_or_else(HttpResponse::from_error)
+    connection::accept(http, payload, hubs, several, address, dialect)
+        .unwrap_or_else(HttpResponse::from_error)
 }
 
 impl Exchange<'_> {

@@ -23,6 +23,8 @@ use crate::graphql::{Answer, Request};
 use crate::types::app_scope::{self, carry};
 
 mod form;
+pub(super) mod playground;
+pub(super) mod socket;
 
 /// JSON bodies are limited like Express limits them, whatever `maxUploadSize` says.
 const JSON_LIMIT: u64 = 100 * 1024;

@@ -36,6 +36,8 @@ pub struct Subscribe {
     pub resume_after: Option<String>,
     /// What `beforeSubscribe` handlers see.
     pub query: Map<String, Value>,
+    /// Bytes that whoever asks keeps for it besides.
+    pub beside: usize,
 }
 
 /// An error frame.
@@ -241,6 +243,7 @@ fn subscribe(object: &Map<String, Value>) -> Checked<Subscribe> {
         session_token: text(object.get("sessionToken")),
         resume_after: text(object.get("resumeAfter")),
         query: query.clone(),
+        beside: 0,
     })
 }
 

@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value, json};
+
+use super::speaker::{Said, Speaker};
 
 use crate::actors::live_query::LiveQueryHub;
 use crate::error::Error;
@@ -17,9 +21,9 @@ use crate::live_query::matching::subscriptions::Subscriber;
 use crate::live_query::matching::triggers;
 use crate::live_query::outlet;
 use crate::live_query::parcel::{ConnectionId, Parcel, Worker};
-use crate::live_query::protocol::{Addressee, Refusal, Request, Subscribe};
+use crate::live_query::protocol::{self, Addressee, Refusal, Request, Subscribe};
 use crate::operations::gate;
-use crate::operations::{Credentials, Services};
+use crate::operations::{Credentials, Ctx, Services};
 use crate::types::{ClassName, Object};
 
 pub struct Client {
@@ -91,10 +95,6 @@ impl Client {
         Ok(client)
     }
 
-    pub fn account(&self) -> &Arc<Account> {
-        &self.account
-    }
-
     fn observe_opened(&self) {
         if let Ok(services) = self.hub.services() {
             let nobody = triggers::Client::default();
@@ -102,35 +102,41 @@ impl Client {
         }
     }
 
-    pub fn is_connected(&self) -> bool {
-        self.connected.is_some()
-    }
-
-    /// The frame that answers a request.
-    pub async fn answer(&mut self, request: Request) -> String {
-        let done = match request {
+    /// Does what is asked.
+    ///
+    /// # Returns
+    /// The frame that answers it.
+    ///
+    /// # Errors
+    /// What is answered instead.
+    pub async fn perform(&mut self, request: Request) -> Result<String, Refusal> {
+        match request {
             Request::Connect(keys) => self.connect(&keys).await,
             Request::Subscribe(subscribe) => self.subscribe(subscribe, "subscribe").await,
             Request::Update(subscribe) => self.subscribe(subscribe, "update").await,
             Request::Unsubscribe { request_id } => self.unsubscribe(&request_id).await,
             Request::Query { request_id } => self.query(&request_id).await,
-        };
-        done.unwrap_or_else(|refusal| refusal.to_frame())
+        }
     }
 
-    /// The frame for something that happened; `None` before the client is connected.
-    pub fn event_frame(&self, parcel: &Parcel, request_id: &str) -> Option<String> {
-        let to = &self.connected.as_ref()?.addressee;
+    /// What the client's own reads run with, its session looked up as it is now.
+    ///
+    /// # Errors
+    /// Before it is connected.
+    pub async fn ctx(&self) -> Result<Ctx, Refusal> {
+        let unknown = || Refusal::new(2, "Can not find this client", true);
+        let connected = self.connected.as_ref().ok_or_else(unknown)?;
+        let services = self.services()?;
+        let audience = Audience::new(connected.master, None, connected.session_token.as_deref());
+        let rights = audience.resolve(&services).await;
+        let installation_id = connected.addressee.installation_id.clone();
+        let base_url = services.config.http.server_url.clone();
+        Ok(gate::listening(&services, rights.auth, installation_id, base_url))
+    }
+
+    /// Counts a frame that was made elsewhere.
+    pub fn count_frame(&self) {
         self.hub.counters.frames.increment();
-        Some(match parcel {
-            Parcel::Event { event, object, original, id } => {
-                to.event(event.name(), request_id, object, original.as_deref(), id.as_deref())
-            }
-            Parcel::Error { code, message } => {
-                let request_id = serde_json::from_str(request_id).unwrap_or_default();
-                Refusal::new(*code, message.as_str(), false).for_request(&request_id).to_frame()
-            }
-        })
     }
 
     fn refusal(&self, error: &Error, request_id: &Value) -> Refusal {
@@ -233,7 +239,10 @@ impl Client {
             .await
             .map_err(|error| self.refusal(&error, &request_id))?;
         self.drop_subscription(&request_id).await;
-        let weight = opened.weight + request.session_token.as_ref().map_or(0, String::len) + key.len();
+        let weight = opened.weight
+            + request.session_token.as_ref().map_or(0, String::len)
+            + key.len()
+            + request.beside;
         let charge =
             self.charge(&opened.class, weight).map_err(|refusal| refusal.for_request(&request_id))?;
         let held = Box::new(Held {
@@ -352,9 +361,53 @@ impl Client {
         })
         .to_string())
     }
+}
 
-    /// The connection came to its end.
-    pub fn disconnected(&self) {
+impl Speaker for Client {
+    fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.is_some()
+    }
+
+    fn hear(&mut self, message: Option<String>) -> LocalBoxFuture<'_, Vec<Said>> {
+        async move {
+            // What is not JSON is dropped without an answer.
+            let Some(request) =
+                message.as_deref().map_or_else(|| Some(protocol::without_op()), protocol::parse)
+            else {
+                return Vec::new();
+            };
+            let done = match request {
+                Ok(request) => self.perform(request).await,
+                Err(refusal) => Err(refusal),
+            };
+            vec![Said::Frame(done.unwrap_or_else(|refusal| refusal.to_frame()))]
+        }
+        .boxed_local()
+    }
+
+    fn event_frame(&self, parcel: &Parcel, request_id: &str) -> Option<String> {
+        let to = &self.connected.as_ref()?.addressee;
+        self.hub.counters.frames.increment();
+        Some(match parcel {
+            Parcel::Event { event, object, original, id } => {
+                to.event(event.name(), request_id, object, original.as_deref(), id.as_deref())
+            }
+            Parcel::Error { code, message } => {
+                let request_id = serde_json::from_str(request_id).unwrap_or_default();
+                Refusal::new(*code, message.as_str(), false).for_request(&request_id).to_frame()
+            }
+        })
+    }
+
+    fn disconnected(&self) {
         let Ok(services) = self.hub.services() else { return };
         let (event, error) = if self.is_connected() {
             ("ws_disconnect", None)

@@ -18,12 +18,12 @@ use futures_util::Stream;
 
 use super::client::{Client, Door};
 use super::frames::{Checked, MAX_MESSAGE};
+use super::speaker::{Said, Speaker};
 use super::tcp;
 use crate::actors::live_query::LiveQueryHub;
 use crate::live_query::ledger::{MAX_UNREAD, Refused, Scope};
 use crate::live_query::outlet::{self, Batch, Letters, Outlet};
 use crate::live_query::parcel::ConnectionId;
-use crate::live_query::protocol::{self, Refusal, Request};
 
 /// Frames are made for so many bytes at a time; what waits for its turn is shared with others.
 const ROOM: usize = 32 * 1024;
@@ -38,8 +38,16 @@ const CONNECT_WITHIN: u32 = 6;
 /// Close code for clients that do not read (private range).
 const SLOW_READER: u16 = 4008;
 
+/// Another language than that of live queries.
+pub struct Dialect {
+    /// As the handshake names it.
+    pub protocol: &'static str,
+    /// Who speaks it, for a client of live queries.
+    pub speaker: Box<dyn FnOnce(Client) -> Box<dyn Speaker>>,
+}
+
 /// Answers an upgrade request. `hubs`: the applications whose it may be, never none; `several`: the process has
-/// more than one, so the client must name its own.
+/// more than one, so the client must name its own. `dialect`: `None` for the protocol of live queries.
 ///
 /// # Errors
 /// 400 when the handshake is not one, 429 and 503 when too many sockets are open.
@@ -49,10 +57,14 @@ pub fn accept(
     hubs: Vec<Arc<LiveQueryHub>>,
     several: bool,
     address: IpAddr,
+    dialect: Option<Dialect>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let Some(hub) = hubs.first().cloned() else { return Ok(HttpResponse::NotFound().finish()) };
     let heartbeat = Duration::from_millis(hub.config().live_query_server.websocket_timeout_ms.max(100));
-    let mut response = ws::handshake(request)?;
+    let mut response = match &dialect {
+        Some(dialect) => ws::handshake_with_protocols(request, &[dialect.protocol])?,
+        None => ws::handshake(request)?,
+    };
     let choice = if several { hubs.into_boxed_slice() } else { Box::default() };
     let door = Door { hub, choice, address, resume: resume_after(request.query_string()) };
     let client = match Client::new(door, outlet::worker_here()) {
@@ -64,9 +76,13 @@ pub fn accept(
     };
     tcp::give_up_after(request, heartbeat * TAKES_BYTES_WITHIN);
     let outlet = Outlet::new(MAX_UNREAD, Some(client.account().clone()));
+    let speaker = match dialect {
+        Some(dialect) => (dialect.speaker)(client),
+        None => Box::new(client),
+    };
     let connection = LiveQueryConnection {
-        id: client.id,
-        client: Rc::new(RefCell::new(Some(client))),
+        id: speaker.id(),
+        speaker: Rc::new(RefCell::new(Some(speaker))),
         outlet: outlet.clone(),
         heartbeat,
         opened: Instant::now(),
@@ -120,7 +136,7 @@ fn resume_after(query: &str) -> Option<String> {
 pub struct LiveQueryConnection {
     id: ConnectionId,
     /// Out while a request is worked on; the actor waits for it then.
-    client: Rc<RefCell<Option<Client>>>,
+    speaker: Rc<RefCell<Option<Box<dyn Speaker>>>>,
     outlet: Rc<Outlet>,
     heartbeat: Duration,
     opened: Instant,
@@ -177,15 +193,6 @@ impl LiveQueryConnection {
         ctx.stop();
     }
 
-    fn take(&mut self, request: Option<Result<Request, Refusal>>, ctx: &mut Ctx) {
-        match request {
-            Some(Ok(request)) => self.work(request, ctx),
-            Some(Err(refusal)) => self.send(refusal.to_frame(), ctx),
-            // Not JSON: dropped without an answer.
-            None => {}
-        }
-    }
-
     /// A message that comes in fragments.
     fn join(&mut self, part: Item, ctx: &mut Ctx) {
         let (bytes, is_last) = match part {
@@ -208,24 +215,36 @@ impl LiveQueryConnection {
             fragments.extend_from_slice(&bytes);
         }
         if is_last {
-            let request = match self.fragments.take() {
-                Some(text) => std::str::from_utf8(&text).ok().and_then(protocol::parse),
-                None => Some(protocol::without_op()),
-            };
-            self.take(request, ctx);
+            match self.fragments.take().map(String::from_utf8) {
+                Some(Ok(text)) => self.hear(Some(text), ctx),
+                Some(Err(_)) => {}
+                None => self.hear(None, ctx),
+            }
         }
     }
 
-    fn work(&mut self, request: Request, ctx: &mut Ctx) {
-        let Some(mut client) = self.client.borrow_mut().take() else { return };
+    fn hear(&mut self, message: Option<String>, ctx: &mut Ctx) {
+        let Some(mut speaker) = self.speaker.borrow_mut().take() else { return };
         let done = async move {
-            let frame = client.answer(request).await;
-            (client, frame)
+            let said = speaker.hear(message).await;
+            (speaker, said)
         };
-        // The next frame waits: requests of one client are answered in order.
-        ctx.wait(actix::fut::wrap_future::<_, Self>(done).map(|(client, frame), connection, ctx| {
-            connection.client.replace(Some(client));
-            connection.send(frame, ctx);
+        Self::wait_for(done, ctx);
+    }
+
+    /// The next frame waits: requests of one client are answered in order.
+    fn wait_for(done: impl Future<Output = (Box<dyn Speaker>, Vec<Said>)> + 'static, ctx: &mut Ctx) {
+        ctx.wait(actix::fut::wrap_future::<_, Self>(done).map(|(speaker, said), connection, ctx| {
+            connection.speaker.replace(Some(speaker));
+            for one in said {
+                match one {
+                    Said::Frame(frame) => connection.send(frame, ctx),
+                    Said::Close(code, reason) => {
+                        ctx.close(Some(ws::CloseReason { code: code.into(), description: Some(reason) }));
+                        ctx.stop();
+                    }
+                }
+            }
         }));
     }
 }
@@ -241,7 +260,8 @@ impl Actor for LiveQueryConnection {
                 ctx.stop();
                 return;
             }
-            let is_strange = connection.client.borrow().as_ref().is_some_and(|client| !client.is_connected());
+            let is_strange =
+                connection.speaker.borrow().as_ref().is_some_and(|speaker| !speaker.is_connected());
             if is_strange && connection.opened.elapsed() > connection.heartbeat * CONNECT_WITHIN {
                 end(ws::CloseCode::Policy, ctx);
                 return;
@@ -253,8 +273,8 @@ impl Actor for LiveQueryConnection {
 
     fn stopped(&mut self, _: &mut Ctx) {
         // Otherwise it ends with the request that is worked on.
-        if let Some(client) = self.client.borrow_mut().take() {
-            client.disconnected();
+        if let Some(speaker) = self.speaker.borrow_mut().take() {
+            speaker.disconnected();
         }
     }
 }
@@ -263,7 +283,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
     fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, ctx: &mut Ctx) {
         self.heard = Instant::now();
         match message {
-            Ok(ws::Message::Text(text)) => self.take(protocol::parse(&text), ctx),
+            Ok(ws::Message::Text(text)) => self.hear(Some(text.to_string()), ctx),
             Ok(ws::Message::Ping(payload)) => self.pong(&payload, ctx),
             Ok(ws::Message::Pong(payload)) => {
                 let read: usize =
@@ -274,7 +294,7 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for LiveQueryConnecti
                 ctx.close(reason);
                 ctx.stop();
             }
-            Ok(ws::Message::Binary(_)) => self.take(Some(protocol::without_op()), ctx),
+            Ok(ws::Message::Binary(_)) => self.hear(None, ctx),
             Ok(ws::Message::Continuation(part)) => self.join(part, ctx),
             Ok(ws::Message::Nop) => {}
             Err(error) => {
@@ -295,10 +315,19 @@ impl StreamHandler<Batch> for LiveQueryConnection {
             self.drop_slow(ctx);
             return;
         };
+        if self.speaker.borrow().as_ref().is_some_and(|speaker| speaker.takes_time()) {
+            let Some(mut speaker) = self.speaker.borrow_mut().take() else { return };
+            let done = async move {
+                let said = speaker.tell(letters).await;
+                (speaker, said)
+            };
+            Self::wait_for(done, ctx);
+            return;
+        }
         for (parcel, request_id) in letters {
-            let client = self.client.borrow();
-            let frame = client.as_ref().and_then(|client| client.event_frame(&parcel, &request_id));
-            drop(client);
+            let speaker = self.speaker.borrow();
+            let frame = speaker.as_ref().and_then(|speaker| speaker.event_frame(&parcel, &request_id));
+            drop(speaker);
             if let Some(frame) = frame {
                 self.send(frame, ctx);
             }

@@ -4,4 +4,7 @@
 pub mod client;
 pub mod connection;
 pub mod frames;
+#[cfg(feature = "graphql")]
+pub mod graphql_ws;
+pub mod speaker;
 pub mod tcp;

@@ -86,6 +86,106 @@ async fn selections_cost_a_fixed_number_of_statements() {
     assert_eq!(shown, [(0, 0), (1, 1), (2, 2), (3, 2), (3, 2)]);
 }
 
+/// Draws numbers, the same ones in every run.
+struct Draw(u64);
+
+impl Draw {
+    fn one_of(&mut self, many: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % many
+    }
+
+    fn half(&mut self) -> bool {
+        self.one_of(2) == 0
+    }
+}
+
+/// A selection on a house, and how many statements it adds to the find that reads the house: one for each pointer
+/// that is followed, two for a relation, whatever it holds.
+fn house_fields(draw: &mut Draw, depth: u64) -> (String, i64) {
+    let (mut fields, mut statements) = (vec!["n".to_owned()], 0);
+    if draw.half() {
+        fields.push("objectId id createdAt ACL { public { read } }".to_owned());
+    }
+    if draw.half() {
+        let beyond = draw.half();
+        fields.push(if beyond { "owner { name city { name } }" } else { "owner { name }" }.to_owned());
+        statements += 1 + i64::from(beyond);
+    }
+    if depth > 0 && draw.half() {
+        let (below, more) = house_fields(draw, depth - 1);
+        fields.push(format!("beside {{ {below} }}"));
+        statements += 1 + more;
+    }
+    // Relations of objects within objects are read for each of them.
+    if depth == 2 && draw.half() {
+        let (counts, reads) = (draw.half(), draw.half());
+        let edges = if reads { "edges { node { n } }" } else { "" };
+        if counts || reads {
+            let count = if counts { "count" } else { "" };
+            fields.push(format!("tags {{ {count} {edges} }}"));
+            // Who belongs to whom, then the objects; they are counted as they are read.
+            statements += 2;
+        }
+    }
+    (fields.join(" "), statements)
+}
+
+/// A query of houses and the statements it takes.
+fn house_query(draw: &mut Draw) -> (String, i64) {
+    let (fields, below) = house_fields(draw, 2);
+    let page = ["", "(first: 2)", "(order: n_ASC, skip: 1)", "(where: { n: { greaterThan: -1 } })"];
+    let page = page[usize::try_from(draw.one_of(4)).unwrap()];
+    let (count, info) = (draw.half(), draw.half());
+    let asks = format!(
+        "{} {}",
+        if count { "count" } else { "" },
+        if info { "pageInfo { hasNextPage endCursor }" } else { "" }
+    );
+    let statements = 1 + below + i64::from(count || info);
+    (format!("{{ houses{page} {{ {asks} edges {{ cursor node {{ {fields} }} }} }} }}"), statements)
+}
+
+/// Selections drawn by chance, with few rows and with many.
+#[actix_web::test]
+async fn statements_follow_from_any_selection() {
+    let server = server(json!({ "cacheTTL": 600_000 })).await;
+    let (client, counter) = (server.anonymous(), Counter::of(&server).await);
+    let pointer =
+        |class: &str, id: &Value| json!({ "__type": "Pointer", "className": class, "objectId": id });
+    let make = async |class: &str, body: Value| {
+        client.post(&format!("/classes/{class}"), body).await.ok()["objectId"].clone()
+    };
+    let city = make("City", json!({ "name": "c" })).await;
+    let owner = make("Owner", json!({ "name": "o", "city": pointer("City", &city) })).await;
+    let tag = make("Tag", json!({ "n": 1 })).await;
+    let mut last = make("House", json!({ "n": 0 })).await;
+    // Its own neighbour: what points nowhere needs no reading.
+    let itself = json!({ "beside": pointer("House", &last), "owner": pointer("Owner", &owner) });
+    client.put(&format!("/classes/House/{}", last.as_str().unwrap()), itself).await.ok();
+    let mut house = async |n: usize| {
+        let tags = json!({ "__op": "AddRelation", "objects": [pointer("Tag", &tag)] });
+        let beside = pointer("House", &last);
+        let body = json!({ "n": n, "owner": pointer("Owner", &owner), "tags": tags, "beside": beside });
+        last = make("House", body).await;
+    };
+    for n in 1..6 {
+        house(n).await;
+    }
+    let mut draw = Draw(19);
+    let queries: Vec<(String, i64)> = (0..40).map(|_| house_query(&mut draw)).collect();
+    for round in 0..2 {
+        for (query, statements) in &queries {
+            data(&client, query).await;
+            let (calls, texts) = counter.during(async { drop(data(&client, query).await) }).await;
+            assert_eq!(calls, *statements, "round {round}: {query}\n{texts}");
+        }
+        for n in 6..30 {
+            house(n).await;
+        }
+    }
+}
+
 #[actix_web::test]
 async fn limits_count_for_all_but_the_master() {
     let options = json!({ "requestComplexity": { "graphQLDepth": 3, "graphQLFields": 4 } });

@@ -102,6 +102,8 @@ pub struct GraphQLConfig {
     pub path: String,
     pub public_introspection: bool,
     pub schema: Option<String>,
+    /// Live queries are offered as subscriptions.
+    pub subscriptions: bool,
     pub mount_playground: bool,
     pub playground_path: String,
 }
@@ -252,6 +254,7 @@ impl GraphQLConfig {
             path: reader.required_text("graphQLPath")?,
             public_introspection: reader.bool("graphQLPublicIntrospection")?,
             schema: reader.text("graphQLSchema")?,
+            subscriptions: reader.bool("graphQLSubscriptions")?,
             mount_playground: reader.bool("mountPlayground")?,
             playground_path: reader.required_text("playgroundPath")?,
         })

@@ -106,21 +106,27 @@ pub static OPTIONS: &[OptionDef] = &[
         "File with additions to the GraphQL schema",
     ),
     opt(
+        "graphQLSubscriptions",
+        "PARSIMONY_GRAPHQL_SUBSCRIPTIONS",
+        Bool,
+        "false",
+        "Offer live queries as GraphQL subscriptions",
+    )
+    .ours(),
+    opt(
         "mountPlayground",
         "PARSE_SERVER_MOUNT_PLAYGROUND",
         Bool,
         "false",
-        "Deprecated: serve a GraphQL page",
-    )
-    .accepted(),
+        "Serve a page to try the GraphQL API",
+    ),
     opt(
         "playgroundPath",
         "PARSE_SERVER_PLAYGROUND_PATH",
         Text,
         r#""/playground""#,
-        "Deprecated: path of the GraphQL page",
-    )
-    .accepted(),
+        "Path of the GraphQL page",
+    ),
     opt("cloudWorkers", "PARSIMONY_CLOUD_WORKERS", Number, "1", "Number of Cloud Code processes").ours(),
     opt(
         "cloudTimeout",

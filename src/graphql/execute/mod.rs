@@ -76,9 +76,26 @@ pub struct Outcome {
     pub errors: Vec<GraphQLError>,
 }
 
+impl Outcome {
+    /// The body of an answer; `source` is the document.
+    pub fn body(self, source: &str) -> Value {
+        let mut body = Map::new();
+        if !self.errors.is_empty() {
+            body.insert("errors".to_owned(), self.errors.iter().map(|error| error.to_json(source)).collect());
+        }
+        body.insert("data".to_owned(), self.data);
+        Value::Object(body)
+    }
+}
+
 impl<'e> Execution<'e> {
     pub fn new(schema: &'e Schema, fragments: &'e Fragments<'e>, variables: &'e Variables) -> Self {
         Self { schema, fragments, variables, cache: RefCell::default(), state: RefCell::default() }
+    }
+
+    /// The first field of an operation that is to be resolved.
+    pub fn first_root(&self, root: &TypeDef, operation: &'e Operation) -> Option<&'e Field> {
+        self.collect(root, &[&operation.selection]).values().next()?.first().copied()
     }
 
     pub async fn run(self, operation: &'e Operation, resolvers: &'e dyn Resolvers) -> Outcome {

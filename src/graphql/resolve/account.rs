@@ -92,7 +92,11 @@ impl<'e> Server<'e> {
         let token =
             given("token").ok_or_else(|| refused(ErrorCode::OTHER_CAUSE, "you must provide a token"))?;
         let updated = mail::update_password(&self.ctx(), token, password).await;
-        updated.map_err(|text| plain(Error::parse(ErrorCode::OTHER_CAUSE, text)))?;
+        // A text that is thrown is no error to graphql-js.
+        updated.map_err(|text| {
+            let text = format!("Unexpected error value: {}", Value::from(text));
+            plain(Error::parse(ErrorCode::OTHER_CAUSE, text))
+        })?;
         Ok(json!({ "ok": true }))
     }
 

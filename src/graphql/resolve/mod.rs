@@ -41,6 +41,8 @@ pub struct Server<'e> {
     pub variables: &'e Variables,
     pub uploads: Uploads,
     rate: RefCell<Option<RateHeaders>>,
+    /// What a subscription tells of: the kind of event and the object.
+    event: Option<(&'static str, Value)>,
 }
 
 /// What parse-server says where its own code fails on what a client sent.
@@ -60,7 +62,21 @@ impl<'e> Server<'e> {
         variables: &'e Variables,
         uploads: Uploads,
     ) -> Self {
-        Self { ctx: RefCell::new(ctx), schema, fragments, variables, uploads, rate: RefCell::default() }
+        Self {
+            ctx: RefCell::new(ctx),
+            schema,
+            fragments,
+            variables,
+            uploads,
+            rate: RefCell::default(),
+            event: None,
+        }
+    }
+
+    /// For an event of a subscription.
+    #[must_use]
+    pub fn with_event(self, event: &'static str, object: Value) -> Self {
+        Self { event: Some((event, object)), ..self }
     }
 
     fn ctx(&self) -> Ctx {
@@ -99,6 +115,7 @@ impl<'e> Server<'e> {
                 self.count("POST", &format!("/functions/{name}")).await?;
                 self.call(name, asked.arguments.clone()).await
             }
+            Resolver::Subscription(class) => self.happened(class, &asked).await,
             Resolver::Mock(value) => Ok(value.clone()),
             _ => Ok(asked.source.get(asked.name()).cloned().unwrap_or_default()),
         }

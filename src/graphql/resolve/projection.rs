@@ -33,6 +33,11 @@ impl Projection {
         self.keys.as_ref().is_some_and(Vec::is_empty)
     }
 
+    /// Fields of the object itself whose objects are read with it.
+    pub fn included(&self) -> impl Iterator<Item = &str> {
+        self.include.iter().map(String::as_str).filter(|path| !path.contains('.'))
+    }
+
     fn all(&mut self) {
         self.keys = None;
     }

@@ -61,6 +61,27 @@ impl<'e> Server<'e> {
         Ok(Value::Object(object))
     }
 
+    /// What a subscription is told: the event's own object, and those it points to as far as they are asked for.
+    pub(super) async fn happened(&self, class: &ClassName, asked: &Asked<'e>) -> Resolved {
+        let Some((event, mut object)) = self.event.clone() else { return Err(internal()) };
+        let names = self.names(asked);
+        let projection = Projection::of(self.schema, self.class(class)?, names.get("node"));
+        let included: Vec<&str> = projection.included().collect();
+        let is_there = !["leave", "delete"].contains(&event);
+        if is_there && !included.is_empty() {
+            let mut params = Object::new();
+            projection.apply(&mut params);
+            let id = object.get("objectId").and_then(Value::as_str).unwrap_or_default().to_owned();
+            // Gone meanwhile: the event is told as it was.
+            if let Ok(Value::Object(mut read)) = self.object(&self.ctx(), class, &id, params).await {
+                for name in included {
+                    object[name] = read.shift_remove(name).unwrap_or_default();
+                }
+            }
+        }
+        Ok(json!({ "event": event, "node": object }))
+    }
+
     pub(super) async fn node(&self, asked: &Asked<'e>) -> Resolved {
         let (name, id) = leaf::from_global_id(text(&asked.arguments, "id").unwrap_or_default());
         let missing = || Failure::Coded(Error::object_not_found());

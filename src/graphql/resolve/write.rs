@@ -132,7 +132,15 @@ impl<'e> Server<'e> {
         let mut params = Object::new();
         projection.apply(&mut params);
         match self.object(ctx, class, id, params).await? {
-            Value::Object(object) => Ok(object),
+            Value::Object(mut object) => {
+                // A pointer that was written and leads nowhere is read as nothing.
+                for name in
+                    projection.included().filter(|name| !object.contains_key(*name)).collect::<Vec<_>>()
+                {
+                    object.insert(name.to_owned(), Value::Null);
+                }
+                Ok(object)
+            }
             _ => Ok(Object::new()),
         }
     }

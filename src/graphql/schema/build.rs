@@ -3,14 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-
 use super::class::{Class, Part};
 use super::plural::plural;
 use super::switches::Switches;
 use super::types::{EnumValue, Fields, Resolver, Str, TypeDef, TypeKind, TypeRef};
 use super::{Origin, Root, RootField, Schema, Slot, given, names};
-use crate::types::ClassSchema;
+use crate::types::{ClassName, ClassSchema};
 
 /// What a schema is made of.
 #[derive(Debug, Default)]
@@ -19,8 +17,8 @@ pub struct Ingredients {
     pub switches: Switches,
     /// Cloud functions by name, in the order of their registration.
     pub functions: Vec<String>,
-    /// Whether live queries are offered as subscriptions of these classes.
-    pub subscriptions: bool,
+    /// Classes whose live queries are offered as subscriptions.
+    pub subscriptions: Vec<ClassName>,
 }
 
 pub fn build(ingredients: Ingredients) -> Schema {
@@ -51,8 +49,8 @@ pub fn build(ingredients: Ingredients) -> Schema {
     builder.roots();
     let mut schema = builder.schema;
     schema.directives = given::base().directives.clone();
-    if subscriptions {
-        add_subscriptions(&mut schema);
+    if !subscriptions.is_empty() {
+        add_subscriptions(&mut schema, &subscriptions);
     }
     schema
 }
@@ -309,52 +307,81 @@ const LATE: &[&str] = &[
     "UpdateCloudConfigPayload",
 ];
 
-/// One field for each class, by the name of its get query; the type is the class's.
-fn add_subscriptions(schema: &mut Schema) {
+/// One field for each class, called like one of its objects.
+fn add_subscriptions(schema: &mut Schema, live: &[ClassName]) {
     let mut fields = Fields::new();
+    let mut types: Vec<TypeDef> = Vec::new();
     for class in schema.classes.values().filter(|class| class.has(Part::Output)) {
-        if class.schema.name.is_system() && !class.schema.name.is_user() {
+        let event = event_type(class);
+        // A class of that name has it.
+        if !live.contains(&class.schema.name) || schema.types.contains_key(&event) {
             continue;
         }
-        let name = names::small(&class.name);
-        let event = event_type(class);
         let text = format!("Events of the objects of the {} class that match.", class.name);
-        let field = super::FieldDef::new(TypeRef::named(event).required(), text)
+        let field = super::FieldDef::new(TypeRef::named(event.clone()).required(), text)
             .by(Resolver::Subscription(class.schema.name.clone()));
         let own = class.type_of(Part::Where).unwrap_or_else(|| TypeRef::named("Object"));
         let text = "These are the conditions that the objects need to match.";
-        fields.insert(name.into(), field.with_arg("where", super::types::InputValue::new(own, text)));
-    }
-    let mut types: IndexMap<String, TypeDef> = IndexMap::new();
-    for class in schema.classes.values().filter(|class| class.has(Part::Output)) {
-        let name = event_type(class);
-        let mut own = Fields::new();
-        let kind = "What happened: create, enter, update, leave or delete.";
-        own.insert("event".into(), super::FieldDef::new(TypeRef::named("String").required(), kind));
-        let node = TypeRef::named(class.name.clone());
-        own.insert("node".into(), super::FieldDef::new(node, "The object as it is now."));
-        let ty = TypeDef {
-            name: name.clone().into(),
-            description: Some(format!("An event of an object of the {} class.", class.name).into()),
-            kind: TypeKind::Object { interfaces: Vec::new(), fields: own },
-        };
-        types.insert(name, ty);
+        let field = field.with_arg("where", super::types::InputValue::new(own, text));
+        fields.insert(names::small(&class.name).into(), field);
+        types.push(event_of(class, event));
     }
     if fields.is_empty() {
         return;
     }
     schema.subscriptions = true;
-    for (name, ty) in types {
-        schema.types.entry(name).or_insert_with(|| Slot::from(Origin::Given(Arc::new(ty))));
-    }
-    let ty = TypeDef {
+    let root = TypeDef {
         name: "Subscription".into(),
         description: Some("Subscription is the top level type for subscriptions.".into()),
         kind: TypeKind::Object { interfaces: Vec::new(), fields },
     };
-    schema.types.insert("Subscription".to_owned(), Slot::from(Origin::Given(Arc::new(ty))));
+    for ty in types.into_iter().chain([root]) {
+        schema.types.insert(ty.name.to_string(), Slot::from(Origin::Given(Arc::new(ty))));
+    }
+}
+
+fn event_of(class: &Class, name: String) -> TypeDef {
+    let mut fields = Fields::new();
+    let kind = "What happened: create, enter, update, leave or delete.";
+    fields.insert("event".into(), super::FieldDef::new(TypeRef::named("String").required(), kind));
+    let node = TypeRef::named(class.name.clone());
+    fields.insert("node".into(), super::FieldDef::new(node, "The object as it is now."));
+    TypeDef {
+        name: name.into(),
+        description: Some(format!("An event of an object of the {} class.", class.name).into()),
+        kind: TypeKind::Object { interfaces: Vec::new(), fields },
+    }
 }
 
 fn event_type(class: &Class) -> String {
     format!("{}Event", class.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Field, FieldName, FieldType};
+
+    fn classes(many: usize) -> Vec<Arc<ClassSchema>> {
+        let class = |n: usize| {
+            let mut schema =
+                ClassSchema::with_defaults(ClassName::valid(&format!("Class{n}")).expect("a class"));
+            for field in 0..20 {
+                let name = FieldName::valid(&format!("field{field}")).expect("a field");
+                schema.fields.insert(name, Field::of(FieldType::String));
+            }
+            Arc::new(schema)
+        };
+        (0..many).map(class).collect()
+    }
+
+    /// A change of the schema costs the names of its types; each is built when a document names it.
+    #[test]
+    fn types_are_built_when_they_are_looked_at() {
+        let schema = build(Ingredients { classes: classes(500), ..Ingredients::default() });
+        let built = || schema.types.values().filter(|slot| slot.built.get().is_some()).count();
+        assert_eq!(built(), 0);
+        let fields = schema.get("Class7").and_then(TypeDef::fields).map_or(0, Fields::len);
+        assert_eq!((fields, built()), (25, 1));
+    }
 }

@@ -47,11 +47,9 @@ impl Additions {
                 _ => {}
             }
         }
-        for directive in directives {
-            if schema.directive(&directive.name).is_none() {
-                schema.directives.push(directive);
-            }
-        }
+        // Before those of the language.
+        directives.retain(|directive| schema.directive(&directive.name).is_none());
+        schema.directives.splice(..0, directives);
     }
 }
 

@@ -12,6 +12,12 @@
 
 import { buildClientSchema, lexicographicSortSchema, printSchema } from 'graphql';
 
+/** The groups of the corpus. */
+export const groups = ['schema', 'queries', 'values', 'invalid', 'mutations', 'spec', 'custom'];
+
+/** What both servers are told on top of a named configuration. */
+export const overrides = { mountGraphQL: true, requestComplexity: { graphQLDepth: -1, graphQLFields: -1 } };
+
 export function fill(value, variables) {
   if (typeof value === 'string') return value.replace(/\{\{(\w+)\}\}/g, (all, name) => variables[name] ?? all);
   if (Array.isArray(value)) return value.map(item => fill(item, variables));
@@ -120,7 +126,9 @@ export async function run(server, group) {
   const variables = { server: server.url, appId: server.config.appId };
   const answers = {};
   for (const item of group.cases) {
-    const answer = await send(server, variables, item);
+    const answer = await send(server, variables, item).catch(error => {
+      throw new Error(`${server.kind}: ${item.id}: ${error.cause ?? error}\n${server.log().slice(-1500)}`);
+    });
     for (const [name, path] of Object.entries(item.capture ?? {})) variables[name] = at(answer.body, path);
     const { status, body } = answer;
     answers[item.id] = { status, body: shown(body, server) };

@@ -14,14 +14,11 @@ const oracleCommand = path.join(
   path.dirname(createRequire(import.meta.url).resolve('parse-server')), '..', 'bin', 'parse-server',
 );
 
-// The oracle's GraphQL API needs it, see there.
-const oneGraphQL = path.join(here, '..', 'graphql', 'one-graphql.cjs');
-
 /** What `TARGET` chooses for the suites that need one server: `parsimony` (default) or `oracle`. */
 export const target = process.env.TARGET ?? 'parsimony';
 
 function command(kind, file) {
-  if (kind === 'oracle') return [process.execPath, ['--require', oneGraphQL, oracleCommand, file]];
+  if (kind === 'oracle') return [process.execPath, [oracleCommand, file]];
   const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'debug', 'parsimony');
   return [binary, [file]];
 }

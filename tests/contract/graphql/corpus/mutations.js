@@ -122,4 +122,4 @@ q('config for master', 'mutation { updateCloudConfig(input: { paramName: "c", va
 q('config read', '{ a: cloudConfig(paramName: "a") { value isMasterKeyOnly } c: cloudConfig(paramName: "c") { value isMasterKeyOnly } n: cloudConfig(paramName: "n") { value } }', master);
 q('call no function', 'mutation { callCloudCode(input: { functionName: x }) { result } }');
 
-export default { name: 'mutations', cases: [...classes, ...objects, ...cases] };
+export default { name: 'mutations', config: 'files', cases: [...classes, ...objects, ...cases] };
