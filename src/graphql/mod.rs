@@ -15,6 +15,7 @@ mod execute;
 mod input;
 pub mod language;
 mod limits;
+mod persisted;
 mod redact;
 mod resolve;
 pub mod schema;
@@ -27,12 +28,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use self::errors::{Code, GraphQLError};
 use self::language::ast::{Definition, Document, Field, Operation, OperationKind, Selection, SelectionSet};
+use self::persisted::Persisted;
 pub use self::resolve::upload::{Part, Uploads};
 use self::schema::custom::Additions;
 use self::schema::switches::Switches;
@@ -48,8 +49,6 @@ use crate::types::ClassSchema;
 /// Documents that are kept parsed and validated, and the length of the longest.
 const KEPT_DOCUMENTS: usize = 500;
 const LONGEST_KEPT: usize = 16 * 1024;
-/// Bytes of documents that clients may call by their hash.
-const PERSISTED: usize = 8 * 1024 * 1024;
 
 /// What a client asks.
 #[derive(Debug, Default)]
@@ -107,15 +106,10 @@ pub struct Endpoint {
     /// The document of `/graphql-config` with the number under which it was read.
     switches: Mutex<Option<(u64, Arc<Switches>)>>,
     notices: Mutex<Receiver<Notice>>,
-    persisted: Mutex<Persisted>,
+    /// Documents by their hash, or what is wrong with the file of those that are allowed.
+    persisted: std::result::Result<Persisted, String>,
     /// Types of the application's own, or what is wrong with them.
     additions: std::result::Result<Option<Additions>, String>,
-}
-
-#[derive(Default)]
-struct Persisted {
-    documents: HashMap<String, String>,
-    bytes: usize,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -127,14 +121,8 @@ impl Endpoint {
     pub fn new(services: Arc<Services>) -> Self {
         let notices = Mutex::new(services.pubsub.notices());
         let additions = services.config.graphql.schema.as_deref().map(Additions::read).transpose();
-        Self {
-            services,
-            loaded: Mutex::default(),
-            switches: Mutex::default(),
-            notices,
-            persisted: Mutex::default(),
-            additions,
-        }
+        let persisted = Persisted::new(services.config.graphql.persisted_queries.as_deref());
+        Self { services, loaded: Mutex::default(), switches: Mutex::default(), notices, persisted, additions }
     }
 
     /// Whether other servers told of a new document since.
@@ -208,7 +196,7 @@ impl Endpoint {
     /// When the schema cannot be made.
     pub async fn answer(&self, ctx: Ctx, request: Request) -> Result<Answer> {
         let is_open = may_introspect(&ctx);
-        let source = match self.source(&request) {
+        let source = match self.source(&ctx, &request)? {
             Ok(source) => source,
             Err(answer) => return Ok(answer),
         };
@@ -268,7 +256,7 @@ impl Endpoint {
         request: Request,
     ) -> Result<std::result::Result<Subscription, Answer>> {
         let is_open = may_introspect(&ctx);
-        let source = match self.source(&request) {
+        let source = match self.source(&ctx, &request)? {
             Ok(source) => source,
             Err(answer) => return Ok(Err(answer)),
         };
@@ -281,47 +269,9 @@ impl Endpoint {
         }))
     }
 
-    /// The text of the document: sent, or known by its hash.
-    fn source(&self, request: &Request) -> std::result::Result<String, Answer> {
-        let query = request.query.as_deref();
-        let Some(persisted) = request.extensions.get("persistedQuery").filter(|given| given.is_object())
-        else {
-            return match query.filter(|query| !query.is_empty()) {
-                Some(query) => Ok(query.to_owned()),
-                None => Err(Answer::bad_request(
-                    400,
-                    "GraphQL operations must contain a non-empty `query` or a `persistedQuery` extension.",
-                )),
-            };
-        };
-        let refuse = |text: &str| Answer::refused(400, &[GraphQLError::new(Code::Internal, text)], "");
-        if persisted.get("version").and_then(Value::as_f64) != Some(1.0) {
-            return Err(refuse("Unsupported persisted query version"));
-        }
-        let hash = persisted.get("sha256Hash").and_then(Value::as_str).unwrap_or_default();
-        let mut known = locked(&self.persisted);
-        match query {
-            None => known.documents.get(hash).cloned().ok_or_else(|| {
-                let error = GraphQLError::new(Code::PersistedQueryNotFound, "PersistedQueryNotFound");
-                let mut answer = Answer::refused(200, &[error], "");
-                answer.headers.push(("cache-control", "private, no-cache, must-revalidate"));
-                answer
-            }),
-            Some(query) => {
-                let digest = Sha256::digest(query.as_bytes());
-                let own: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                if own != hash {
-                    return Err(refuse("provided sha does not match query"));
-                }
-                if known.bytes + query.len() > PERSISTED {
-                    *known = Persisted::default();
-                }
-                if known.documents.insert(own, query.to_owned()).is_none() {
-                    known.bytes += query.len();
-                }
-                Ok(query.to_owned())
-            }
-        }
+    fn source(&self, ctx: &Ctx, request: &Request) -> Result<std::result::Result<String, Answer>> {
+        let persisted = self.persisted.as_ref().map_err(|text| Error::internal(text.clone()))?;
+        Ok(persisted.source(request, ctx.auth.is_unrestricted()))
     }
 
     /// The schema as text, for whoever may see it.

@@ -154,7 +154,7 @@ async fn read(exchange: &Exchange<'_>, payload: super::transfer::Incoming, max_u
             let document = crate::types::json::from_outside(text.trim_start_matches('\u{feff}').as_bytes());
             Ok(of_document(document.unwrap_or_default()))
         }
-        "GET" | "HEAD" => Ok(of_url(exchange, &essence)),
+        "GET" => Ok(of_url(exchange, &essence)),
         _ => {
             let mut answer = Answer::bad_request(405, "Apollo Server supports only GET/POST requests.");
             answer.headers.push(("allow", "GET, POST"));

@@ -284,3 +284,31 @@ async fn a_schema_of_ones_own_adds_to_the_other() {
     let (_, message, code) = first_error(&client, "{ nobody }").await;
     assert_eq!((message.as_str(), code), ("Invalid function: \"nobody\"", json!(141)));
 }
+
+#[actix_web::test]
+async fn only_documents_of_the_file_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("documents.json");
+    std::fs::write(&file, json!({ "first": "{ health }", "second": "{ users { count } }" }).to_string())
+        .unwrap();
+    let server = server(json!({ "graphQLPersistedQueries": file })).await;
+    let (client, master) = (server.anonymous(), server.master());
+    data(&client, "{ health }").await;
+    let (status, message, code) = first_error(&client, "{ health  }").await;
+    let refused = "The document is not one of those that are allowed.";
+    assert_eq!((status, message.as_str(), code), (400, refused, json!("BAD_REQUEST")));
+    data(&master, "{ health  }").await;
+    let by_id = async |client: &Client, id: &str| {
+        let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": id } });
+        client.post("/graphql", json!({ "extensions": extensions })).await
+    };
+    assert_eq!(by_id(&client, "second").await.body["data"]["users"]["count"], 0);
+    assert_eq!(by_id(&client, "third").await.body["errors"][0]["message"], "PersistedQueryNotFound");
+    // What the master key made known is nobody else's.
+    let (text, hash) = ("{ __typename }", "7f56e67dd21ab3f30d1ff8b7bed08893f0a0db86449836189b361dd1e56ddb4b");
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
+    let sent = master.post("/graphql", json!({ "query": text, "extensions": extensions })).await;
+    assert_eq!(sent.body["data"]["__typename"], "Query");
+    assert_eq!(by_id(&master, hash).await.body["data"]["__typename"], "Query");
+    assert_eq!(by_id(&client, hash).await.body["errors"][0]["message"], "PersistedQueryNotFound");
+}

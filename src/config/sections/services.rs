@@ -104,6 +104,8 @@ pub struct GraphQLConfig {
     pub schema: Option<String>,
     /// Live queries are offered as subscriptions.
     pub subscriptions: bool,
+    /// The file of the only documents that clients may send.
+    pub persisted_queries: Option<String>,
     pub mount_playground: bool,
     pub playground_path: String,
 }
@@ -255,6 +257,7 @@ impl GraphQLConfig {
             public_introspection: reader.bool("graphQLPublicIntrospection")?,
             schema: reader.text("graphQLSchema")?,
             subscriptions: reader.bool("graphQLSubscriptions")?,
+            persisted_queries: reader.text("graphQLPersistedQueries")?,
             mount_playground: reader.bool("mountPlayground")?,
             playground_path: reader.required_text("playgroundPath")?,
         })

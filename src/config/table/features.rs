@@ -106,6 +106,14 @@ pub static OPTIONS: &[OptionDef] = &[
         "File with additions to the GraphQL schema",
     ),
     opt(
+        "graphQLPersistedQueries",
+        "PARSIMONY_GRAPHQL_PERSISTED_QUERIES",
+        Text,
+        "",
+        "File of the only GraphQL documents that clients may send",
+    )
+    .ours(),
+    opt(
         "graphQLSubscriptions",
         "PARSIMONY_GRAPHQL_SUBSCRIPTIONS",
         Bool,
