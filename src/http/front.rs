@@ -101,7 +101,7 @@ async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: 
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
     // As Node writes them: hand-written clients look for `X-Parse-Job-Status-Id` letter by letter.
     response.head_mut().set_camel_case_headers(true);
-    door::hand_back(&http, &mut response);
+    door::hand_back(http, &mut response);
     front.pace.outgoing(response)
 }
 
