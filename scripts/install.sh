@@ -67,7 +67,7 @@ major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$major" -ge 20 ] || fail "Node.js $major is too old; 20 or newer is needed."
 
 # --- npm packages ------------------------------------------------------------------------------
-# Cloud Code needs the Parse SDK; everything else there is for tests.
+# Cloud Code needs the Parse SDK, and the development server shows Parse Dashboard; everything else there is for tests.
 stamp=node_modules/.parsimony
 wanted=$(sha256sum package-lock.json | cut -c1-64)
 installed=$(cat "$stamp" 2>/dev/null || true)
@@ -76,7 +76,7 @@ npm_ci() {
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "$@"
 }
 case "$what" in
-  run) [ -d node_modules/parse ] || { npm_ci --omit=dev && echo "run $wanted" >"$stamp"; } ;;
+  run) [ -d node_modules/parse ] && [ -d node_modules/parse-dashboard ] || { npm_ci --omit=dev && echo "run $wanted" >"$stamp"; } ;;
   test) [ "$installed" = "test $wanted" ] || { npm_ci && echo "test $wanted" >"$stamp"; } ;;
 esac
 

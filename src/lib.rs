@@ -5,6 +5,7 @@ pub mod app;
 pub mod auth;
 pub mod cloud;
 pub mod config;
+pub mod dashboard;
 pub mod error;
 pub mod files;
 #[cfg(feature = "graphql")]
@@ -13,6 +14,7 @@ pub mod http;
 pub mod live_query;
 pub mod logging;
 pub mod mail;
+pub mod metrics;
 pub mod migrate;
 pub mod operations;
 pub mod outbound;

@@ -1,11 +1,12 @@
 //! The program: reads the command line and does what it says.
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use parsimony::config::cli::{self, CliExit, Command};
 use parsimony::config::source::{ConfigSource, EnvSource, is_javascript};
 use parsimony::config::{self, AppConfig, ConfigError, Loaded};
-use parsimony::server::JavaScriptConfig;
+use parsimony::server::{JavaScriptConfig, Parent, StartError};
 use parsimony::{logging, server};
 
 fn main() -> ExitCode {
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode, CliExit> {
-    let invocation = cli::parse(std::env::args_os())?;
+    let mut invocation = cli::parse(std::env::args_os())?;
     if invocation.command == Command::ConfigDocs {
         print!("{}", config::docs::markdown());
         return Ok(ExitCode::SUCCESS);
@@ -34,7 +35,13 @@ fn run() -> Result<ExitCode, CliExit> {
             "Free some memory or file handles.",
         )
     })?;
-    let env = EnvSource::new(std::env::vars_os().filter_map(|(name, value)| {
+    let parent = match invocation.command {
+        Command::Attached => Some(embedding(&mut invocation)?),
+        _ => None,
+    };
+    // Options of parse-server as a package come from the application alone.
+    let variables = parent.is_none().then(std::env::vars_os);
+    let env = EnvSource::new(variables.into_iter().flatten().filter_map(|(name, value)| {
         // Variables that are not text are not ours.
         Some((name.into_string().ok()?, value.into_string().ok()?))
     }));
@@ -45,13 +52,16 @@ fn run() -> Result<ExitCode, CliExit> {
     let Loaded { mut config, notices, warnings } = runtime.block_on(loading)?;
     config.cloud.config_file = file;
     drop(runtime);
+    if let Some(parent) = parent {
+        return Ok(serve(config, &notices, &warnings, |config| server::run_embedded(config, parent)));
+    }
     match &invocation.command {
-        Command::Serve => return Ok(serve(config, &notices, &warnings)),
+        Command::Serve => return Ok(serve(config, &notices, &warnings, |config| server::run(vec![config]))),
         Command::RotateFileKey { .. } | Command::CollectFiles { .. } | Command::RestoreFiles { .. } => {
             return Ok(maintain(config, &invocation.command));
         }
         Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
-        Command::ConfigDocs | Command::ConfigCheck => {}
+        Command::ConfigDocs | Command::ConfigCheck | Command::Attached => {}
     }
     for line in notices {
         println!("{line}");
@@ -63,7 +73,22 @@ fn run() -> Result<ExitCode, CliExit> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(config: AppConfig, notices: &[String], warnings: &[String]) -> ExitCode {
+/// The process that embeds this server, with its options in the place of flags.
+fn embedding(invocation: &mut cli::Invocation) -> Result<Parent, CliExit> {
+    let greeting = std::io::stdin().as_fd().try_clone_to_owned().and_then(Parent::greet);
+    let (parent, options) = greeting.map_err(|error| {
+        CliExit::Refused(format!("attached: standard input is not the socket of an application: {error}."))
+    })?;
+    invocation.flags = options;
+    Ok(parent)
+}
+
+fn serve(
+    config: AppConfig,
+    notices: &[String],
+    warnings: &[String],
+    run: impl FnOnce(AppConfig) -> Result<(), StartError>,
+) -> ExitCode {
     logging::init(&config.logging);
     for line in notices {
         tracing::info!("{line}");
@@ -71,7 +96,7 @@ fn serve(config: AppConfig, notices: &[String], warnings: &[String]) -> ExitCode
     for line in warnings {
         tracing::warn!("{line}");
     }
-    match server::run(vec![config]) {
+    match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ERROR: {error}");

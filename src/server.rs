@@ -6,6 +6,8 @@
 //! under way finish, Cloud Code ends, pools close, the private cluster stops.
 
 mod cloud;
+mod dashboard;
+mod figures;
 mod files;
 mod live_query;
 mod mail;
@@ -19,6 +21,7 @@ pub use self::cloud::JavaScriptConfig;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,7 +40,9 @@ use crate::app::{App, AppRegistry, AppState};
 use crate::auth::AuthProviders;
 use crate::auth::env::{ProviderEnv, SystemClock};
 use crate::cloud::CallbackId;
+pub use crate::cloud::node::Parent;
 use crate::config::{AppConfig, HttpLimits};
+use crate::dashboard::Dashboard;
 use crate::http::connections::Connections;
 use crate::http::listen::Listening;
 use crate::http::{self, Front};
@@ -98,6 +103,7 @@ pub struct Server {
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     front: web::Data<Front>,
+    dashboard: Option<Arc<Dashboard>>,
     running: Vec<Running>,
 }
 
@@ -123,6 +129,32 @@ pub fn run(configs: Vec<AppConfig>) -> Result<(), StartError> {
         tracing::info!("Stopping: no new connections, requests under way finish.");
         server.stop().await;
         Ok(())
+    })
+}
+
+/// Runs the server for the process that embeds it, until that process is gone or asks it to go. It listens on
+/// that process's socket alone. Signals are for that process, which takes its time to end.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_embedded(config: AppConfig, parent: Parent) -> Result<(), StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    actix_web::rt::System::new().block_on(async {
+        let parent = Arc::new(parent);
+        // Held, so that they do not end this process.
+        let _signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        let started = Server::start_embedded(config, parent.clone()).await;
+        let outcome = match started {
+            Ok(server) => {
+                parent.over().await;
+                tracing::info!("Stopping: the application is gone, or lets the server go.");
+                server.stop().await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        parent.clean_up();
+        outcome
     })
 }
 
@@ -155,13 +187,29 @@ impl Server {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_within(configs: Vec<AppConfig>, outside: Settings) -> Result<Self, StartError> {
+        Self::open(configs, outside, None).await
+    }
+
+    /// As [`Self::start`], for the process that embeds the server. A database that keeps silent is an error.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_embedded(config: AppConfig, parent: Arc<Parent>) -> Result<Self, StartError> {
+        Self::open(vec![config], Settings::default(), Some(parent)).await
+    }
+
+    async fn open(
+        configs: Vec<AppConfig>,
+        outside: Settings,
+        parent: Option<Arc<Parent>>,
+    ) -> Result<Self, StartError> {
         // Another part of this process may have installed it; there is one kind only.
         crate::tls::install_provider();
         let workers = Workers::default();
         let threads = worker_threads();
         let mut running = Vec::with_capacity(configs.len());
         let mut binds: Vec<(String, u16)> = Vec::new();
-        for config in &configs {
+        for config in configs.iter().filter(|_| parent.is_none()) {
             let bind = (config.http.host.clone(), config.http.port);
             // Live queries may have a port of their own beside the API's.
             let sockets = config.live_query_server.port.filter(|_| config.live_query_server.enabled);
@@ -178,8 +226,12 @@ impl Server {
         for (host, port) in &binds {
             listeners.extend(listen(host, *port)?);
         }
+        let private = parent.as_ref().map(|parent| UnixListener::bind(parent.socket())).transpose();
+        let private = private.map_err(StartError::new)?;
+        let metrics_listeners = figures::listen(&configs)?;
         let configs: Vec<_> = configs.into_iter().map(Arc::new).collect();
-        let mut doorkeeper = configs.first().map(|config| Doorkeeper::new(&listeners, config.clone()));
+        let waits = configs.first().filter(|_| parent.is_none());
+        let mut doorkeeper = waits.map(|config| Doorkeeper::new(&listeners, config.clone()));
         for config in &configs {
             let presence = Presence::new();
             let number = presence.number();
@@ -188,7 +240,8 @@ impl Server {
                     Some(doorkeeper) => doorkeeper.open(config, threads).await?,
                     None => storage::open(config, threads).await?,
                 };
-                Running::start(config.clone(), database, &workers, presence, outside.clone()).await
+                let world = (outside.clone(), parent.clone());
+                Running::start(config.clone(), database, &workers, presence, world).await
             };
             match app_scope::within(Some(number), starting).await {
                 Ok(started) => running.push(started),
@@ -212,7 +265,12 @@ impl Server {
         let connections = Connections::new(&limits, proxies);
         let capacity = limits.max_requests.unwrap_or(REQUESTS_PER_WORKER * threads as u64);
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX >> 3);
-        let front = web::Data::new(Front::new(registry, capacity, &limits));
+        let mut front = Front::new(registry, capacity, &limits);
+        let dashboard = dashboard::start(&configs, &cloud::node_modules(), bound(&listeners));
+        front.set_dashboard(dashboard.clone());
+        front.set_figures(figures::of_process(&running, &connections));
+        let front = web::Data::new(front);
+        figures::serve_alone(metrics_listeners, &front)?;
         let adapters: Vec<_> = running.iter().map(|running| running.database.adapter.clone()).collect();
         let lanes = workers.clone();
         let takes_sockets = front
@@ -235,10 +293,11 @@ impl Server {
         let head = limits.patience.clamp(SHORTEST_HEAD, LONGEST_HEAD);
         let settings = Listening { threads, head, grace: GRACE };
         let (server, addresses) =
-            http::listen::run(listeners, &settings, &front, started, connected).map_err(StartError::new)?;
+            http::listen::run((listeners, private), &settings, &front, started, connected)
+                .map_err(StartError::new)?;
         let handle = server.handle();
         let serving = actix_web::rt::spawn(server);
-        let mut server = Self { addresses, handle, serving, front, running };
+        let mut server = Self { addresses, handle, serving, front, dashboard, running };
         for running in &server.running {
             if let Err(error) = running.cloud.ready().await {
                 server.stop().await;
@@ -248,6 +307,7 @@ impl Server {
         for running in &mut server.running {
             let number = running.app.services.state.presence.number();
             app_scope::within_now(Some(number), || running.serve());
+            running.cloud.listening();
         }
         Ok(server)
     }
@@ -265,6 +325,9 @@ impl Server {
     /// Stops in good order.
     pub async fn stop(self) {
         self.handle.stop(true).await;
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.stop().await;
+        }
         // Writes whose clients went away are no connections any more, but they finish too.
         if tokio::time::timeout(GRACE, self.front.drained()).await.is_err() {
             tracing::warn!("Some requests did not finish in time.");
@@ -286,7 +349,7 @@ impl Running {
         database: storage::Database,
         workers: &Workers,
         presence: Presence,
-        outside: Settings,
+        (outside, parent): (Settings, Option<Arc<Parent>>),
     ) -> Result<Self, StartError> {
         let adapter = database.adapter.clone();
         adapter.initialize().await.map_err(|error| storage::unusable(&error))?;
@@ -295,7 +358,7 @@ impl Running {
         let classes = ClassRegistry::start(adapter.clone(), pubsub.clone(), config.clone());
         let classes = classes.await.map_err(StartError::new)?;
         let server_api = CloudServer::new(workers.clone());
-        let cloud = cloud::Cloud::launch(&config, server_api.clone(), outbound.clone())?;
+        let cloud = cloud::Cloud::launch(&config, server_api.clone(), outbound.clone(), parent)?;
         let files = files::open(&config, &*database.adapter, &cloud.engine, outbound.clone()).await?;
         let principals =
             PrincipalRegistry::start(adapter.clone(), pubsub.clone(), classes.clone(), config.clone());
@@ -466,6 +529,12 @@ fn widest(mut limits: impl Iterator<Item = HttpLimits>) -> HttpLimits {
         body_memory: a.body_memory.max(b.body_memory),
         answer_memory: a.answer_memory.max(b.answer_memory),
     })
+}
+
+/// The port of the first listener, which is the API's.
+fn bound(listeners: &[TcpListener]) -> u16 {
+    let first = listeners.first().and_then(|listener| listener.local_addr().ok());
+    first.map_or(0, |address| address.port())
 }
 
 fn worker_threads() -> usize {

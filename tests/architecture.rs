@@ -16,16 +16,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     // Whom the process trusts, for every client of TLS.
     ("tls", &["error"]),
+    // Counters, which every layer may own and which name nobody.
+    ("metrics", &[]),
     ("types", &["error"]),
     ("query", &["types", "error"]),
     ("config", BASE),
     // `files` for the trait of file stores: a database may be one.
-    ("storage", &join(&["query", "config", "files", "pubsub", "tls"], BASE)),
+    ("storage", &join(&["query", "config", "files", "pubsub", "tls", "metrics"], BASE)),
     // `outbound` for what lies behind HTTP: webhooks, keys of login providers.
     ("cloud", &join(&["outbound"], CONFIGURED)),
     ("auth", &join(&["outbound"], CONFIGURED)),
     ("files", &join(&["outbound"], CONFIGURED)),
     ("mail", CONFIGURED),
+    // A process of this server, whom `http` speaks for.
+    ("dashboard", CONFIGURED),
     ("push", &join(&["outbound"], CONFIGURED)),
     ("cache", CONFIGURED),
     ("pubsub", CONFIGURED),
@@ -44,20 +48,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Other front doors. The pages know no HTTP library and are called through `http`.
     ("graphql", &join(&["operations", "actors", "app"], TRAITS)),
     ("pages", &join(&["operations", "actors", "app"], TRAITS)),
-    ("http", &join(&["graphql", "pages", "rest", "sockets", "operations", "actors", "app"], TRAITS)),
+    (
+        "http",
+        &join(&["graphql", "pages", "rest", "sockets", "operations", "actors", "app", "dashboard"], TRAITS),
+    ),
     ("main", &["server", "logging", "config", "error"]),
 ];
 
 const BASE: &[&str] = &["types", "error"];
-const CONFIGURED: &[&str] = &["config", "tls", "types", "error"];
+const CONFIGURED: &[&str] = &["config", "tls", "metrics", "types", "error"];
 const TRAITS: &[&str] = &[
     "storage", "cloud", "auth", "files", "mail", "push", "cache", "pubsub", "outbound", "logging", "config",
-    "query", "tls", "types", "error",
+    "query", "tls", "metrics", "types", "error",
 ];
 
 /// Pads with repetitions of the first, so that the lengths need no counting.
-const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 24] {
-    let mut all = [own[0]; 24];
+const fn join<const A: usize>(own: &[&'static str; A], below: &[&'static str]) -> [&'static str; 26] {
+    let mut all = [own[0]; 26];
     let mut i = 0;
     while i < A {
         all[i] = own[i];

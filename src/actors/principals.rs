@@ -23,6 +23,7 @@ use super::session::{Authenticate, Owner, Prolong, Published, SessionActor, Stop
 use super::{ASK_DEADLINE, ask};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
+use crate::metrics::{Counter, Page};
 use crate::operations::Principal;
 use crate::operations::ports::{ClassDirectory, PrincipalDirectory};
 use crate::pubsub::{Notice, PubSub};
@@ -41,6 +42,9 @@ pub struct PrincipalRegistry {
     lookup: Arc<Lookup>,
     pubsub: Arc<dyn PubSub>,
     directory: Addr<SessionDirectory>,
+    /// Tokens that this worker knew, and those that had to be asked for.
+    hits: Counter,
+    misses: Counter,
 }
 
 /// What a worker remembers of a session.
@@ -72,6 +76,8 @@ impl PrincipalRegistry {
             lookup: Arc::new(Lookup::new(storage, classes, config, roles, numbers)),
             pubsub,
             directory,
+            hits: Counter::default(),
+            misses: Counter::default(),
         });
         let mut notices = registry.pubsub.notices();
         let listener = Arc::downgrade(&registry);
@@ -149,10 +155,12 @@ impl PrincipalRegistry {
             return Err(Error::invalid_session_token());
         }
         if let Some(published) = self.near(token) {
+            self.hits.increment();
             published.usage().touch();
             self.prolong(&published, token);
             return Ok(published.principal().clone());
         }
+        self.misses.increment();
         self.ask_owner(token, second_look).await
     }
 
@@ -297,6 +305,13 @@ impl PrincipalDirectory for PrincipalRegistry {
     async fn roles_changed(&self) {
         self.lookup.roles().changed().await;
         self.tell(Notice::Roles).await;
+    }
+
+    fn report(&self, page: &mut Page) {
+        let (name, help) = ("parsimony_cache_lookups_total", "Look-ups in caches, by cache and outcome.");
+        for (outcome, count) in [("hit", &self.hits), ("miss", &self.misses)] {
+            page.counter(name, help, &[("cache", "session"), ("outcome", outcome)], count.get());
+        }
     }
 }
 

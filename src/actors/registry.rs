@@ -2,8 +2,8 @@
 //! app, shared by all workers; implements [`ClassDirectory`].
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::{ClassDirectory, IndexChange, SchemaChange};
 use crate::pubsub::PubSub;
-use crate::storage::{IndexMap, StorageAdapter};
+use crate::storage::{IndexMap, IndexWishes, StorageAdapter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
@@ -67,7 +67,8 @@ impl ClassRegistry {
         let stamp = freshness.stamp(read.0);
         let actor =
             SchemaActor::new(storage.clone(), pubsub, owners.clone(), freshness.clone(), config, read);
-        Ok(Arc::new(Self {
+        let wishes = storage.index_wishes();
+        let registry = Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             owners,
             names: actor.names(),
@@ -76,7 +77,11 @@ impl ClassRegistry {
             schema: actor.start(),
             last_miss_refresh: AtomicI64::new(Millis::now().0),
             listed: Mutex::new(Listed { read: stamp, ..Listed::default() }),
-        }))
+        });
+        if let Some(wishes) = wishes {
+            actix::spawn(build_wished(Arc::downgrade(&registry), wishes));
+        }
+        Ok(registry)
     }
 
     /// The owners' addresses, for live queries and rate limits.
@@ -225,6 +230,11 @@ impl ClassDirectory for ClassRegistry {
         }
         outcome.map(drop)
     }
+
+    fn report(&self, page: &mut crate::metrics::Page) {
+        let help = "Classes in use, each with an owner of its own.";
+        page.count("parsimony_classes_in_use", help, &[], self.owners.count());
+    }
 }
 
 impl ClassRegistry {
@@ -250,6 +260,25 @@ impl ClassRegistry {
         let read =
             work.await.map_err(|error| Error::internal(format!("an index build failed: {error}")))??;
         read.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
+    }
+}
+
+/// Builds what reads of the database found missing, one after another, as long as the registry is used.
+async fn build_wished(registry: Weak<ClassRegistry>, mut wishes: Box<dyn IndexWishes>) {
+    while let Some((class, indexes)) = wishes.next().await {
+        let Some(registry) = registry.upgrade() else { return };
+        let names = indexes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        tracing::info!(class = %class, "building {names} on {class}, which queries would use");
+        let began = Instant::now();
+        match registry.change_indexes(class.clone(), indexes, Vec::new()).await {
+            Ok(_) => {
+                let seconds = began.elapsed().as_secs_f32();
+                tracing::info!(class = %class, "built {names} on {class} in {seconds:.1} s");
+            }
+            Err(error) => {
+                tracing::warn!(class = %class, %error, "{names} on {class} cannot be built: {error}");
+            }
+        }
     }
 }
 

@@ -11,18 +11,22 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 pub use super::metrics::CallStats;
-use super::metrics::Metrics;
+use super::metrics::{Callee, Metrics};
 use super::webhooks::{Hook, HookTable, HookTarget, WebhookClient};
 use super::{
     AdapterArg, AdapterCall, CallbackId, CloudEngine, CloudState, FileAdapterCall, FunctionAnswer,
     FunctionCall, JobCall, Registrations, TriggerAnswer, TriggerCall, invalid_function,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::Page;
 use crate::types::app_scope::carry;
 
 const LOG_EVERY: Duration = Duration::from_secs(300);
 /// Webhooks have no host that could count the depth of their calls.
 const MAX_DEPTH: u16 = 32;
+/// Where calls run, for the figures.
+const NODE: &str = "node";
+const WEBHOOK: &str = "webhook";
 
 /// The joined registrations and what they were joined from.
 struct Joined {
@@ -73,10 +77,10 @@ impl CloudHub {
         self.metrics.snapshot()
     }
 
-    async fn measured<T>(&self, name: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn measured<T>(&self, callee: Callee<'_>, call: impl Future<Output = Result<T>>) -> Result<T> {
         let begun = Instant::now();
         let answer = call.await;
-        self.metrics.record(name, begun.elapsed(), answer.is_err());
+        self.metrics.record(callee, begun.elapsed(), answer.is_err());
         answer
     }
 }
@@ -121,14 +125,16 @@ impl CloudEngine for CloudHub {
         Box::pin(async move {
             let name = call.name.clone();
             if self.code.registrations().function(&name).is_some() {
-                return self.measured(&name, self.code.run_function(call)).await;
+                let callee = Callee { host: NODE, kind: "function", name: &name };
+                return self.measured(callee, self.code.run_function(call)).await;
             }
             let hooks = self.hooks.load_full();
             let Some(url) = hooks.url(&HookTarget::Function(name.clone())) else {
                 return Err(invalid_function(&name));
             };
             check_depth(call.scope.depth)?;
-            self.measured(&name, self.client.run_function(url, call)).await
+            let callee = Callee { host: WEBHOOK, kind: "function", name: &name };
+            self.measured(callee, self.client.run_function(url, call)).await
         })
     }
 
@@ -136,20 +142,23 @@ impl CloudEngine for CloudHub {
         Box::pin(async move {
             let name = format!("{}.{}", call.kind.as_str(), call.class_name);
             if self.code.registrations().is_registered(call.kind, &call.class_name) {
-                return self.measured(&name, self.code.run_trigger(call)).await;
+                let callee = Callee { host: NODE, kind: "trigger", name: &name };
+                return self.measured(callee, self.code.run_trigger(call)).await;
             }
             let hooks = self.hooks.load_full();
             let target = HookTarget::Trigger { kind: call.kind, class: call.class_name.clone() };
             let Some(url) = hooks.url(&target) else { return Ok(TriggerAnswer::default()) };
             check_depth(call.scope.depth)?;
-            self.measured(&name, self.client.run_trigger(url, call)).await
+            let callee = Callee { host: WEBHOOK, kind: "trigger", name: &name };
+            self.measured(callee, self.client.run_trigger(url, call)).await
         })
     }
 
     fn run_job(&self, call: JobCall) -> BoxFuture<'_, Result<Option<String>>> {
         Box::pin(async move {
-            let name = format!("job.{}", call.name);
-            self.measured(&name, self.code.run_job(call)).await
+            let name = call.name.clone();
+            let callee = Callee { host: NODE, kind: "job", name: &name };
+            self.measured(callee, self.code.run_job(call)).await
         })
     }
 
@@ -175,6 +184,11 @@ impl CloudEngine for CloudHub {
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         self.code.shutdown()
+    }
+
+    fn report(&self, page: &mut Page) {
+        self.code.report(page);
+        self.metrics.report(page);
     }
 }
 

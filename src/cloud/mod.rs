@@ -97,6 +97,9 @@ pub trait CloudEngine: Send + Sync + 'static {
 
     /// Lets running calls end (bounded), then stops everything that was started.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+
+    /// Tells the page of metrics of hosts and calls.
+    fn report(&self, _page: &mut crate::metrics::Page) {}
 }
 
 /// The engine of an application without Cloud Code.

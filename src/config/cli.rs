@@ -42,6 +42,8 @@ pub enum Command {
     ConfigDocs,
     /// Check the configuration and exit.
     ConfigCheck,
+    /// `attached`: run the server for the process at the other end of standard input.
+    Attached,
     /// `files rotate-key`: give stored files the configured encryption key.
     RotateFileKey {
         /// The key they have now; `None`: they are not encrypted.
@@ -121,13 +123,15 @@ fn migrate_command() -> clap::Command {
         .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
 }
 
-fn subcommands() -> [clap::Command; 4] {
+fn subcommands() -> [clap::Command; 5] {
     [
         files_commands(),
         migrate_command(),
         clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
         clap::Command::new("config-check")
             .about("Check the configuration, say what is wrong with it, and exit"),
+        // For programs, not for people.
+        clap::Command::new("attached").hide(true).about("Serve the process that holds standard input"),
     ]
 }
 
@@ -136,6 +140,7 @@ impl Command {
         match matches.subcommand() {
             Some(("config-docs", _)) => Self::ConfigDocs,
             Some(("config-check", _)) => Self::ConfigCheck,
+            Some(("attached", _)) => Self::Attached,
             Some(("migrate", given)) => Self::Migrate {
                 from: given.get_one::<String>("from").cloned().unwrap_or_default(),
                 to: given.get_one::<String>("to").cloned().unwrap_or_default(),

@@ -66,6 +66,10 @@ pub struct AppConfig {
     pub graphql: GraphQLConfig,
     pub logging: LoggingConfig,
     pub security: SecurityConfig,
+    /// The page of metrics; `None` when there is none.
+    pub metrics: Option<MetricsConfig>,
+    /// Parse Dashboard; `None` when there is none.
+    pub dashboard: Option<DashboardConfig>,
     pub enable_product_purchase_legacy_api: bool,
     /// Folder for what the server itself keeps.
     pub data_dir: PathBuf,
@@ -97,6 +101,10 @@ impl AppConfig {
         let options = with_old_values.as_ref().map_or(options, |(all, _)| all);
         let mut config = Self::read(options)?;
         config.development = development;
+        config.dashboard = DashboardConfig::read(Reader::new(options), development)?;
+        if development && !options.contains_key("metrics") {
+            config.metrics = Some(MetricsConfig::of_development());
+        }
         config.check_mail(Reader::new(options))?;
         let allow_incomplete = Reader::new(options).bool("allowIncomplete")?;
         let mut warnings = Warnings::new();
@@ -174,6 +182,8 @@ impl AppConfig {
             graphql: GraphQLConfig::read(reader)?,
             logging: LoggingConfig::read(reader)?,
             security: SecurityConfig::read(reader)?,
+            metrics: MetricsConfig::read(reader)?,
+            dashboard: None,
             enable_product_purchase_legacy_api: reader.bool("enableProductPurchaseLegacyApi")?,
             data_dir: PathBuf::from(reader.required_text("dataDir")?),
             development: false,

@@ -176,6 +176,16 @@ impl<'a> Reader<'a> {
         self.group_saying(name, &message)
     }
 
+    /// The options below `name`, which may also be `true`: all defaults.
+    pub fn group_or_flag(&self, name: &str) -> Result<Reader<'a>> {
+        match self.raw(name) {
+            Some(Value::Bool(_)) => {
+                Ok(Reader { raw: None, group: self.def(name).and_then(|option| option.group) })
+            }
+            _ => self.group(name),
+        }
+    }
+
     pub fn group_saying(&self, name: &str, message: &str) -> Result<Reader<'a>> {
         let raw = self.object_saying(name, message)?;
         Ok(Reader { raw, group: self.def(name).and_then(|option| option.group) })

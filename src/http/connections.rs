@@ -14,6 +14,7 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 
 use crate::config::{HttpLimits, TrustProxy};
+use crate::metrics::Page;
 
 /// Connections beyond the limit that may ask after the server's health.
 const HEALTH_LANE: u64 = 256;
@@ -37,6 +38,8 @@ pub struct Connections {
 #[derive(Default)]
 struct Table {
     open: u64,
+    /// So far.
+    refused: u64,
     by_address: HashMap<IpAddr, u64>,
 }
 
@@ -100,6 +103,7 @@ impl Connections {
         });
         let place =
             if from_there > self.most_per_address || table.open > self.most.saturating_add(HEALTH_LANE) {
+                table.refused += 1;
                 Admission::Refused
             } else if table.open > self.most {
                 Admission::Crowded
@@ -107,6 +111,17 @@ impl Connections {
                 Admission::Served
             };
         Guest { connections: self.clone(), address, place }
+    }
+
+    /// Connections of clients.
+    pub fn report(&self, page: &mut Page) {
+        let (open, refused) = {
+            let table = self.table();
+            (table.open, table.refused)
+        };
+        page.gauge("parsimony_http_connections", "Connections of clients.", &[], open as f64);
+        let help = "Connections that were refused because there were too many.";
+        page.counter("parsimony_http_connections_refused_total", help, &[], refused);
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {

@@ -1,7 +1,7 @@
 //! One request on its way: whose mount it came to, its place among the requests that are worked on, and its way
 //! through the [`gate`]. Used by every kind of route: [`super::front`], [`super::files`], [`super::middleware`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -10,17 +10,27 @@ use actix_web::http::header;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::attempts::Attempts;
 use super::credentials::{Claims, header_list, header_text};
+use super::door;
+use super::figures::{Figures, Seen};
 use super::transfer::Pace;
 use crate::app::{App, AppRegistry, AppState};
 use crate::config::HttpLimits;
+use crate::dashboard::Dashboard;
 use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::Page;
 use crate::operations::gate::{self, Visit};
 use crate::operations::{Credentials, Ctx};
 use crate::types::app_scope::AppNumber;
 
 static REQUEST_ID: header::HeaderName = header::HeaderName::from_static("x-parse-request-id");
 
+/// Tells the page of metrics something.
+pub type MoreFigures = Box<dyn Fn(&mut Page) + Send + Sync>;
+
+/// Requests to Parse Dashboard at a time.
+const DASHBOARD_PLACES: usize = 64;
 /// More than there can be connections.
 const MOST_TRANSFERS: u32 = 1 << 24;
 
@@ -34,6 +44,13 @@ pub struct Front {
     pub(super) transfers: Arc<Semaphore>,
     pub(super) pace: Pace,
     pub(super) requests: AtomicU64,
+    pub(super) figures: Figures,
+    /// Parse Dashboard, and its places.
+    pub(super) dashboard: Option<Arc<Dashboard>>,
+    pub(super) dashboard_places: Semaphore,
+    pub(super) dashboard_attempts: Attempts,
+    /// What others of the process tell the page of metrics.
+    pub(super) more_figures: Option<MoreFigures>,
     #[cfg(feature = "graphql")]
     pub(super) graphql: super::endpoints::Endpoints,
 }
@@ -50,8 +67,38 @@ impl Front {
             transfers,
             pace,
             requests: AtomicU64::new(0),
+            figures: Figures::default(),
+            dashboard: None,
+            dashboard_places: Semaphore::new(DASHBOARD_PLACES),
+            dashboard_attempts: Attempts::default(),
+            more_figures: None,
             #[cfg(feature = "graphql")]
             graphql: super::endpoints::Endpoints::default(),
+        }
+    }
+
+    /// Puts Parse Dashboard beside the API.
+    pub fn set_dashboard(&mut self, dashboard: Option<Arc<Dashboard>>) {
+        self.dashboard = dashboard;
+    }
+
+    /// Lets somebody whom nobody here knows tell the page of metrics something.
+    pub fn set_figures(&mut self, tell: MoreFigures) {
+        self.more_figures = Some(tell);
+    }
+
+    /// Requests, bodies and places.
+    pub(super) fn report(&self, page: &mut Page) {
+        self.figures.report(page);
+        let taken = (self.capacity as usize).saturating_sub(self.admission.available_permits());
+        let help = "Requests that are worked on; those without a body to be read, or whose body has come.";
+        page.count("parsimony_http_requests_in_flight", help, &[], taken);
+        page.gauge("parsimony_http_requests_max", "The most of them there may be.", &[], self.capacity);
+        let uploads = (MOST_TRANSFERS as usize).saturating_sub(self.transfers.available_permits());
+        page.count("parsimony_http_uploads_in_flight", "Files that are on their way in.", &[], uploads);
+        self.pace.report(page);
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.report(page);
         }
     }
 
@@ -71,7 +118,7 @@ impl Front {
 }
 
 pub(super) fn client_address(http: &HttpRequest, app: &App) -> IpAddr {
-    let peer = http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+    let peer = door::peer(http);
     let trust = &app.config().http.trust_proxy;
     // Of a peer that is not trusted the header says nothing.
     let trusted = trust.trusts_peer(peer);
@@ -88,6 +135,8 @@ pub(super) struct Exchange<'a> {
     pub(super) below: &'a str,
     /// Tells requests apart in the log.
     pub(super) id: u64,
+    /// Where it turned out to go.
+    pub(super) seen: &'a Seen,
 }
 
 impl Exchange<'_> {
@@ -185,22 +234,26 @@ impl Exchange<'_> {
         }
         let headers = self.http.headers();
         let text = |name: &header::HeaderName| header_text(headers, name.as_str()).unwrap_or_default();
-        headers.keys().map(|name| (name.as_str().to_owned(), Value::String(text(name)))).collect()
+        let others = headers.keys().filter(|name| !door::is_own(name));
+        others.map(|name| (name.as_str().to_owned(), Value::String(text(name)))).collect()
     }
 
     /// The mount as the request saw it.
     fn mount_url(&self, app: &App) -> String {
         let http = &app.config().http;
-        let peer = self.http.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let peer = door::peer(self.http);
+        let client = door::client(self.http);
         let headers = self.http.headers();
         let trusted = http.trust_proxy.trusts_peer(peer);
         let forwarded = |name: header::HeaderName| {
             let list = trusted.then(|| header_list(headers, name)).flatten()?;
             list.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
         };
-        let scheme = forwarded(header::X_FORWARDED_PROTO).unwrap_or_else(|| "http".to_owned());
+        let scheme = forwarded(header::X_FORWARDED_PROTO)
+            .unwrap_or_else(|| client.as_ref().map_or("http", |client| client.scheme).to_owned());
         let host = forwarded(header::X_FORWARDED_HOST).or_else(|| header_text(headers, header::HOST));
         let host = host.or_else(|| self.http.uri().host().map(str::to_owned)).unwrap_or_default();
-        format!("{scheme}://{host}{}", http.mount_path)
+        let mount = client.as_ref().map_or(http.mount_path.as_str(), |client| client.mount);
+        format!("{scheme}://{host}{mount}")
     }
 }

@@ -6,6 +6,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use actix_web::http::{ConnectionType, Method as HttpMethod, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,10 +18,12 @@ use tracing::Instrument;
 use super::body::{self, Body};
 use super::credentials::{Claims, header_text};
 use super::exchange::{Exchange, Front, client_address};
+use super::figures::{Door, Seen};
 use crate::app::{App, AppState};
 use crate::error::{Error, Result};
 use crate::http::{
-    connections, etag as validator, files, middleware, multipart, pages, query_string, request_log, respond,
+    connections, dashboard, door, etag as validator, files, metrics, middleware, multipart, pages,
+    query_string, request_log, respond, start,
 };
 use crate::operations::{Credentials, Ctx, gate};
 use crate::rest::request::{RestRequest, RestResponse, method_of};
@@ -32,16 +35,37 @@ use crate::types::app_scope::{self, carry};
 
 /// The catch-all handler.
 pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Front>) -> HttpResponse {
-    if connections::is_crowded(&http) && !http.path().trim_end_matches('/').ends_with("/health") {
+    let (begun, seen) = (Instant::now(), Seen::default());
+    let response = answer(&http, payload, &front, &seen).await;
+    front.figures.answered(&seen, response.status(), begun.elapsed());
+    response
+}
+
+async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: &Seen) -> HttpResponse {
+    if connections::is_crowded(http) && !http.path().trim_end_matches('/').ends_with("/health") {
         return turned_away();
     }
-    if is_upgrade(&http) {
-        return upgrade(&http, payload, &front);
+    if is_upgrade(http) {
+        seen.door(Door::Socket);
+        return upgrade(http, payload, front);
     }
-    tcp::let_go(&http);
+    tcp::let_go(http);
+    if let Some((app, options)) = metrics::at(front, http.path()) {
+        seen.door(Door::Metrics);
+        return Box::pin(metrics::serve(http, front, app, options)).await;
+    }
+    if let Some(dashboard) = front.dashboard.as_deref().filter(|known| dashboard::owns(known, http.path())) {
+        seen.door(Door::Dashboard);
+        return Box::pin(dashboard::serve(http, payload, front, dashboard)).await;
+    }
+    if let Some(app) = start::at(front, http.path()) {
+        seen.door(Door::Start);
+        return start::serve(http, front, app);
+    }
     #[cfg(feature = "graphql")]
     if let Some(apps) = front.registry.graphql_at(http.path()) {
-        return serve_graphql(&http, payload, &front, &apps).await;
+        seen.door(Door::GraphQl);
+        return serve_graphql(http, payload, front, &apps, seen).await;
     }
     #[cfg(feature = "graphql")]
     if let Some(app) = front.registry.playground_at(http.path())
@@ -57,25 +81,27 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     };
     let config = first.config().clone();
     let mut response = if http.method() == HttpMethod::OPTIONS {
+        seen.door(Door::Preflight);
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
     } else {
         let below = if below.starts_with("//") { &below[1..] } else { below };
         let id = front.requests.fetch_add(1, Ordering::Relaxed);
-        let exchange = Exchange { http: &http, front: &front, apps, below, id };
+        let exchange = Exchange { http, front, apps, below, id, seen };
         // Made for each request only where somebody wants to see everything: it costs as much as a
         // tenth of a read. What goes wrong is logged in one made for it.
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
         let app = exchange.named();
         match contained(app_scope::within(app, exchange.run(payload)).instrument(span)).await {
-            Ok(response) => validator::tagged(&http, response),
+            Ok(response) => validator::tagged(http, response),
             Err(error) => app_scope::within_now(app, || {
-                span_of(&http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
+                span_of(http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
             }),
         }
     };
     respond::add_cors(&mut response, &config.http, http.headers().get(header::ORIGIN));
     // As Node writes them: hand-written clients look for `X-Parse-Job-Status-Id` letter by letter.
     response.head_mut().set_camel_case_headers(true);
+    door::hand_back(&http, &mut response);
     front.pace.outgoing(response)
 }
 
@@ -86,6 +112,7 @@ async fn serve_graphql(
     payload: web::Payload,
     front: &Front,
     apps: &[Arc<App>],
+    seen: &Seen,
 ) -> HttpResponse {
     let Some(first) = apps.first() else {
         return respond::cannot_route(http.method().as_str(), http.path());
@@ -96,7 +123,7 @@ async fn serve_graphql(
         HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK")
     } else {
         let id = front.requests.fetch_add(1, Ordering::Relaxed);
-        let exchange = Exchange { http, front, apps, below, id };
+        let exchange = Exchange { http, front, apps, below, id, seen };
         let app = exchange.named();
         let serving = super::graphql::serve(&exchange, payload);
         match contained(app_scope::within(app, Box::pin(serving))).await {
@@ -180,12 +207,14 @@ impl Exchange<'_> {
         }
         let first = self.below.get(1..).and_then(|path| path.split('/').next()).unwrap_or_default();
         if first.eq_ignore_ascii_case("health") {
+            self.seen.door(Door::Health);
             return self.health(early, privileged);
         }
         if early.is_some_and(|app| app.config().live_query_server.only) {
             return Ok(respond::cannot_route(self.http.method().as_str(), self.http.path()));
         }
         if let Some(path) = pages::path_of(self.apps, self.below) {
+            self.seen.door(Door::Pages);
             let ip = self.apps.first().map(|app| self.client_address(app).to_string()).unwrap_or_default();
             // What is rare is boxed: this future is moved as a whole for each request.
             let payload = self.front.pace.incoming(payload);
@@ -193,6 +222,7 @@ impl Exchange<'_> {
             return Box::pin(served).await;
         }
         if let Some(route) = files::route(self.http.method(), self.below) {
+            self.seen.door(Door::Files);
             let payload = self.front.pace.incoming(payload);
             return Box::pin(files::serve(self, route?, claims, privileged, payload)).await;
         }
@@ -242,6 +272,7 @@ impl Exchange<'_> {
             return Ok(respond::cannot_route(method, self.http.path()));
         };
         let (route, params) = found?;
+        self.seen.route(route);
         let mut request = RestRequest {
             query: query_string::parse_nested(self.http.query_string()),
             body,

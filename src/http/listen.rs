@@ -7,19 +7,21 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::{AppConfig, Extensions, Server};
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::{App as ActixApp, web};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::door;
 use super::exchange::Front;
 use super::spelling::Answers;
 use super::targets::Targets;
@@ -37,12 +39,12 @@ pub struct Listening {
     pub grace: Duration,
 }
 
-/// Serves on the listeners. `started` is called on each worker thread, `connected` for each connection.
+/// Serves on the listeners, and on a private one ([`super::door`]). `started` is called on each worker thread, `connected` for each connection.
 ///
 /// # Errors
 /// When a listener cannot be used.
 pub fn run(
-    listeners: Vec<TcpListener>,
+    (listeners, private): (Vec<TcpListener>, Option<UnixListener>),
     settings: &Listening,
     front: &web::Data<Front>,
     started: impl Fn() + Clone + Send + 'static,
@@ -55,7 +57,11 @@ pub fn run(
         .max_concurrent_connections(usize::MAX >> 4)
         .disable_signals()
         .shutdown_timeout(settings.grace.as_secs());
-    let stopping = builder.graceful_shutdown_signal();
+    let signal = builder.graceful_shutdown_signal();
+    let stopping = move || {
+        let signal = signal.clone();
+        async move { signal.notified().await }
+    };
     for listener in listeners {
         let address = listener.local_addr()?;
         addresses.push(address);
@@ -63,54 +69,78 @@ pub fn run(
         let (stopping, head) = (stopping.clone(), settings.head);
         builder = builder.listen(format!("clients-{address}"), listener, move || {
             started();
-            let (connected, stopping) = (connected.clone(), stopping.clone());
-            let app = ActixApp::new()
-                .app_data(front.clone())
-                .default_service(web::to(super::front::serve))
-                .into_factory()
-                .map_err(|error: actix_web::Error| error.error_response());
-            let http = HttpService::build()
-                .graceful_shutdown_signal(move || {
-                    let stopping = stopping.clone();
-                    async move { stopping.notified().await }
-                })
-                .client_request_timeout(head)
-                .client_disconnect_timeout(LEAVE)
-                .local_addr(address)
-                .on_connect_ext(move |stream: &ClientStream, data| connected(&stream.socket, data))
-                .finish(map_config(app, |()| AppConfig::default()));
-            fn_service(|socket: TcpStream| async move {
-                let peer = socket.peer_addr().ok();
-                Ok::<_, DispatchError>((ClientStream::new(socket), Protocol::Http1, peer))
-            })
-            .and_then(http)
+            let peer = |socket: &TcpStream| socket.peer_addr().ok();
+            serving(front.clone(), head, stopping.clone(), Some(address), peer, connected.clone())
+        })?;
+    }
+    if let Some(listener) = private {
+        let (front, started, stopping, head) =
+            (front.clone(), started.clone(), stopping.clone(), settings.head);
+        builder = builder.listen_uds("embedding", listener, move || {
+            started();
+            let connected = |_: &UnixStream, data: &mut Extensions| door::enter(data);
+            serving(front.clone(), head, stopping.clone(), None, |_: &UnixStream| None, connected)
         })?;
     }
     Ok((builder.run(), addresses))
 }
 
+/// What one worker thread does with the connections of one listener.
+fn serving<S, F: Future<Output = ()> + 'static>(
+    front: web::Data<Front>,
+    head: Duration,
+    stopping: impl Fn() -> F + 'static,
+    address: Option<SocketAddr>,
+    peer: impl Fn(&S) -> Option<SocketAddr> + Clone + 'static,
+    connected: impl Fn(&S, &mut Extensions) + 'static,
+) -> impl ServiceFactory<S, Config = (), Response = (), Error = DispatchError, InitError = ()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + fmt::Debug + 'static,
+{
+    let app = ActixApp::new()
+        .app_data(front)
+        .default_service(web::to(super::front::serve))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let mut http = HttpService::build()
+        .graceful_shutdown_signal(stopping)
+        .client_request_timeout(head)
+        .client_disconnect_timeout(LEAVE);
+    if let Some(address) = address {
+        http = http.local_addr(address);
+    }
+    let http = http
+        .on_connect_ext(move |stream: &ClientStream<S>, data| connected(&stream.socket, data))
+        .finish(map_config(app, |()| AppConfig::default()));
+    fn_service(move |socket: S| {
+        let peer = peer(&socket);
+        async move { Ok::<_, DispatchError>((ClientStream::new(socket), Protocol::Http1, peer)) }
+    })
+    .and_then(http)
+}
+
 /// A client's socket.
-struct ClientStream {
-    socket: TcpStream,
+struct ClientStream<S> {
+    socket: S,
     targets: Targets,
     answers: Answers,
     /// What was read, with escaped targets, and found no room yet.
     kept: Bytes,
 }
 
-impl ClientStream {
-    fn new(socket: TcpStream) -> Self {
+impl<S> ClientStream<S> {
+    fn new(socket: S) -> Self {
         Self { socket, targets: Targets::default(), answers: Answers::default(), kept: Bytes::new() }
     }
 }
 
-impl fmt::Debug for ClientStream {
+impl<S: fmt::Debug> fmt::Debug for ClientStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.socket.fmt(f)
     }
 }
 
-impl AsyncRead for ClientStream {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.kept.is_empty() {
@@ -132,7 +162,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { socket, targets, answers, .. } = self.get_mut();
         let (count, respelled) = answers.offer(bytes, &mut targets.unanswered);

@@ -4,18 +4,23 @@
 //!
 //! Called by `server`; calls `rest`, `pages`, `live_query` and `operations`.
 
+mod attempts;
 mod body;
 pub mod connections;
 mod credentials;
+mod dashboard;
+mod door;
 #[cfg(feature = "graphql")]
 mod endpoints;
 pub(crate) mod etag;
 mod exchange;
+mod figures;
 mod files;
 mod front;
 #[cfg(feature = "graphql")]
 mod graphql;
 pub mod listen;
+pub mod metrics;
 mod middleware;
 mod multipart;
 pub mod pages;
@@ -23,6 +28,7 @@ mod query_string;
 mod request_log;
 mod respond;
 mod spelling;
+mod start;
 mod targets;
 mod transfer;
 pub mod waiting;

@@ -10,6 +10,7 @@ use actix_web::http::header::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::credentials::header_text;
+use super::door;
 use crate::cloud::mask;
 use crate::rest::request::{RestBody, RestResponse};
 use crate::types::Object;
@@ -94,7 +95,7 @@ fn headers(headers: &HeaderMap) -> Object {
                 || name.starts_with("x-parse-") && name.ends_with("-key");
         Some((name.to_owned(), if is_secret { STARS.into() } else { value.into() }))
     };
-    headers.keys().filter_map(|name| shown(name.as_str())).collect()
+    headers.keys().filter(|name| !door::is_own(name)).filter_map(|name| shown(name.as_str())).collect()
 }
 
 /// The path as it was asked for, without passwords and tokens in its parameters.

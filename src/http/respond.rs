@@ -4,6 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 
+use super::door::Unrouted;
 use crate::config::HttpConfig;
 use crate::error::{Error, ErrorCode};
 use crate::operations::ports::RateHeaders;
@@ -99,11 +100,13 @@ pub fn cannot_route(method: &str, path: &str) -> HttpResponse {
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Error</title>\n</head>\n<body>\n<pre>Cannot {method} {path}</pre>\n</body>\n</html>\n"
     );
-    HttpResponse::NotFound()
+    let mut response = HttpResponse::NotFound()
         .content_type(HTML)
         .insert_header(("Content-Security-Policy", "default-src 'none'"))
         .insert_header(("X-Content-Type-Options", "nosniff"))
-        .body(page)
+        .body(page);
+    response.extensions_mut().insert(Unrouted);
+    response
 }
 
 /// The CORS headers that every answer below the mount carries.

@@ -18,6 +18,7 @@ use futures_util::{FutureExt, StreamExt};
 use super::respond;
 use crate::config::HttpLimits;
 use crate::error::{Error, Result};
+use crate::metrics::{Counter, Page};
 use crate::operations::budget::Pool;
 
 /// Bytes of each body that need no room in the shared memory.
@@ -34,6 +35,14 @@ pub struct Pace {
     memory: Arc<Memory>,
     /// For answers that are on their way.
     answers: Arc<Pool>,
+    traffic: Arc<Traffic>,
+}
+
+/// Bytes of bodies so far.
+#[derive(Debug, Default)]
+struct Traffic {
+    received: Counter,
+    sent: Counter,
 }
 
 impl Pace {
@@ -46,17 +55,29 @@ impl Pace {
             least: least.max(1),
             memory: Arc::new(memory),
             answers: Pool::new(limits.answer_memory),
+            traffic: Arc::default(),
         }
     }
 
+    /// Bytes that passed.
+    pub fn report(&self, page: &mut Page) {
+        let (name, help) = ("parsimony_http_body_bytes_total", "Bytes of bodies, by direction.");
+        page.counter(name, help, &[("direction", "in")], self.traffic.received.get());
+        page.counter(name, help, &[("direction", "out")], self.traffic.sent.get());
+    }
+
     pub fn incoming(&self, payload: Payload) -> Incoming {
-        Incoming { payload, gauge: Gauge::new(self), room: Room::new(self) }
+        Incoming { payload, gauge: Gauge::new(self), room: Room::new(self), traffic: self.traffic.clone() }
     }
 
     /// The response, its body in pieces where that is long or a stream.
     pub fn outgoing(&self, response: HttpResponse) -> HttpResponse {
         match response.body().size() {
-            BodySize::None | BodySize::Sized(..=0xffff) => response,
+            BodySize::None => response,
+            BodySize::Sized(size @ ..=0xffff) => {
+                self.traffic.sent.add(size);
+                response
+            }
             size => {
                 let (head, body) = response.into_parts();
                 let (source, held) = match body.try_into_bytes() {
@@ -70,7 +91,8 @@ impl Pace {
                 };
                 let held = Held { answers: self.answers.clone(), bytes: held };
                 let gauge = Gauge::new(self);
-                let body = Outgoing { source, size, gauge, handed_over: None, _held: held };
+                let traffic = self.traffic.clone();
+                let body = Outgoing { source, size, gauge, handed_over: None, traffic, _held: held };
                 head.set_body(BoxBody::new(body))
             }
         }
@@ -120,6 +142,7 @@ pub struct Incoming {
     payload: Payload,
     gauge: Gauge,
     room: Room,
+    traffic: Arc<Traffic>,
 }
 
 impl Incoming {
@@ -147,6 +170,7 @@ impl Incoming {
             return Some(match piece? {
                 Ok(bytes) => {
                     self.gauge.passed += bytes.len() as u64;
+                    self.traffic.received.add(bytes.len() as u64);
                     Ok(bytes)
                 }
                 Err(_) => Err(Error::http(400, "request aborted")),
@@ -205,6 +229,7 @@ struct Outgoing {
     gauge: Gauge,
     /// When the last piece was given away.
     handed_over: Option<Instant>,
+    traffic: Arc<Traffic>,
     _held: Held,
 }
 
@@ -244,6 +269,7 @@ impl MessageBody for Outgoing {
         };
         if let Some(Ok(bytes)) = &piece {
             this.gauge.passed += bytes.len() as u64;
+            this.traffic.sent.add(bytes.len() as u64);
             this.handed_over = Some(Instant::now());
         }
         Poll::Ready(piece)

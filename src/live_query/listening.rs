@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::ledger::{AppCharge, Charge, Ledger};
 use super::waiting::Waiting;
+use crate::metrics::Counter;
 
 /// What triggers are told about the whole server.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub clients: AtomicU64,
     pub subscriptions: AtomicU64,
+    /// Frames that told clients of events.
+    pub frames: Counter,
+    /// Events that found no room and were told to nobody.
+    pub lost: Counter,
 }
 
 /// Bytes that listening to one more class takes.

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::size::size_of_event;
+use crate::metrics::{Histogram, Page};
 use crate::operations::ports::ObjectEvent;
 
 /// Bytes that may wait for one class, and for all of an app.
@@ -16,15 +18,25 @@ pub struct Waiting {
     bytes: AtomicUsize,
     limit: usize,
     all: Option<Arc<Self>>,
+    /// Of an app: from the write to the end of the work on its event.
+    lag: Histogram,
 }
 
 impl Waiting {
     pub fn of_app() -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_AN_APP, all: None })
+        Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_AN_APP, all: None, lag: Histogram::default() })
     }
 
     pub fn of_class(self: &Arc<Self>) -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicUsize::new(0), limit: OF_A_CLASS, all: Some(self.clone()) })
+        let (bytes, lag) = (AtomicUsize::new(0), Histogram::default());
+        Arc::new(Self { bytes, limit: OF_A_CLASS, all: Some(self.clone()), lag })
+    }
+
+    pub fn report(&self, page: &mut Page) {
+        let help = "Live-query events, from the write to when all who listen were told.";
+        page.histogram("parsimony_live_query_event_seconds", help, &[], &self.lag.totals());
+        let help = "Bytes of live-query events that wait.";
+        page.count("parsimony_live_query_waiting_bytes", help, &[], self.bytes.load(Ordering::Relaxed));
     }
 
     /// Room for the event; `None` when there is none. A single event always finds some.
@@ -37,7 +49,7 @@ impl Waiting {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return None;
         }
-        Some(WaitingBytes { waiting: self.clone(), bytes })
+        Some(WaitingBytes { waiting: self.clone(), bytes, since: Instant::now() })
     }
 
     fn add(&self, bytes: usize) -> bool {
@@ -50,6 +62,7 @@ impl Waiting {
 pub struct WaitingBytes {
     waiting: Arc<Waiting>,
     bytes: usize,
+    since: Instant,
 }
 
 impl WaitingBytes {
@@ -64,6 +77,7 @@ impl Drop for WaitingBytes {
         self.waiting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         if let Some(all) = &self.waiting.all {
             all.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            all.lag.observe(self.since.elapsed());
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod classes;
 pub mod code_log;
 pub mod context;
 mod effects;
+pub mod figures;
 pub mod files;
 pub mod functions;
 pub mod gate;

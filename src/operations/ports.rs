@@ -54,6 +54,9 @@ pub trait ClassDirectory: Send + Sync {
 
     /// Another connection (a transaction) changed the class: read it again and publish.
     async fn refresh(&self, class: &ClassName) -> Result<()>;
+
+    /// Tells the page of metrics of classes in use.
+    fn report(&self, _page: &mut crate::metrics::Page) {}
 }
 
 /// One schema API change; applied in this order.
@@ -108,6 +111,9 @@ pub trait PrincipalDirectory: Send + Sync {
 
     /// Some role was written: every cached principal is re-read.
     async fn roles_changed(&self);
+
+    /// Tells the page of metrics of look-ups.
+    fn report(&self, _page: &mut crate::metrics::Page) {}
 }
 
 /// One operation, as rate limits look at it.

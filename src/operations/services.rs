@@ -58,6 +58,8 @@ pub struct State {
     pub graphql_config: AtomicU64,
     /// This application among those of the process.
     pub presence: crate::logging::Presence,
+    /// What went out of the house.
+    pub figures: super::figures::Figures,
 }
 
 impl State {
@@ -71,6 +73,7 @@ impl State {
             master_key: MasterKey::default(),
             graphql_config: AtomicU64::default(),
             presence,
+            figures: super::figures::Figures::default(),
         }
     }
 }
@@ -102,6 +105,11 @@ impl RunningJobs {
     pub async fn ended(&self) {
         // The sender is here: this cannot fail.
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// How many are under way.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
     }
 
     /// As whom this server holds items of the work queue.

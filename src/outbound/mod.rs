@@ -13,6 +13,7 @@ mod answer;
 mod dial;
 mod error;
 pub mod guard;
+pub mod local;
 mod multiplexed;
 mod proxy;
 mod request;

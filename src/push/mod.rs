@@ -81,6 +81,12 @@ pub struct Device {
 }
 
 impl Device {
+    /// The same for those who only count.
+    pub fn without_row(&self) -> Self {
+        let (push_type, device_type) = (self.push_type.clone(), self.device_type.clone());
+        Self { push_type, device_type, ..Self::default() }
+    }
+
     /// The push type by which its sender is found: its own, else its kind.
     pub fn kind(&self) -> Option<&'static str> {
         let known = |text: &String| TYPES.iter().find(|kind| text.eq_ignore_ascii_case(kind)).copied();

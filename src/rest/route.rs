@@ -61,6 +61,13 @@ impl Routes {
         Some(params(route, &given).map(|params| (route, params)))
     }
 
+    /// Which of [`Routes::list`] a route is; `None` for one of another table.
+    pub fn place_of(&self, route: &'static Route) -> Option<usize> {
+        let first = std::ptr::from_ref(self.0.first()?).addr();
+        let bytes = std::ptr::from_ref(route).addr().checked_sub(first)?;
+        Some(bytes / size_of::<Route>()).filter(|place| *place < self.0.len())
+    }
+
     /// Method, pattern and whether it wants the master key, of every route.
     pub fn list(&self) -> impl Iterator<Item = (Method, &'static str, bool)> {
         self.0.iter().map(|route| (route.method, route.pattern, route.master))

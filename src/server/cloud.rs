@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::StartError;
 use crate::cloud::hub::CloudHub;
-use crate::cloud::node::{self, NodeEngine, NodeOptions};
+use crate::cloud::node::{self, NodeEngine, NodeOptions, Parent};
 use crate::cloud::webhooks::WebhookClient;
 use crate::cloud::{CloudEngine, NoCloud, ServerApi, watch};
 use crate::config::source::{ConfigSource, RawOptions};
@@ -34,9 +34,18 @@ impl Cloud {
         config: &AppConfig,
         api: Arc<dyn ServerApi>,
         outbound: Arc<Outbound>,
+        parent: Option<Arc<Parent>>,
     ) -> Result<Self, StartError> {
-        let options = options(config);
-        let needed = options.cloud.is_some() || options.config_file.is_some() || !options.adapters.is_empty();
+        let mut options = options(config);
+        let attached = parent.is_some();
+        if attached {
+            options.parent = parent;
+            options.workers = 1;
+        }
+        let needed = attached
+            || options.cloud.is_some()
+            || options.config_file.is_some()
+            || !options.adapters.is_empty();
         let hosts = match needed {
             true => Some(NodeEngine::launch(options, api).map_err(StartError::new)?),
             false => None,
@@ -49,11 +58,19 @@ impl Cloud {
         let client = WebhookClient::new(outbound, key).map_err(StartError::new)?;
         let engine: Arc<dyn CloudEngine> = CloudHub::new(code, client);
         if config.cloud.watch
+            && !attached
             && let Some(OptionValue::Value(path)) = &config.cloud.cloud
         {
             watch::watch(&engine, watch::folder_of(Path::new(path)));
         }
         Ok(Self { engine, hosts })
+    }
+
+    /// Tells the application that embeds the server that it serves.
+    pub fn listening(&self) {
+        if let Some(hosts) = &self.hosts {
+            hosts.listening();
+        }
     }
 
     /// Waits until everything is registered; code may call the server meanwhile.
@@ -166,7 +183,7 @@ impl ConfigSource for JavaScriptConfig {
 /// Where the `parse` package may be when the application brings none: in the folders that
 /// `PARSIMONY_NODE_MODULES` names, in the working directory, or beside the program, as installed or as
 /// built.
-fn node_modules() -> Vec<PathBuf> {
+pub fn node_modules() -> Vec<PathBuf> {
     let named = std::env::var_os("PARSIMONY_NODE_MODULES");
     let named: Vec<_> = named.iter().flat_map(std::env::split_paths).collect();
     let program = std::env::current_exe().ok();

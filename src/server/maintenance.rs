@@ -50,7 +50,11 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
                 collect(&*adapter, &*store, &terms).await
             }
             Command::RestoreFiles { names } => restore(&*store, names).await,
-            Command::Serve | Command::ConfigDocs | Command::ConfigCheck | Command::Migrate { .. } => Ok(true),
+            Command::Serve
+            | Command::Attached
+            | Command::ConfigDocs
+            | Command::ConfigCheck
+            | Command::Migrate { .. } => Ok(true),
         };
         database.close().await;
         outcome

@@ -12,7 +12,7 @@ use crate::pubsub::local::LocalPubSub;
 use crate::pubsub::redis::RedisPubSub;
 #[cfg(feature = "mongo")]
 use crate::storage::mongo::{MongoAdapter, MongoOptions};
-use crate::storage::postgres::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use crate::storage::postgres::embedded::{ClusterHealth, EmbeddedOptions, EmbeddedPostgres};
 use crate::storage::postgres::{PostgresAdapter, PostgresOptions};
 use crate::storage::{StartupIndexes, StorageAdapter, StorageError};
 
@@ -23,6 +23,11 @@ pub struct Database {
 }
 
 impl Database {
+    /// How the cluster does, if it is ours.
+    pub fn watch_cluster(&self) -> Option<ClusterHealth> {
+        self.cluster.as_ref().map(EmbeddedPostgres::health)
+    }
+
     /// Connections first, then the cluster.
     pub async fn close(self) {
         self.adapter.close().await;
@@ -132,6 +137,7 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
         read_uris: config.database.read_uris.iter().map(text).collect(),
         listen_uri: config.database.listen_uri.as_ref().map(text),
         app_name: config.app_name.clone(),
+        auto_index: given.auto_index,
         ..PostgresOptions::new(uri)
     }
 }

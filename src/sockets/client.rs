@@ -134,6 +134,11 @@ impl Client {
         Ok(gate::listening(&services, rights.auth, installation_id, base_url))
     }
 
+    /// Counts a frame that was made elsewhere.
+    pub fn count_frame(&self) {
+        self.hub.counters.frames.increment();
+    }
+
     fn refusal(&self, error: &Error, request_id: &Value) -> Refusal {
         let sanitize = self.hub.config().http.sanitize_errors;
         let code = error.code().map_or(141, |code| code.0);
@@ -390,6 +395,7 @@ impl Speaker for Client {
 
     fn event_frame(&self, parcel: &Parcel, request_id: &str) -> Option<String> {
         let to = &self.connected.as_ref()?.addressee;
+        self.hub.counters.frames.increment();
         Some(match parcel {
             Parcel::Event { event, object, original, id } => {
                 to.event(event.name(), request_id, object, original.as_deref(), id.as_deref())

@@ -265,7 +265,11 @@ impl Speaker for GraphQLClient {
         async move {
             let mut said = Vec::with_capacity(letters.len());
             for (parcel, request_id) in letters {
-                said.extend(self.event(&parcel, &request_id).await);
+                let spoken = self.event(&parcel, &request_id).await;
+                if spoken.is_some() {
+                    self.client.count_frame();
+                }
+                said.extend(spoken);
             }
             said
         }

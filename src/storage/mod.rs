@@ -10,6 +10,7 @@ mod mismatch;
 pub mod mongo;
 pub mod postgres;
 pub mod push;
+pub mod statements;
 mod work;
 
 pub use work::{
@@ -295,6 +296,13 @@ pub trait Transaction: Session {
 /// Indexes in the schema API's form: name → `{column: direction or kind}`.
 pub type IndexMap = Map<String, Value>;
 
+/// Indexes that the storage's own reads would have used, in the order in which they were missed.
+#[async_trait]
+pub trait IndexWishes: Send {
+    /// The next one that is worth building; `None` when there will be no more.
+    async fn next(&mut self) -> Option<(ClassName, IndexMap)>;
+}
+
 /// The whole database: sessions, schema changes, transactions. Every schema change tells other servers
 /// with its commit, except those inside a transaction.
 #[async_trait]
@@ -348,6 +356,11 @@ pub trait StorageAdapter: Session {
         create: &IndexMap,
         drop: &[String],
     ) -> StorageResult<ClassSchema>;
+
+    /// What reads find missing, for the one who builds it with [`StorageAdapter::set_indexes`]; once.
+    fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {
+        None
+    }
 
     /// Drops table, join tables and the `_SCHEMA` row.
     async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()>;
@@ -419,6 +432,9 @@ pub trait StorageAdapter: Session {
 
     /// Whether the database answers right now.
     async fn ping(&self) -> StorageResult<()>;
+
+    /// Tells the page of metrics of connections and statements.
+    fn report(&self, _page: &mut crate::metrics::Page) {}
 
     /// Finishes what runs, then closes every connection.
     async fn close(&self);

@@ -21,7 +21,9 @@ mod http_jobs;
 mod http_process;
 mod http_transactions;
 mod http_wire;
+mod index_on_demand;
 mod live_query;
+mod metrics;
 mod migration;
 #[cfg(feature = "mongo")]
 mod mongo;
@@ -34,6 +36,7 @@ mod query_related;
 mod query_support;
 mod security;
 mod silent_database;
+mod start_page;
 mod statements;
 mod storage_conformance;
 mod storage_postgres;

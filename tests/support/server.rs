@@ -14,6 +14,8 @@ use super::database::TestDatabase;
 
 pub const APP_ID: &str = "test";
 pub const MASTER_KEY: &str = "master";
+/// Marks options of a development server.
+const DEVELOPING: &str = "\0developing";
 
 /// Stops when dropped, and its database goes.
 pub struct TestServer {
@@ -34,6 +36,11 @@ impl TestServer {
     /// classes made by clients.
     pub async fn with(options: Value) -> Self {
         Self::with_apps(vec![options]).await
+    }
+
+    /// As a server without a configuration, but for its database and these options.
+    pub async fn developing(options: Value) -> Self {
+        Self::try_with_apps(vec![json!({ DEVELOPING: options })], Settings::default()).await.unwrap()
     }
 
     /// Several applications in one process.
@@ -63,10 +70,14 @@ impl TestServer {
                 "port": 0,
                 "logsFolder": null,
             });
+            let is_developing = options.get(DEVELOPING).is_some();
+            let options = options.get(DEVELOPING).cloned().unwrap_or(options);
             if let (Value::Object(all), Value::Object(options)) = (&mut all, options) {
                 all.extend(options);
             }
-            configs.push(AppConfig::for_tests(all));
+            let mut config = AppConfig::for_tests(all);
+            config.development = is_developing;
+            configs.push(config);
             databases.push(database);
         }
         let (stop, stopped) = oneshot::channel();

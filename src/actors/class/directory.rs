@@ -101,6 +101,11 @@ impl Directory {
         }
     }
 
+    /// How many classes are in use.
+    pub fn count(&self) -> usize {
+        self.read().len()
+    }
+
     pub fn is_listened_to(&self, class: &ClassName) -> bool {
         self.read().get(class).is_some_and(|in_use| in_use.is_listened_to())
     }

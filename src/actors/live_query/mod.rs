@@ -14,7 +14,7 @@ use super::class::owner::{EventsLost, Happened, Subscribe, Unsubscribe};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::live_query::event_log::Captures;
-use crate::live_query::ledger::{Charge, Ledger, Limits};
+use crate::live_query::ledger::{Charge, Ledger, Limits, Resource};
 use crate::live_query::listening::{Counters, Listening, Seat};
 use crate::live_query::matching::class::{Ending, Opening, Request};
 use crate::live_query::matching::ring::Counter;
@@ -22,6 +22,7 @@ use crate::live_query::matching::shared::LiveApp;
 use crate::live_query::parcel::ConnectionId;
 use crate::live_query::protocol::Resumed;
 use crate::live_query::waiting::Waiting;
+use crate::metrics::Page;
 use crate::operations::ports::EventSink;
 use crate::operations::{ClassSnapshot, Services};
 use crate::pubsub::events::{self, Audience, EventBus, ObjectEvent};
@@ -151,6 +152,25 @@ impl LiveQueryHub {
         }
     }
 
+    /// Tells the page of metrics of sockets, subscriptions and events.
+    pub fn report(&self, page: &mut Page) {
+        let sockets = self.ledger.used(Resource::Sockets);
+        page.count("parsimony_live_query_sockets", "Sockets of live-query clients.", &[], sockets);
+        let subscriptions = self.counters.subscriptions.load(Ordering::Relaxed) as f64;
+        page.gauge("parsimony_live_query_subscriptions", "Live-query subscriptions.", &[], subscriptions);
+        let help = "Classes that somebody listens to.";
+        page.count("parsimony_live_query_classes", help, &[], self.live_classes().len());
+        let help = "Bytes that wait for clients to read them.";
+        page.count("parsimony_live_query_unread_bytes", help, &[], self.ledger.used(Resource::Unread));
+        let help = "Memory that subscriptions hold, as far as it is counted.";
+        page.count("parsimony_live_query_subscription_bytes", help, &[], self.ledger.used(Resource::Bytes));
+        let help = "Frames that told clients of events.";
+        page.counter("parsimony_live_query_frames_total", help, &[], self.counters.frames.get());
+        let help = "Events for which there was no room, so that nobody was told.";
+        page.counter("parsimony_live_query_dropped_events_total", help, &[], self.counters.lost.get());
+        self.waiting.report(page);
+    }
+
     /// Events of other servers may have been missed: a client that comes back with an older id is told so.
     pub fn may_have_missed(&self) {
         self.numbers.mark_gap();
@@ -175,6 +195,7 @@ impl LiveQueryHub {
         let Some(waiting) = listening.waiting.take(&event) else {
             // A client that comes back is told that something is missing.
             self.may_have_missed();
+            self.counters.lost.increment();
             tracing::error!(class = %event.class, "too many live query events wait: one is not told");
             let is_known = listening.lost.swap(true, Ordering::Relaxed);
             if !is_known && in_use.owner.try_send(EventsLost).is_err() {

@@ -57,6 +57,8 @@ pub trait HostEvents: Send + Sync + 'static {
     /// The registrations changed after the start.
     fn registered(&self, host: &Arc<Host>, payload: Bytes);
     fn logged(&self, payload: Bytes);
+    /// An attached host lets the server go.
+    fn leaves(&self);
 }
 
 #[derive(Debug)]
@@ -138,6 +140,11 @@ impl Host {
             self.outbox.push(FrameKind::Cancel, id, &[]);
         }
         known
+    }
+
+    /// Tells an attached host that the server serves.
+    pub fn listening(&self) {
+        self.outbox.push(FrameKind::Listening, 0, &[]);
     }
 
     pub fn reply(&self, id: u32, payload: &[u8]) {
@@ -228,12 +235,56 @@ impl Host {
 /// A started process with its connection, not yet in the hands of a keeper.
 pub struct Running {
     pub host: Arc<Host>,
-    child: Child,
+    process: Process,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
     journal: Journal,
     orders: mpsc::UnboundedReceiver<Order>,
     events: Arc<dyn HostEvents>,
+}
+
+/// The process of a host.
+pub enum Process {
+    Child(Child),
+    /// One that has started this server; it goes when it likes.
+    Parent,
+}
+
+impl Process {
+    pub async fn kill(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Child(child) => child.kill().await,
+            Self::Parent => Ok(()),
+        }
+    }
+
+    fn id(&self) -> Option<u32> {
+        match self {
+            Self::Child(child) => child.id(),
+            Self::Parent => Some(std::os::unix::process::parent_id()),
+        }
+    }
+
+    /// Why it ended. Of a parent nothing is heard but the end of its connection.
+    async fn wait(&mut self) -> String {
+        match self {
+            Self::Child(child) => exit_reason(child.wait().await),
+            Self::Parent => std::future::pending().await,
+        }
+    }
+
+    /// The same once its connection was cut.
+    async fn wait_after_cut(&mut self) -> String {
+        const CUT: &str = "its connection was cut";
+        match self {
+            // A dying process closes its socket first; its status says more.
+            Self::Child(_) => {
+                let status = tokio::time::timeout(LEAVE_GRACE, self.wait()).await;
+                status.unwrap_or_else(|_| CUT.to_owned())
+            }
+            Self::Parent => CUT.to_owned(),
+        }
+    }
 }
 
 /// Why a host ended and which of its calls had not begun.
@@ -250,7 +301,7 @@ impl Running {
     /// Takes over a connected process and sends it `init`. The receiver tells how its start went.
     pub fn new(
         id: u32,
-        child: Child,
+        process: Process,
         stream: UnixStream,
         journal: Journal,
         init: &[u8],
@@ -260,7 +311,7 @@ impl Running {
         let (order, orders) = mpsc::unbounded_channel();
         let host = Arc::new(Host {
             id,
-            pid: child.id(),
+            pid: process.id(),
             outbox: Outbox::new(write),
             calls: Mutex::default(),
             retired: AtomicBool::new(false),
@@ -274,7 +325,7 @@ impl Running {
             // The reader notices a broken socket too, and says so.
             let _ = draining.outbox.drain().await;
         });
-        (Self { host, child, reader, writer, journal, orders, events }, start)
+        (Self { host, process, reader, writer, journal, orders, events }, start)
     }
 
     /// Waits until the process has ended, for whatever reason, and settles its calls.
@@ -287,14 +338,8 @@ impl Running {
     async fn wait(&mut self) -> String {
         loop {
             let order = tokio::select! {
-                status = self.child.wait() => return exit_reason(status),
-                _ = &mut self.reader => {
-                    // A dying process closes its socket first; its status says more.
-                    return match tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await {
-                        Ok(status) => exit_reason(status),
-                        Err(_) => "its connection was cut".to_owned(),
-                    };
-                }
+                reason = self.process.wait() => return reason,
+                _ = &mut self.reader => return self.process.wait_after_cut().await,
                 order = self.orders.recv() => order,
             };
             match order {
@@ -305,7 +350,9 @@ impl Running {
                 }
                 Some(Order::Leave) | None => {
                     self.host.outbox.push(FrameKind::Stop, 0, &[]);
-                    let _ = tokio::time::timeout(LEAVE_GRACE, self.child.wait()).await;
+                    if let Process::Child(child) = &mut self.process {
+                        let _ = tokio::time::timeout(LEAVE_GRACE, child.wait()).await;
+                    }
                     return "it was told to go".to_owned();
                 }
             }
@@ -314,10 +361,10 @@ impl Running {
 
     /// Only a process that certainly is dead has a journal that is complete.
     async fn end(&mut self) {
-        if let Err(error) = self.child.kill().await {
+        if let Err(error) = self.process.kill().await {
             tracing::debug!(host = self.host.id, %error, "cannot kill a Cloud Code host");
         }
-        if !self.reader.is_finished() {
+        if !self.reader.is_finished() && matches!(self.process, Process::Child(_)) {
             // What it wrote before it ended still counts.
             let _ = tokio::time::timeout(READ_GRACE, &mut self.reader).await;
         }
@@ -400,6 +447,7 @@ fn handle(
         }
         FrameKind::Request => events.requested(host, frame.id, frame.payload),
         FrameKind::Log => events.logged(frame.payload),
+        FrameKind::Leave => events.leaves(),
         FrameKind::Registered => events.registered(host, frame.payload),
         FrameKind::Ready => tell(started, Ok(frame.payload)),
         FrameKind::Failed => {

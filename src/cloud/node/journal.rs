@@ -17,7 +17,8 @@ pub const FILE_SIZE: usize = ENTRIES as usize * 4;
 
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
+    /// `None` where no call goes to another host, so that it does not matter which had begun.
+    path: Option<PathBuf>,
 }
 
 /// What the journal of a host says.
@@ -30,19 +31,25 @@ pub struct Begun {
 
 impl Journal {
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path: Some(path) }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Of a host whose calls nobody else can take.
+    pub fn none() -> Self {
+        Self { path: None }
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Reads the journal after the host has died or paused; `sent` is how many calls it was sent in its life.
     pub fn read(&self, sent: u64) -> Begun {
-        match read_ids(&self.path) {
+        let Some(path) = &self.path else { return Begun { ids: None, sent } };
+        match read_ids(path) {
             Ok(ids) => Begun { ids: Some(ids), sent },
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "cannot read a Cloud Code journal");
+                tracing::error!(path = %path.display(), %error, "cannot read a Cloud Code journal");
                 Begun { ids: None, sent }
             }
         }
@@ -52,7 +59,9 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         // The folder goes away with the pool in any case.
-        let _ = fs::remove_file(&self.path);
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -103,7 +112,8 @@ mod tests {
         let (_folder, journal) = journal(&[1]);
         assert!(journal.read(ENTRIES + 5).contains(4, 5));
         assert!(!journal.read(ENTRIES + 5).contains(4, 6));
-        fs::remove_file(journal.path()).unwrap();
+        fs::remove_file(journal.path().unwrap()).unwrap();
         assert!(journal.read(10).contains(4, 9));
+        assert!(Journal::none().read(10).contains(4, 9));
     }
 }

@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::NodeOptions;
-use super::host::{Host, HostEvents, Running};
+use super::host::{Host, HostEvents, Process, Running};
 use super::journal::{FILE_SIZE, Journal};
+use super::parent::Parent;
 use super::protocol::{FrameKind, Hello, Reason, next_frame};
 use super::workspace::Workspace;
 
@@ -40,10 +41,15 @@ struct Known {
 /// What hosts of one pool share: a folder and a listening socket.
 #[derive(Debug)]
 pub struct Launcher {
-    workspace: Workspace,
-    known: Arc<Mutex<Known>>,
+    origin: Origin,
     next_host: AtomicU32,
-    acceptor: JoinHandle<()>,
+}
+
+/// Where hosts come from.
+#[derive(Debug)]
+enum Origin {
+    Started { workspace: Workspace, known: Arc<Mutex<Known>>, acceptor: JoinHandle<()> },
+    Attached(Arc<Parent>),
 }
 
 /// Why no host could be started. The text is for the operator.
@@ -63,18 +69,29 @@ pub enum LaunchError {
 }
 
 impl Launcher {
-    pub fn new() -> Result<Self, LaunchError> {
+    /// Hosts are processes of the server's own, or the one that is attached.
+    pub fn new(parent: Option<Arc<Parent>>) -> Result<Self, LaunchError> {
+        let origin = match parent {
+            Some(parent) => Origin::Attached(parent),
+            None => Self::own()?,
+        };
+        Ok(Self { origin, next_host: AtomicU32::new(1) })
+    }
+
+    fn own() -> Result<Origin, LaunchError> {
         let workspace = Workspace::create()?;
         let listener = UnixListener::bind(workspace.socket())?;
         let known = Arc::new(Mutex::new(Known::default()));
         let acceptor = tokio::spawn(carry(accept(listener, known.clone())));
-        Ok(Self { workspace, known, next_host: AtomicU32::new(1), acceptor })
+        Ok(Origin::Started { workspace, known, acceptor })
     }
 
     /// Takes no more hosts and removes their folder.
     pub fn close(&self) {
-        self.acceptor.abort();
-        self.workspace.remove();
+        if let Origin::Started { workspace, acceptor, .. } = &self.origin {
+            acceptor.abort();
+            workspace.remove();
+        }
     }
 
     /// Starts a host and waits until it has loaded the application. Answers its first summary.
@@ -85,20 +102,31 @@ impl Launcher {
         events: Arc<dyn HostEvents>,
     ) -> Result<(Running, Bytes), LaunchError> {
         let id = self.next_host.fetch_add(1, Ordering::Relaxed);
-        let (arrived, arrival) = oneshot::channel();
-        lock(&self.known).arrivals.insert(id, arrived);
-        let launched = self.connect(id, options, arrival).await;
-        lock(&self.known).arrivals.remove(&id);
-        let (mut child, stream, hello) = launched?;
+        let (mut process, stream, hello) = match &self.origin {
+            Origin::Started { workspace, known, .. } => {
+                let (arrived, arrival) = oneshot::channel();
+                lock(known).arrivals.insert(id, arrived);
+                let launched = connect(workspace, id, options, arrival).await;
+                lock(known).arrivals.remove(&id);
+                let (child, stream, hello) = launched?;
+                (Process::Child(child), stream, hello)
+            }
+            Origin::Attached(parent) => (Process::Parent, parent.take()?, parent.hello()),
+        };
         if hello.major() < MIN_NODE {
-            let _ = child.kill().await;
+            let _ = process.kill().await;
             return Err(LaunchError::OldNode(options.node.clone(), hello.version));
         }
-        let journal = Journal::new(self.workspace.create_journal(id, FILE_SIZE)?);
+        let journal = match &self.origin {
+            Origin::Started { workspace, .. } => Journal::new(workspace.create_journal(id, FILE_SIZE)?),
+            Origin::Attached(_) => Journal::none(),
+        };
         init.insert("journal".into(), json!(journal.path()));
         let init = serde_json::to_vec(&init).map_err(io::Error::from)?;
-        let (running, start) = Running::new(id, child, stream, journal, &init, events);
-        lock(&self.known).hosts.insert(id, Arc::downgrade(&running.host));
+        let (running, start) = Running::new(id, process, stream, journal, &init, events);
+        if let Origin::Started { known, .. } = &self.origin {
+            lock(known).hosts.insert(id, Arc::downgrade(&running.host));
+        }
         let failure = match tokio::time::timeout(options.start_timeout, start).await {
             Ok(Ok(Ok(summary))) => return Ok((running, summary)),
             Ok(Ok(Err(reason))) => reason,
@@ -112,75 +140,77 @@ impl Launcher {
         running.run().await;
         Err(LaunchError::Failed(failure))
     }
+}
 
-    async fn connect(
-        &self,
-        id: u32,
-        options: &NodeOptions,
-        arrival: oneshot::Receiver<Arrival>,
-    ) -> Result<(Child, UnixStream, Hello), LaunchError> {
-        let mut child = self.spawn(id, options)?;
-        let connected = tokio::time::timeout(options.start_timeout, async {
-            tokio::select! {
-                arrival = arrival => Ok(arrival.ok()),
-                status = child.wait() => Err(status),
-            }
-        })
-        .await;
-        match connected {
-            Ok(Ok(Some((stream, hello)))) => Ok((child, stream, hello)),
-            Ok(Err(status)) => {
-                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                Err(LaunchError::Failed(format!("{} ended at once ({status})", options.node)))
-            }
-            Ok(Ok(None)) | Err(_) => {
-                let _ = child.kill().await;
-                Err(LaunchError::Failed(format!("{} did not connect", options.node)))
-            }
+async fn connect(
+    workspace: &Workspace,
+    id: u32,
+    options: &NodeOptions,
+    arrival: oneshot::Receiver<Arrival>,
+) -> Result<(Child, UnixStream, Hello), LaunchError> {
+    let mut child = spawn(workspace, id, options)?;
+    let connected = tokio::time::timeout(options.start_timeout, async {
+        tokio::select! {
+            arrival = arrival => Ok(arrival.ok()),
+            status = child.wait() => Err(status),
+        }
+    })
+    .await;
+    match connected {
+        Ok(Ok(Some((stream, hello)))) => Ok((child, stream, hello)),
+        Ok(Err(status)) => {
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            Err(LaunchError::Failed(format!("{} ended at once ({status})", options.node)))
+        }
+        Ok(Ok(None)) | Err(_) => {
+            let _ = child.kill().await;
+            Err(LaunchError::Failed(format!("{} did not connect", options.node)))
         }
     }
+}
 
-    fn spawn(&self, id: u32, options: &NodeOptions) -> Result<Child, LaunchError> {
-        let mut command = Command::new(&options.node);
-        if let Some(limit) = options.memory_limit_mb {
-            command.arg(format!("--max-old-space-size={limit}"));
-        }
-        command
-            .args(&options.node_args)
-            .arg(self.workspace.program())
-            .arg(self.workspace.socket())
-            .arg(id.to_string())
-            .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            // Ctrl-C in a terminal is for the server, which lets its hosts end their work.
-            .process_group(0);
-        if let Some(directory) = &options.working_directory {
-            command.current_dir(directory);
-        }
-        let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => LaunchError::NoNode(options.node.clone()),
-            _ => LaunchError::Io(error),
-        })?;
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(carry(copy_output(stdout, |line| {
-                tracing::info!(target: "parsimony::cloud::stdout", "{line}");
-            })));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(carry(copy_output(stderr, |line| {
-                tracing::warn!(target: "parsimony::cloud::stderr", "{line}");
-            })));
-        }
-        Ok(child)
+fn spawn(workspace: &Workspace, id: u32, options: &NodeOptions) -> Result<Child, LaunchError> {
+    let mut command = Command::new(&options.node);
+    if let Some(limit) = options.memory_limit_mb {
+        command.arg(format!("--max-old-space-size={limit}"));
     }
+    command
+        .args(&options.node_args)
+        .arg(workspace.program())
+        .arg(workspace.socket())
+        .arg(id.to_string())
+        .envs(options.env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        // Ctrl-C in a terminal is for the server, which lets its hosts end their work.
+        .process_group(0);
+    if let Some(directory) = &options.working_directory {
+        command.current_dir(directory);
+    }
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => LaunchError::NoNode(options.node.clone()),
+        _ => LaunchError::Io(error),
+    })?;
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(carry(copy_output(stdout, |line| {
+            tracing::info!(target: "parsimony::cloud::stdout", "{line}");
+        })));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(carry(copy_output(stderr, |line| {
+            tracing::warn!(target: "parsimony::cloud::stderr", "{line}");
+        })));
+    }
+    Ok(child)
 }
 
 impl Drop for Launcher {
     fn drop(&mut self) {
-        self.acceptor.abort();
+        if let Origin::Started { acceptor, .. } = &self.origin {
+            acceptor.abort();
+        }
     }
 }
 

@@ -11,13 +11,14 @@
 //!
 //! A host whose event loop stands still is noticed long before: its watchdog closes a gate, so that no call
 //! begins there, and tells the server, which takes back what has not begun and gives the host nothing until
-//! it goes on. `line` holds calls that no host can take, `patience` keeps their time.
+//! it goes on. An application that embeds the server is its own host (`parent`). `line` holds calls that no host can take, `patience` keeps their time.
 
 mod host;
 mod journal;
 mod launcher;
 mod line;
 mod outbox;
+mod parent;
 mod patience;
 mod pipes;
 mod pool;
@@ -38,6 +39,7 @@ use serde_json::{Map, Value, json};
 use self::host::{Host, HostEvents, Pending, Reply};
 pub use self::launcher::LaunchError;
 use self::launcher::Launcher;
+pub use self::parent::Parent;
 use self::patience::Patience;
 use self::pool::Pool;
 use self::protocol::{ArgFrame, CallFrame, FunctionFrame, JobFrame, TriggerFrame};
@@ -93,6 +95,8 @@ pub struct NodeOptions {
     pub working_directory: Option<PathBuf>,
     /// Variables on top of the server's own.
     pub env: Vec<(String, String)>,
+    /// The process that started this server: it is the only host then, and none is started.
+    pub parent: Option<Arc<Parent>>,
 }
 
 impl Default for NodeOptions {
@@ -118,6 +122,7 @@ impl Default for NodeOptions {
             sanitize_errors: true,
             working_directory: None,
             env: Vec::new(),
+            parent: None,
         }
     }
 }
@@ -164,7 +169,7 @@ impl NodeEngine {
     /// # Errors
     /// When Node.js is missing or the file cannot be evaluated to an object.
     pub async fn read_config(options: &NodeOptions) -> Result<Map<String, Value>, LaunchError> {
-        let launcher = Launcher::new()?;
+        let launcher = Launcher::new(None)?;
         let mut init = Map::new();
         init.insert("configOnly".into(), true.into());
         init.insert("configFile".into(), json!(options.config_file));
@@ -177,6 +182,11 @@ impl NodeEngine {
             Some(Value::Object(config)) => Ok(config),
             _ => Err(LaunchError::Failed("the configuration file gave no options".into())),
         }
+    }
+
+    /// Tells an attached host that the server serves.
+    pub fn listening(&self) {
+        self.pool.listening();
     }
 
     /// Process ids of the hosts that take calls now.
@@ -271,6 +281,8 @@ impl HostEvents for NoEvents {
     fn logged(&self, payload: Bytes) {
         requests::log(&payload);
     }
+
+    fn leaves(&self) {}
 }
 
 impl CloudEngine for NodeEngine {
@@ -379,11 +391,20 @@ impl CloudEngine for NodeEngine {
     }
 
     fn reload(&self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move { self.pool.start().await.map_err(Error::internal) })
+        Box::pin(async move {
+            if self.pool.options().parent.is_some() {
+                return Err(Error::internal("an attached host loads its code once"));
+            }
+            self.pool.start().await.map_err(Error::internal)
+        })
     }
 
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(self.pool.shutdown())
+    }
+
+    fn report(&self, page: &mut crate::metrics::Page) {
+        self.pool.report(page);
     }
 }
 

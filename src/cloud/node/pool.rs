@@ -1,6 +1,6 @@
 //! The pool: which host gets a call, what happens while none lives, restarts and reloads.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use super::requests::{self, Served};
 use crate::cloud::registrations::Registrations;
 use crate::cloud::{CloudState, ServerApi};
 use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::Page;
 use crate::types::app_scope::carry;
 
 /// A host whose socket is this far behind gets no further calls.
@@ -48,6 +49,8 @@ pub struct Pool {
     next_call: AtomicU32,
     generation: AtomicU32,
     started: AtomicBool,
+    /// Hosts that ended without having been told to.
+    lost: AtomicU64,
     pub registrations: ArcSwap<Registrations>,
     pub state: watch::Sender<CloudState>,
     /// Contents on their way to and from file adapters.
@@ -57,7 +60,7 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(options: NodeOptions, api: Arc<dyn ServerApi>) -> Result<Arc<Self>, LaunchError> {
-        let launcher = Launcher::new()?;
+        let launcher = Launcher::new(options.parent.clone())?;
         Ok(Arc::new_cyclic(|itself| Self {
             options,
             api,
@@ -67,6 +70,7 @@ impl Pool {
             next_call: AtomicU32::new(1),
             generation: AtomicU32::new(0),
             started: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
             registrations: ArcSwap::default(),
             state: watch::Sender::new(CloudState::Starting),
             pipes: Arc::default(),
@@ -80,6 +84,13 @@ impl Pool {
 
     fn dispatch(&self) -> MutexGuard<'_, Dispatch> {
         self.dispatch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells an attached host that the server serves.
+    pub fn listening(&self) {
+        if self.options.parent.is_some() {
+            self.dispatch().hosts.iter().for_each(|host| host.listening());
+        }
     }
 
     /// Processes that take calls now, for logs and tests.
@@ -200,9 +211,13 @@ impl Pool {
             let end = running.run().await;
             let stalled = host.is_paused();
             self.remove(&host, end.unbegun);
+            if let Some(parent) = &self.options.parent {
+                return parent.end();
+            }
             if host.is_retired() || self.is_over(generation) {
                 return;
             }
+            self.lost.fetch_add(1, Ordering::Relaxed);
             tracing::error!(host = host.id, pid = host.pid, "a Cloud Code host was lost: {}", end.reason);
             // A host that had loaded and stalled later shows no fault of the start, and calls wait.
             if stalled || born.elapsed() > HEALTHY_AFTER {
@@ -232,6 +247,23 @@ impl Pool {
                 running.host.leave();
             }
         }
+    }
+
+    /// Hosts, what they work on, and what waits for them.
+    pub fn report(&self, page: &mut Page) {
+        // By their places: ids grow with every host that is replaced.
+        let loads: Vec<usize> = self.dispatch().hosts.iter().map(|host| host.in_flight()).collect();
+        page.count("parsimony_cloud_hosts", "Cloud Code hosts that take calls.", &[], loads.len());
+        let help = "Hosts that ended unasked for, or stood still and were replaced.";
+        let lost = self.lost.load(Ordering::Relaxed);
+        page.counter("parsimony_cloud_host_restarts_total", help, &[], lost);
+        let help = "Calls a host works on.";
+        for (place, load) in loads.into_iter().enumerate() {
+            let place = place.to_string();
+            page.count("parsimony_cloud_host_calls", help, &[("host", &place)], load);
+        }
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        page.count("parsimony_cloud_calls_waiting", "Calls that no host has room for.", &[], waiting);
     }
 
     fn is_over(&self, generation: u32) -> bool {
@@ -405,5 +437,11 @@ impl HostEvents for Pool {
 
     fn logged(&self, payload: Bytes) {
         requests::log(&payload);
+    }
+
+    fn leaves(&self) {
+        if let Some(parent) = &self.options.parent {
+            parent.end();
+        }
     }
 }

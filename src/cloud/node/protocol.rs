@@ -27,6 +27,8 @@ pub enum FrameKind {
     ReplyError = 5,
     Stop = 6,
     Withdrawn = 7,
+    /// To an attached host alone: the server serves.
+    Listening = 8,
     Hello = 32,
     Ready = 33,
     Failed = 34,
@@ -38,6 +40,8 @@ pub enum FrameKind {
     Stalled = 40,
     Paused = 41,
     Resumed = 42,
+    /// Of an attached host alone: the server may go.
+    Leave = 44,
 }
 
 impl FrameKind {
@@ -54,6 +58,7 @@ impl FrameKind {
             40 => Self::Stalled,
             41 => Self::Paused,
             42 => Self::Resumed,
+            44 => Self::Leave,
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! One struct per section of the configuration, each read and checked once.
 
+mod dashboard;
 mod data;
 mod database;
 mod files;
@@ -7,9 +8,11 @@ mod http;
 mod keys;
 mod limits;
 mod logging;
+mod metrics;
 mod services;
 mod users;
 
+pub use dashboard::DashboardConfig;
 pub use data::{
     CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, ResponseLimits,
     SchemaConfig,
@@ -20,6 +23,7 @@ pub use http::{HttpConfig, HttpLimits};
 pub use keys::KeysConfig;
 pub use limits::{DeniedKeyword, IdempotencyConfig, RateLimitRule, RateLimitZone, RequestMethods};
 pub use logging::{LogFormat, LogLevel, LogLevels, LoggingConfig, SecurityConfig};
+pub use metrics::{MetricsConfig, is_loopback};
 pub use services::{
     CloudConfig, GraphQLConfig, LiveQueryConfig, LiveQueryServerConfig, MailConfig, PushConfig,
 };

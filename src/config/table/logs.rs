@@ -1,6 +1,7 @@
 //! Options of logs and of the security check.
 
 use super::Kind::*;
+use super::nested_operating::METRICS;
 use super::nested_rules::LOG_LEVELS;
 use super::nested_rules::SECURITY;
 use super::{OptionDef, opt};
@@ -31,4 +32,13 @@ pub static OPTIONS: &[OptionDef] = &[
         .accepted(),
     opt("security", "PARSE_SERVER_SECURITY", Object, "{}", "Security checks").group(&SECURITY),
     opt("logFormat", "PARSIMONY_LOG_FORMAT", Text, "", "text or json; json is the same as jsonLogs").ours(),
+    opt(
+        "metrics",
+        "PARSIMONY_METRICS",
+        Module,
+        "",
+        "Figures of the server for Prometheus (docs/metrics.md): true, or an object; on in a development server, for its own machine",
+    )
+    .group(&METRICS)
+    .ours(),
 ];

@@ -9,6 +9,7 @@ mod features;
 mod logs;
 mod nested_database;
 mod nested_limits;
+mod nested_operating;
 mod nested_pages;
 mod nested_rules;
 mod server;

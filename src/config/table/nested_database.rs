@@ -137,6 +137,14 @@ pub static DATABASE: Group = Group {
             "Case-insensitive index on _User.username",
         ),
         opt(
+            "autoIndex",
+            "",
+            Bool,
+            "true",
+            "Build the indexes that near, area and text queries on large classes miss (PostgreSQL)",
+        )
+        .ours(),
+        opt(
             "directConnection",
             "PARSE_SERVER_DATABASE_DIRECT_CONNECTION",
             Bool,

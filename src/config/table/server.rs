@@ -5,6 +5,7 @@ use super::nested_limits::HTTP_LIMITS;
 use super::nested_limits::IDEMPOTENCY;
 use super::nested_limits::RATE_LIMIT;
 use super::nested_limits::REQUEST_COMPLEXITY;
+use super::nested_operating::DASHBOARD;
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[
@@ -67,6 +68,15 @@ pub static OPTIONS: &[OptionDef] = &[
     opt("webhookKey", "PARSE_SERVER_WEBHOOK_KEY", Text, "", "Key sent with calls to webhooks").secret(),
     opt("host", "PARSE_SERVER_HOST", Text, r#""0.0.0.0""#, "Address to listen on"),
     opt("port", "PORT", Number, "1337", "Port to listen on"),
+    opt(
+        "dashboard",
+        "PARSIMONY_DASHBOARD",
+        Module,
+        "",
+        "Parse Dashboard, the npm package, served beside the API (docs/dashboard.md): true, or an object; on in a development server",
+    )
+    .group(&DASHBOARD)
+    .ours(),
     opt("mountPath", "PARSE_SERVER_MOUNT_PATH", Text, r#""/parse""#, "Path under which the API is served"),
     opt(
         "serverURL",

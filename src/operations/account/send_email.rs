@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::Result;
+use crate::operations::figures::MailKind;
 use crate::operations::services::Services;
 
 use crate::mail::Mail;
@@ -27,5 +28,7 @@ pub async fn send(services: &Services, mut mail: Map<String, Value>) -> Result<O
         html: text("html"),
         extra: mail,
     };
-    adapter.send(mail).await.map(Some)
+    let sent = adapter.send(mail).await;
+    services.state.figures.mail(MailKind::Other, sent.is_ok());
+    sent.map(Some)
 }

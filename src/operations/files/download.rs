@@ -73,6 +73,7 @@ pub async fn find(
         Err(FileError::NotFound) if aside::comes_back(store, &file).await => store.open(&file, range).await,
         other => other,
     };
+    ctx.services.state.figures.opened(&reader);
     let reader = reader.map_err(|error| missing(&file, error))?;
     let mut found = Found {
         verdict: conditions.evaluate(&reader.info),

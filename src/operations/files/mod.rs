@@ -90,6 +90,7 @@ pub async fn delete(ctx: &Ctx, file: &str) -> Result<()> {
         tracing::error!(%error, file, "Error deleting a file");
         error.on_delete()
     })?;
+    ctx.services.state.figures.deleted();
     run_trigger(ctx, TriggerKind::AfterDelete, &payload).await?;
     Ok(())
 }

@@ -151,7 +151,10 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
         return Err(FileError::InvalidName).map_err(save_failure(&file.name));
     }
     let url = files.address(&ctx.info.base_url, &stored.name).await?;
-    let size = store(&files, &file, &stored, content, judged, upload.streamed).await?;
+    let begun = std::time::Instant::now();
+    let size = store(&files, &file, &stored, content, judged, upload.streamed).await;
+    ctx.services.state.figures.uploaded(begun.elapsed(), size.as_ref().ok().copied());
+    let size = size?;
     file.url = Some(url);
     file.name = stored.name;
     file.file_size = Some(size);

@@ -471,7 +471,12 @@ impl Runner {
                 Message { push_id: campaign.id.clone(), body, data, expires_at, halt: campaign.halt.clone() };
             let group: Vec<Device> =
                 indices.iter().filter_map(|index| devices.get(*index).cloned()).collect();
-            async move { (indices, self.adapter.send(&message, group).await) }
+            async move {
+                let known: Vec<Device> = group.iter().map(Device::without_row).collect();
+                let sent = self.adapter.send(&message, group).await;
+                self.services.state.figures.pushed(&known, &sent);
+                (indices, sent)
+            }
         });
         let mut outcomes = vec![Outcome::Unknown; devices.len()];
         for (indices, sent) in futures_util::future::join_all(sending).await {

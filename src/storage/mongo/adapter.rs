@@ -149,6 +149,10 @@ impl StorageAdapter for MongoAdapter {
         Ok(())
     }
 
+    fn report(&self, page: &mut crate::metrics::Page) {
+        self.core.statements.report(page);
+    }
+
     async fn close(&self) {
         if let Some(pubsub) = &self.pubsub {
             pubsub.close();

@@ -49,6 +49,7 @@ use tokio::sync::{Mutex, RwLock};
 pub use options::MongoOptions;
 
 use crate::pubsub::postgres::PostgresPubSub;
+use crate::storage::statements::Statements;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::ClassName;
 use crate::types::time::Millis;
@@ -80,6 +81,7 @@ struct Core {
     clock_read: AtomicU64,
     /// Milliseconds that the database's clock is ahead of ours.
     clock_ahead: AtomicI64,
+    statements: Statements,
 }
 
 /// Sends what the action builder says, inside the transaction if there is one.
@@ -120,6 +122,7 @@ impl MongoAdapter {
             started: Instant::now(),
             clock_read: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(0),
+            statements: Statements::default(),
         };
         let core = Arc::new(core);
         let streams = || Arc::new(listen::ChangeStreams { core: core.clone() });

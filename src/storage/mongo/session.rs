@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::MongoAdapter;
 use crate::query::{FindHints, FindSpec, Pipeline};
+use crate::storage::statements::Shape;
 use crate::storage::{
     AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageResult, Target,
 };
@@ -17,7 +18,8 @@ use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, RowSet, 
 #[async_trait]
 impl Session for MongoAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
-        self.find_rows(class, spec).await
+        let work = async { self.find_rows(class, spec).await };
+        self.core.statements.watch(Shape::Find, work).await
     }
 
     async fn find_by_ids(
@@ -28,11 +30,13 @@ impl Session for MongoAdapter {
         columns: Option<&[FieldName]>,
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
-        self.find_ids(class, ids, readers, columns, hints).await
+        let work = async { self.find_ids(class, ids, readers, columns, hints).await };
+        self.core.statements.watch(Shape::FindByIds, work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
-        self.count_rows(class, spec).await
+        let work = async { self.count_rows(class, spec).await };
+        self.core.statements.watch(Shape::Count, work).await
     }
 
     async fn distinct(
@@ -41,7 +45,8 @@ impl Session for MongoAdapter {
         path: &FieldPath,
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
-        self.distinct_values(class, path, spec).await
+        let work = async { self.distinct_values(class, path, spec).await };
+        self.core.statements.watch(Shape::Distinct, work).await
     }
 
     async fn aggregate(
@@ -50,15 +55,18 @@ impl Session for MongoAdapter {
         pipeline: &Pipeline,
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
-        self.aggregated(class, pipeline, options).await
+        let work = async { self.aggregated(class, pipeline, options).await };
+        self.core.statements.watch(Shape::Aggregate, work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
-        self.plan_of(class, spec).await
+        let work = async { self.plan_of(class, spec).await };
+        self.core.statements.watch(Shape::Explain, work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
-        self.insert(class, rows).await
+        let work = async { self.insert(class, rows).await };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update(
@@ -68,7 +76,8 @@ impl Session for MongoAdapter {
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
-        self.update_rows(class, target, update, returning).await
+        let work = async { self.update_rows(class, target, update, returning).await };
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn delete(
@@ -77,7 +86,8 @@ impl Session for MongoAdapter {
         target: &Target,
         returning_before: bool,
     ) -> StorageResult<Changed> {
-        self.delete_rows(class, target, returning_before).await
+        let work = async { self.delete_rows(class, target, returning_before).await };
+        self.core.statements.watch(Shape::Delete, work).await
     }
 
     async fn change_relations(
@@ -86,7 +96,8 @@ impl Session for MongoAdapter {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        self.change_members(class, owner, changes).await
+        let work = async { self.change_members(class, owner, changes).await };
+        self.core.statements.watch(Shape::Relations, work).await
     }
 
     async fn create_related(
@@ -95,7 +106,8 @@ impl Session for MongoAdapter {
         row: &Object,
         related: &Related,
     ) -> StorageResult<()> {
-        self.insert_related(class, row, related).await
+        let work = async { self.insert_related(class, row, related).await };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update_related(
@@ -106,14 +118,17 @@ impl Session for MongoAdapter {
         returning: Returning,
         related: &Related,
     ) -> StorageResult<Changed> {
-        self.update_with_related(class, target, update, returning, related).await
+        let work = async { self.update_with_related(class, target, update, returning, related).await };
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
-        self.pairs(&ClassName::join(&query.field, &query.class), &query.by).await
+        let work = async { self.pairs(&ClassName::join(&query.field, &query.class), &query.by).await };
+        self.core.statements.watch(Shape::RelationIds, work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
-        self.role_names(user_id).await
+        let work = async { self.role_names(user_id).await };
+        self.core.statements.watch(Shape::Roles, work).await
     }
 }

@@ -21,9 +21,11 @@ use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
 use crate::storage::push::PushLedger;
+use crate::storage::statements::Shape;
 use crate::storage::{
-    AggregateOptions, Changed, FileStoreProvider, IndexMap, Related, RelationQuery, Returning, See, Session,
-    StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction, WorkQueue,
+    AggregateOptions, Changed, FileStoreProvider, IndexMap, IndexWishes, Related, RelationQuery, Returning,
+    See, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
+    WorkQueue,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -118,7 +120,8 @@ impl Core {
         let notice = Notice::Schema { class: Some(change.class().clone()) };
         let notice = listen::statement(&self.pubsub.notifications(&notice));
         let notice = notice.filter(|_| change.is_of_schema());
-        ddl::run(&self.control, &change, notice.as_ref()).await
+        let work = ddl::run(&self.control, &change, notice.as_ref());
+        self.statements.watch(Shape::Schema, work).await
     }
 }
 
@@ -131,7 +134,8 @@ fn nothing_changed(class: &ClassSchema, returning: Returning) -> Changed {
 #[async_trait]
 impl Session for PostgresAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
-        self.core.find(class, spec).await
+        let work = async { self.core.find(class, spec).await };
+        self.core.statements.watch(Shape::Find, work).await
     }
 
     async fn find_by_ids(
@@ -142,11 +146,13 @@ impl Session for PostgresAdapter {
         columns: Option<&[FieldName]>,
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
-        self.core.find_by_ids(class, ids, readers, columns, hints).await
+        let work = async { self.core.find_by_ids(class, ids, readers, columns, hints).await };
+        self.core.statements.watch(Shape::FindByIds, work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
-        self.core.count(class, spec).await
+        let work = async { self.core.count(class, spec).await };
+        self.core.statements.watch(Shape::Count, work).await
     }
 
     async fn distinct(
@@ -155,7 +161,8 @@ impl Session for PostgresAdapter {
         path: &FieldPath,
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
-        self.core.distinct(class, path, spec).await
+        let work = async { self.core.distinct(class, path, spec).await };
+        self.core.statements.watch(Shape::Distinct, work).await
     }
 
     async fn aggregate(
@@ -164,21 +171,26 @@ impl Session for PostgresAdapter {
         pipeline: &Pipeline,
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
-        self.core.aggregate(class, pipeline, options).await
+        let work = async { self.core.aggregate(class, pipeline, options).await };
+        self.core.statements.watch(Shape::Aggregate, work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
-        self.core.explain(class, spec).await
+        let work = async { self.core.explain(class, spec).await };
+        self.core.statements.watch(Shape::Explain, work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
-        if self.core.prepared_statements
-            && let [_] = rows
-        {
-            return write_one!(self, |db| insert::run(&db, class, rows).await);
-        }
-        let (class, rows) = (class.clone(), rows.to_vec());
-        write!(self, |db| insert::run(&db, &class, &rows).await)
+        let work = async {
+            if self.core.prepared_statements
+                && let [_] = rows
+            {
+                return write_one!(self, |db| insert::run(&db, class, rows).await);
+            }
+            let (class, rows) = (class.clone(), rows.to_vec());
+            write!(self, |db| insert::run(&db, &class, &rows).await)
+        };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update(
@@ -188,16 +200,19 @@ impl Session for PostgresAdapter {
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
-        let outcome = if self.core.is_one_object(target) {
-            write_one!(self, |db| update::run(&db, class, target, update, returning).await)
-        } else {
-            let (schema, target, update) = (class.clone(), target.clone(), update.clone());
-            write!(self, |db| update::run(&db, &schema, &target, &update, returning).await)
+        let work = async {
+            let outcome = if self.core.is_one_object(target) {
+                write_one!(self, |db| update::run(&db, class, target, update, returning).await)
+            } else {
+                let (schema, target, update) = (class.clone(), target.clone(), update.clone());
+                write!(self, |db| update::run(&db, &schema, &target, &update, returning).await)
+            };
+            match outcome {
+                Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
+                outcome => outcome,
+            }
         };
-        match outcome {
-            Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
-            outcome => outcome,
-        }
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn delete(
@@ -206,18 +221,21 @@ impl Session for PostgresAdapter {
         target: &Target,
         returning_before: bool,
     ) -> StorageResult<Changed> {
-        let outcome = if self.core.is_one_object(target) {
-            write_one!(self, |db| delete::run(&db, class, target, returning_before).await)
-        } else {
-            let (schema, target) = (class.clone(), target.clone());
-            write!(self, |db| delete::run(&db, &schema, &target, returning_before).await)
-        };
-        match outcome {
-            Err(error) if is_missing_table(&error) => {
-                Ok(nothing_changed(class, Returning { before: returning_before, ..Returning::default() }))
+        let work = async {
+            let outcome = if self.core.is_one_object(target) {
+                write_one!(self, |db| delete::run(&db, class, target, returning_before).await)
+            } else {
+                let (schema, target) = (class.clone(), target.clone());
+                write!(self, |db| delete::run(&db, &schema, &target, returning_before).await)
+            };
+            match outcome {
+                Err(error) if is_missing_table(&error) => {
+                    Ok(nothing_changed(class, Returning { before: returning_before, ..Returning::default() }))
+                }
+                outcome => outcome,
             }
-            outcome => outcome,
-        }
+        };
+        self.core.statements.watch(Shape::Delete, work).await
     }
 
     async fn change_relations(
@@ -226,9 +244,13 @@ impl Session for PostgresAdapter {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        let (core, class) = (self.core.clone(), class.clone());
-        let related = Related { owner: owner.clone(), changes: changes.to_vec() };
-        spawned(async move { core.write_related(&class, &Beside::Nothing, &related).await.map(drop) }).await
+        let work = async {
+            let (core, class) = (self.core.clone(), class.clone());
+            let related = Related { owner: owner.clone(), changes: changes.to_vec() };
+            spawned(async move { core.write_related(&class, &Beside::Nothing, &related).await.map(drop) })
+                .await
+        };
+        self.core.statements.watch(Shape::Relations, work).await
     }
 
     async fn create_related(
@@ -237,9 +259,12 @@ impl Session for PostgresAdapter {
         row: &Object,
         related: &Related,
     ) -> StorageResult<()> {
-        let (core, related) = (self.core.clone(), related.clone());
-        let (class, beside) = (class.name.clone(), Beside::Row(class.clone(), row.clone()));
-        spawned(async move { core.write_related(&class, &beside, &related).await.map(drop) }).await
+        let work = async {
+            let (core, related) = (self.core.clone(), related.clone());
+            let (class, beside) = (class.name.clone(), Beside::Row(class.clone(), row.clone()));
+            spawned(async move { core.write_related(&class, &beside, &related).await.map(drop) }).await
+        };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update_related(
@@ -250,28 +275,38 @@ impl Session for PostgresAdapter {
         returning: Returning,
         related: &Related,
     ) -> StorageResult<Changed> {
-        let (core, related, schema) = (self.core.clone(), related.clone(), class.clone());
-        let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
-        let outcome = spawned(async move { core.write_related(&schema.name, &beside, &related).await }).await;
-        match outcome {
-            Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
-            outcome => Ok(outcome?.unwrap_or_else(|| nothing_changed(class, returning))),
-        }
+        let work = async {
+            let (core, related, schema) = (self.core.clone(), related.clone(), class.clone());
+            let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
+            let outcome =
+                spawned(async move { core.write_related(&schema.name, &beside, &related).await }).await;
+            match outcome {
+                Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
+                outcome => Ok(outcome?.unwrap_or_else(|| nothing_changed(class, returning))),
+            }
+        };
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
-        let ids = self.core.load(relations::ids_statement(query), false).await;
-        relations::read_ids(ids)
+        let work = async {
+            let ids = self.core.load(relations::ids_statement(query), false).await;
+            relations::read_ids(ids)
+        };
+        self.core.statements.watch(Shape::RelationIds, work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
-        let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
-        match self.core.load(sql, true).await {
-            Err(error) if is_missing_table(&error) => {
-                roles::read(self.core.load(roles::direct_statement(user_id), true).await)
+        let work = async {
+            let Some(sql) = roles::statement(user_id) else { return Ok(Vec::new()) };
+            match self.core.load(sql, true).await {
+                Err(error) if is_missing_table(&error) => {
+                    roles::read(self.core.load(roles::direct_statement(user_id), true).await)
+                }
+                rows => roles::read(rows),
             }
-            rows => roles::read(rows),
-        }
+        };
+        self.core.statements.watch(Shape::Roles, work).await
     }
 }
 
@@ -373,6 +408,10 @@ impl StorageAdapter for PostgresAdapter {
         .await
     }
 
+    fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {
+        self.core.wishes.as_ref()?.take(&self.core.control)
+    }
+
     async fn delete_class(&self, schema: &ClassSchema) -> StorageResult<()> {
         let (core, schema) = (self.core.clone(), schema.clone());
         spawned(async move { core.change_schema(Change::Delete(&schema)).await.map(|_| ()) }).await
@@ -394,7 +433,12 @@ impl StorageAdapter for PostgresAdapter {
         users: &Arc<ClassSchema>,
         token: &str,
     ) -> StorageResult<Option<(Object, Object)>> {
-        self.core.session_with_user(sessions, users, token).await
+        let work = self.core.session_with_user(sessions, users, token);
+        self.core.statements.watch(Shape::Session, work).await
+    }
+
+    fn report(&self, page: &mut crate::metrics::Page) {
+        self.core.report(page);
     }
 
     fn pubsub(&self) -> Option<Arc<dyn PubSub>> {

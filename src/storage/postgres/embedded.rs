@@ -27,6 +27,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 pub use error::EmbeddedError;
+pub use supervisor::ClusterHealth;
 use supervisor::Supervisor;
 
 /// The superuser of the cluster and the database inside it.
@@ -114,6 +115,11 @@ impl EmbeddedPostgres {
     /// The folder of the Unix socket.
     pub fn socket_dir(&self) -> &Path {
         &self.socket_dir
+    }
+
+    /// For those who watch it.
+    pub fn health(&self) -> ClusterHealth {
+        self.supervisor.health()
     }
 
     /// Process id of the postmaster, `None` while it is being restarted.

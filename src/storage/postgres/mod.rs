@@ -23,9 +23,10 @@ mod transaction;
 pub(crate) mod value;
 pub mod write;
 
+use crate::metrics::Page;
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::postgres::connection::pace;
-use crate::storage::postgres::schema::builds;
+use crate::storage::postgres::schema::{builds, on_demand};
 use crate::storage::postgres::write::insert_template;
 use std::future::Future;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::storage::postgres::connection::options::ParsedUri;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::pool::Lanes;
 use crate::storage::postgres::connection::pooled::PgConn;
+use crate::storage::statements::Statements;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
 use sql::{PgRow, Shapes, Sql};
@@ -67,6 +69,10 @@ pub(crate) struct Core {
     shapes: Arc<Shapes>,
     templates: insert_template::Templates,
     pace: pace::Pace,
+    /// Indexes that reads missed; `None` where none is built by itself.
+    wishes: Option<on_demand::Wishes>,
+    statements: Statements,
+    reads: query::reads::Reads,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
     begin: Arc<str>,
@@ -130,6 +136,9 @@ impl PostgresAdapter {
             shapes: Arc::new(Shapes::default()),
             templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
+            wishes: on_demand::Wishes::new(options.auto_index),
+            statements: Statements::default(),
+            reads: query::reads::Reads::default(),
             prepared_statements: options.prepared_statements,
             begin,
         });
@@ -140,6 +149,20 @@ impl PostgresAdapter {
     /// Whether statements may be prepared (not behind a pooler).
     pub(crate) fn prepares_statements(&self) -> bool {
         self.core.prepared_statements
+    }
+}
+
+impl Core {
+    /// Connections, how reads went over them, statements.
+    fn report(&self, page: &mut Page) {
+        self.lanes.report(page, "primary");
+        for replica in &self.replicas {
+            replica.report(page, "replica");
+        }
+        self.reads.report(page);
+        let help = "Shapes of statements that are prepared.";
+        page.count("parsimony_database_prepared_shapes", help, &[], self.shapes.count());
+        self.statements.report(page);
     }
 }
 

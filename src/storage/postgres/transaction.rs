@@ -24,6 +24,7 @@ use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, command};
 use crate::storage::push::{Delivery, Ending, NewPush, PushState, PushWriter, StoredPush};
+use crate::storage::statements::Shape;
 use crate::storage::{
     AggregateOptions, Changed, Enqueue, Lease, NewWork, Related, RelationQuery, Returning, Session,
     StorageError, StorageResult, Target, Transaction,
@@ -288,8 +289,11 @@ impl PushWriter for PgTransaction {
 #[async_trait]
 impl Session for PgTransaction {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
-        let (class, spec) = (class.clone(), spec.clone());
-        within!(self, |db| reads::find(&db, &class, &spec).await)
+        let work = async {
+            let (class, spec) = (class.clone(), spec.clone());
+            within!(self, |db| reads::find(&db, &class, &spec).await)
+        };
+        self.core.statements.watch(Shape::Find, work).await
     }
 
     async fn find_by_ids(
@@ -300,16 +304,22 @@ impl Session for PgTransaction {
         columns: Option<&[FieldName]>,
         _hints: &FindHints,
     ) -> StorageResult<RowSet> {
-        let (class, ids, readers) = (class.clone(), ids.to_vec(), readers.cloned());
-        let columns = columns.map(<[FieldName]>::to_vec);
-        within!(self, |db| {
-            reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
-        })
+        let work = async {
+            let (class, ids, readers) = (class.clone(), ids.to_vec(), readers.cloned());
+            let columns = columns.map(<[FieldName]>::to_vec);
+            within!(self, |db| {
+                reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
+            })
+        };
+        self.core.statements.watch(Shape::FindByIds, work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
-        let (class, spec) = (class.clone(), spec.clone());
-        within!(self, |db| reads::count(&db, &class, &spec).await)
+        let work = async {
+            let (class, spec) = (class.clone(), spec.clone());
+            within!(self, |db| reads::count(&db, &class, &spec).await)
+        };
+        self.core.statements.watch(Shape::Count, work).await
     }
 
     async fn distinct(
@@ -318,8 +328,11 @@ impl Session for PgTransaction {
         path: &FieldPath,
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
-        let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
-        within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
+        let work = async {
+            let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
+            within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
+        };
+        self.core.statements.watch(Shape::Distinct, work).await
     }
 
     async fn aggregate(
@@ -328,18 +341,27 @@ impl Session for PgTransaction {
         pipeline: &Pipeline,
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
-        let (class, pipeline, options) = (class.clone(), pipeline.clone(), options.clone());
-        within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options).await)
+        let work = async {
+            let (class, pipeline, options) = (class.clone(), pipeline.clone(), options.clone());
+            within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options).await)
+        };
+        self.core.statements.watch(Shape::Aggregate, work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
-        let (class, spec) = (class.clone(), spec.clone());
-        within!(self, |db| reads::explain(&db, &class, &spec).await)
+        let work = async {
+            let (class, spec) = (class.clone(), spec.clone());
+            within!(self, |db| reads::explain(&db, &class, &spec).await)
+        };
+        self.core.statements.watch(Shape::Explain, work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
-        let (class, rows) = (class.clone(), rows.to_vec());
-        within!(self, |db| insert::run(&db, &class, &rows).await)
+        let work = async {
+            let (class, rows) = (class.clone(), rows.to_vec());
+            within!(self, |db| insert::run(&db, &class, &rows).await)
+        };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update(
@@ -349,8 +371,11 @@ impl Session for PgTransaction {
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
-        let (class, target, update) = (class.clone(), target.clone(), update.clone());
-        within!(self, |db| update::run(&db, &class, &target, &update, returning).await)
+        let work = async {
+            let (class, target, update) = (class.clone(), target.clone(), update.clone());
+            within!(self, |db| update::run(&db, &class, &target, &update, returning).await)
+        };
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn delete(
@@ -359,8 +384,11 @@ impl Session for PgTransaction {
         target: &Target,
         returning_before: bool,
     ) -> StorageResult<Changed> {
-        let (class, target) = (class.clone(), target.clone());
-        within!(self, |db| delete::run(&db, &class, &target, returning_before).await)
+        let work = async {
+            let (class, target) = (class.clone(), target.clone());
+            within!(self, |db| delete::run(&db, &class, &target, returning_before).await)
+        };
+        self.core.statements.watch(Shape::Delete, work).await
     }
 
     async fn change_relations(
@@ -369,8 +397,12 @@ impl Session for PgTransaction {
         owner: &ObjectId,
         changes: &[RelationChange],
     ) -> StorageResult<()> {
-        let (class, related) = (class.clone(), Related { owner: owner.clone(), changes: changes.to_vec() });
-        within!(self, |db| write_inside(&db, &class, &Beside::Nothing, &related).await.map(drop))
+        let work = async {
+            let (class, related) =
+                (class.clone(), Related { owner: owner.clone(), changes: changes.to_vec() });
+            within!(self, |db| write_inside(&db, &class, &Beside::Nothing, &related).await.map(drop))
+        };
+        self.core.statements.watch(Shape::Relations, work).await
     }
 
     async fn create_related(
@@ -379,9 +411,12 @@ impl Session for PgTransaction {
         row: &Object,
         related: &Related,
     ) -> StorageResult<()> {
-        let (beside, related) = (Beside::Row(class.clone(), row.clone()), related.clone());
-        let class = class.clone();
-        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await.map(drop))
+        let work = async {
+            let (beside, related) = (Beside::Row(class.clone(), row.clone()), related.clone());
+            let class = class.clone();
+            within!(self, |db| write_inside(&db, &class.name, &beside, &related).await.map(drop))
+        };
+        self.core.statements.watch(Shape::Insert, work).await
     }
 
     async fn update_related(
@@ -392,38 +427,50 @@ impl Session for PgTransaction {
         returning: Returning,
         related: &Related,
     ) -> StorageResult<Changed> {
-        let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
-        let (class, related) = (class.clone(), related.clone());
-        within!(self, |db| write_inside(&db, &class.name, &beside, &related).await?.ok_or_else(ended))
+        let work = async {
+            let beside = Beside::Update(class.clone(), target.clone(), update.clone(), returning);
+            let (class, related) = (class.clone(), related.clone());
+            within!(self, |db| write_inside(&db, &class.name, &beside, &related).await?.ok_or_else(ended))
+        };
+        self.core.statements.watch(Shape::Update, work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
-        let query = query.clone();
-        within!(self, |db| {
-            // A failed statement would abort the whole transaction, so look first.
-            if crate::storage::postgres::table_exists(db.conn, &ClassName::join(&query.field, &query.class))
+        let work = async {
+            let query = query.clone();
+            within!(self, |db| {
+                // A failed statement would abort the whole transaction, so look first.
+                if crate::storage::postgres::table_exists(
+                    db.conn,
+                    &ClassName::join(&query.field, &query.class),
+                )
                 .await?
-            {
-                relations::read_ids(db.load(relations::ids_statement(&query)).await)
-            } else {
-                Ok(Vec::new())
-            }
-        })
+                {
+                    relations::read_ids(db.load(relations::ids_statement(&query)).await)
+                } else {
+                    Ok(Vec::new())
+                }
+            })
+        };
+        self.core.statements.watch(Shape::RelationIds, work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
-        let Some(inherited) = roles::statement(user_id) else { return Ok(Vec::new()) };
-        let direct = roles::direct_statement(user_id);
-        within!(self, |db| {
-            if !crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:users:_Role"))
-                .await?
-            {
-                return Ok(Vec::new());
-            }
-            let nested =
-                crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:roles:_Role"))
-                    .await?;
-            roles::read(db.load(if nested { inherited } else { direct }).await)
-        })
+        let work = async {
+            let Some(inherited) = roles::statement(user_id) else { return Ok(Vec::new()) };
+            let direct = roles::direct_statement(user_id);
+            within!(self, |db| {
+                if !crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:users:_Role"))
+                    .await?
+                {
+                    return Ok(Vec::new());
+                }
+                let nested =
+                    crate::storage::postgres::table_exists(db.conn, &ClassName::known("_Join:roles:_Role"))
+                        .await?;
+                roles::read(db.load(if nested { inherited } else { direct }).await)
+            })
+        };
+        self.core.statements.watch(Shape::Roles, work).await
     }
 }

@@ -1,4 +1,4 @@
-// The real Parse Dashboard beside a server, and a person who uses it.
+// The real Parse Dashboard, in a server or beside it, and a person who uses it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -16,14 +16,21 @@ export const people = {
   reader: { user: 'reader', pass: 'reader secret', readOnly: true },
 };
 
-/** The dashboard for one server: `{url, stop}`. */
+/** The dashboard that a server serves itself: `{url, stop}`. */
+export async function builtIn(server) {
+  const url = `${new URL(server.url).origin}/dashboard`;
+  await waitFor(async () => (await fetch(`${url}/login`)).ok, { what: 'the dashboard', timeout: 60000 });
+  return { url, stop: async () => {} };
+}
+
+/** A dashboard of its own for one server: `{url, stop}`. */
 export async function startDashboard(server) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-dashboard-'));
   const port = await freePort();
   const { appId, masterKey, readOnlyMasterKey } = server.config;
   const config = path.join(home, 'config.json');
   fs.writeFileSync(config, JSON.stringify({
-    apps: [{ serverURL: server.url, appId, masterKey, readOnlyMasterKey, appName: 'Contract', enableSecurityChecks: true }],
+    apps: [{ serverURL: server.url, appId, masterKey, readOnlyMasterKey, appName: 'Contract', enableSecurityChecks: true, graphQLServerURL: server.url.replace(/parse$/, 'graphql') }],
     users: Object.values(people),
   }));
   const log = fs.openSync(path.join(home, 'log'), 'w');
@@ -66,7 +73,7 @@ export class Person {
     this.page = page;
     this.dashboard = dashboard;
     this.server = server;
-    this.watch = watch(page, server.url);
+    this.watch = watch(page, new URL(server.url).origin);
     this.table = page.locator('#browser-table');
   }
 

@@ -4,7 +4,7 @@
 const path = require('node:path');
 const { KIND } = require('./wire.cjs');
 const { Adapters } = require('./adapters.cjs');
-const { createCloud, installServer } = require('./cloud-api.cjs');
+const { createCloud, createOptions, installServer } = require('./cloud-api.cjs');
 const { Refusal, createCodec, TRIGGER_FAILED } = require('./codec.cjs');
 const { Files } = require('./files.cjs');
 const { createFunctions } = require('./functions.cjs');
@@ -16,11 +16,13 @@ const sdk = require('./sdk.cjs');
 const { createSpecialTriggers } = require('./special-triggers.cjs');
 const { createTriggers } = require('./triggers.cjs');
 
-function createApplication(link, init, live) {
+// `embedding`: what a process has of its own that embeds the server (`{Parse, keeper, registry, loaded}`): the
+// SDK is installed there before any server is, its registrations outlive a server, and code is loaded once.
+function createApplication(link, init, live, embedding) {
   const directory = process.cwd();
   const cloudFile = typeof init.cloud === 'string' ? resolveFile(init.cloud, directory) : undefined;
   const appDirectory = cloudFile ? path.dirname(cloudFile) : directory;
-  const { Parse, keeper } = sdk.load(link, { ...init, appDirectory });
+  const { Parse, keeper } = embedding || sdk.load(link, { ...init, appDirectory });
   const log = createLogger(link);
   const codec = createCodec(Parse);
 
@@ -39,9 +41,14 @@ function createApplication(link, init, live) {
       setImmediate(link.announce);
     }
   };
-  const registry = new Registry(message => log.warn(message), changed);
-  Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log, keeper));
-  const options = installServer(Parse, link, log, init.config);
+  const warn = message => log.warn(message);
+  const registry = embedding ? Object.assign(embedding.registry, { warn, changed }) : new Registry(warn, changed);
+  const serverOptions = createOptions(link, log, init.config);
+  const options = serverOptions.read;
+  if (!embedding) {
+    Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log, keeper));
+    installServer(Parse, serverOptions);
+  }
 
   const middleware = createMiddleware({ Parse, codec, log, options });
   const parts = { Parse, codec, keeper, registry, log, options, configFor: middleware.configFor };
@@ -54,6 +61,9 @@ function createApplication(link, init, live) {
 
   async function load() {
     described = await adapters.load(init.adapters);
+    if (embedding && embedding.loaded) {
+      return;
+    }
     if (cloudFile) {
       await loadModule(cloudFile, directory);
     } else if (init.cloud) {
@@ -130,6 +140,8 @@ function createApplication(link, init, live) {
 
   return {
     load,
+    log,
+    serverOptions,
     summary() {
       dirty = false;
       return summary();

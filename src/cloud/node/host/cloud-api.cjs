@@ -187,9 +187,9 @@ function createCloud(Parse, registry, link, log, keeper) {
   };
 }
 
-// `Parse.Server` reads as the current options; what is assigned to it is read from then on in this process,
-// and told to the server.
-function installServer(Parse, link, log, config) {
+// The current options of an application; what is assigned to them is read from then on in this process, and told
+// to the server.
+function createOptions(link, log, config) {
   const complete = options => ({
     ...options,
     appId: config.appId,
@@ -199,10 +199,9 @@ function installServer(Parse, link, log, config) {
   let current = complete(config);
   // Handed out as it is: requests would otherwise pay for a copy each.
   const read = () => current;
-  Object.defineProperty(Parse, 'Server', {
-    configurable: true,
-    get: () => ({ ...current }),
-    set(options) {
+  return {
+    read,
+    assign(options) {
       const before = current;
       current = complete(options);
       const changed = {};
@@ -217,8 +216,12 @@ function installServer(Parse, link, log, config) {
           .catch(error => log.warn(`Parse.Server could not be changed: ${error.message}`));
       }
     },
-  });
-  return read;
+  };
 }
 
-module.exports = { createCloud, installServer };
+// `Parse.Server` reads as those options.
+function installServer(Parse, { read, assign }) {
+  Object.defineProperty(Parse, 'Server', { configurable: true, get: () => ({ ...read() }), set: assign });
+}
+
+module.exports = { createCloud, createOptions, installServer };

@@ -204,15 +204,18 @@ function takeNamedFiles(Parse) {
   };
 }
 
-function load(link, init) {
-  const { file, own } = locate(init.appDirectory, init.nodeModules);
-  pin(file, own);
-  const Parse = require(file);
-  const { appId, javascriptKey, masterKey, maintenanceKey, serverURL } = init.config;
+// Says whose SDK it is.
+function introduce(Parse, { appId, javascriptKey, masterKey, maintenanceKey }, serverURL) {
   Parse._initialize
     ? Parse._initialize(appId, javascriptKey || 'unused', masterKey, maintenanceKey)
     : Parse.initialize(appId, javascriptKey || 'unused', masterKey);
-  Parse.serverURL = init.serverURL || serverURL;
+  Parse.serverURL = serverURL;
+}
+
+// The SDK in `file` becomes the one of this process; what it asks goes through `link`.
+function install(link, file, own) {
+  pin(file, own);
+  const Parse = require(file);
   const manager = Parse.CoreManager;
   const keeper = createKeeper(Parse);
   manager.setRESTController(createController(Parse, link, manager.getRESTController(), keeper));
@@ -223,8 +226,15 @@ function load(link, init) {
     get: () => Parse,
     set: () => {},
   });
-  keepFromPeer(Parse);
   takeNamedFiles(Parse);
+  return { Parse, keeper };
+}
+
+function load(link, init) {
+  const { file, own } = locate(init.appDirectory, init.nodeModules);
+  const { Parse, keeper } = install(link, file, own);
+  introduce(Parse, init.config, init.serverURL || init.config.serverURL);
+  keepFromPeer(Parse);
   return { Parse, keeper };
 }
 
@@ -232,4 +242,4 @@ function version(file) {
   return JSON.parse(fs.readFileSync(path.join(path.dirname(file), 'package.json'), 'utf8')).version;
 }
 
-module.exports = { load, locate, version, toParseError };
+module.exports = { install, introduce, load, locate, version, toParseError };

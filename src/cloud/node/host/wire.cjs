@@ -11,6 +11,7 @@ const KIND = Object.freeze({
   REPLY_ERROR: 5,
   STOP: 6,
   WITHDRAWN: 7,
+  LISTENING: 8,
   // from the host
   HELLO: 32,
   READY: 33,
@@ -23,6 +24,8 @@ const KIND = Object.freeze({
   STALLED: 40,
   PAUSED: 41,
   RESUMED: 42,
+  ATTACH: 43,
+  LEAVE: 44,
 });
 
 const HEADER = 9;

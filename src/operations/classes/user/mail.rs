@@ -9,6 +9,7 @@ use crate::config::OptionValue;
 use crate::error::{Error, ErrorCode, Result};
 use crate::mail::{AccountMail, Mail, default_password_reset, default_verification};
 use crate::operations::Ctx;
+use crate::operations::figures::MailKind;
 use crate::query::Filter;
 use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
@@ -107,7 +108,12 @@ async fn send(ctx: &Ctx, mail: AccountMail, reset: bool) -> Result<()> {
 pub fn send_later(ctx: &Ctx, mail: AccountMail, reset: bool) {
     let ctx = ctx.clone();
     tokio::task::spawn_local(async move {
-        if let Err(error) = send(&ctx, mail, reset).await {
+        let sent = send(&ctx, mail, reset).await;
+        let kind = if reset { MailKind::PasswordReset } else { MailKind::Verification };
+        if ctx.services.mail.is_some() {
+            ctx.services.state.figures.mail(kind, sent.is_ok());
+        }
+        if let Err(error) = sent {
             tracing::error!(%error, reset, "a mail could not be sent");
         }
     });

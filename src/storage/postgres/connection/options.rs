@@ -33,6 +33,8 @@ pub struct PostgresOptions {
     /// A direct URI for LISTEN when `uri` goes through a pooler.
     pub listen_uri: Option<String>,
     pub app_name: Option<String>,
+    /// Whether indexes that queries miss are built by the server itself.
+    pub auto_index: bool,
 }
 
 impl PostgresOptions {
@@ -48,6 +50,7 @@ impl PostgresOptions {
             read_uris: Vec::new(),
             listen_uri: None,
             app_name: None,
+            auto_index: true,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::error::boxed;
 use super::patience::Patience;
 use super::pooled::{Home, Manager, OpenedOn, Pooled};
 use super::writers::{Writer, Writers};
+use crate::metrics::{Counter, Page};
 use crate::storage::{StorageError, StorageResult};
 
 struct Slot {
@@ -34,6 +35,26 @@ struct Slot {
     shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
     turn: AtomicUsize,
     writers: Writers,
+    /// Callers that wait for a connection of the pool.
+    waiting: AtomicUsize,
+    /// Those that got none in time.
+    exhausted: Counter,
+}
+
+/// One of those who wait.
+struct InLine<'a>(&'a AtomicUsize);
+
+impl<'a> InLine<'a> {
+    fn enter(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection of the pipelined lane.
@@ -119,6 +140,8 @@ impl Lanes {
                     shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
                     turn: AtomicUsize::new(0),
                     writers: Writers::default(),
+                    waiting: AtomicUsize::new(0),
+                    exhausted: Counter::default(),
                 }
             })
             .collect();
@@ -177,6 +200,7 @@ impl Lanes {
             return Err(StorageError::Unavailable(boxed("the server is shutting down")));
         }
         let pool = self.pool(slot);
+        let _in_line = InLine::enter(&slot.waiting);
         loop {
             match pool.get_owned().await {
                 // After a restart of the database every idle connection is dead; taking them all out
@@ -189,6 +213,7 @@ impl Lanes {
                 }
                 Err(RunError::User(error)) => return Err(error),
                 Err(RunError::TimedOut) => {
+                    slot.exhausted.increment();
                     return Err(StorageError::Exhausted);
                 }
             }
@@ -250,6 +275,47 @@ impl Lanes {
         let conn = Arc::new(SharedConn { conn, place: opened_at, retired, given_up });
         *place = Some(conn.clone());
         Ok(Some(conn))
+    }
+
+    /// Connections and who waits for one.
+    pub fn report(&self, page: &mut Page, server: &str) {
+        let (mut open, mut idle, mut most, mut waiting, mut exhausted) = (0_u32, 0_u32, 0_u32, 0, 0);
+        let (mut shared, mut most_shared, mut transactions) = (0, 0, 0);
+        for slot in &self.slots {
+            if let Some(pool) = slot.pool.get() {
+                let state = pool.state();
+                open += state.connections;
+                idle += state.idle_connections;
+            }
+            most += slot.pool_size;
+            waiting += slot.waiting.load(Ordering::Relaxed);
+            exhausted += slot.exhausted.get();
+            most_shared += slot.shared.len();
+            // One that is being opened is none yet.
+            let open = |place: &&tokio::sync::Mutex<Option<Arc<SharedConn>>>| {
+                place.try_lock().is_ok_and(|conn| conn.is_some())
+            };
+            shared += slot.shared.iter().filter(open).count();
+            let may = (slot.pool_size as usize / 2).max(1);
+            transactions += may.saturating_sub(slot.transactions.available_permits());
+        }
+        let help = "Connections to the database that are used by one caller at a time, by what they do.";
+        for (state, count) in [("used", open.saturating_sub(idle)), ("idle", idle)] {
+            let labels = [("server", server), ("state", state)];
+            page.gauge("parsimony_database_pool_connections", help, &labels, count);
+        }
+        let server = [("server", server)];
+        let help = "The most connections there may be of that kind.";
+        page.gauge("parsimony_database_pool_connections_max", help, &server, most);
+        let help = "Callers that wait for a connection.";
+        page.count("parsimony_database_pool_waiting", help, &server, waiting);
+        let help = "Callers that got no connection in time.";
+        page.counter("parsimony_database_pool_exhausted_total", help, &server, exhausted);
+        let help = "Connections over which several short reads go at a time.";
+        page.count("parsimony_database_shared_connections", help, &server, shared);
+        let help = "The most connections there may be of that kind.";
+        page.count("parsimony_database_shared_connections_max", help, &server, most_shared);
+        page.count("parsimony_database_transactions", "Transactions that are open.", &server, transactions);
     }
 
     /// Refuses new work and drops the shared connections. Pooled ones close as they come back.

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -50,10 +50,29 @@ enum Event {
     Stop,
 }
 
+/// How the cluster does.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterHealth {
+    /// 0 while none runs.
+    pid: Arc<AtomicU32>,
+    restarts: Arc<AtomicU64>,
+}
+
+impl ClusterHealth {
+    pub fn is_up(&self) -> bool {
+        self.pid.load(Ordering::Relaxed) != 0
+    }
+
+    /// Since this server started.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug)]
 pub struct Supervisor {
     events: Sender<Event>,
-    pid: Arc<AtomicU32>,
+    health: ClusterHealth,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,15 +84,15 @@ impl Supervisor {
     pub async fn start(options: EmbeddedOptions) -> Result<(Self, Started), EmbeddedError> {
         let (events, received) = channel();
         let (report, reported) = oneshot::channel();
-        let pid = Arc::new(AtomicU32::new(0));
+        let health = ClusterHealth::default();
         let data_dir = options.data_dir.clone();
-        let own = (events.clone(), Arc::clone(&pid));
+        let own = (events.clone(), health.clone());
         let thread = thread::Builder::new()
             .name("postgres".to_owned())
             .spawn(move || run(&options, own.0, &received, own.1, report))
             .at("cannot start a thread for", &data_dir)?;
         // From here on dropping `supervisor` sends Stop, which ends also a start in progress.
-        let supervisor = Self { events, pid, thread: Some(thread) };
+        let supervisor = Self { events, health, thread: Some(thread) };
         match reported.await {
             Ok(result) => result.map(|started| (supervisor, started)),
             Err(_) => Err(EmbeddedError::Start {
@@ -84,7 +103,11 @@ impl Supervisor {
     }
 
     pub fn pid(&self) -> Option<u32> {
-        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+        Some(self.health.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+
+    pub fn health(&self) -> ClusterHealth {
+        self.health.clone()
     }
 
     pub async fn stop(mut self) {
@@ -112,7 +135,7 @@ fn run(
     options: &EmbeddedOptions,
     events: Sender<Event>,
     received: &Receiver<Event>,
-    pid: Arc<AtomicU32>,
+    health: ClusterHealth,
     report: oneshot::Sender<Result<Started, EmbeddedError>>,
 ) {
     let prepared = Layout::find(options).and_then(|place| {
@@ -132,7 +155,15 @@ fn run(
             return;
         }
     };
-    let mut child = Postmaster { options, place: &place, program, events, received, pid };
+    let mut child = Postmaster {
+        options,
+        place: &place,
+        program,
+        events,
+        received,
+        pid: health.pid,
+        restarts: health.restarts,
+    };
     match child.start_and_wait() {
         Ok(true) => {}
         Ok(false) => return,
@@ -157,6 +188,7 @@ struct Postmaster<'a> {
     received: &'a Receiver<Event>,
     /// 0 while none runs.
     pid: Arc<AtomicU32>,
+    restarts: Arc<AtomicU64>,
 }
 
 impl Postmaster<'_> {
@@ -244,6 +276,7 @@ impl Postmaster<'_> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     begun = Instant::now();
+                    self.restarts.fetch_add(1, Ordering::Relaxed);
                     wait = match self.spawn() {
                         Ok(()) => None,
                         Err(error) => {

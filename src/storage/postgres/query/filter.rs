@@ -9,7 +9,7 @@ mod related;
 use std::sync::Arc;
 
 use super::column::{Alias, Expr, Kind, kind_of};
-use super::{compare, json};
+use super::{compare, indexed, json};
 use crate::query::{Constraint, Filter};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, Sql};
@@ -200,7 +200,10 @@ impl FilterBuilder {
                     related::push_relation_constraint(sql, &schema.name, expr, constraint);
                     Ok(())
                 }
-                kind => compare::push_constraint(sql, expr, &kind, constraint),
+                kind => {
+                    indexed::push_narrowing(sql, schema, expr, &kind, constraint);
+                    compare::push_constraint(sql, expr, &kind, constraint)
+                }
             },
         }
     }

@@ -7,6 +7,7 @@ pub mod filter;
 pub mod geo;
 #[cfg(test)]
 pub(crate) mod golden_tests;
+pub mod indexed;
 pub mod json;
 pub(crate) mod length;
 pub mod order;

@@ -1,10 +1,10 @@
 //! `ORDER BY`, `LIMIT` and `OFFSET` of finds and of sub-queries, and the relevance of a `$text` search.
 
 use super::column::{Alias, Expr, Kind, kind_of};
-use super::{geo, text};
+use super::{geo, indexed, text};
 use crate::query::{Constraint, Filter, OrderKey};
 use crate::storage::StorageResult;
-use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::postgres::sql::{Bind, IndexKind, Sql};
 use crate::types::GeoPoint;
 use crate::types::path::FieldPath;
 use crate::types::schema::ClassSchema;
@@ -33,6 +33,30 @@ pub fn push_score(sql: &mut Sql, schema: &ClassSchema, alias: Alias, filter: &Fi
     }
 }
 
+/// Whether a key of an order says anything about rows of the class.
+fn is_sortable(schema: &ClassSchema, path: &FieldPath) -> bool {
+    match kind_of(schema, &path.root) {
+        None | Some(Kind::Relation(_) | Kind::Point | Kind::Polygon) => false,
+        Some(kind) => !path.is_dotted() || matches!(kind, Kind::Object | Kind::Array | Kind::Json),
+    }
+}
+
+/// The column and the centre that order the rows where nothing else does.
+pub fn nearest<'f>(
+    schema: &ClassSchema,
+    filter: &'f Filter,
+    order: &[OrderKey],
+) -> Option<(&'f FieldPath, GeoPoint)> {
+    let by_itself = order.iter().any(|key| match key {
+        OrderKey::Score => true,
+        OrderKey::Field { path, .. } => is_sortable(schema, path),
+    });
+    if by_itself {
+        return None;
+    }
+    near_of(filter).filter(|(path, _)| kind_of(schema, &path.root) == Some(Kind::Point) && !path.is_dotted())
+}
+
 /// ` ORDER BY …`. Fields that the class does not have, or that have no order, are passed over; where none
 /// is left, nearness to the centre of a `$nearSphere` orders. With a limit, `objectId` makes the pages stable.
 pub fn push_order(
@@ -57,13 +81,7 @@ pub fn push_order(
                 sql.push_sql(" DESC");
             }
             OrderKey::Field { path, descending } => {
-                let sortable = match kind_of(schema, &path.root) {
-                    None | Some(Kind::Relation(_) | Kind::Point | Kind::Polygon) => false,
-                    Some(kind) => {
-                        !path.is_dotted() || matches!(kind, Kind::Object | Kind::Array | Kind::Json)
-                    }
-                };
-                if sortable {
+                if is_sortable(schema, path) {
                     next(sql);
                     Expr { alias, path }.push(sql);
                     sql.push_sql(if *descending { " DESC" } else { " ASC" });
@@ -73,10 +91,9 @@ pub fn push_order(
         }
     }
     if keys == 0
-        && let Some((path, center)) = near_of(filter)
-        && kind_of(schema, &path.root) == Some(Kind::Point)
-        && !path.is_dotted()
+        && let Some((path, center)) = nearest(schema, filter, order)
     {
+        indexed::want(sql, schema, path, IndexKind::Near);
         keys += 1;
         sql.push_sql(" ORDER BY ");
         geo::push_radians(sql, Expr { alias, path }, center);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::column::Alias;
 use super::length::{Length, SHORT_IDS, length, plain_parts};
 use super::select::{self, BuiltQuery};
+use crate::metrics::{Counter, Page};
 use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use crate::storage::postgres::connection::held::Held;
@@ -26,6 +27,25 @@ use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
 
 /// Tries of a read whose plan went stale while the schema was being changed.
 const TRIES: u32 = 4;
+
+/// How reads went: over a connection shared with others, or one of their own.
+#[derive(Debug, Default)]
+pub struct Reads {
+    shared: Counter,
+    sent_again: Counter,
+    alone: Counter,
+}
+
+impl Reads {
+    pub fn report(&self, page: &mut Page) {
+        let (name, help) =
+            ("parsimony_database_reads_total", "Reads, by the kind of connection they went over.");
+        let all = [("shared", &self.shared), ("shared_again", &self.sent_again), ("pool", &self.alone)];
+        for (lane, count) in all {
+            page.counter(name, help, &[("lane", lane)], count.get());
+        }
+    }
+}
 
 /// A statement and what to make of its rows.
 enum Query {
@@ -105,19 +125,19 @@ impl Core {
             Some(shape) => self.pace.is_quick(shape),
             None => lane.length == Length::Short,
         };
-        if shares
-            && let Ok(Some(shared)) = lanes.shared().await
-            && let Some(outcome) = self.read_shared(lanes, &shared, &query, learned).await
-        {
-            match outcome {
-                Err(error) if is_stale_plan(&error) => {
+        if shares && let Ok(Some(shared)) = lanes.shared().await {
+            self.reads.shared.increment();
+            match self.read_shared(lanes, &shared, &query, learned).await {
+                None => self.reads.sent_again.increment(),
+                Some(Err(error)) if is_stale_plan(&error) => {
                     shared.retire();
                     query.sql().uncacheable();
                 }
-                Err(error) if is_connection_lost(&error) => shared.retire(),
-                outcome => return outcome,
+                Some(Err(error)) if is_connection_lost(&error) => shared.retire(),
+                Some(outcome) => return outcome,
             }
         }
+        self.reads.alone.increment();
         let mut tries = 1;
         loop {
             let held = Held::new(lanes.get().await?);
@@ -192,8 +212,18 @@ impl Core {
 
     pub(crate) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let built = select::find_shared(class, spec)?;
+        self.miss(&built.sql);
         let lane = Lane::of(length(class, spec), &spec.hints);
         self.set(built, lane).await
+    }
+
+    /// Notes the indexes that the statement could have used.
+    fn miss(&self, sql: &Sql) {
+        if !sql.wanted().is_empty()
+            && let Some(wishes) = &self.wishes
+        {
+            wishes.note(sql.wanted());
+        }
     }
 
     /// Rows of a class whose table is not there yet are no rows.
@@ -256,6 +286,7 @@ impl Core {
 
     pub(crate) async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let sql = select::count(class, spec)?;
+        self.miss(&sql);
         let length = match plain_parts(&spec.filter) {
             Some(parts) if parts.by_id => Length::Short,
             Some(_) => Length::Learned,

@@ -8,13 +8,13 @@ use std::sync::{Arc, Weak};
 use diesel::result::QueryResult;
 use diesel_async::AsyncPgConnection;
 
-use super::column::{Alias, Kind, kind_of};
+use super::column::{Alias, Expr, Kind, kind_of};
 use super::filter::{PermissionColumn, push_condition};
-use super::order::{push_order, push_page, push_score};
-use super::row;
+use super::order::{nearest, push_order, push_page, push_score};
+use super::{indexed, row};
 use crate::query::{Filter, FindSpec};
 use crate::storage::StorageResult;
-use crate::storage::postgres::sql::{Bind, Sql, with_bytes};
+use crate::storage::postgres::sql::{Bind, IndexKind, Sql, with_bytes};
 use crate::types::room::Lent;
 use crate::types::row::{Column, ColumnKind, Layout, RowSet};
 use crate::types::schema::ClassSchema;
@@ -106,6 +106,9 @@ pub fn find_shared(schema: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<
         return find(schema, spec);
     }
     let (layout, head) = kept_head(schema);
+    if let Some(found) = nearest_first(schema, spec, &layout)? {
+        return Ok(found);
+    }
     let mut sql = Sql::default();
     sql.reserve(head.len() + 200);
     push_comment(&mut sql, spec.hints.comment.as_deref());
@@ -154,12 +157,46 @@ pub fn find_with_layout(
     spec: &FindSpec,
     layout: Arc<Layout>,
 ) -> StorageResult<BuiltQuery> {
+    if let Some(found) = nearest_first(schema, spec, &layout)? {
+        return Ok(found);
+    }
     let mut sql = Sql::default();
     push_comment(&mut sql, spec.hints.comment.as_deref());
     sql.push_sql("SELECT ");
     push_columns(&mut sql, schema, &layout, &spec.filter)?;
     push_table(&mut sql, schema);
     finish(sql, schema, spec, layout)
+}
+
+/// The nearest from an index, where the class has one. The index knows distances alone: as many as are asked for are
+/// taken from it, with all that are as far as the last, and what is equally far comes in the order of ids as ever.
+fn nearest_first(
+    schema: &ClassSchema,
+    spec: &FindSpec,
+    layout: &Arc<Layout>,
+) -> StorageResult<Option<BuiltQuery>> {
+    let Some((path, center)) = nearest(schema, &spec.filter, &spec.order) else { return Ok(None) };
+    let Some(limit) = spec.limit else { return Ok(None) };
+    if spec.with_score
+        || schema.field("objectId").is_none()
+        || !indexed::is_there(schema, path, IndexKind::Near)
+    {
+        return Ok(None);
+    }
+    let mut sql = Sql::default();
+    push_comment(&mut sql, spec.hints.comment.as_deref());
+    sql.push_sql("SELECT ");
+    push_columns(&mut sql, schema, layout, &spec.filter)?;
+    sql.push_sql(" FROM (SELECT t0.*, ");
+    indexed::push_distance(&mut sql, Expr { alias: Alias::MAIN, path }, center);
+    sql.push_sql(" AS ").push_identifier(indexed::DISTANCE);
+    push_from(&mut sql, schema, spec)?;
+    sql.push_sql(" ORDER BY ").push_identifier(indexed::DISTANCE).push_sql(" FETCH FIRST (");
+    let most = i64::try_from(limit.saturating_add(spec.skip)).unwrap_or(i64::MAX);
+    sql.push_bind(Bind::Int8(most)).push_sql(") ROWS WITH TIES) t0 ORDER BY t0.");
+    sql.push_identifier(indexed::DISTANCE).push_sql(", t0.\"objectId\"");
+    push_page(&mut sql, spec.limit, spec.skip);
+    Ok(Some(BuiltQuery { sql, layout: layout.clone(), room: spec.hints.room.clone() }))
 }
 
 /// What comes after `WHERE`.

@@ -10,6 +10,9 @@ use crate::storage::postgres::sql::Sql;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
 
+/// So many letters of a text are searched.
+const SEARCHED: &str = ", 200000";
+
 /// Text-search configurations of a stock PostgreSQL, with the codes MongoDB takes.
 const LANGUAGES: &[(&str, &str)] = &[
     ("none", "simple"),
@@ -72,24 +75,40 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("yiddish", "yiddish"),
 ];
 
-fn configuration(search: &TextSearch) -> StorageResult<&'static str> {
-    let wanted = search.language.as_deref().unwrap_or("english").to_ascii_lowercase();
+/// The text-search configuration of a search's language.
+///
+/// # Errors
+/// `Refused` (102) for a language PostgreSQL has no dictionary for.
+pub fn configuration(search: &TextSearch) -> StorageResult<&'static str> {
+    configuration_of(search.language.as_deref().unwrap_or("english"))
+}
+
+/// The text-search configuration of a language or its code.
+///
+/// # Errors
+/// `Refused` (102) for a language PostgreSQL has no dictionary for.
+pub fn configuration_of(language: &str) -> StorageResult<&'static str> {
+    let wanted = language.to_ascii_lowercase();
     LANGUAGES.iter().find(|(code, _)| *code == wanted).map(|(_, name)| *name).ok_or_else(|| {
         StorageError::Refused(Error::invalid_query(format!("bad $text: $language {wanted} is not supported")))
     })
 }
 
-/// `to_tsvector(config, col)`, the form that full-text indexes are made on.
-fn push_vector(sql: &mut Sql, column: Expr<'_>, config: &'static str, search: &TextSearch) {
-    sql.push_sql("to_tsvector('");
-    sql.push_sql(config);
-    sql.push_sql("', ");
-    if search.diacritic_sensitive {
-        column.push(sql);
+/// The words of a text, with or without its combining marks: the forms that full-text indexes are made on.
+/// PostgreSQL refuses to make a vector of more than a megabyte, and with an index it would refuse to store such a
+/// text, so the text is cut.
+pub fn push_words(sql: &mut Sql, config: &str, folded: bool, text: impl FnOnce(&mut Sql)) {
+    sql.push_sql("to_tsvector('").push_sql(config).push_sql("', left(");
+    if folded {
+        push_folded(sql, text);
     } else {
-        push_folded(sql, |sql| column.push(sql));
+        text(sql);
     }
-    sql.push_sql(")");
+    sql.push_sql(SEARCHED).push_sql("))");
+}
+
+fn push_vector(sql: &mut Sql, column: Expr<'_>, config: &'static str, search: &TextSearch) {
+    push_words(sql, config, !search.diacritic_sensitive, |sql| column.push(sql));
 }
 
 /// For `websearch_to_tsquery`: what must be found, and what must not, every part quoted, so that nothing in it

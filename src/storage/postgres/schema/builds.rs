@@ -12,12 +12,13 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::concurrently::{drop_index, drop_invalid, lock_of, run_concurrently, turn};
 use crate::error::Error;
-use crate::storage::postgres::column_text;
 use crate::storage::postgres::connection::connect::Connector;
+use crate::storage::postgres::query::{indexed, text};
 use crate::storage::postgres::schema::{names, table as schema_table};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::value;
 use crate::storage::postgres::value::ColumnType;
+use crate::storage::postgres::{column_text, command};
 use crate::storage::{IndexMap, StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema, FieldName};
 
@@ -132,7 +133,46 @@ async fn build(
     let [own, prefixed] = spellings(&schema.name, name);
     let real = if place.taken { prefixed } else { own };
     made.push(real.clone());
+    for extension in extensions(columns) {
+        ensure_extension(conn, extension).await?;
+    }
     run_concurrently(conn, statement(&real)?, &real).await
+}
+
+/// The extensions whose functions the index needs; all come with PostgreSQL, and a database's owner may create them.
+fn extensions(columns: &Value) -> impl Iterator<Item = &'static str> {
+    let kinds = columns.as_object().into_iter().flat_map(|columns| columns.values());
+    kinds.filter_map(|kind| match kind.as_str() {
+        Some("near") => Some("cube"),
+        Some("trigram") => Some("pg_trgm"),
+        _ => None,
+    })
+}
+
+/// # Errors
+/// 102 where it can neither be found in schema `public` nor created there.
+async fn ensure_extension(conn: &AsyncPgConnection, name: &str) -> StorageResult<()> {
+    let is_there = async || {
+        let mut sql = Sql::new(
+            "SELECT 1 FROM pg_catalog.pg_extension WHERE extnamespace = 'public'::regnamespace AND extname = ",
+        );
+        sql.push_text(name);
+        StorageResult::Ok(!sql.load(conn).await?.is_empty())
+    };
+    if is_there().await? {
+        return Ok(());
+    }
+    let created = command(conn, &format!("CREATE EXTENSION IF NOT EXISTS {name} SCHEMA public")).await;
+    // Another server may have been first.
+    if is_there().await? {
+        return Ok(());
+    }
+    let reason = match created {
+        Ok(()) => "it is in another schema than public".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("PostgreSQL's extension {name} cannot be used: {reason}");
+    Err(StorageError::Refused(Error::invalid_query(message)))
 }
 
 /// Removes what a request that failed had made, on another connection where its own is gone.
@@ -195,6 +235,42 @@ async fn name_in_database(conn: &AsyncPgConnection, class: &ClassName, name: &st
     })
 }
 
+/// Kinds that have an index of their own: `near` (distances over the sphere), `text:<language>` and
+/// `folded:<language>` (words, the latter without combining marks), `trigram` (parts of a text).
+fn special_index(
+    schema: &ClassSchema,
+    name: &str,
+    field: &FieldName,
+    ty: ColumnType,
+    kind: &str,
+) -> StorageResult<Option<Sql>> {
+    let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
+    sql.push_identifier(name).push_sql(" ON ").push_class(&schema.name).uncacheable();
+    let column = |sql: &mut Sql| {
+        sql.push_field(field);
+    };
+    match (kind, ty) {
+        ("near", ColumnType::Point) => {
+            sql.push_sql(" USING gist (");
+            indexed::push_unit(&mut sql, column);
+        }
+        ("trigram", ColumnType::Text) => {
+            sql.push_sql(" USING gin (");
+            column(&mut sql);
+            sql.push_sql(" public.gin_trgm_ops");
+        }
+        (kind, ColumnType::Text) => {
+            let Some((form @ ("text" | "folded"), language)) = kind.split_once(':') else { return Ok(None) };
+            let configuration = text::configuration_of(language)?;
+            sql.push_sql(" USING gin (");
+            text::push_words(&mut sql, configuration, form == "folded", column);
+        }
+        _ => return Ok(None),
+    }
+    sql.push_sql(")");
+    Ok(Some(sql))
+}
+
 fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageResult<Sql> {
     let invalid = |what: &str| {
         StorageError::Refused(crate::error::Error::invalid_query(format!("Index {name}: {what}")))
@@ -209,25 +285,30 @@ fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageRes
         let column = column.strip_prefix("_p_").unwrap_or(column);
         let field = FieldName::internal(column).ok_or_else(|| invalid("invalid field"))?;
         let ty = value::column_type(schema, column).ok_or_else(|| invalid("unknown field"))?;
-        parts.push((field, ty, kind.as_str() == Some("text")));
+        parts.push((field, ty, kind.as_str().unwrap_or_default()));
+    }
+    if let [(field, ty, kind)] = parts.as_slice()
+        && let Some(sql) = special_index(schema, name, field, *ty, kind)?
+    {
+        return Ok(sql);
     }
     let method = match parts.as_slice() {
         [(_, ColumnType::Point | ColumnType::Polygon, _)] => "gist",
         [(_, ColumnType::Jsonb | ColumnType::TextArray, _)] => "gin",
-        all if all.iter().all(|(_, ty, is_text)| *is_text && *ty == ColumnType::Text) => "gin",
+        all if all.iter().all(|(_, ty, kind)| *kind == "text" && *ty == ColumnType::Text) => "gin",
         _ => "btree",
     };
     let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
     sql.push_identifier(name).push_sql(" ON ").push_class(&schema.name).uncacheable();
     sql.push_sql(" USING ").push_sql(method).push_sql(" (");
-    for (index, (field, ty, is_text)) in parts.iter().enumerate() {
+    for (index, (field, ty, _)) in parts.iter().enumerate() {
         if index > 0 {
             sql.push_sql(", ");
         }
         match (method, ty) {
-            ("gin", ColumnType::Text) if *is_text => {
-                sql.push_sql("to_tsvector('english', ").push_field(field).push_sql(")");
-            }
+            ("gin", ColumnType::Text) => text::push_words(&mut sql, "english", false, |sql| {
+                sql.push_field(field);
+            }),
             ("btree", ColumnType::Point | ColumnType::Polygon) => {
                 return Err(invalid("geo fields cannot be part of a compound index"));
             }
@@ -265,7 +346,16 @@ mod tests {
         let on = "CREATE INDEX CONCURRENTLY IF NOT EXISTS \"i\" ON public.\"Game\" USING ";
         let cases = [
             (json!({"score": 1, "title": -1}), "btree (\"score\", \"title\")"),
-            (json!({"title": "text"}), "gin (to_tsvector('english', \"title\"))"),
+            (json!({"title": "text"}), r#"gin (to_tsvector('english', left("title", 200000)))"#),
+            (
+                json!({"title": "folded:german"}),
+                r#"gin (to_tsvector('german', left(regexp_replace(normalize("title", NFD), '[\u0300-\u036f]', '', 'g'), 200000)))"#,
+            ),
+            (json!({"title": "trigram"}), "gin (\"title\" public.gin_trgm_ops)"),
+            (
+                json!({"place": "near"}),
+                r#"gist ((CASE WHEN "place" IS NULL THEN NULL ELSE public.cube(ARRAY[cos(radians(("place")[1])) * cos(radians(("place")[0])), cos(radians(("place")[1])) * sin(radians(("place")[0])), sin(radians(("place")[1]))]) END))"#,
+            ),
             (json!({"place": "2dsphere"}), "gist (\"place\")"),
             (json!({"tags": 1}), "gin (\"tags\")"),
         ];

@@ -438,6 +438,12 @@ async fn delete_fields(
         if let Some(slot) = stored.pointer_mut("/fields").and_then(Value::as_object_mut) {
             slot.shift_remove(name.as_str());
         }
+        // The server's own indexes on it went with the column.
+        if let Some(indexes) = stored.get_mut("indexes").and_then(Value::as_object_mut) {
+            indexes.retain(|index, columns| {
+                !index.starts_with(names::ON_DEMAND) || columns.get(name.as_str()).is_none()
+            });
+        }
     }
     schema_table::save(conn, class, &stored).await?;
     Ok(schema_table::decode(class.clone(), &stored))

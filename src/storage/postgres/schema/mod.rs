@@ -5,4 +5,5 @@ pub(crate) mod ddl;
 pub(crate) mod indexes;
 pub(crate) mod init;
 pub(crate) mod names;
+pub(crate) mod on_demand;
 pub(crate) mod table;

@@ -44,6 +44,9 @@ pub async fn check_class(conn: &AsyncPgConnection, class: &ClassName) -> Storage
     if sql.load(conn).await?.is_empty() { Ok(()) } else { Err(invalid()) }
 }
 
+/// How the names of indexes begin that the server builds by itself.
+pub const ON_DEMAND: &str = "parsimony_";
+
 /// An index's name as PostgreSQL can hold it.
 pub fn index_name(wanted: String) -> String {
     use sha2::{Digest, Sha256};

@@ -66,18 +66,35 @@ pub fn decode(name: ClassName, stored: &Value) -> ClassSchema {
 pub fn read(row: &PgRow) -> Option<(ClassName, Value)> {
     let name = sql::with_bytes(row, 0, |bytes| std::str::from_utf8(bytes).ok().and_then(ClassName::valid))??;
     // Binary jsonb: a version byte, then the text.
-    let json = sql::with_bytes(row, 1, |bytes| serde_json::from_slice(bytes.get(1..)?).ok())??;
+    let mut json: Value = sql::with_bytes(row, 1, |bytes| serde_json::from_slice(bytes.get(1..)?).ok())??;
+    if sql::with_bytes(row, 2, |bytes| bytes == [0]) == Some(true) {
+        forget_vectors(&mut json);
+    }
     Some((name, json))
 }
 
+/// Indexes on unit vectors are gone where the extension is that they need.
+fn forget_vectors(stored: &mut Value) {
+    let Some(indexes) = stored.get_mut("indexes").and_then(Value::as_object_mut) else { return };
+    let needs_cube = |columns: &Value| {
+        columns.as_object().is_some_and(|columns| columns.values().any(|said| said == "near"))
+    };
+    indexes.retain(|_, columns| !needs_cube(columns));
+}
+
+/// What begins a look at `_SCHEMA`: [`read`] reads it.
+const SELECT: &str = r#"SELECT "className", "schema", EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'cube' AND extnamespace = 'public'::regnamespace) FROM public."_SCHEMA" "#;
+
 /// Every class.
 pub fn select_all() -> Sql {
-    Sql::new(r#"SELECT "className", "schema" FROM public."_SCHEMA" ORDER BY "className""#)
+    let mut query = Sql::new(SELECT);
+    query.push_sql(r#"ORDER BY "className""#);
+    query
 }
 
 pub fn select_one(class: &ClassName) -> Sql {
-    let mut query = Sql::new(r#"SELECT "className", "schema" FROM public."_SCHEMA" WHERE "className" = "#);
-    query.push_text(class.as_str());
+    let mut query = Sql::new(SELECT);
+    query.push_sql(r#"WHERE "className" = "#).push_text(class.as_str());
     query
 }
 

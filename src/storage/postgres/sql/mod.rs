@@ -6,6 +6,7 @@
 
 mod bind;
 mod shapes;
+mod wanted;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -21,6 +22,7 @@ use futures_util::{Stream, TryStreamExt};
 pub use self::bind::{Bind, millis_from_micros, sql_types};
 use self::bind::{Stored, push};
 pub use self::shapes::Shapes;
+pub use self::wanted::{IndexKind, WantedIndex};
 use crate::types::{ClassName, FieldName};
 
 /// A row in PostgreSQL's binary encoding.
@@ -41,6 +43,8 @@ pub struct Sql {
     uncacheable: bool,
     /// [`Sql::shape`], where it is known beforehand.
     known_shape: Option<u64>,
+    /// Indexes that it could have used.
+    wanted: Vec<WantedIndex>,
 }
 
 impl Sql {
@@ -144,7 +148,18 @@ impl Sql {
         }));
         self.binds.extend(other.binds);
         self.uncacheable |= other.uncacheable;
+        self.wanted.extend(other.wanted);
         self
+    }
+
+    /// Notes an index that the statement could have used.
+    pub fn want(&mut self, index: WantedIndex) {
+        self.wanted.push(index);
+    }
+
+    /// The indexes that the statement could have used.
+    pub fn wanted(&self) -> &[WantedIndex] {
+        &self.wanted
     }
 
     /// The binds as text, for tests.
@@ -188,6 +203,7 @@ impl Sql {
             binds: Vec::with_capacity(self.binds.len()),
             uncacheable: false,
             known_shape: Some(self.shape()),
+            wanted: Vec::new(),
         }
     }
 

@@ -42,6 +42,11 @@ impl Shapes {
         seen_once.insert(shape);
         sql.uncacheable = true;
     }
+
+    /// How many may be prepared.
+    pub fn count(&self) -> usize {
+        self.admitted.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 #[cfg(test)]

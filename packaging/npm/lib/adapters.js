@@ -1,0 +1,154 @@
+'use strict';
+// Adapters that parse-server exports. Those that the server has itself only carry their options to it.
+
+class FileSystemAdapter {
+  constructor(options) {
+    this.options = { ...options };
+  }
+
+  toOptions() {
+    return { module: '@parse/fs-files-adapter', options: this.options };
+  }
+}
+
+// A cache of an application's own use; the server's caches are its own.
+class InMemoryCacheAdapter {
+  constructor({ ttl = 5000, maxSize = 10000 } = {}) {
+    this.ttl = ttl;
+    this.maxSize = maxSize;
+    this.entries = new Map();
+  }
+
+  async get(key) {
+    const entry = this.entries.get(key);
+    if (!entry) {
+      return null;
+    }
+    if (entry.until <= Date.now()) {
+      this.entries.delete(key);
+      return null;
+    }
+    return entry.value;
+  }
+
+  async put(key, value, ttl = this.ttl) {
+    this.entries.delete(key);
+    this.entries.set(key, { value, until: Number.isFinite(ttl) && ttl > 0 ? Date.now() + ttl : Infinity });
+    if (this.entries.size > this.maxSize) {
+      this.entries.delete(this.entries.keys().next().value);
+    }
+  }
+
+  async del(key) {
+    this.entries.delete(key);
+  }
+
+  async clear() {
+    this.entries.clear();
+  }
+}
+
+class LRUCacheAdapter extends InMemoryCacheAdapter {
+  async get(key) {
+    const entry = this.entries.get(key);
+    const value = await super.get(key);
+    if (value !== null && this.entries.get(key) === entry) {
+      this.entries.delete(key);
+      this.entries.set(key, entry);
+    }
+    return value;
+  }
+}
+
+class NullCacheAdapter {
+  async get() {
+    return null;
+  }
+
+  async put() {}
+
+  async del() {}
+
+  async clear() {}
+}
+
+// Carries the address of a Redis that several servers share. The server's caches are its own and hear of changes
+// through the database or through `liveQuery.redisURL`.
+class RedisCacheAdapter {
+  constructor(redisContext, ttl = 30000) {
+    this.redisContext = typeof redisContext === 'string' ? { url: redisContext } : { ...redisContext };
+    this.ttl = ttl;
+  }
+
+  async connect() {}
+
+  async handleShutdown() {}
+}
+
+class AuthAdapter {
+  constructor() {
+    if (!this.policy) {
+      this.policy = 'default';
+    }
+  }
+
+  async validateAppId() {
+    return {};
+  }
+
+  async validateAuthData() {
+    return {};
+  }
+
+  async validateSetUp() {
+    return {};
+  }
+
+  async validateLogin() {
+    return {};
+  }
+
+  async validateUpdate() {
+    return {};
+  }
+
+  async challenge() {
+    return {};
+  }
+
+  async afterFind() {
+    return {};
+  }
+
+  async validateOptions() {}
+}
+
+// parse-server names these and leaves them to packages of their own.
+function external(name, packageName) {
+  return function () {
+    throw new Error(`${name} is a package of its own: install ${packageName} and use that.`);
+  };
+}
+
+const S3Adapter = external('S3Adapter', '@parse/s3-files-adapter');
+const GCSAdapter = external('GCSAdapter', '@parse/gcs-files-adapter');
+
+// Pushes are sent by the server itself, any number of which share one database and its queue.
+class PushWorker {
+  constructor() {
+    throw new Error('PushWorker is not needed: every server that has push adapters takes its share of the pushes that wait in the database.');
+  }
+}
+
+module.exports = {
+  AuthAdapter,
+  BUILT_IN: [FileSystemAdapter],
+  FileSystemAdapter,
+  GCSAdapter,
+  InMemoryCacheAdapter,
+  LRUCacheAdapter,
+  NullCacheAdapter,
+  PushWorker,
+  RedisCacheAdapter,
+  S3Adapter,
+};

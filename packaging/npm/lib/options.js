@@ -1,0 +1,123 @@
+'use strict';
+// From the options of an application to those of the child: functions and instances stay in this process, adapters
+// that the server has itself become their options, and what cannot be had stops the start.
+
+const { LiveValues } = require('./host')('adapters');
+const { BUILT_IN } = require('./adapters');
+
+// Options that hold an object with code.
+const ADAPTERS = ['filesAdapter', 'emailAdapter', 'analyticsAdapter'];
+
+// What the child cannot take, and why.
+const REFUSED = {
+  databaseAdapter:
+    'the server has its own adapters for PostgreSQL and MongoDB and cannot run one written in JavaScript: give databaseURI instead',
+};
+
+// Options of the listener, which is this process, and of what is done here.
+const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graphQLPath', 'mountPlayground', 'playgroundPath'];
+
+// Where the child serves what is mounted elsewhere here: paths that no application has.
+const GRAPHQL_PATH = '/.graphql';
+
+function required(options) {
+  for (const name of ['appId', 'masterKey', 'serverURL']) {
+    if (options[name] === undefined) {
+      throw new Error(`You must provide ${name === 'appId' ? 'an' : 'a'} ${name}!`);
+    }
+  }
+}
+
+function hasCode(value) {
+  return value !== null && typeof value === 'object' && describes(value);
+}
+
+function describes(value) {
+  for (let level = value; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const name of Object.getOwnPropertyNames(level)) {
+      const { value: member } = Object.getOwnPropertyDescriptor(level, name);
+      if (name !== 'constructor' && typeof member === 'function') {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// An adapter as the child knows it: its own one by name, a live object as a whole, or what the option says.
+function encodeAdapter(live, value) {
+  for (const adapter of BUILT_IN) {
+    if (value instanceof adapter) {
+      return live.encode(value.toOptions());
+    }
+  }
+  if (value && typeof value === 'object' && !value.module && !value.class && !value.adapter && hasCode(value)) {
+    return { __instance: live.values.push(value) - 1 };
+  }
+  return live.encode(value);
+}
+
+function encode(options) {
+  const live = new LiveValues();
+  const encoded = {};
+  for (const name of Object.keys(options)) {
+    const value = options[name];
+    if (value === undefined || OURS.includes(name)) {
+      continue;
+    }
+    if (REFUSED[name] && value !== null) {
+      throw new Error(`The option ${name} cannot be used: ${REFUSED[name]}.`);
+    }
+    if (ADAPTERS.includes(name)) {
+      encoded[name] = encodeAdapter(live, value);
+    } else if (name === 'push' && value && typeof value === 'object' && value.adapter) {
+      const { adapter, ...rest } = value;
+      encoded.push = { ...live.encode(rest), adapter: encodeAdapter(live, adapter) };
+    } else if (name === 'cacheAdapter' || name === 'loggerAdapter') {
+      // The child caches and logs by itself; a redis that was meant to be shared is one for live queries too.
+      continue;
+    } else {
+      encoded[name] = live.encode(value);
+    }
+  }
+  return { encoded, live };
+}
+
+// The path below which the child serves: that of serverURL, so that paths inside answers are right wherever the
+// application mounts the server.
+function mountOf(options) {
+  let path;
+  try {
+    path = new URL(options.serverURL).pathname.replace(/\/+$/, '');
+  } catch {
+    path = '';
+  }
+  return path;
+}
+
+function forChild(options, liveQueryServerOptions) {
+  const { encoded, live } = encode(options);
+  const mountPath = mountOf(options);
+  const child = {
+    ...encoded,
+    mountPath: mountPath === '' ? '/' : mountPath,
+    verifyServerUrl: false,
+    // Sockets come when the application hands them on.
+    startLiveQueryServer: true,
+    mountGraphQL: true,
+    graphQLPath: GRAPHQL_PATH,
+  };
+  if (typeof child.graphQLSchema !== 'string') {
+    delete child.graphQLSchema;
+  }
+  const sockets = { ...options.liveQueryServerOptions, ...liveQueryServerOptions };
+  delete sockets.port;
+  if (Object.keys(sockets).length > 0) {
+    child.liveQueryServerOptions = live.encode(sockets);
+  } else {
+    delete child.liveQueryServerOptions;
+  }
+  return { child, live, mountPath };
+}
+
+module.exports = { GRAPHQL_PATH, forChild, required };

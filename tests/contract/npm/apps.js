@@ -1,0 +1,141 @@
+// The usual shapes of an application that embeds parse-server.
+
+export const options = `{
+  appId: 'app', masterKey: 'master', restAPIKey: 'rest', serverURL: \`http://127.0.0.1:\${process.env.PORT}/parse\`,
+  databaseURI: process.env.DATABASE_URI, allowClientClassCreation: true, silent: true, logsFolder: null,
+  masterKeyIps: ['0.0.0.0/0', '::/0'], liveQuery: { classNames: ['Live'] },
+  fileUpload: { enableForPublic: true },
+`;
+
+const listen = `
+  const httpServer = require('http').createServer(app);
+  await ParseServer.createLiveQueryServer(httpServer);
+  httpServer.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
+  process.on('SIGTERM', async () => {
+    httpServer.close(); httpServer.closeAllConnections();
+    server.server = server.server || { close: done => done() };
+    await server.handleShutdown(); process.exit(0);
+  });
+`;
+
+export const commonJs = {
+  'index.js': `
+const express = require('express');
+const Parse = require('parse/node');
+const { ParseServer, AuthAdapter } = require('parse-server');
+(async () => {
+  const state = { mails: [], calls: 0 };
+  class Acme extends AuthAdapter {
+    validateAppId() { return Promise.resolve(); }
+    validateAuthData(data) { state.calls += 1; if (data.secret !== 'yes') throw new Parse.Error(101, 'No such Acme user.'); return Promise.resolve({}); }
+  }
+  const server = new ParseServer(${options}
+    appName: 'Shop', publicServerURL: 'http://127.0.0.1:' + process.env.PORT + '/parse',
+    auth: { acme: { module: new Acme() } },
+    emailAdapter: { sendMail: mail => { state.mails.push(mail.to); }, sendPasswordResetEmail: mail => { state.mails.push(mail.user.get('username')); }, sendVerificationEmail() {} },
+    passwordPolicy: { validatorCallback: password => password.length > 3 },
+    cloud: Parse => {
+      Parse.Cloud.define('add', request => request.params.a + request.params.b);
+      Parse.Cloud.define('fail', () => { throw new Parse.Error(142, 'Not so.'); });
+      Parse.Cloud.define('state', () => state);
+      Parse.Cloud.define('ip', request => request.ip);
+      Parse.Cloud.beforeSave('Thing', request => { request.object.set('touched', true); });
+    },
+  });
+  const app = express();
+  app.use((req, res, next) => { res.setHeader('X-Shop', 'yes'); next(); });
+  app.get('/before', (req, res) => res.json({ same: global.Parse === Parse, id: Parse.applicationId }));
+  app.use('/parse', server.app);
+  app.get('/parse/own', (req, res) => res.json({ own: true }));
+  app.get('/after', async (req, res) => res.json({ things: (await new Parse.Query('Thing').find({ useMasterKey: true })).length }));
+  await server.start();
+  Parse.Cloud.define('late', () => 'late');
+  ${listen}
+})().catch(error => { console.error('FAILED ' + error.message); process.exit(3); });
+`,
+};
+
+export const modules = {
+  'package.json': '{"type":"module"}',
+  'cloud/main.js': `Parse.Cloud.define('where', () => 'module');\nParse.Cloud.afterSave('Thing', async request => { await new Parse.Object('Log').save({ of: request.object.id ? 'thing' : '' }, { useMasterKey: true }); });\n`,
+  'index.js': `
+import http from 'node:http';
+import express from 'express';
+import { ParseServer } from 'parse-server';
+const server = new ParseServer(${options} cloud: './cloud/main.js' });
+await server.start();
+const app = express();
+// A parser in front of everything, as many have it.
+app.use(express.json());
+app.use('/parse', server.app);
+app.use('/api/v1', server.app);
+const httpServer = http.createServer(app);
+httpServer.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
+process.on('SIGTERM', () => process.exit(0));
+`,
+};
+
+export const wrong = {
+  'index.js': `
+const { ParseServer } = require('parse-server');
+(async () => {
+  const server = new ParseServer(${options} ...JSON.parse(process.env.EXTRA || '{}'), ...(process.env.ADAPTER ? { databaseAdapter: { find() {} } } : {}) });
+  await server.start();
+  console.log('up');
+})().catch(error => { console.error('FAILED ' + error.message); process.exitCode = 3; });
+`,
+};
+
+export const typescript = {
+  'tsconfig.json': JSON.stringify({
+    compilerOptions: { strict: true, module: 'commonjs', target: 'es2022', outDir: 'dist', esModuleInterop: true, skipLibCheck: false, types: [], lib: ['es2022', 'dom'] },
+    files: ['globals.d.ts', 'index.ts'],
+  }),
+  // Instead of @types/node and @types/express, which are none of ours.
+  'globals.d.ts': `
+declare module 'express';
+declare module 'node:http' { export type IncomingMessage = any; export type ServerResponse = any; export type Server = any; }
+declare const process: any;
+declare const Parse: any;
+`,
+  'index.ts': `
+import express from 'express';
+import { ParseServer, ParseGraphQLServer, ParseServerOptions } from 'parse-server';
+
+const options = (appId: string, mount: string, databaseURI: string): ParseServerOptions => ({
+  ...${options} },
+  appId,
+  databaseURI,
+  serverURL: 'http://127.0.0.1:' + process.env.PORT + mount,
+  cloud: (Parse: any) => {
+    Parse.Cloud.define('who', async () => {
+      const found = await new Parse.Query('Only').find();
+      return { name: appId === 'app' ? 'first' : appId, stored: found.map((each: any) => each.get('name')) };
+    });
+  },
+});
+
+async function main(): Promise<void> {
+  const app = express();
+  const first = new ParseServer(options('app', '/parse', process.env.DATABASE_URI));
+  const second: ParseServer = ParseServer(options('second', '/second', process.env.SECOND_URI));
+  const graphQL = new ParseGraphQLServer(first, { graphQLPath: '/graphql' });
+  app.use('/parse', first.app);
+  app.use('/second', second.app);
+  graphQL.applyGraphQL(app);
+  await Promise.all([first.start(), second.start()]);
+  const server = app.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
+  process.on('SIGTERM', async () => {
+    server.close();
+    server.closeAllConnections();
+    await Promise.all([first.handleShutdown(), second.handleShutdown()]);
+    process.exit(0);
+  });
+}
+
+main().catch(error => {
+  console.error('FAILED', error);
+  process.exit(3);
+});
+`,
+};

@@ -1,0 +1,192 @@
+// The package `parsimony-server` in the place of `parse-server`: the same application on both, the same requests.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { after, before, describe, test } from 'node:test';
+import WebSocket from 'ws';
+import { createDatabase, startPostgres } from '../lib/postgres.js';
+import { commonJs, modules, typescript, wrong } from './apps.js';
+import { MASTER, ask, install, run } from './fixture.js';
+
+const postgres = await startPostgres();
+after(() => postgres.stop());
+
+function both(files, body) {
+  const apps = {};
+  const databases = [];
+  before(async () => {
+    for (const kind of ['oracle', 'parsimony']) {
+      const database = await createDatabase(postgres, `npm_${kind}`);
+      apps[kind] = await run(install(kind, files), 'index.js', { DATABASE_URI: database.uri });
+      databases.push(database);
+    }
+  });
+  after(async () => {
+    for (const app of Object.values(apps)) await app.stop();
+    for (const database of databases) await database.drop();
+  });
+  body(apps);
+}
+
+async function same(apps, requests) {
+  for (const [method, target, given] of requests) {
+    const seen = {};
+    for (const [kind, app] of Object.entries(apps)) seen[kind] = await ask(app, method, target, given);
+    // The refusal of missing keys has no type there.
+    if (seen.oracle.type === null) seen.parsimony.type = null;
+    assert.deepEqual(seen.parsimony, seen.oracle, `${method} ${target}`);
+  }
+}
+
+describe('CommonJS, cloud as a function, adapters as objects', () => {
+  both(commonJs, apps => {
+    test('routes of its own and of the server answer alike', async () => {
+      await same(apps, [
+        ['GET', '/before', {}],
+        ['GET', '/parse/health', {}],
+        ['GET', '/parse/own', {}],
+        ['GET', '/parse/nowhere', {}],
+        ['GET', '/parse/classes/Thing', { headers: {} }],
+        ['POST', '/parse/classes/Thing', { body: { score: 1, text: 'ä€😀' } }],
+        ['GET', '/parse/classes/Thing?order=-score', {}],
+        ['GET', '/after', {}],
+        ['POST', '/parse/classes/Thing', { body: '{"broken":', headers: { ...MASTER, 'Content-Type': 'application/json' } }],
+        ['POST', '/parse/functions/add', { body: { a: 1, b: 2 } }],
+        ['POST', '/parse/functions/late', { body: {} }],
+        ['POST', '/parse/functions/fail', { body: {} }],
+        ['POST', '/parse/functions/ip', { body: {}, headers: { ...MASTER, 'X-Forwarded-For': '203.0.113.9', 'X-Parsimony-Client': '203.0.113.8 http' } }],
+        ['POST', '/parse/batch', { body: { requests: [{ method: 'POST', path: '/parse/classes/Thing', body: { n: 1 } }] } }],
+        ['OPTIONS', '/parse/classes/Thing', {}],
+      ]);
+    });
+
+    test('functions of options run in the application, with its state', async () => {
+      await same(apps, [
+        ['POST', '/parse/users', { body: { authData: { acme: { id: '1', secret: 'no' } } } }],
+        ['POST', '/parse/users', { body: { authData: { acme: { id: '1', secret: 'yes' } } } }],
+        ['POST', '/parse/users', { body: { username: 'ada', password: 'x' } }],
+        ['POST', '/parse/users', { body: { username: 'ada', password: 'lovelace', email: 'ada@example.org' } }],
+        ['POST', '/parse/requestPasswordReset', { body: { email: 'ada@example.org' } }],
+      ]);
+      const { body } = await ask(apps.parsimony, 'POST', '/parse/functions/state', { body: {} });
+      assert.deepEqual(body.result, { mails: ['ada'], calls: 2 });
+    });
+
+    test('files go through unchanged, at any size', async () => {
+      const bytes = Buffer.alloc(3 * 1024 * 1024, 'abc\0');
+      for (const app of Object.values(apps)) {
+        const saved = await fetch(`${app.url}/parse/files/big.txt`, { method: 'POST', headers: { ...MASTER, 'Content-Type': 'text/plain' }, body: bytes });
+        const { url } = await saved.json();
+        if (app === apps.oracle && saved.status !== 201) continue;
+        const read = Buffer.from(await (await fetch(url)).arrayBuffer());
+        assert.ok(read.equals(bytes), `${read.length} bytes`);
+        const head = await fetch(url, { method: 'HEAD' });
+        assert.equal(head.status, 200);
+      }
+    });
+
+    test('live queries come over the same server', async () => {
+      const socket = new WebSocket(apps.parsimony.url.replace('http', 'ws'));
+      const heard = [];
+      const until = op => new Promise((resolve, reject) => {
+        const check = () => heard.some(message => message.op === op) && resolve(heard.find(message => message.op === op));
+        socket.on('message', text => { heard.push(JSON.parse(text)); check(); });
+        socket.once('error', reject);
+        check();
+      });
+      await new Promise((resolve, reject) => { socket.once('open', resolve); socket.once('error', reject); });
+      socket.send(JSON.stringify({ op: 'connect', applicationId: 'app', restAPIKey: 'rest' }));
+      await until('connected');
+      socket.send(JSON.stringify({ op: 'subscribe', requestId: 1, query: { className: 'Live', where: {} } }));
+      await until('subscribed');
+      await ask(apps.parsimony, 'POST', '/parse/classes/Live', { body: { n: 7 } });
+      assert.equal((await until('create')).object.n, 7);
+      socket.terminate();
+    });
+
+    test('a server that is killed comes back', async () => {
+      const app = apps.parsimony;
+      const children = execFileSync('ps', ['-o', 'pid=', '--ppid', String(app.child.pid)]).toString().split(/\s+/).filter(Boolean);
+      assert.equal(children.length, 1);
+      process.kill(Number(children[0]), 'SIGKILL');
+      let answer;
+      for (let attempt = 0; attempt < 200; attempt++) {
+        answer = await ask(app, 'POST', '/parse/functions/add', { body: { a: 2, b: 2 } });
+        if (answer.status === 200) break;
+        assert.equal(answer.status, 503, JSON.stringify(answer));
+        assert.equal(answer.body.code, 1);
+        await new Promise(resolve => setTimeout(resolve, 50));
+      }
+      assert.deepEqual(answer.body, { result: 4 });
+    });
+  });
+});
+
+describe('ES modules, cloud as a path, a body parser in front, two mounts', () => {
+  both(modules, apps => {
+    test('answers are the same at both mounts', async () => {
+      for (const mount of ['/parse', '/api/v1']) {
+        await same(apps, [
+          ['POST', `${mount}/functions/where`, { body: {} }],
+          ['POST', `${mount}/classes/Thing`, { body: { a: [1, { b: null }] } }],
+          ['GET', `${mount}/classes/Log`, { headers: MASTER }],
+          ['GET', `${mount}/classes/Thing?where=${encodeURIComponent('{"a":{"$exists":true}}')}`, {}],
+        ]);
+      }
+    });
+  });
+});
+
+describe('TypeScript, GraphQL, two servers in one process', () => {
+  let app;
+  const databases = [];
+  before(async () => {
+    const folder = install('parsimony', typescript);
+    const tsc = fileURLToPath(new URL('../../../node_modules/typescript/bin/tsc', import.meta.url));
+    execFileSync(process.execPath, [tsc, '-p', folder], { stdio: 'pipe' });
+    for (const label of ['npm_one', 'npm_two']) databases.push(await createDatabase(postgres, label));
+    const [one, two] = databases.map(database => database.uri);
+    app = await run(folder, path.join('dist', 'index.js'), { DATABASE_URI: one, SECOND_URI: two });
+  });
+  after(async () => {
+    await app?.stop();
+    for (const database of databases) await database.drop();
+  });
+
+  test('each has its own Cloud Code and its own data', async () => {
+    const second = { 'X-Parse-Application-Id': 'second', 'X-Parse-REST-API-Key': 'rest' };
+    for (const [mount, headers, name] of [['/parse', undefined, 'first'], ['/second', second, 'second']]) {
+      await ask(app, 'POST', `${mount}/classes/Only`, { body: { name }, headers });
+      const { body } = await ask(app, 'POST', `${mount}/functions/who`, { body: {}, headers });
+      assert.deepEqual(body, { result: { name, stored: [name] } });
+    }
+    assert.equal((await ask(app, 'GET', '/parse/classes/Only', { headers: second })).status, 403);
+  });
+
+  test('GraphQL is where the application mounts it', async () => {
+    const { status, body } = await ask(app, 'POST', '/graphql', { body: { query: '{ health }' } });
+    assert.deepEqual([status, body], [200, { data: { health: true } }]);
+  });
+});
+
+describe('a start that fails', () => {
+  const folders = () => fs.readdirSync(os.tmpdir()).filter(name => /^parsimony-\w{6}$/.test(name)).sort();
+
+  for (const [what, env, text] of [
+    ['a database that is not there', { DATABASE_URI: 'postgres://nobody@127.0.0.1:9/none' }, /FAILED .*(database|PostgreSQL)/i],
+    ['a wrong option', { DATABASE_URI: 'postgres://nobody@127.0.0.1:9/none', EXTRA: '{"sessionLength":"long"}' }, /FAILED .*sessionLength/i],
+    ['a foreign databaseAdapter', { DATABASE_URI: 'x', ADAPTER: '1' }, /FAILED The option databaseAdapter cannot be used/],
+  ]) {
+    test(`${what} rejects start and leaves nothing behind`, async () => {
+      const known = folders();
+      const folder = install('parsimony', wrong);
+      const failure = await run(folder, 'index.js', env).then(app => app.stop().then(() => 'it started'), error => error.message);
+      assert.match(failure, text);
+      assert.match(failure, /^ended with 3/);
+      assert.deepEqual(folders().filter(name => !known.includes(name)), []);
+    });
+  }
+});
