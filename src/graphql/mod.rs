@@ -226,6 +226,7 @@ impl Endpoint {
         }
         if let Ok(operation) = operation
             && operation.kind == OperationKind::Subscription
+            && loaded.schema.has_subscriptions()
         {
             return Ok(Answer::bad_request(400, "Subscriptions are served over WebSockets"));
         }

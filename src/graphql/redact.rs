@@ -55,20 +55,25 @@ fn patterns() -> Option<&'static Patterns> {
 
 /// The same for all errors of an answer.
 pub fn body(body: &mut Value, document: &str) {
-    for error in body.get_mut("errors").and_then(Value::as_array_mut).into_iter().flatten() {
+    let Some(Value::Array(errors)) = body.get_mut("errors") else { return };
+    let written = written(document);
+    for error in errors {
         if let Some(Value::String(text)) = error.get_mut("message") {
-            *text = message(text, document);
+            *text = message(text, &written);
         }
     }
 }
 
-/// The message without what its reader may not know. `document` is what the reader wrote.
-pub fn message(message: &str, document: &str) -> String {
+/// The names in a document.
+fn written(document: &str) -> HashSet<&str> {
+    let is_token = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    document.split(|c: char| !is_token(c)).filter(|token| !token.is_empty()).collect()
+}
+
+/// The message without what its reader may not know. `written` is what the reader wrote.
+fn message(message: &str, written: &HashSet<&str>) -> String {
     // Rather nothing than too much.
     let Some(patterns) = patterns() else { return "The request is not valid.".to_owned() };
-    let is_token = |c: char| c == '_' || c.is_ascii_alphanumeric();
-    let written: HashSet<&str> =
-        document.split(|c: char| !is_token(c)).filter(|token| !token.is_empty()).collect();
     let wrote = |name: &str| written.contains(name.replace(['[', ']', '!'], "").as_str());
     let text = patterns.hint.replace(message, "");
     let mut text =
@@ -127,7 +132,7 @@ mod tests {
                 "Fragment cannot be spread here as objects of the parent type can never be of type \"B\".",
             ),
         ] {
-            assert_eq!(message(told, document), left);
+            assert_eq!(message(told, &written(document)), left);
         }
     }
 }

@@ -53,7 +53,7 @@ describe('attacks', () => {
     const body = raw ?? JSON.stringify({ query, variables });
     const answer = await fetch(url, {
       method, headers: { 'X-Parse-Application-Id': server.config.appId, ...(body instanceof FormData || method === 'GET' ? {} : { 'Content-Type': 'application/json' }), ...headers }, body: method === 'GET' ? undefined : body,
-    });
+    }).catch(error => { throw new Error(`${error.cause ?? error} at ${String(query ?? raw).slice(0, 200)}\n${server.log().slice(-800)}`); });
     const text = await answer.text();
     const about = `${String(query ?? raw).slice(0, 200)}\n${text.slice(0, 500)}`;
     assert.ok(answer.status < 500, `${answer.status}: ${about}`);
