@@ -43,6 +43,7 @@ const DOCS: &[(&str, &str, &str)] = docs! {
     "security.md" => "Security",
     "metrics.md" => "Metrics",
     "deploy.md" => "Deploying",
+    "npm-package.md" => "In place of parse-server",
     "compatibility.md" => "Differences to parse-server",
     "beyond.md" => "Beyond parse-server",
 };
