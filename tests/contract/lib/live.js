@@ -40,9 +40,13 @@ export class Socket {
     assert.equal(answer.op, 'subscribed', JSON.stringify(answer));
   }
 
-  /** The next `count` frames. */
+  /** The next `count` frames, as long as they go on coming. */
   async hear(count) {
-    await waitFor(() => this.frames.length >= count, { timeout: 20000, what: `${count} frames, heard ${JSON.stringify(this.frames)}` });
+    while (this.frames.length < count) {
+      const before = this.frames.length;
+      await waitFor(() => this.frames.length > before, { timeout: 20000, what: `${count} frames` })
+        .catch(error => { throw new Error(`${error.message}, heard ${JSON.stringify(this.frames).slice(0, 2000)}`); });
+    }
     return this.frames.splice(0, count);
   }
 
