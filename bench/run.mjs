@@ -175,7 +175,7 @@ try {
     const servers = {};
     const sides = (results.servers[group] = {});
     try {
-      const started = group === 'plain' && !beforeBinary && fs.existsSync(floorBinary) ? [...kinds, 'floor'] : kinds;
+      const started = wanted.some(each => each.group === group && each.floor) && !beforeBinary && fs.existsSync(floorBinary) ? [...kinds, 'floor'] : kinds;
       for (const kind of started) {
         // The first start brings the schema up to date; the second is the one that counts.
         await (await startServer(kind, cluster.uri(data.databases[kind]), group)).stop();

@@ -12,6 +12,11 @@ const types = (type, ...names) => Object.fromEntries(names.map(name => [name, { 
 const pointer = targetClass => ({ type: 'Pointer', targetClass });
 const plainFields = { ...types('String', 'name'), ...types('Number', 'score'), ...types('Boolean', 'seen') };
 
+const mixedFields = {
+  ...types('String', 'name'), ...types('Number', 'score', 'level'), ...types('Boolean', 'won'), ...types('Date', 'playedAt'),
+  ...types('Array', 'tags'), ...types('Object', 'stats'), ...types('GeoPoint', 'place'), player: pointer('Player'),
+};
+
 // Names of indexes are unique in a PostgreSQL database, and the peer passes over one that is taken.
 const SCHEMAS = {
   Player: { fields: { ...types('String', 'name'), ...types('Number', 'rank') }, indexes: { name_1: { name: 1 } } },
@@ -27,6 +32,9 @@ const SCHEMAS = {
   Place: { fields: { ...types('String', 'name'), ...types('GeoPoint', 'location') } },
   Article: { fields: types('String', 'title', 'text') },
   Counter: { fields: types('Number', 'count') },
+  // What applications keep: eight fields of mixed types; rows that are read have a pointer, too.
+  Match: { fields: mixedFields, indexes: { match_score: { score: 1 }, match_name: { name: 1 } } },
+  SecuredMatch: { fields: mixedFields, indexes: { secured_match_name: { name: 1 } } },
   Found: { fields: plainFields },
   Hooked: { fields: plainFields },
   Told: { fields: plainFields },
@@ -61,6 +69,15 @@ const ROWS_SQL = [
    FROM generate_series(0, ${ROWS - 1}) i`,
   `INSERT INTO "Counter" ("objectId", "createdAt", "updatedAt", count)
    SELECT ${key('c')}, ${stamps}, 0 FROM generate_series(0, 999) i`,
+  ...['Match', 'SecuredMatch'].map(className => `INSERT INTO "${className}" ("objectId", "createdAt", "updatedAt", name, score, level,
+     won, "playedAt", tags, stats, place, player, _rperm, _wperm)
+   SELECT ${key('m')}, ${stamps}, 'match ' || i % ${className === 'Match' ? 10000 : 5000}, (i::bigint * 7919) % ${ROWS}, i % 100, i % 7 = 0,
+     timestamptz '2024-03-01' + i * interval '1 second', jsonb_build_array('a' || i % 5, 'b' || i % 3),
+     jsonb_build_object('kills', i % 50, 'deaths', i % 20),
+     point((i::bigint * 7919 % 360000) / 1000.0 - 180, (i::bigint * 104729 % 170000) / 1000.0 - 85),
+     'p' || lpad((i % ${PLAYERS})::text, 9, '0'),
+     ${className === 'Match' ? 'NULL, NULL' : `CASE WHEN (i / 10000) % 2 = 0 THEN ARRAY['role:r2'] ELSE ARRAY['role:others'] END, ARRAY['role:r1']`}
+   FROM generate_series(0, ${ROWS - 1}) i`),
   `INSERT INTO "Found" ("objectId", "createdAt", "updatedAt", name, score)
    SELECT ${key('f')}, ${stamps}, 'found ' || i, i FROM generate_series(0, 99) i`,
 ];

@@ -28,10 +28,67 @@ const expect = (status, test) => (answer, i) => {
     if (wrong) throw new Error(`${wrong}: ${answer.body.toString('utf8', 0, 300)}`);
   }
 };
+/** An application's usual object; of what searches look for, no row that was there before has the same. */
+const match = i => ({
+  name: `new ${i}`, score: ROWS + i, level: i % 100, won: i % 7 === 0,
+  playedAt: { __type: 'Date', iso: new Date(1_709_251_200_000 + i * 1000).toISOString() },
+  tags: [`a${i % 5}`, `b${i % 3}`], stats: { kills: i % 50, deaths: i % 20 },
+  place: { __type: 'GeoPoint', latitude: (i % 170) - 85 + 0.125, longitude: (i % 360) - 180 + 0.5 },
+});
+const rest = { ...app, 'X-Parse-REST-API-Key': keys.restAPIKey };
 const rows = n => expect(200, body => body.results?.length !== n && `${body.results?.length} results, not ${n}`);
 const created = expect(201, body => !body.objectId && 'no objectId');
 
 export const scenarios = [
+  // The same with objects of eight mixed fields, a REST key, Cloud Code for other classes and live queries of another.
+  {
+    name: 'whole-get', title: 'eight fields: get by id', group: 'whole', floor: true, count: 6000, goal: 20,
+    request: i => get(`/parse/classes/Match/${id('m', spread(i, ROWS))}`, rest),
+    check: expect(200, (body, i) => body.objectId !== id('m', spread(i, ROWS)) && 'another object'),
+  },
+  {
+    name: 'whole-find-equal', title: 'eight fields: find 10 of 100k by equality', group: 'whole', floor: true, count: 4000, goal: 20,
+    request: i => get(seek('Match', { where: { name: `match ${spread(i, 10000)}` } }), rest), check: rows(10),
+  },
+  {
+    name: 'whole-find-range', title: 'eight fields: find 100 by range, sorted', group: 'whole', floor: true, count: 1800, goal: 15,
+    request: i => get(seek('Match', { where: { score: { $gte: spread(i, ROWS - 200) } }, order: 'score', limit: 100 }), rest),
+    check: rows(100),
+  },
+  {
+    name: 'whole-include', title: 'eight fields: find 20 including a pointer', group: 'whole', count: 2400, goal: 20,
+    request: i => get(seek('Match', { where: { name: { $in: [`match ${spread(i, 5000)}`, `match ${spread(i, 5000) + 5000}`] } }, include: 'player' }), rest),
+    check: expect(200, body => (body.results.length !== 20 || !body.results[0].player.name) && 'not 20 with players'),
+  },
+  {
+    name: 'whole-create', title: 'eight fields: create', group: 'whole', floor: true, count: 4000, goal: 20,
+    request: i => post('/parse/classes/Match', match(i), rest), check: created,
+  },
+  {
+    name: 'whole-increment', title: 'eight fields: update with Increment', group: 'whole', floor: true, count: 4000, goal: 20,
+    request: i => encode({
+      method: 'PUT', path: `/parse/classes/Match/${id('m', spread(i, ROWS))}`, headers: rest,
+      body: { level: { __op: 'Increment', amount: 1 } },
+    }),
+    check: expect(200, body => typeof body.level !== 'number' && 'no new level'),
+  },
+  {
+    name: 'whole-batch', title: 'eight fields: batch of 50 creates', group: 'whole', count: 160, concurrency: 8, goal: 20,
+    request: i => post('/parse/batch', {
+      requests: Array.from({ length: 50 }, (_, n) => ({ method: 'POST', path: '/parse/classes/Match', body: match(i * 50 + n) })),
+    }, rest),
+    check: expect(200, body => (body.length !== 50 || body.some(item => !item.success)) && 'not 50 successes'),
+  },
+  {
+    name: 'whole-count', title: 'eight fields: count', group: 'whole', floor: true, count: 4000, goal: 20,
+    request: i => get(seek('Match', { where: { name: `match ${spread(i, 10000)}` }, count: 1, limit: 0 }), rest),
+    check: expect(200, body => body.count !== 10 && 'not 10'),
+  },
+  {
+    name: 'whole-user-find', title: 'eight fields: find 10 as a user in 3 roles, ACLs', group: 'whole', count: 3000, goal: 20, needsToken: true,
+    request: (i, run) => get(seek('SecuredMatch', { where: { name: `match ${spread(i, 5000)}` } }), { ...rest, 'X-Parse-Session-Token': run.token }),
+    check: rows(10),
+  },
   {
     name: 'get', title: 'get by id', group: 'plain', floor: true, count: 6000, goal: 15,
     request: i => get(`/parse/classes/GameScore/${id('g', spread(i, ROWS))}`),

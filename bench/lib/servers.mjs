@@ -19,7 +19,7 @@ export const floorBinary = process.env.FLOOR_BIN ?? path.join(root, 'bench', 'fl
 export const beforeBinary = process.env.BEFORE_BIN;
 /** The servers; the floor program, which knows a few plain requests only, is a third side where it can be. */
 export const kinds = [beforeBinary ? 'before' : 'peer', 'ours'];
-export const keys = { appId: 'bench', masterKey: 'benchMasterKey' };
+export const keys = { appId: 'bench', masterKey: 'benchMasterKey', restAPIKey: 'benchRestKey' };
 
 function healthy(port) {
   return new Promise(resolve => {
@@ -32,14 +32,15 @@ function healthy(port) {
 }
 
 /**
- * Starts `kind` on `databaseURI`, configured for a group of scenarios ('plain', 'cloud', 'live', 'files', 'folder'):
+ * Starts `kind` on `databaseURI`, configured for a group of scenarios ('whole', 'plain', 'cloud', 'live', 'files', 'folder'):
  * `{kind, port, pid, coldStart, log(), stop()}`; `coldStart` is ms from the start to a healthy answer.
  */
 export async function startServer(kind, databaseURI, group) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), `bench-${kind}-`));
   const port = await freePort();
+  const { restAPIKey, ...others } = keys;
   const config = {
-    ...keys,
+    ...others,
     port,
     host: '127.0.0.1',
     mountPath: '/parse',
@@ -48,8 +49,9 @@ export async function startServer(kind, databaseURI, group) {
     allowClientClassCreation: false,
     fileUpload: { enableForPublic: true, enableForAnonymousUser: true, enableForAuthenticatedUser: true },
   };
-  if (group === 'cloud') config.cloud = fileURLToPath(new URL('../cloud/main.js', import.meta.url));
-  if (group === 'live') {
+  if (group === 'whole') config.restAPIKey = restAPIKey;
+  if (group === 'cloud' || group === 'whole') config.cloud = fileURLToPath(new URL('../cloud/main.js', import.meta.url));
+  if (group === 'live' || group === 'whole') {
     config.liveQuery = { classNames: ['Live'] };
     config.startLiveQueryServer = true;
   }

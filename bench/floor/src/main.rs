@@ -12,16 +12,17 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, NoTls, Row, Statement};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, NoTls, Row, RowStream, Statement};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -31,6 +32,8 @@ const CONNECTIONS: usize = 5;
 const READERS: usize = 2;
 
 const GAME: &str = r#"SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, score, level, stage, "playerName", region, "cheatMode", tags, stats, "playedAt", player FROM "GameScore" WHERE (_rperm IS NULL OR _rperm && ARRAY['*']) AND "#;
+
+const MATCH: &str = r#"SELECT "objectId", "createdAt", "updatedAt", _rperm, _wperm, name, score, level, won, "playedAt", tags, stats, place, player FROM "Match" WHERE (_rperm IS NULL OR _rperm && ARRAY['*']) AND "#;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -43,10 +46,30 @@ enum Kind {
     /// `{"__type": "Date", …}`
     Date,
     Pointer(&'static str),
+    Point,
     Hidden,
 }
 
-const GAME_COLUMNS: [(&str, Kind); 15] = [
+type Column = (&'static str, Kind);
+
+const MATCH_COLUMNS: [Column; 14] = [
+    ("objectId", Kind::Text),
+    ("createdAt", Kind::Time),
+    ("updatedAt", Kind::Time),
+    ("_rperm", Kind::Hidden),
+    ("_wperm", Kind::Hidden),
+    ("name", Kind::Text),
+    ("score", Kind::Number),
+    ("level", Kind::Number),
+    ("won", Kind::Bool),
+    ("playedAt", Kind::Date),
+    ("tags", Kind::Json),
+    ("stats", Kind::Json),
+    ("place", Kind::Point),
+    ("player", Kind::Pointer("Player")),
+];
+
+const GAME_COLUMNS: [Column; 15] = [
     ("objectId", Kind::Text),
     ("createdAt", Kind::Time),
     ("updatedAt", Kind::Time),
@@ -72,6 +95,12 @@ struct Connection {
     count: Statement,
     create: Statement,
     increment: Statement,
+    match_get: Statement,
+    match_equal: Statement,
+    match_range: Statement,
+    match_count: Statement,
+    match_create: Statement,
+    match_increment: Statement,
 }
 
 impl Connection {
@@ -98,6 +127,23 @@ impl Connection {
             increment: prepare(
                 "UPDATE \"Counter\" SET count = coalesce(count, 0) + $2, \"updatedAt\" = $3 WHERE \"objectId\" = $1 \
                  AND (_wperm IS NULL OR _wperm && ARRAY['*']) RETURNING count",
+            )
+            .await?,
+            match_get: prepare(&format!("{MATCH} \"objectId\" = $1 LIMIT 1")).await?,
+            match_equal: prepare(&format!("{MATCH} name = $1 LIMIT 100")).await?,
+            match_range: prepare(&format!("{MATCH} score >= $1 ORDER BY score, \"objectId\" LIMIT 100")).await?,
+            match_count: prepare(
+                "SELECT count(*) FROM \"Match\" WHERE (_rperm IS NULL OR _rperm && ARRAY['*']) AND name = $1",
+            )
+            .await?,
+            match_create: prepare(
+                "INSERT INTO \"Match\" (\"objectId\", \"createdAt\", \"updatedAt\", name, score, level, won, \"playedAt\", tags, stats, place) \
+                 VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            )
+            .await?,
+            match_increment: prepare(
+                "UPDATE \"Match\" SET level = coalesce(level, 0) + $2, \"updatedAt\" = $3 WHERE \"objectId\" = $1 \
+                 AND (_wperm IS NULL OR _wperm && ARRAY['*']) RETURNING level",
             )
             .await?,
             client,
@@ -130,9 +176,71 @@ impl Worker {
                 let db = self.connection(READERS);
                 let rows = db.client.query_raw(&db.get, [&id as &(dyn ToSql + Sync)]).await?;
                 match pin!(rows).try_next().await? {
-                    Some(row) => write_row(&mut body, &row)?,
+                    Some(row) => write_row(&mut body, &row, &GAME_COLUMNS)?,
                     None => return Ok(json(404, Vec::new())),
                 }
+            }
+            (Method::GET, Some(("Match", id))) => {
+                let db = self.connection(READERS);
+                let rows = db.client.query_raw(&db.match_get, [&id as &(dyn ToSql + Sync)]).await?;
+                match pin!(rows).try_next().await? {
+                    Some(row) => write_row(&mut body, &row, &MATCH_COLUMNS)?,
+                    None => return Ok(json(404, Vec::new())),
+                }
+            }
+            (Method::GET, None) if below == "Match" => {
+                let query = uri.query().unwrap_or_default();
+                let db = self.connection(READERS);
+                if query.contains("count=1") {
+                    let name = name_in(query).ok_or("no name")?;
+                    let row = db.client.query_one(&db.match_count, &[&name]).await?;
+                    write!(body, "{{\"results\":[],\"count\":{}}}", row.get::<_, i64>(0))?;
+                } else if query.contains("order=") {
+                    let number = number_in(query).ok_or("no number")?;
+                    let rows = db.client.query_raw(&db.match_range, [number]).await?;
+                    write_rows(&mut body, rows, &MATCH_COLUMNS).await?;
+                } else {
+                    let name = name_in(query).ok_or("no name")?;
+                    let rows = db.client.query_raw(&db.match_equal, [name]).await?;
+                    write_rows(&mut body, rows, &MATCH_COLUMNS).await?;
+                }
+            }
+            (Method::POST, None) if below == "Match" => {
+                let bytes = request.into_body().collect().await?.to_bytes();
+                let new: Match<'_> = serde_json::from_slice(&bytes)?;
+                let id = next_id();
+                let now = SystemTime::now();
+                let played = Stamp(millis_of(new.played_at.iso).ok_or("no date")?);
+                let place = Point(new.place.longitude, new.place.latitude);
+                let (tags, stats) = (Json(new.tags.get()), Json(new.stats.get()));
+                let db = self.connection(CONNECTIONS);
+                let binds: [&(dyn ToSql + Sync); 10] =
+                    [&id, &now, &new.name, &new.score, &new.level, &new.won, &played, &tags, &stats, &place];
+                db.client.execute(&db.match_create, &binds).await?;
+                write!(body, "{{\"objectId\":\"{id}\",\"createdAt\":\"")?;
+                write_iso(&mut body, i64::try_from(now.duration_since(UNIX_EPOCH)?.as_millis())?)?;
+                body.extend_from_slice(b"\"}");
+                return Ok(json(201, body));
+            }
+            (Method::PUT, Some(("Match", id))) => {
+                #[derive(serde::Deserialize)]
+                struct Update {
+                    level: Increment,
+                }
+                #[derive(serde::Deserialize)]
+                struct Increment {
+                    amount: f64,
+                }
+                let id = id.to_owned();
+                let bytes = request.into_body().collect().await?.to_bytes();
+                let update: Update = serde_json::from_slice(&bytes)?;
+                let now = SystemTime::now();
+                let db = self.connection(CONNECTIONS);
+                let row =
+                    db.client.query_one(&db.match_increment, &[&id, &update.level.amount, &now]).await?;
+                write!(body, "{{\"level\":{},\"updatedAt\":\"", row.get::<_, f64>(0))?;
+                write_iso(&mut body, i64::try_from(now.duration_since(UNIX_EPOCH)?.as_millis())?)?;
+                body.extend_from_slice(b"\"}");
             }
             (Method::GET, None) => {
                 let query = uri.query().unwrap_or_default();
@@ -143,16 +251,8 @@ impl Worker {
                     write!(body, "{{\"results\":[],\"count\":{}}}", row.get::<_, i64>(0))?;
                 } else {
                     let statement = if query.contains("order=") { &db.range } else { &db.equal };
-                    let mut rows = pin!(db.client.query_raw(statement, [number]).await?);
-                    body.extend_from_slice(b"{\"results\":[");
-                    let mut first = true;
-                    while let Some(row) = rows.try_next().await? {
-                        if !std::mem::take(&mut first) {
-                            body.push(b',');
-                        }
-                        write_row(&mut body, &row)?;
-                    }
-                    body.extend_from_slice(b"]}");
+                    let rows = db.client.query_raw(statement, [number]).await?;
+                    write_rows(&mut body, rows, &GAME_COLUMNS).await?;
                 }
             }
             (Method::POST, None) => {
@@ -201,9 +301,92 @@ fn json(status: u16, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert("content-type", hyper::header::HeaderValue::from_static("application/json; charset=utf-8"));
+    headers
+        .insert("content-type", hyper::header::HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
+
+/// The text of `where={"name":"match 5"}`, still percent-encoded.
+fn name_in(query: &str) -> Option<String> {
+    let rest = &query[query.find("match%20")? + 8..];
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some(format!("match {}", &rest[..end]))
+}
+
+/// What a create of eight fields sends.
+#[derive(serde::Deserialize)]
+struct Match<'a> {
+    name: &'a str,
+    score: f64,
+    level: f64,
+    won: bool,
+    #[serde(rename = "playedAt", borrow)]
+    played_at: Iso<'a>,
+    #[serde(borrow)]
+    tags: &'a RawValue,
+    #[serde(borrow)]
+    stats: &'a RawValue,
+    place: Place,
+}
+
+#[derive(serde::Deserialize)]
+struct Iso<'a> {
+    iso: &'a str,
+}
+
+#[derive(serde::Deserialize)]
+struct Place {
+    latitude: f64,
+    longitude: f64,
+}
+
+/// Milliseconds of `2024-01-01T00:00:00.000Z`.
+fn millis_of(iso: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| iso.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let year = year - i64::from(month <= 2);
+    let (era, from_march) = (year.div_euclid(400), (month + 9) % 12);
+    let of_year = (153 * from_march + 2) / 5 + day - 1;
+    let of_era = (year - era * 400) * 365 + (year - era * 400) / 4 - (year - era * 400) / 100 + of_year;
+    let days = era * 146_097 + of_era - 719_468;
+    Some((((days * 24 + part(11, 13)?) * 60 + part(14, 16)?) * 60 + part(17, 19)?) * 1000 + part(20, 23)?)
+}
+
+/// Values whose bytes on the wire are known.
+#[derive(Debug)]
+struct Stamp(i64);
+#[derive(Debug)]
+struct Json<'a>(&'a str);
+#[derive(Debug)]
+struct Point(f64, f64);
+
+macro_rules! on_the_wire {
+    ($name:ty, |$value:ident, $out:ident| $write:block) => {
+        impl ToSql for $name {
+            fn to_sql(&self, _: &Type, $out: &mut BytesMut) -> Result<IsNull, Failure> {
+                let $value = self;
+                $write
+                Ok(IsNull::No)
+            }
+
+            fn accepts(_: &Type) -> bool {
+                true
+            }
+
+            to_sql_checked!();
+        }
+    };
+}
+
+on_the_wire!(Stamp, |value, out| { out.put_i64((value.0 - 946_684_800_000) * 1000) });
+on_the_wire!(Json<'_>, |value, out| {
+    out.put_u8(1);
+    out.put_slice(value.0.as_bytes());
+});
+on_the_wire!(Point, |value, out| {
+    out.put_f64(value.0);
+    out.put_f64(value.1);
+});
 
 /// The number of `where={"field":n}` or `{"field":{"$gte":n}}`, still percent-encoded.
 fn number_in(query: &str) -> Option<f64> {
@@ -238,10 +421,24 @@ impl<'a> FromSql<'a> for Raw<'a> {
     }
 }
 
-fn write_row(out: &mut Vec<u8>, row: &Row) -> Result<(), Failure> {
+async fn write_rows(out: &mut Vec<u8>, rows: RowStream, columns: &[Column]) -> Result<(), Failure> {
+    let mut rows = pin!(rows);
+    out.extend_from_slice(b"{\"results\":[");
+    let mut first = true;
+    while let Some(row) = rows.try_next().await? {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        write_row(out, &row, columns)?;
+    }
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+fn write_row(out: &mut Vec<u8>, row: &Row, columns: &[Column]) -> Result<(), Failure> {
     out.push(b'{');
     let mut first = true;
-    for (index, (name, kind)) in GAME_COLUMNS.iter().enumerate() {
+    for (index, (name, kind)) in columns.iter().enumerate() {
         if matches!(kind, Kind::Hidden) {
             continue;
         }
@@ -267,6 +464,12 @@ fn write_row(out: &mut Vec<u8>, row: &Row) -> Result<(), Failure> {
                 serde_json::to_writer(&mut *out, std::str::from_utf8(raw)?)?;
                 out.push(b'}');
             }
+            Kind::Point => {
+                let (x, y) = raw.split_at(8);
+                let (longitude, latitude) =
+                    (f64::from_be_bytes(x.try_into()?), f64::from_be_bytes(y.try_into()?));
+                write!(out, "{{\"__type\":\"GeoPoint\",\"latitude\":{latitude},\"longitude\":{longitude}}}")?;
+            }
             Kind::Hidden => {}
         }
     }
@@ -290,7 +493,10 @@ fn write_iso(out: &mut Vec<u8>, millis: i64) -> std::io::Result<()> {
     write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
-async fn work(uri: String, mut accepted: mpsc::UnboundedReceiver<std::net::TcpStream>) -> Result<(), Failure> {
+async fn work(
+    uri: String,
+    mut accepted: mpsc::UnboundedReceiver<std::net::TcpStream>,
+) -> Result<(), Failure> {
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         connections.push(Connection::open(&uri).await?);
@@ -329,7 +535,9 @@ fn main() -> Result<(), Failure> {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let local = tokio::task::LocalSet::new();
-            let done = runtime.map_err(Failure::from).and_then(|runtime| local.block_on(&runtime, work(uri, receiver)));
+            let done = runtime
+                .map_err(Failure::from)
+                .and_then(|runtime| local.block_on(&runtime, work(uri, receiver)));
             if let Err(error) = done {
                 eprintln!("{error}");
                 std::process::exit(1);
