@@ -182,6 +182,18 @@ async fn stages_and_accumulators() {
                    {"$project": {"createdAt": 1, "info.k": 1}}]),
             json!([{"objectId": "s4", "createdAt": "2020-01-01T00:00:00.000Z", "info": {"k": null}}]),
         ),
+        (
+            json!([{"$sort": {"objectId": 1}}, {"$group": {"_id": null,
+                "first": {"$firstN": {"input": "$objectId", "n": 2}}, "last": {"$lastN": {"input": "$objectId", "n": 1}},
+                "most": {"$maxN": {"input": "$price", "n": 2}}, "least": {"$minN": {"input": "$price", "n": 1}},
+                "top": {"$top": {"sortBy": {"price": -1}, "output": "$item"}},
+                "bottom": {"$bottomN": {"n": 2, "sortBy": {"price": -1}, "output": ["$objectId", "$price"]}},
+                "median": {"$median": {"input": "$price", "method": "approximate"}},
+                "shares": {"$percentile": {"input": "$price", "p": [0, 1], "method": "approximate"}},
+                "merged": {"$mergeObjects": "$info"}}}]),
+            json!([{"objectId": null, "first": ["s1", "s2"], "last": ["s4"], "most": [4, 3], "least": [2], "top": "tea",
+                    "bottom": [["s1", 2], ["s4", null]], "median": 3, "shares": [2, 4], "merged": {"k": "x"}}]),
+        ),
         (json!([{"$sample": {"size": 2}}, {"$count": "n"}]), json!([{"n": 2}])),
         (
             json!([{"$match": {"objectId": "s4"}}, {"$unset": ["createdAt", "updatedAt"]}]),

@@ -46,6 +46,11 @@ pub enum Expr {
         initial: Box<Expr>,
         body: Box<Expr>,
     },
+    /// By the value at each of these paths in a member (none: by the member itself), `true` for descending.
+    SortArray {
+        input: Box<Expr>,
+        keys: Vec<(Vec<String>, bool)>,
+    },
     RegexMatch {
         input: Box<Expr>,
         regex: RegexConstraint,

@@ -191,8 +191,77 @@ impl PipelineParser<'_, '_> {
                 let regex = RegexConstraint { pattern: pattern.to_owned(), options };
                 Ok(Expr::RegexMatch { input: boxed(named.wanted("input")?)?, regex })
             }
+            "$zip" => {
+                let inputs = named.wanted("inputs")?.as_array();
+                let inputs = inputs.ok_or_else(|| refused("inputs must be an array of expressions"))?;
+                let longest = named.get("useLongestLength") == Some(&Value::Bool(true));
+                let function = if longest { Function::ZipLongest } else { Function::Zip };
+                let defaults = named.get("defaults").map(parse).transpose()?.unwrap_or_else(Expr::null);
+                call(function, vec![Expr::Array(self.each(inputs.iter(), depth)?), defaults])
+            }
+            "$getField" => {
+                let field = Expr::Literal(Operand::Text(constant_name(
+                    operator,
+                    named.get("field").unwrap_or(argument),
+                )?));
+                let input = named.get("input").map(parse).transpose()?.unwrap_or(Expr::Root);
+                call(Function::Member, vec![input, field])
+            }
+            "$setField" | "$unsetField" => {
+                let field = constant_name(operator, named.wanted("field")?)?;
+                let input = parse(named.wanted("input")?)?;
+                let value = if operator == "$setField" { Some(named.wanted("value")?) } else { None };
+                match value.filter(|value| *value != "$$REMOVE") {
+                    Some(value) => {
+                        call(Function::Merge, vec![input, Expr::Object(vec![(field, parse(value)?)])])
+                    }
+                    None => call(Function::WithoutMember, vec![input, Expr::Literal(Operand::Text(field))]),
+                }
+            }
+            "$convert" => self.convert(&named, depth),
+            "$sortArray" => {
+                let keys = sort_by(operator, named.wanted("sortBy")?)?;
+                Ok(Expr::SortArray { input: boxed(named.wanted("input")?)?, keys })
+            }
+            "$firstN" | "$lastN" | "$minN" | "$maxN" => {
+                let (n, input) = (parse(named.wanted("n")?)?, parse(named.wanted("input")?)?);
+                Ok(several(operator, input, n))
+            }
             _ => self.date_operator(&named, depth),
         }
+    }
+
+    /// `{input, to, onError, onNull}`.
+    fn convert(&self, named: &Named<'_>, depth: u32) -> Result<Expr> {
+        let to = named.wanted("to")?;
+        let to = to.get("type").unwrap_or(to);
+        let name = to.as_str().map(str::to_owned).or_else(|| to.as_u64().map(|code| code.to_string()));
+        let function = match name.as_deref().unwrap_or_default() {
+            "double" | "1" | "decimal" | "19" => Function::ToNumber,
+            "int" | "16" | "long" | "18" => Function::ToWhole,
+            "string" | "2" => Function::ToText,
+            "bool" | "8" => Function::ToBool,
+            "date" | "9" => Function::ToDate,
+            _ => return Err(refused(format!("$convert cannot convert to {to}"))),
+        };
+        let part = |key: &str| named.get(key).map(|value| self.at_depth(value, depth)).transpose();
+        let input = self.at_depth(named.wanted("input")?, depth)?;
+        let name = "converted".to_owned();
+        let value = || Expr::Variable { name: name.clone(), rest: Vec::new() };
+        let nothing = Expr::Call(Function::IfNull, vec![value(), Expr::null()]);
+        let converted = Expr::Call(function, vec![value()]);
+        let converted = match part("onError")? {
+            Some(on_error) => Expr::Call(Function::IfNull, vec![converted, on_error]),
+            None => converted,
+        };
+        let body = match part("onNull")? {
+            Some(on_null) => Expr::Switch {
+                branches: vec![(Expr::Call(Function::Eq, vec![nothing, Expr::null()]), on_null)],
+                otherwise: Box::new(converted),
+            },
+            None => converted,
+        };
+        Ok(Expr::Let { variables: vec![(name.clone(), input)], body: Box::new(body) })
     }
 
     fn date_operator(&self, named: &Named<'_>, depth: u32) -> Result<Expr> {
@@ -282,6 +351,59 @@ impl PipelineParser<'_, '_> {
         let otherwise = named.get("default").map(|value| self.at_depth(value, depth)).transpose()?;
         Ok(Expr::Switch { branches, otherwise: Box::new(otherwise.unwrap_or_else(Expr::null)) })
     }
+}
+
+/// The first, last, least or greatest `n` members.
+pub(super) fn several(operator: &str, input: Expr, n: Expr) -> Expr {
+    let list = match operator {
+        "$minN" | "$maxN" => {
+            let member = Expr::Variable { name: "this".to_owned(), rest: Vec::new() };
+            let present = Expr::Filter {
+                input: Box::new(input),
+                name: "this".to_owned(),
+                condition: Box::new(Expr::Call(
+                    Function::And,
+                    ["null", "missing"]
+                        .map(|ty| {
+                            let own = Expr::Call(Function::Type, vec![member.clone()]);
+                            Expr::Call(Function::Ne, vec![own, Expr::Literal(Operand::Text(ty.to_owned()))])
+                        })
+                        .into(),
+                )),
+            };
+            Expr::SortArray { input: Box::new(present), keys: vec![(Vec::new(), operator == "$maxN")] }
+        }
+        _ => input,
+    };
+    let n = if operator == "$lastN" { Expr::Call(Function::Subtract, vec![Expr::number(0.0), n]) } else { n };
+    Expr::Call(Function::Slice, vec![list, n])
+}
+
+/// `1`, `-1`, or `{path: 1, …}`.
+pub(super) fn sort_by(operator: &str, json: &Value) -> Result<Vec<(Vec<String>, bool)>> {
+    let direction = |value: &Value| match value.as_f64() {
+        Some(1.0) => Ok(false),
+        Some(-1.0) => Ok(true),
+        _ => Err(refused(format!("{operator} wants sortBy to be 1, -1, or an object of these"))),
+    };
+    let Value::Object(keys) = json else { return Ok(vec![(Vec::new(), direction(json)?)]) };
+    if keys.is_empty()
+        || keys.keys().any(|key| key.split('.').any(|part| part.is_empty() || part.starts_with('$')))
+    {
+        return Err(refused(format!("{operator} wants sortBy to name fields")));
+    }
+    keys.iter()
+        .map(|(key, value)| Ok((key.split('.').map(str::to_owned).collect(), direction(value)?)))
+        .collect()
+}
+
+/// The name of a field, as a text or a literal.
+fn constant_name(operator: &str, json: &Value) -> Result<String> {
+    let name = json.get("$literal").unwrap_or(json);
+    let is_plain = |name: &&str| json.is_object() || !name.starts_with('$');
+    let name = name.as_str().filter(is_plain);
+    name.map(str::to_owned)
+        .ok_or_else(|| refused(format!("{operator} requires 'field' to evaluate to a constant")))
 }
 
 /// The only member of a list of one, as operators of one argument take it.

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::expression::{several, sort_by};
 use super::{PipelineParser, column_name, keeps_fields, parse_names, path, refused};
 use crate::error::Result;
 use crate::query::parse::parse_where;
@@ -10,6 +11,9 @@ use crate::query::pipeline::{Accumulate, Accumulator, Expr, Group, Lookup, SortK
 use crate::query::{Access, Operand, operand};
 use crate::types::names::{ClassName, FieldName};
 use crate::types::path::FieldPath;
+
+/// What becomes of columns once their group is whole.
+type Finish = Vec<(FieldPath, Expr)>;
 
 /// What a `$project` says about one name.
 enum Projected<'v> {
@@ -32,7 +36,15 @@ impl PipelineParser<'_, '_> {
     pub(super) fn stage(&mut self, name: &str, body: &Value, stages: &mut Vec<Stage>) -> Result<()> {
         let stage = match name {
             "$match" => self.matched(body)?,
-            "$group" => Stage::Group(self.group(body)?),
+            "$group" => {
+                let (group, finish) = self.group(body)?;
+                if finish.is_empty() {
+                    Stage::Group(group)
+                } else {
+                    stages.push(Stage::Group(group));
+                    Stage::AddFields(finish)
+                }
+            }
             "$project" => self.project(body)?,
             "$addFields" | "$set" => self.add_fields(name, body)?,
             "$unset" => unset(body)?,
@@ -66,7 +78,11 @@ impl PipelineParser<'_, '_> {
                 Stage::Sort(vec![SortKey { path: count.into(), descending: true }])
             }
             "$bucket" => {
-                stages.push(Stage::Group(self.bucket(body)?));
+                let (group, finish) = self.bucket(body)?;
+                stages.push(Stage::Group(group));
+                if !finish.is_empty() {
+                    stages.push(Stage::AddFields(finish));
+                }
                 Stage::Sort(vec![SortKey { path: FieldName::known("objectId").into(), descending: false }])
             }
             _ => return Err(refused(format!("Unrecognized pipeline stage name: '{name}'"))),
@@ -92,7 +108,7 @@ impl PipelineParser<'_, '_> {
         Ok(Stage::Match { filter, condition })
     }
 
-    fn group(&mut self, body: &Value) -> Result<Group> {
+    fn group(&mut self, body: &Value) -> Result<(Group, Finish)> {
         let Some(body) = body.as_object() else {
             return Err(refused("a group's fields must be specified in an object"));
         };
@@ -113,22 +129,126 @@ impl PipelineParser<'_, '_> {
         let plain = parts.filter(|(_, part)| part.as_str().is_some_and(|field| field.starts_with('$')));
         let plain_parts = plain.map(|(name, _)| name.clone()).collect();
         let accumulators = body.iter().filter(|(name, _)| *name != "_id");
-        let accumulators =
-            accumulators.map(|(name, value)| self.accumulator(name, value)).collect::<Result<_>>()?;
-        Ok(Group { key, plain_parts, accumulators })
+        let (accumulators, finish) = self.accumulators(accumulators)?;
+        Ok((Group { key, plain_parts, accumulators }, finish))
     }
 
-    fn accumulator(&self, name: &str, value: &Value) -> Result<(FieldName, Accumulator)> {
+    fn accumulators<'v>(
+        &self,
+        named: impl Iterator<Item = (&'v String, &'v Value)>,
+    ) -> Result<(Vec<(FieldName, Accumulator)>, Finish)> {
+        let mut finish = Finish::new();
+        let all = named.map(|(name, value)| self.accumulator(name, value, &mut finish));
+        Ok((all.collect::<Result<_>>()?, finish))
+    }
+
+    fn accumulator(
+        &self,
+        name: &str,
+        value: &Value,
+        finish: &mut Finish,
+    ) -> Result<(FieldName, Accumulator)> {
         let name = column_name(name)?;
         let single = value.as_object().filter(|object| object.len() == 1);
         let Some((operator, argument)) = single.and_then(|object| object.iter().next()) else {
             return Err(refused(format!("The field '{name}' must be an accumulator object")));
         };
+        if let Some((value, of_list)) = self.of_all_values(operator, argument, &name)? {
+            finish.push((name.clone().into(), of_list));
+            return Ok((name, Accumulator { kind: Accumulate::Push, value }));
+        }
         let Some(kind) = Accumulate::named(operator) else {
             return Err(refused(format!("unknown group operator '{operator}'")));
         };
         let value = if kind == Accumulate::Count { Expr::null() } else { self.expression(argument)? };
         Ok((name, Accumulator { kind, value }))
+    }
+
+    /// Accumulators that are made of the list of all values: what goes into the list, and what the list, a column
+    /// of that name, becomes once its group is whole. `None` for all others.
+    fn of_all_values(
+        &self,
+        operator: &str,
+        argument: &Value,
+        column: &FieldName,
+    ) -> Result<Option<(Expr, Expr)>> {
+        let list = || Expr::Field(FieldPath::from(column.clone()));
+        let wanted = |key: &str| {
+            let value = argument.get(key);
+            self.expression(value.ok_or_else(|| refused(format!("Missing '{key}' parameter to {operator}")))?)
+        };
+        let variable = |name: &str, rest: &[&str]| Expr::Variable {
+            name: name.to_owned(),
+            rest: rest.iter().map(|&part| part.to_owned()).collect(),
+        };
+        let call = Expr::Call;
+        Ok(Some(match operator {
+            "$firstN" | "$lastN" | "$minN" | "$maxN" => {
+                (wanted("input")?, several(operator, list(), wanted("n")?))
+            }
+            "$mergeObjects" => {
+                let body = call(Function::Merge, vec![variable("value", &[]), variable("this", &[])]);
+                let initial = Box::new(Expr::Object(Vec::new()));
+                let merged = Expr::Reduce { input: Box::new(list()), initial, body: Box::new(body) };
+                (self.expression(argument)?, merged)
+            }
+            "$top" | "$bottom" | "$topN" | "$bottomN" => {
+                let by = argument.get("sortBy").filter(|by| by.is_object());
+                let by = by.ok_or_else(|| refused(format!("Missing 'sortBy' parameter to {operator}")))?;
+                let (mut parts, mut keys) = (Vec::new(), Vec::new());
+                for (index, (path_of_key, descending)) in sort_by(operator, by)?.into_iter().enumerate() {
+                    let key = format!("k{index}");
+                    parts.push((key.clone(), Expr::Field(path(&path_of_key.join("."))?)));
+                    keys.push((vec![key], descending));
+                }
+                parts.push(("output".to_owned(), wanted("output")?));
+                let sorted = Expr::SortArray { input: Box::new(list()), keys };
+                let output = variable("this", &["output"]);
+                let of_sorted = if operator.ends_with('N') {
+                    let which = if operator == "$topN" { "$firstN" } else { "$lastN" };
+                    let some = several(which, sorted, wanted("n")?);
+                    Expr::Map { input: Box::new(some), name: "this".to_owned(), body: Box::new(output) }
+                } else {
+                    let place = if operator == "$top" { 0.0 } else { -1.0 };
+                    let one = call(Function::ElementAt, vec![sorted, Expr::number(place)]);
+                    Expr::Let { variables: vec![("this".to_owned(), one)], body: Box::new(output) }
+                };
+                (Expr::Object(parts), of_sorted)
+            }
+            "$median" | "$percentile" => {
+                let shares: Option<Vec<f64>> = match (operator, argument.get("p")) {
+                    ("$median", _) => Some(vec![0.5]),
+                    (_, Some(Value::Array(list))) => list.iter().map(Value::as_f64).collect(),
+                    _ => None,
+                };
+                let shares =
+                    shares.filter(|list| !list.is_empty() && list.iter().all(|p| (0.0..=1.0).contains(p)));
+                let shares = shares
+                    .ok_or_else(|| refused(format!("{operator} wants 'p' to be numbers from 0 to 1")))?;
+                let numbers = Expr::Filter {
+                    input: Box::new(list()),
+                    name: "this".to_owned(),
+                    condition: Box::new(call(Function::IsNumber, vec![variable("this", &[])])),
+                };
+                let sorted = Expr::SortArray { input: Box::new(numbers), keys: vec![(Vec::new(), false)] };
+                let at = |share: f64| {
+                    let size = call(Function::Size, vec![variable("sorted", &[])]);
+                    let upto =
+                        call(Function::Ceil, vec![call(Function::Multiply, vec![Expr::number(share), size])]);
+                    let before = call(Function::Subtract, vec![upto, Expr::number(1.0)]);
+                    let place = call(Function::MaxOf, vec![Expr::Array(vec![Expr::number(0.0), before])]);
+                    call(Function::ElementAt, vec![variable("sorted", &[]), place])
+                };
+                let body = match (operator, shares.as_slice()) {
+                    ("$median", [share, ..]) => at(*share),
+                    _ => Expr::Array(shares.iter().map(|share| at(*share)).collect()),
+                };
+                let of_list =
+                    Expr::Let { variables: vec![("sorted".to_owned(), sorted)], body: Box::new(body) };
+                (wanted("input")?, of_list)
+            }
+            _ => return Ok(None),
+        }))
     }
 
     fn project(&self, body: &Value) -> Result<Stage> {
@@ -164,7 +284,7 @@ impl PipelineParser<'_, '_> {
     }
 
     /// `{groupBy, boundaries, default, output}`: a group whose key is the lower bound.
-    fn bucket(&mut self, body: &Value) -> Result<Group> {
+    fn bucket(&mut self, body: &Value) -> Result<(Group, Finish)> {
         let wanted = || refused("$bucket requires 'groupBy' and 'boundaries' to be specified");
         let value = self.expression(body.get("groupBy").ok_or_else(wanted)?)?;
         let boundaries = body.get("boundaries").and_then(Value::as_array).ok_or_else(wanted)?;
@@ -184,14 +304,12 @@ impl PipelineParser<'_, '_> {
             Some(default) => self.expression(default)?,
             None => Expr::null(),
         };
-        let accumulators = match body.get("output").and_then(Value::as_object) {
-            Some(output) => {
-                output.iter().map(|(name, value)| self.accumulator(name, value)).collect::<Result<_>>()?
-            }
-            None => vec![(FieldName::known("count"), counting())],
+        let (accumulators, finish) = match body.get("output").and_then(Value::as_object) {
+            Some(output) => self.accumulators(output.iter())?,
+            None => (vec![(FieldName::known("count"), counting())], Finish::new()),
         };
         let key = Expr::Switch { branches, otherwise: Box::new(otherwise) };
-        Ok(Group { key, plain_parts: Vec::new(), accumulators })
+        Ok((Group { key, plain_parts: Vec::new(), accumulators }, finish))
     }
 
     fn lookup(&mut self, body: &Value) -> Result<Lookup> {

@@ -68,7 +68,7 @@ pub(super) fn call(function: F, arguments: Vec<Value>) -> Value {
         F::Multiply => {
             some_number(given.0.iter().try_fold(1.0, |product, value| Some(product * number_of(value)?)))
         }
-        F::Divide | F::Mod | F::Pow | F::Log => some_number(of_two(function, &given)),
+        F::Divide | F::Mod | F::Pow | F::Log | F::Atan2 => some_number(of_two(function, &given)),
         F::Abs
         | F::Ceil
         | F::Floor
@@ -79,9 +79,16 @@ pub(super) fn call(function: F, arguments: Vec<Value>) -> Value {
         | F::Sin
         | F::Cos
         | F::Tan
+        | F::Acos
+        | F::Asin
+        | F::Atan
+        | F::Cosh
+        | F::Sinh
+        | F::Tanh
         | F::DegreesToRadians
         | F::RadiansToDegrees => some_number(given.number(0).and_then(|n| of_one(function, n))),
         F::Round | F::Trunc => some_number(rounded(function, &given)),
+        F::BitAnd | F::BitOr | F::BitXor | F::BitNot => bits(function, &given),
         F::Concat => given.0.iter().map(text_of).collect::<Option<String>>().map_or(NULL, Value::String),
         F::Lower => some_text(given.text(0).map(|text| text.to_lowercase())),
         F::Upper => some_text(given.text(0).map(|text| text.to_uppercase())),
@@ -135,6 +142,19 @@ pub(super) fn call(function: F, arguments: Vec<Value>) -> Value {
     }
 }
 
+#[allow(clippy::cast_possible_truncation)]
+fn bits(function: F, given: &Given) -> Value {
+    let whole: Option<Vec<i32>> =
+        given.0.iter().map(|value| Some(number_of(value)?.trunc() as i32)).collect();
+    let Some(whole) = whole else { return NULL };
+    let joined = whole.into_iter().reduce(|a, b| match function {
+        F::BitAnd => a & b,
+        F::BitOr => a | b,
+        _ => a ^ b,
+    });
+    some_number(joined.map(|n| f64::from(if function == F::BitNot { !n } else { n })))
+}
+
 fn of_one(function: F, n: f64) -> Option<f64> {
     Some(match function {
         F::Abs => n.abs(),
@@ -147,6 +167,12 @@ fn of_one(function: F, n: f64) -> Option<f64> {
         F::Sin => n.sin(),
         F::Cos => n.cos(),
         F::Tan => n.tan(),
+        F::Acos => n.acos(),
+        F::Asin => n.asin(),
+        F::Atan => n.atan(),
+        F::Cosh => n.cosh(),
+        F::Sinh => n.sinh(),
+        F::Tanh => n.tanh(),
         F::DegreesToRadians => n.to_radians(),
         _ => n.to_degrees(),
     })
@@ -158,6 +184,7 @@ fn of_two(function: F, given: &Given) -> Option<f64> {
         F::Divide => (b != 0.0).then(|| a / b),
         F::Mod => (b != 0.0).then(|| a % b),
         F::Pow => Some(a.powf(b)),
+        F::Atan2 => Some(a.atan2(b)),
         _ => (a > 0.0 && b > 0.0 && b != 1.0).then(|| a.ln() / b.ln()),
     }
 }
@@ -328,6 +355,18 @@ fn of_lists(function: F, given: &Given) -> Value {
         }
         F::MinOf => edge(members(given.at(0)), Ordering::is_lt),
         F::MaxOf => edge(members(given.at(0)), Ordering::is_gt),
+        F::Range => range(given),
+        F::Zip | F::ZipLongest => of_first(&|lists| zipped(function, lists, given.list(1))),
+        F::Member => match (given.at(0).as_object(), given.text(1)) {
+            (Some(fields), Some(name)) => fields.get(&name).cloned().unwrap_or(NULL),
+            _ => NULL,
+        },
+        F::WithoutMember => match (given.at(0).as_object(), given.text(1)) {
+            (Some(fields), Some(name)) => object(
+                fields.iter().filter(|(key, _)| **key != name).map(|(key, v)| (key.clone(), v.clone())),
+            ),
+            _ => NULL,
+        },
         F::ObjectToArray => match given.at(0).as_object() {
             Some(fields) => {
                 let mut pairs: Vec<_> = fields.iter().collect();
@@ -381,4 +420,35 @@ fn slice(list: &[Value], given: &Given) -> Value {
         },
     };
     list.iter().skip(from as usize).take(most as usize).cloned().collect()
+}
+
+/// More are none: a list is made whole before it is looked at.
+const LONGEST_RANGE: i64 = 100_000;
+
+#[allow(clippy::cast_possible_truncation)]
+fn range(given: &Given) -> Value {
+    let whole = |index| given.number(index).map(|n| i64::from(n.trunc() as i32));
+    let (Some(from), Some(to)) = (whole(0), whole(1)) else { return NULL };
+    let step = whole(2).unwrap_or(1);
+    if step == 0 || (to - from) / step > LONGEST_RANGE {
+        return NULL;
+    }
+    let values = std::iter::successors(Some(from), |n| Some(n + step));
+    values.take_while(|n| if step > 0 { *n < to } else { *n > to }).map(|n| json!(n)).collect()
+}
+
+fn zipped(function: F, lists: &[Value], defaults: Option<&Vec<Value>>) -> Value {
+    let lists: Option<Vec<&Vec<Value>>> = lists.iter().map(Value::as_array).collect();
+    let Some(lists) = lists else { return NULL };
+    let lengths = lists.iter().map(|list| list.len());
+    let length = if function == F::Zip { lengths.min() } else { lengths.max() };
+    let default = |place: usize| defaults.and_then(|list| list.get(place)).unwrap_or(&NULL);
+    let at = |place: usize| -> Value {
+        lists
+            .iter()
+            .enumerate()
+            .map(|(n, list)| list.get(place).unwrap_or_else(|| default(n)).clone())
+            .collect()
+    };
+    (0..length.unwrap_or(0)).map(at).collect()
 }

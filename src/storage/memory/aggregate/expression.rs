@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::value::{at, inside, is_true, text_of};
-use super::{Runner, Variables, refused, whole};
+use super::{Runner, Variables, json_order, refused, whole};
 use crate::query::evaluate::Matcher;
 use crate::query::pipeline::Expr;
 use crate::query::{Constraint, Filter};
@@ -82,6 +82,17 @@ impl Runner<'_> {
                 elements.into_iter().try_fold(start, |so_far, one| {
                     self.value(body, row, &with(&[("value", so_far), ("this", one)]))
                 })?
+            }
+            Expr::SortArray { input, keys } => {
+                let Some(mut elements) = list(input)? else { return Ok(Value::Null) };
+                elements.sort_by(|a, b| {
+                    let mut orders = keys.iter().map(|(path, descending)| {
+                        let order = json_order(&inside(a, path), &inside(b, path));
+                        if *descending { order.reverse() } else { order }
+                    });
+                    orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+                });
+                Value::Array(elements)
             }
             Expr::RegexMatch { input, regex } => match text_of(&value(input)?) {
                 Some(text) => {

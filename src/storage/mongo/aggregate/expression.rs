@@ -64,6 +64,20 @@ pub(super) fn expression(expr: &Expr, scope: &Scope) -> StorageResult<Bson> {
             "$reduce": { "input": inner(input)?, "initialValue": inner(initial)?, "in": inner(body)? }
         }
         .into(),
+        Expr::SortArray { input, keys } => {
+            let order = |descending: bool| if descending { -1 } else { 1 };
+            let by: Bson = match keys.as_slice() {
+                [(path, descending)] if path.is_empty() => order(*descending).into(),
+                keys => {
+                    let mut by = Document::new();
+                    for (path, descending) in keys {
+                        by.insert(path.join("."), order(*descending));
+                    }
+                    by.into()
+                }
+            };
+            doc! { "$sortArray": { "input": inner(input)?, "sortBy": by } }.into()
+        }
         Expr::RegexMatch { input, regex } => {
             doc! { "$regexMatch": { "input": inner(input)?, "regex": filter::regex(regex)? } }.into()
         }
@@ -114,6 +128,21 @@ fn operator(function: Function) -> &'static str {
         F::Sin => "$sin",
         F::Cos => "$cos",
         F::Tan => "$tan",
+        F::Acos => "$acos",
+        F::Asin => "$asin",
+        F::Atan => "$atan",
+        F::Atan2 => "$atan2",
+        F::Cosh => "$cosh",
+        F::Sinh => "$sinh",
+        F::Tanh => "$tanh",
+        F::BitAnd => "$bitAnd",
+        F::BitOr => "$bitOr",
+        F::BitXor => "$bitXor",
+        F::BitNot => "$bitNot",
+        F::Range => "$range",
+        F::Zip | F::ZipLongest => "$zip",
+        F::Member => "$getField",
+        F::WithoutMember => "$unsetField",
         F::DegreesToRadians => "$degreesToRadians",
         F::RadiansToDegrees => "$radiansToDegrees",
         F::Concat => "$concat",
@@ -189,6 +218,20 @@ fn call(function: Function, arguments: &[Expr], scope: &Scope) -> StorageResult<
         Function::DateFromParts => {
             named(&["year", "month", "day", "hour", "minute", "second", "millisecond"])
         }
+        Function::Zip | Function::ZipLongest => {
+            let mut given = Document::new();
+            if let [inputs, defaults, ..] = arguments {
+                given.insert("inputs", expression(inputs, scope)?);
+                if function == Function::ZipLongest {
+                    given.insert("useLongestLength", true);
+                    if !defaults.is_null() {
+                        given.insert("defaults", expression(defaults, scope)?);
+                    }
+                }
+            }
+            Ok(doc! { operator: given }.into())
+        }
+        Function::Member | Function::WithoutMember => named(&["input", "field"]),
         _ => {
             let mut values: Vec<Bson> =
                 arguments.iter().map(|argument| expression(argument, scope)).collect::<StorageResult<_>>()?;

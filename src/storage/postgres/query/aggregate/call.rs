@@ -47,6 +47,24 @@ macro_rules! folded {
     };
 }
 
+/// One list for each place: the members that the lists of `a0` have there.
+macro_rules! zipped {
+    ($length:literal) => {
+        concat!(
+            "CASE WHEN jsonb_typeof(a0) = 'array' AND NOT EXISTS (SELECT 1 FROM ",
+            members!("a0"),
+            " e(v) WHERE jsonb_typeof(e.v) <> 'array') THEN (SELECT coalesce(jsonb_agg(z.r ORDER BY z.i), '[]') \
+             FROM (SELECT i, (SELECT jsonb_agg(coalesce(e.v -> i, a1 -> (e.n::int - 1), 'null') ORDER BY e.n) FROM ",
+            members!("a0"),
+            " WITH ORDINALITY e(v, n)) AS r FROM generate_series(0, (SELECT ",
+            $length,
+            "(jsonb_array_length(CASE WHEN jsonb_typeof(e.v) = 'array' THEN e.v END)) FROM ",
+            members!("a0"),
+            " e(v)) - 1) i) z) END"
+        )
+    };
+}
+
 const NUMERAL: &str = "^\\s*[-+]?\\d{1,255}(\\.\\d{1,255})?([eE][-+]?\\d{1,2})?\\s*$";
 
 /// How the arguments are read, the template, and the type of its value.
@@ -74,6 +92,14 @@ fn template(function: F) -> Option<Template> {
         F::Sin => number(&[Number], "sin(a0)"),
         F::Cos => number(&[Number], "cos(a0)"),
         F::Tan => number(&[Number], "tan(a0)"),
+        F::Acos => number(&[Number], "CASE WHEN a0 BETWEEN -1 AND 1 THEN acos(a0) END"),
+        F::Asin => number(&[Number], "CASE WHEN a0 BETWEEN -1 AND 1 THEN asin(a0) END"),
+        F::Atan => number(&[Number], "atan(a0)"),
+        F::Atan2 => number(&[Number, Number], "atan2(a0, a1)"),
+        F::Cosh => number(&[Number], "CASE WHEN abs(a0) < 710 THEN cosh(a0) END"),
+        F::Sinh => number(&[Number], "CASE WHEN abs(a0) < 710 THEN sinh(a0) END"),
+        F::Tanh => number(&[Number], "tanh(a0)"),
+        F::BitNot => number(&[Int], "(~a0)::float8"),
         F::DegreesToRadians => number(&[Number], "radians(a0)"),
         F::RadiansToDegrees => number(&[Number], "degrees(a0)"),
         F::Substr => text(
@@ -198,6 +224,19 @@ fn template(function: F) -> Option<Template> {
         ),
         F::MinOf => json(&[Json], folded!("e.v", "WHERE e.v <> 'null' ORDER BY e.v LIMIT 1")),
         F::MaxOf => json(&[Json], folded!("e.v", "WHERE e.v <> 'null' ORDER BY e.v DESC LIMIT 1")),
+        // As far as it can be known before the list is made.
+        F::Range => json(
+            &[Int, Int, Int],
+            "CASE WHEN a0 IS NULL OR a1 IS NULL OR coalesce(a2, 1) = 0 \
+             OR (a1::bigint - a0) / nullif(coalesce(a2, 1), 0) > 100000 THEN NULL \
+             ELSE (SELECT coalesce(jsonb_agg(g.v ORDER BY g.n), '[]') FROM generate_series(a0::bigint, \
+             a1::bigint - sign(coalesce(a2, 1))::bigint, nullif(coalesce(a2, 1), 0)::bigint) \
+             WITH ORDINALITY g(v, n)) END",
+        ),
+        F::Zip => json(&[Json, Json], zipped!("min")),
+        F::ZipLongest => json(&[Json, Json], zipped!("max")),
+        F::Member => json(&[Json, Text], "CASE WHEN jsonb_typeof(a0) = 'object' THEN a0 -> a1 END"),
+        F::WithoutMember => json(&[Json, Text], "CASE WHEN jsonb_typeof(a0) = 'object' THEN a0 - a1 END"),
         F::ObjectToArray => json(
             &[Json],
             "CASE WHEN jsonb_typeof(a0) = 'object' THEN (SELECT coalesce(jsonb_agg(\
@@ -261,6 +300,15 @@ pub(super) fn write(function: F, arguments: Vec<Typed>) -> StorageResult<Typed> 
             let open = if function == F::Lower { "lower(" } else { "upper(" };
             let texts = arguments.into_iter().map(Typed::text).collect();
             return Ok(Typed::new(joined(open, ", ", texts, ")"), FieldType::String));
+        }
+        F::BitAnd | F::BitOr | F::BitXor => {
+            let joint = match function {
+                F::BitAnd => " & ",
+                F::BitOr => " | ",
+                _ => " # ",
+            };
+            let ints = arguments.into_iter().map(Typed::int).collect();
+            return number(joined("(", joint, ints, ")::float8"));
         }
         F::IfNull => return Ok(unified(arguments, |parts| joined("coalesce(", ", ", parts, ")"))),
         F::Eq | F::Ne | F::Gt | F::Gte | F::Lt | F::Lte => return truth(comparison(function, arguments)),

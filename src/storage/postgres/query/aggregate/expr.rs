@@ -96,6 +96,21 @@ impl Writer<'_> {
                 Typed::new(over(list, elements, test), JSON)
             }
             Expr::Reduce { input, initial, body } => self.reduce(input, initial, body)?,
+            Expr::SortArray { input, keys } => {
+                let (elements, alias) = self.elements(input)?;
+                let mut list = Sql::new(&format!("coalesce(jsonb_agg({alias}.v ORDER BY "));
+                for (path, descending) in keys {
+                    if path.is_empty() {
+                        list.push_sql(&format!("{alias}.v"));
+                    } else {
+                        list.push_sql(&format!("coalesce({alias}.v #> ")).push_text_array(path.clone());
+                        list.push_sql(", 'null')");
+                    }
+                    list.push_sql(if *descending { " DESC, " } else { ", " });
+                }
+                list.push_sql(&format!("{alias}.n), '[]')"));
+                Typed::new(over(list, elements, Sql::default()), JSON)
+            }
             Expr::RegexMatch { input, regex } => {
                 let mut sql = Sql::new("coalesce(");
                 sql.append(self.write(input)?.text());
