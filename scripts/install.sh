@@ -44,24 +44,37 @@ if [ "$what" = test ]; then
   [ ! -d tests/contract/dashboard ] || have chromium || packages+=(chromium)
 fi
 
-if [ ${#packages[@]} -gt 0 ]; then
-  asroot=()
+geometry=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+updated=
+install_packages() {
+  local asroot=()
   if [ "$(id -u)" != 0 ]; then
     have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; } ||
-      fail "please install these as root: apt-get install --no-install-recommends ${packages[*]}"
+      fail "please install these as root: apt-get install --no-install-recommends $*"
     asroot=(sudo)
   fi
-  have apt-get || fail "please install these with your system's package manager: ${packages[*]}"
-  echo "install: apt-get install ${packages[*]}"
+  have apt-get || fail "please install these with your system's package manager: $*"
+  echo "install: apt-get install $*"
   # Services that a package starts must not inherit the lock.
   apt() {
     "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@" \
       </dev/null >"$log" 2>&1 9>&- || { cat "$log" >&2; fail "apt-get $* failed"; }
   }
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
-  apt update
-  apt install --no-install-recommends "${packages[@]}"
+  [ -n "$updated" ] || apt update
+  updated=yes
+  apt install --no-install-recommends "$@"
+}
+[ ${#packages[@]} -eq 0 ] || install_packages "${packages[@]}"
+# npm parse-server's distances, on the PostgreSQL that the tests start. Where it cannot be had, the tests have a stand-in.
+if [ "$what" = test ] && have apt-get && { [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }; then
+  for dir in /usr/share/postgresql/*/extension; do
+    number=${dir%/extension} number=${number##*/}
+    [ -d "$dir" ] && [ ! -e "$dir/postgis.control" ] || continue
+    apt-cache show "postgresql-$number-postgis-3" >/dev/null 2>&1 && geometry+=("postgresql-$number-postgis-3")
+  done
+  [ ${#geometry[@]} -eq 0 ] || install_packages "${geometry[@]}"
 fi
 major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$major" -ge 20 ] || fail "Node.js $major is too old; 20 or newer is needed."

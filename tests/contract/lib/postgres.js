@@ -152,7 +152,7 @@ export async function provideGeometry(uri) {
   }
   await query(uri, `
     CREATE DOMAIN geometry AS point;
-    CREATE FUNCTION ST_DistanceSphere(a geometry, b geometry) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
+    CREATE FUNCTION ST_DistanceSphere(a geometry, b geometry) RETURNS float8 LANGUAGE sql IMMUTABLE STRICT AS $$
       SELECT 2 * 6371008.7714 * asin(sqrt(least(1.0,
         power(sin(radians(((b::point)[1] - (a::point)[1]) / 2)), 2)
         + cos(radians((a::point)[1])) * cos(radians((b::point)[1]))
