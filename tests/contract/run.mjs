@@ -39,7 +39,7 @@ async function run(wanted, options) {
     const { kind, name, url, config, databaseURI } = server;
     env.CONTRACT_SERVER = JSON.stringify({ kind, name, url, config, databaseURI });
   }
-  const flags = ['--test', '--test-timeout=300000', '--test-concurrency=3'];
+  const flags = ['--test', '--test-timeout=900000', '--test-concurrency=3'];
   if (process.env.CONTRACT_REPORTER) flags.push(`--test-reporter=${process.env.CONTRACT_REPORTER}`);
   const child = spawn(process.execPath, [...flags, ...wanted], { stdio: 'inherit', env });
   const code = await new Promise(resolve => child.once('exit', resolve));
