@@ -5,7 +5,8 @@ const http = require('node:http');
 const path = require('node:path');
 const { Keeper } = require('./child');
 const { ParseLiveQueryServer } = require('./live-query');
-const { forChild, required } = require('./options');
+const { loadLogger } = require('./log-adapter');
+const { forChild, required, withoutEffect } = require('./options');
 const { Parse, current, enter, introduce, logger } = require('./parse');
 const { createHandler } = require('./proxy');
 
@@ -89,6 +90,8 @@ class ParseServer {
     this.setState('starting');
     try {
       const { child, live } = forChild(this.given, this.liveQueryOptions);
+      this.logAdapter = await loadLogger(this.given);
+      withoutEffect(this.given).forEach(line => logger.warn(line));
       await this.keeper.start({ options: child, live });
       return this;
     } catch (error) {

@@ -1,15 +1,7 @@
 'use strict';
 // Adapters that parse-server exports. Those that the server has itself only carry their options to it.
 
-class FileSystemAdapter {
-  constructor(options) {
-    this.options = { ...options };
-  }
-
-  toOptions() {
-    return { module: '@parse/fs-files-adapter', options: this.options };
-  }
-}
+const { FileSystemAdapter } = require('./fs-adapter');
 
 // A cache of an application's own use; the server's caches are its own.
 class InMemoryCacheAdapter {
@@ -111,6 +103,8 @@ class AuthAdapter {
   async validateUpdate() {
     return {};
   }
+
+  async beforeFind() {}
 
   async challenge() {
     return {};

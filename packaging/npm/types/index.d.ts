@@ -29,6 +29,7 @@ export interface ParseServerOptions {
   liveQueryServerOptions?: LiveQueryServerOptions;
   startLiveQueryServer?: boolean;
   filesAdapter?: any;
+  loggerAdapter?: any;
   emailAdapter?: any;
   push?: any;
   mountGraphQL?: boolean;
@@ -95,6 +96,11 @@ export declare class ParseGraphQLServer {
 
 export declare class FileSystemAdapter {
   constructor(options?: { encryptionKey?: string; filesSubDirectory?: string });
+  createFile(filename: string, data: any, contentType?: string, options?: any): Promise<any>;
+  deleteFile(filename: string): Promise<any>;
+  getFileData(filename: string): Promise<any>;
+  getFileLocation(config: any, filename: string): string;
+  rotateEncryptionKey(options?: { oldKey?: string; fileNames?: string[] }): Promise<{ rotated: string[]; notRotated: string[] }>;
 }
 declare class CacheAdapter {
   constructor(options?: { ttl?: number; maxSize?: number });
@@ -122,6 +128,7 @@ export declare class AuthAdapter {
   validateSetUp(authData: any, options: any, request: any): Promise<any>;
   validateLogin(authData: any, options: any, request: any): Promise<any>;
   validateUpdate(authData: any, options: any, request: any): Promise<any>;
+  beforeFind(authData: any, options: any, request: any): Promise<any>;
   challenge(challengeData: any, authData: any, options: any, request: any): Promise<any>;
   afterFind(authData: any, options: any): Promise<any>;
   validateOptions(options: any): Promise<void>;

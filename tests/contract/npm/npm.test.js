@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { createDatabase, startPostgres } from '../lib/postgres.js';
-import { commonJs, modules, typescript, wrong } from './apps.js';
-import { MASTER, ask, install, run } from './fixture.js';
+import { adapters, commonJs, modules, typescript, wrong } from './apps.js';
+import { MASTER, ask, install, nodes, run } from './fixture.js';
 
 const postgres = await startPostgres();
 after(() => postgres.stop());
@@ -125,6 +125,125 @@ describe('CommonJS, cloud as a function, adapters as objects', () => {
   });
 });
 
+describe('adapters as objects', () => {
+  both(adapters, apps => {
+    const file = { headers: { ...MASTER, 'Content-Type': 'text/plain' } };
+
+    test('files, pushes and events go through them', async () => {
+      const text = 'kept by an object';
+      const seen = {};
+      for (const [kind, app] of Object.entries(apps)) {
+        const saved = await fetch(`${app.url}/parse/files/note.txt`, { method: 'POST', headers: file.headers, body: text });
+        const { name, url } = await saved.json();
+        const read = await fetch(url);
+        const removed = await fetch(`${app.url}/parse/files/${name}`, { method: 'DELETE', headers: MASTER });
+        const again = await fetch(`${app.url}/parse/files/${name}`, { method: 'DELETE', headers: MASTER });
+        seen[kind] = [saved.status, name.replace(/^[0-9a-f]{32}_/, ''), url.endsWith(`/files/app/${name}`), read.status, await read.text(),
+          removed.status, again.status, (await again.json()).code, (await fetch(url)).status];
+      }
+      assert.deepEqual(seen.parsimony, seen.oracle);
+      assert.equal(seen.parsimony[4], text);
+      await same(apps, [
+        ['POST', '/parse/installations', { body: { deviceType: 'ios', deviceToken: 'abc' } }],
+        ['POST', '/parse/push', { headers: MASTER, body: { where: { deviceType: 'ios' }, data: { alert: 'Hello' } } }],
+        ['POST', '/parse/events/AppOpened', { body: {} }],
+        ['POST', '/parse/events/Bought', { body: { dimensions: { what: 'hat' } } }],
+      ]);
+      const sent = async app => (await ask(app, 'POST', '/parse/functions/seen', { body: {} })).body.result;
+      for (const app of Object.values(apps)) {
+        const until = Date.now() + 20000;
+        while ((await sent(app)).pushes.length === 0) {
+          assert.ok(Date.now() < until, 'the push is sent');
+          await new Promise(resolve => setTimeout(resolve, 50));
+        }
+      }
+      assert.deepEqual(await sent(apps.parsimony), await sent(apps.oracle));
+    });
+
+    test('the logger hears what code says, and what the server says', async () => {
+      for (const app of Object.values(apps)) {
+        await ask(app, 'POST', '/parse/functions/say', { body: { word: 'hello' } });
+        const logged = async text => (await ask(app, 'POST', '/parse/functions/logged', { body: { text } })).body.result;
+        const until = Date.now() + 20000;
+        while ((await logged('said')).length === 0 || (await logged('Ran cloud function say')).length === 0) {
+          assert.ok(Date.now() < until, 'the lines come');
+          await new Promise(resolve => setTimeout(resolve, 50));
+        }
+        assert.deepEqual(await logged('said'), [['info', 'said']]);
+        assert.equal((await logged('Ran cloud function say'))[0][0], 'info');
+      }
+      // Nothing of it on the terminal, but the line about what has no effect.
+      assert.doesNotMatch(apps.parsimony.output(), /said/);
+      assert.match(apps.parsimony.output(), /The option cacheAdapter has no effect: /);
+    });
+  });
+
+  test('an adapter of the package that is extended runs as it is extended', async () => {
+    const database = await createDatabase(postgres, 'npm_loud');
+    const seen = {};
+    for (const kind of ['oracle', 'parsimony']) {
+      const app = await run(install(kind, adapters), 'index.js', { DATABASE_URI: database.uri, LOUD: '1' });
+      const saved = await fetch(`${app.url}/parse/files/note.txt`, { method: 'POST', headers: { ...MASTER, 'Content-Type': 'text/plain' }, body: 'loud' });
+      const { name, url } = await saved.json();
+      const onDisk = fs.readFileSync(path.join(app.folder, 'files', name));
+      seen[kind] = [saved.status, await (await fetch(url)).text(), onDisk.length,
+        (await ask(app, 'POST', '/parse/functions/seen', { body: {} })).body.result.files];
+      await app.stop();
+    }
+    await database.drop();
+    assert.deepEqual(seen.parsimony, seen.oracle);
+    assert.deepEqual(seen.parsimony.slice(1), ['loud', 4 + 32, ['create note.txt', 'read note.txt']]);
+  });
+});
+
+describe('the names of the package', () => {
+  test('whatever parse-server exports is there', () => {
+    const script = `
+      const shape = exported => Object.fromEntries(Object.entries(exported).sort().map(([name, value]) => [name, {
+        statics: Object.getOwnPropertyNames(value).filter(key => !/^(_|length|name|prototype|arguments|caller)/.test(key)).sort(),
+        methods: value.prototype ? Object.getOwnPropertyNames(value.prototype).filter(key => !/^_/.test(key)).sort() : [],
+      }]));
+      console.log('SHAPE' + JSON.stringify(shape(require('parse-server'))));
+      process.exit(0);`;
+    const shapes = {};
+    for (const kind of ['oracle', 'parsimony']) {
+      const folder = install(kind, { 'shape.js': script });
+      const said = execFileSync(process.execPath, ['shape.js'], { cwd: folder, encoding: 'utf8' });
+      shapes[kind] = JSON.parse(/^SHAPE(.*)$/m.exec(said)[1]);
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+    for (const [name, { statics, methods }] of Object.entries(shapes.oracle)) {
+      const own = shapes.parsimony[name];
+      assert.ok(own, name);
+      const has = new Set([...own.statics, ...own.methods]);
+      // What only a server in this process can have, or is made of Express' own parts.
+      const internal = INTERNAL[name] || [];
+      assert.deepEqual([...statics, ...methods].filter(key => !has.has(key) && !internal.includes(key)), [], name);
+    }
+  });
+});
+
+// Methods of parse-server's classes that only parse-server itself calls.
+const INTERNAL = {};
+
+describe('other versions of Node.js', () => {
+  const others = nodes();
+  test('there are some', { skip: others.length === 0 && 'none is installed: scripts/install.sh test' }, () => {});
+  for (const [version, node] of others) {
+    test(`Node.js ${version}`, async () => {
+      const database = await createDatabase(postgres, 'npm_node');
+      for (const [shape, target, result] of [[commonJs, 'add', 3], [modules, 'where', 'module']]) {
+        const app = await run(install('parsimony', shape), 'index.js', { DATABASE_URI: database.uri }, node);
+        assert.equal(execFileSync(node, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim(), version);
+        assert.equal((await ask(app, 'POST', '/parse/classes/Thing', { body: { score: 1 } })).status, 201);
+        assert.deepEqual((await ask(app, 'POST', `/parse/functions/${target}`, { body: { a: 1, b: 2 } })).body, { result });
+        assert.equal(await app.stop(), 0);
+      }
+      await database.drop();
+    });
+  }
+});
+
 describe('ES modules, cloud as a path, a body parser in front, two mounts', () => {
   both(modules, apps => {
     test('answers are the same at both mounts', async () => {
@@ -178,6 +297,7 @@ describe('a start that fails', () => {
   for (const [what, env, text] of [
     ['a database that is not there', { DATABASE_URI: 'postgres://nobody@127.0.0.1:9/none' }, /FAILED .*(database|PostgreSQL)/i],
     ['a wrong option', { DATABASE_URI: 'postgres://nobody@127.0.0.1:9/none', EXTRA: '{"sessionLength":"long"}' }, /FAILED .*sessionLength/i],
+    ['a loggerAdapter that cannot log', { DATABASE_URI: 'x', LOGGER: '1' }, /FAILED The option loggerAdapter cannot be used/],
     ['a foreign databaseAdapter', { DATABASE_URI: 'x', ADAPTER: '1' }, /FAILED The option databaseAdapter cannot be used/],
   ]) {
     test(`${what} rejects start and leaves nothing behind`, async () => {
