@@ -88,7 +88,7 @@ esac
 # As npm packages; the one that is installed is used for everything else.
 if [ "$what" = test ]; then
   case $(uname -m) in x86_64) kind=x64 ;; aarch64) kind=arm64 ;; *) kind= ;; esac
-  for version in ${kind:+22.22.0 24.22.3}; do
+  for version in ${kind:+22.23.5 24.22.3}; do
     place=.nodes/$version
     [ ! -x "$place/bin/node" ] || continue
     echo "install: Node.js $version (into .nodes)"

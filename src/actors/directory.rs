@@ -16,6 +16,7 @@ use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use super::mail::{self, Mail, Mailed};
 use super::ASK_DEADLINE;
 use super::flight::{Flights, answer_all};
 use super::lookup::Failure;
@@ -203,6 +204,12 @@ impl SessionDirectory {
         let leaving = leaving.map(|leaving| &leaving.entry);
         let known = tokens.iter().filter_map(|token| self.owners.get(token));
         known.chain(leaving).map(|entry| entry.address.clone()).collect()
+    }
+}
+
+impl Mailed for SessionDirectory {
+    fn mail() -> &'static Mail {
+        &mail::SESSION_DIRECTORY
     }
 }
 

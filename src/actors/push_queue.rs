@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
+use super::mail::{self, Mail, Mailed};
 use super::ask;
 use crate::error::Result;
 use crate::operations::Services;
@@ -94,6 +95,12 @@ struct PushQueueActor {
     passing: bool,
     wanted: bool,
     timer: Option<SpawnHandle>,
+}
+
+impl Mailed for PushQueueActor {
+    fn mail() -> &'static Mail {
+        &mail::PUSH_QUEUE
+    }
 }
 
 impl Actor for PushQueueActor {

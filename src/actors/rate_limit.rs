@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 
+use super::mail::{self, Mail, Mailed};
 use super::ask;
 use super::buckets::{Buckets, Count, Hit, Window};
 use super::class::directory::Directory;
@@ -236,6 +237,12 @@ struct RateLimitActor {
     buckets: Buckets,
     /// By URL.
     redis: HashMap<String, Arc<RedisCounter>>,
+}
+
+impl Mailed for RateLimitActor {
+    fn mail() -> &'static Mail {
+        &mail::RATE_LIMIT
+    }
 }
 
 impl Actor for RateLimitActor {

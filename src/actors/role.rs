@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context, Handler, Message};
 use tokio::sync::oneshot;
 
+use super::mail::{self, Mail, Mailed};
 use super::ask;
 use super::flight::{Flights, answer_all};
 use super::published::{Number, NumberOwner};
@@ -49,6 +50,12 @@ impl RoleActor {
         if self.cached.len() < self.most {
             self.cached.insert(user_id, CachedRoles { roles, at });
         }
+    }
+}
+
+impl Mailed for RoleActor {
+    fn mail() -> &'static Mail {
+        &mail::ROLE
     }
 }
 

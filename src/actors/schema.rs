@@ -18,6 +18,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseActFut
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::mail::{self, Mail, Mailed};
 use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
 use super::freshness::{Freshness, ReadStamp, listen, renew};
@@ -326,6 +327,12 @@ enum Done {
 
 fn there(found: Result<Option<Arc<ClassSnapshot>>>) -> Result<Arc<ClassSnapshot>> {
     found?.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
+}
+
+impl Mailed for SchemaActor {
+    fn mail() -> &'static Mail {
+        &mail::SCHEMA
+    }
 }
 
 impl Actor for SchemaActor {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 
+use super::mail::{self, Mail, Mailed};
 use super::buckets::{Buckets, Count, Window};
 use super::flight::{Flight, Landing, answer_all};
 use super::lookup::{Failure, Loaded, Lookup};
@@ -174,6 +175,12 @@ impl SessionActor {
 
 fn publish(loaded: Loaded, usage: &Arc<Usage>) -> Arc<Published> {
     Arc::new(Published { loaded, withdrawn: AtomicBool::new(false), usage: usage.clone() })
+}
+
+impl Mailed for SessionActor {
+    fn mail() -> &'static Mail {
+        &mail::SESSION
+    }
 }
 
 impl Actor for SessionActor {

@@ -21,6 +21,7 @@ use actix::prelude::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use arc_swap::ArcSwapOption;
 
+use crate::actors::mail::{self, Mail, Mailed};
 use crate::actors::buckets::{Buckets, Count, Hit};
 use crate::actors::freshness::ReadStamp;
 use crate::error::{Error, Result};
@@ -109,6 +110,12 @@ impl ClassActor {
             live.listening.settle();
             true
         })
+    }
+}
+
+impl Mailed for ClassActor {
+    fn mail() -> &'static Mail {
+        &mail::CLASS
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult};
 
+use crate::actors::mail::{self, Mail, Mailed};
 use super::owner::{IDLE_CHECK, Published};
 use crate::actors::freshness::Freshness;
 use crate::operations::ClassSnapshot;
@@ -75,6 +76,12 @@ impl ClassReplica {
                 replicas.remove(&self.key);
             }
         });
+    }
+}
+
+impl Mailed for ClassReplica {
+    fn mail() -> &'static Mail {
+        &mail::CLASS_REPLICA
     }
 }
 

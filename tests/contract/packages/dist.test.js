@@ -106,3 +106,15 @@ test('licences are judged as SPDX expressions', () => {
 test('a program that is not there is told', () => {
   assert.throws(() => dist(path.join(folder, 'nothing'), path.join(folder, 'three')), /dist: there is no program/);
 });
+
+test('what deny.toml bans is in no build, but where it says so', () => {
+  const rules = /^deny = \[\n([^]*?)^\]/m.exec(fs.readFileSync(path.join(root, 'deny.toml'), 'utf8'))[1].replace(/#.*$/gm, '');
+  const banned = [...rules.matchAll(/\{ crate = "(.*?)", wrappers = \[(.*?)\] \}|"(.*?)"/g)]
+    .map(([, crate, wrappers, plain]) => [crate ?? plain, [...(wrappers ?? '').matchAll(/"(.*?)"/g)].map(([, name]) => name)]);
+  assert.ok(banned.length >= 4);
+  const packages = fs.readFileSync(path.join(root, 'Cargo.lock'), 'utf8').split('[[package]]').slice(1);
+  for (const [crate, wrappers] of banned) {
+    const users = packages.filter(text => new RegExp(`^ "${crate}[ "]`, 'm').test(text)).map(text => /name = "(.*)"/.exec(text)[1]);
+    assert.deepEqual(users.sort(), wrappers.sort(), crate);
+  }
+});
