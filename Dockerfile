@@ -10,7 +10,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM ${RUST_IMAGE} AS build
-# Only the list of licences is made with Node.js.
+# Which npm packages are needed, and the list of licences, are found with Node.js.
 COPY --from=modules /usr/local/bin/node /usr/local/bin/node
 WORKDIR /src
 COPY . .
@@ -20,6 +20,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --release --locked --all-features --bin parsimony \
     && install -D target/release/parsimony /out/parsimony \
+    && node scripts/runtime-modules.mjs /out/node_modules \
     && node scripts/bill.mjs /out/doc \
     && cp LICENSE /out/doc/
 
@@ -32,7 +33,7 @@ RUN apt-get update \
     && install -d -o parsimony -g parsimony /app
 COPY --from=build /out/parsimony /usr/local/bin/parsimony
 COPY --from=build /out/doc /usr/local/share/doc/parsimony
-COPY --from=modules /src/node_modules /usr/local/lib/parsimony/node_modules
+COPY --from=build /out/node_modules /usr/local/lib/parsimony/node_modules
 LABEL org.opencontainers.image.title="Parsimony" \
       org.opencontainers.image.description="A backend that speaks the protocol of Parse Server" \
       org.opencontainers.image.licenses="Apache-2.0"

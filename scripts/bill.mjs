@@ -60,16 +60,7 @@ function crates() {
 const NPM_LICENCES = { BSD: 'BSD-3-Clause', 'SEE LICENSE IN LICENSE': 'LicenseRef-parse-dashboard' };
 
 function modules() {
-  const found = runtimePackages();
-  const places = new Map(found.map(each => [each.place, each]));
-  // As Node looks a package up: beside, then further up.
-  const resolve = (from, name) => {
-    for (let at = from; ; at = at.slice(0, at.lastIndexOf('/node_modules/'))) {
-      const place = at ? `${at}/node_modules/${name}` : name;
-      if (places.has(place)) return places.get(place);
-      if (!at.includes('/node_modules/')) return places.get(name);
-    }
-  };
+  const { packages: found, direct } = runtimePackages();
   const describe = ({ place, from, entry }) => {
     const manifest = JSON.parse(fs.readFileSync(path.join(from, 'package.json'), 'utf8'));
     const name = manifest.name ?? place.split('/node_modules/').pop();
@@ -87,12 +78,8 @@ function modules() {
     };
   };
   const components = new Map(found.map(each => [each.place, describe(each)]));
-  for (const { place, entry } of found) {
-    const wanted = Object.keys({ ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies });
-    components.get(place).needs = wanted.map(name => resolve(place, name)).filter(Boolean).map(each => components.get(each.place).purl);
-  }
-  const { dependencies, optionalDependencies } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'));
-  const direct = Object.keys({ ...dependencies, ...optionalDependencies }).filter(name => places.has(name)).map(name => components.get(name).purl);
+  const purls = places => places.map(place => components.get(place).purl);
+  for (const { place, needs } of found) components.get(place).needs = purls(needs);
   // A version that lies in several places is one component.
   const once = new Map();
   for (const component of components.values()) {
@@ -100,7 +87,7 @@ function modules() {
     if (known) known.needs.push(...component.needs);
     else once.set(component.purl, component);
   }
-  return { components: [...once.values()], direct };
+  return { components: [...once.values()], direct: purls(direct) };
 }
 
 // --- Licences ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 fail() { echo "deb: $*" >&2; exit 1; }
 : "${SOURCE_DATE_EPOCH:?}"
-maintainer=${DEB_MAINTAINER:-Parsimony <parsimony@packages.debian.org>}
+maintainer=${DEB_MAINTAINER:-Parsimony <root@localhost>}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 arch=$(dpkg --print-architecture)
 
@@ -47,16 +47,17 @@ chmod 640 "$root/etc/parsimony/config.json"
 sed -e 's,/usr/local/bin,/usr/bin,; s,^Documentation=.*,Documentation=man:parsimony(1) file:/usr/share/doc/parsimony/README.md,; /^#/{/Install, as root/,/systemctl enable/d}' \
   packaging/parsimony.service | sed '1{/^# Parsimony as a system service/d}' >"$root/usr/lib/systemd/system/parsimony.service"
 
-# npm packages, without what only their developers read; their licences are in the list of all.
+# npm packages, without what only their developers or browsers read; their licences are in the list of all. Parse
+# Dashboard itself stays as it is, which its licence asks for.
 modules=$root/usr/lib/parsimony/node_modules
 mkdir -p "$(dirname "$modules")"
 cp -r "$from/lib/parsimony/node_modules" "$modules"
-# Not of Parse Dashboard, whose licence allows it as it is.
-find "$modules" -path "$modules/parse-dashboard" -prune -o -type f \( -iname 'license*' -o -iname 'licence*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'readme*' \
-  -o -iname 'changelog*' -o -iname 'history*' -o -name '*.md' -o -name '*.ts' -o -name '*.map' -o -name '*.flow' -o -name '.*' \) -exec rm {} +
-find "$modules" -name .bin -prune -exec rm -rf {} +
+find "$modules" -path "$modules/parse-dashboard/*" ! -path "$modules/parse-dashboard/node_modules*" -prune -o -type f \( \
+  -iname 'license*' -o -iname 'licence*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'readme*' -o -iname 'changelog*' \
+  -o -iname 'history*' -o -name '*.md' -o -name '*.ts' -o -name '*.map' -o -name '*.flow' -o -name '.*' \) -exec rm {} +
+find "$modules" -type d \( -path '*/node_modules/parse/dist' -o -path '*/node_modules/parse/lib/browser' \
+  -o -path '*/node_modules/parse/lib/react-native' -o -path '*/node_modules/parse/lib/weapp' -o -name .bin \) -prune -exec rm -rf {} +
 find "$modules" -depth -type d -empty -exec rmdir {} +
-find "$root/usr/lib/parsimony" -type f -exec chmod 644 {} +
 
 # --- What is read ------------------------------------------------------------------------------------
 gzip -9nc "$from/man/parsimony.1" >"$root/usr/share/man/man1/parsimony.1.gz"
@@ -65,6 +66,7 @@ cp "$from/completions/_parsimony" "$root/usr/share/zsh/vendor-completions/_parsi
 cp "$from/completions/parsimony.fish" "$root/usr/share/fish/vendor_completions.d/parsimony.fish"
 cp -r "$from/docs" "$from/README.md" "$doc/"
 cp packaging/deb/copyright "$doc/"
+install -D -m 644 packaging/deb/lintian-overrides "$root/usr/share/lintian/overrides/parsimony"
 for file in THIRD-PARTY-LICENSES.txt sbom.cdx.json; do gzip -9nc "$from/$file" >"$doc/$file.gz"; done
 gzip -9nc "$from/CHANGELOG.md" >"$doc/CHANGELOG.md.gz"
 gzip -9nc >"$doc/changelog.gz" <<CHANGES

@@ -52,6 +52,10 @@ test('packages hold what they need, and two runs make the same bytes', () => {
   run('tar', '-xzf', first[archive], '-C', unpacked);
   assert.equal(run(path.join(unpacked, top, 'parsimony')), 'packed\n');
   assert.equal(fs.readFileSync(path.join(unpacked, top, 'completions/_parsimony'), 'utf8'), 'packed completions zsh\n');
+  // What Cloud Code and the dashboard load is all there: nothing else is in reach of this folder.
+  const host = path.join(unpacked, top, 'lib/parsimony/host.cjs');
+  fs.writeFileSync(host, "require('parse/node'); require('parse-dashboard/Parse-Dashboard/app'); console.log('loaded'); process.exit(0);");
+  assert.match(run(process.execPath, host), /^loaded$/m);
   bill(JSON.parse(fs.readFileSync(path.join(unpacked, top, 'sbom.cdx.json'), 'utf8')));
   texts(fs.readFileSync(path.join(unpacked, top, 'THIRD-PARTY-LICENSES.txt'), 'utf8'));
 
