@@ -58,6 +58,8 @@ find "$modules" -path "$modules/parse-dashboard/*" ! -path "$modules/parse-dashb
 find "$modules" -type d \( -path '*/node_modules/parse/dist' -o -path '*/node_modules/parse/lib/browser' \
   -o -path '*/node_modules/parse/lib/react-native' -o -path '*/node_modules/parse/lib/weapp' -o -name .bin \) -prune -exec rm -rf {} +
 find "$modules" -depth -type d -empty -exec rmdir {} +
+# Some of npm's files can be run by mistake.
+find "$modules" -type f -perm /111 -exec sh -c 'for file; do [ "$(head -c 2 "$file")" = "#!" ] || chmod 644 "$file"; done' sh {} +
 
 # --- What is read ------------------------------------------------------------------------------------
 gzip -9nc "$from/man/parsimony.1" >"$root/usr/share/man/man1/parsimony.1.gz"

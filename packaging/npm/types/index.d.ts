@@ -115,6 +115,12 @@ export declare class NullCacheAdapter extends CacheAdapter {}
 export declare class RedisCacheAdapter {
   constructor(redis: string | Record<string, any>, ttl?: number);
   connect(): Promise<void>;
+  handleShutdown(): Promise<void>;
+  get(key: string): Promise<any>;
+  put(key: string, value: any, ttl?: number): Promise<void>;
+  del(key: string): Promise<void>;
+  clear(): Promise<void>;
+  getAllKeys(): Promise<string[]>;
 }
 export declare const S3Adapter: any;
 export declare const GCSAdapter: any;

@@ -196,12 +196,61 @@ describe('adapters as objects', () => {
   });
 });
 
+// Methods of parse-server's classes that only parse-server itself calls.
+const INTERNAL = {
+  ParseGraphQLServer: ['applyRequestContextMiddleware'],
+  PushWorker: ['run', 'sendToAdapter'],
+  default: ['applyRequestContextMiddleware', 'promiseRouter'],
+};
+
 describe('the names of the package', () => {
+  test('RedisCacheAdapter is a cache in Redis for an application that has the package redis', { skip: !process.env.PARSIMONY_TEST_REDIS_URL && 'PARSIMONY_TEST_REDIS_URL is not set' }, () => {
+    const script = `
+      const { RedisCacheAdapter } = require('parse-server');
+      (async () => {
+        const url = new URL(process.env.PARSIMONY_TEST_REDIS_URL);
+        url.pathname = '/14';
+        const cache = new RedisCacheAdapter({ url: url.href }, 20000);
+        await cache.connect();
+        await cache.clear();
+        await cache.put('a', { b: [1, 'ä'] });
+        await cache.put('none', 1, 0);
+        await cache.put('short', 1, 1);
+        await cache.put('long', 2, Infinity);
+        await cache.del('nothing');
+        await new Promise(resolve => setTimeout(resolve, 20));
+        const seen = [await cache.get('a'), await cache.get('none'), await cache.get('short'), await cache.get('long'), (await cache.getAllKeys()).sort()];
+        await cache.del('a');
+        seen.push(await cache.get('a'));
+        await cache.clear();
+        seen.push(await cache.getAllKeys());
+        console.log('SEEN' + JSON.stringify(seen));
+        await cache.handleShutdown();
+        process.exit(0);
+      })();`;
+    const seen = {};
+    for (const kind of ['oracle', 'parsimony']) {
+      const folder = install(kind, { 'cache.js': script });
+      const modules = fileURLToPath(new URL('../../../node_modules', import.meta.url));
+      if (kind === 'parsimony') {
+        for (const name of ['redis', '@redis', 'cluster-key-slot']) {
+          if (fs.existsSync(path.join(modules, name))) fs.symlinkSync(path.join(modules, name), path.join(folder, 'node_modules', name));
+        }
+      }
+      seen[kind] = /^SEEN(.*)$/m.exec(execFileSync(process.execPath, ['cache.js'], { cwd: folder, encoding: 'utf8' }))[1];
+      fs.rmSync(folder, { recursive: true, force: true });
+    }
+    assert.equal(seen.parsimony, seen.oracle);
+    assert.equal(seen.parsimony, JSON.stringify([{ b: [1, 'ä'] }, null, null, 2, ['a', 'long'], null, []]));
+  });
+
   test('whatever parse-server exports is there', () => {
     const script = `
+      const methods = (prototype, found = []) => prototype && prototype !== Object.prototype
+        ? methods(Object.getPrototypeOf(prototype), [...found, ...Object.getOwnPropertyNames(prototype)]) : found;
       const shape = exported => Object.fromEntries(Object.entries(exported).sort().map(([name, value]) => [name, {
         statics: Object.getOwnPropertyNames(value).filter(key => !/^(_|length|name|prototype|arguments|caller)/.test(key)).sort(),
-        methods: value.prototype ? Object.getOwnPropertyNames(value.prototype).filter(key => !/^_/.test(key)).sort() : [],
+        methods: methods(value.prototype).filter(key => !/^_/.test(key)).sort(),
       }]));
       console.log('SHAPE' + JSON.stringify(shape(require('parse-server'))));
       process.exit(0);`;
@@ -223,8 +272,6 @@ describe('the names of the package', () => {
   });
 });
 
-// Methods of parse-server's classes that only parse-server itself calls.
-const INTERNAL = {};
 
 describe('other versions of Node.js', () => {
   const others = nodes();
