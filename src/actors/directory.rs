@@ -16,10 +16,10 @@ use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
-use super::mail::{self, Mail, Mailed};
 use super::ASK_DEADLINE;
 use super::flight::{Flights, answer_all};
 use super::lookup::Failure;
+use super::mail::{self, Mail, Mailed};
 use super::published::NumberOwner;
 use super::session::{Left, Owner, SessionActor, Stop, Usage, Withdraw};
 use crate::error::Result;

@@ -25,17 +25,8 @@ pub(super) static RATE_LIMIT: Mail = Mail::of("rate_limit");
 pub(super) static JOB: Mail = Mail::of("job");
 pub(super) static PUSH_QUEUE: Mail = Mail::of("push_queue");
 
-static ALL: [&Mail; 9] = [
-    &SCHEMA,
-    &CLASS,
-    &CLASS_REPLICA,
-    &SESSION,
-    &SESSION_DIRECTORY,
-    &ROLE,
-    &RATE_LIMIT,
-    &JOB,
-    &PUSH_QUEUE,
-];
+static ALL: [&Mail; 9] =
+    [&SCHEMA, &CLASS, &CLASS_REPLICA, &SESSION, &SESSION_DIRECTORY, &ROLE, &RATE_LIMIT, &JOB, &PUSH_QUEUE];
 
 /// An actor whose mail is counted.
 pub trait Mailed: Actor {
@@ -74,7 +65,8 @@ pub fn report(page: &mut Page) {
         let done = mail.done.get();
         let sent = mail.sent.get();
         let waiting = usize::try_from(sent.saturating_sub(done)).unwrap_or(usize::MAX);
-        let help = "Messages that an actor has not answered yet: those in its mailbox, and those it works on.";
+        let help =
+            "Messages that an actor has not answered yet: those in its mailbox, and those it works on.";
         page.count("parsimony_actor_mailbox", help, &labels, waiting);
         page.counter("parsimony_actor_messages_total", "Messages that were sent to actors.", &labels, sent);
     }

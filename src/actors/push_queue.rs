@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
-use super::mail::{self, Mail, Mailed};
 use super::ask;
+use super::mail::{self, Mail, Mailed};
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::push::{CHANNEL, Runner, Taken};

@@ -18,10 +18,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use percent_encoding::percent_decode_str;
 
-use super::mail::{self, Mail, Mailed};
 use super::ask;
 use super::buckets::{Buckets, Count, Hit, Window};
 use super::class::directory::Directory;
+use super::mail::{self, Mail, Mailed};
 use super::principals::{PrincipalRegistry, hash_of};
 use super::redis_counter::RedisCounter;
 use super::session::AdmitToSession;

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Context, Handler, Message};
 use tokio::sync::oneshot;
 
-use super::mail::{self, Mail, Mailed};
 use super::ask;
 use super::flight::{Flights, answer_all};
+use super::mail::{self, Mail, Mailed};
 use super::published::{Number, NumberOwner};
 use crate::error::{Error, Result};
 use crate::storage::StorageAdapter;

@@ -18,10 +18,10 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseActFut
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::mail::{self, Mail, Mailed};
 use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
 use super::freshness::{Freshness, ReadStamp, listen, renew};
+use super::mail::{self, Mail, Mailed};
 use super::{ASK_DEADLINE, ask, ddl};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};

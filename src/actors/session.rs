@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, Recipient, ResponseFuture};
 
-use super::mail::{self, Mail, Mailed};
 use super::buckets::{Buckets, Count, Window};
 use super::flight::{Flight, Landing, answer_all};
 use super::lookup::{Failure, Loaded, Lookup};
+use super::mail::{self, Mail, Mailed};
 use crate::error::{Error, Result};
 use crate::operations::Principal;
 use crate::types::time::Millis;

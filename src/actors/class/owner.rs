@@ -21,9 +21,9 @@ use actix::prelude::ActorFutureExt;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, ResponseFuture};
 use arc_swap::ArcSwapOption;
 
-use crate::actors::mail::{self, Mail, Mailed};
 use crate::actors::buckets::{Buckets, Count, Hit};
 use crate::actors::freshness::ReadStamp;
+use crate::actors::mail::{self, Mail, Mailed};
 use crate::error::{Error, Result};
 use crate::live_query::listening::Listening;
 use crate::live_query::matching::class::{Ending, LiveClass, Opening, Work};

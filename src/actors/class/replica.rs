@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult};
 
-use crate::actors::mail::{self, Mail, Mailed};
 use super::owner::{IDLE_CHECK, Published};
 use crate::actors::freshness::Freshness;
+use crate::actors::mail::{self, Mail, Mailed};
 use crate::operations::ClassSnapshot;
 use crate::types::ClassName;
 

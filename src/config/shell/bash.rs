@@ -27,7 +27,8 @@ pub(super) fn script(commands: &Commands<'_>) -> String {
     }
     let paths: Vec<_> = commands.paths().into_iter().map(quoted).collect();
     let booleans = commands.all.iter().flat_map(|(_, command)| flags(command));
-    let booleans = booleans.filter(|flag| flag.takes == Takes::Boolean).map(|flag| format!("--{}", flag.long));
+    let booleans =
+        booleans.filter(|flag| flag.takes == Takes::Boolean).map(|flag| format!("--{}", flag.long));
     TEMPLATE
         .replace("@CASES@", &cases)
         .replace("@PATHS@", &paths.join(" | "))

@@ -33,7 +33,10 @@ pub(super) fn page(root: &clap::Command) -> String {
     }
     page.push_str(".SH ENVIRONMENT\nEvery option names its variable. Besides:\n");
     for (name, meaning) in [
-        ("PARSIMONY_NODE_MODULES", "Folders with npm packages, separated by colons: the Parse SDK and Parse Dashboard."),
+        (
+            "PARSIMONY_NODE_MODULES",
+            "Folders with npm packages, separated by colons: the Parse SDK and Parse Dashboard.",
+        ),
         ("PARSIMONY_PG_BIN", "The folder of PostgreSQL's programs, for the server's own database."),
     ] {
         page.push_str(&format!(".TP\n.B {}\n{}\n", escaped(name), escaped(meaning)));
@@ -67,9 +70,11 @@ fn section(page: &mut String, command: &clap::Command, path: &str) {
             }
         })
         .collect();
-    let text = command.get_long_about().or(command.get_about()).map(|text| text.to_string()).unwrap_or_default();
+    let text =
+        command.get_long_about().or(command.get_about()).map(|text| text.to_string()).unwrap_or_default();
     page.push_str(&format!(".TP\n\\fB{}\\fR{names}\n{}\n", escaped(path), escaped(&text)));
-    let mut own = command.get_arguments().filter(|arg| arg.get_long().is_some_and(|long| long != "help")).peekable();
+    let mut own =
+        command.get_arguments().filter(|arg| arg.get_long().is_some_and(|long| long != "help")).peekable();
     if own.peek().is_some() {
         page.push_str(".RS\n");
         own.for_each(|arg| option(page, arg));
@@ -82,7 +87,8 @@ fn option(page: &mut String, arg: &clap::Arg) {
     let short = arg.get_short().map(|letter| format!("\\fB\\-{letter}\\fR, ")).unwrap_or_default();
     let value = if arg.get_action().takes_values() { value(arg) } else { String::new() };
     let help = arg.get_help().map(|help| help.to_string()).unwrap_or_default();
-    let default = arg.get_default_values().first().map(|value| format!(" [default: {}]", value.to_string_lossy()));
+    let default =
+        arg.get_default_values().first().map(|value| format!(" [default: {}]", value.to_string_lossy()));
     let text = escaped(&(help + default.as_deref().unwrap_or_default()));
     page.push_str(&format!(".TP\n{short}\\fB\\-\\-{}\\fR{value}\n{text}\n", escaped(long)));
 }

@@ -97,7 +97,13 @@ impl Flag<'_> {
 fn flags(command: &clap::Command) -> impl Iterator<Item = Flag<'_>> {
     command.get_arguments().filter_map(|arg| {
         let long = arg.get_long()?;
-        Some(Flag { long, short: arg.get_short(), help: summary(arg), takes: takes(arg), nested: long.contains('.') })
+        Some(Flag {
+            long,
+            short: arg.get_short(),
+            help: summary(arg),
+            takes: takes(arg),
+            nested: long.contains('.'),
+        })
     })
 }
 
@@ -113,7 +119,8 @@ fn takes(arg: &Arg) -> Takes {
 /// The help of an argument in one line, without default and variable.
 fn summary(arg: &Arg) -> String {
     let help = arg.get_help().map(|help| help.to_string()).unwrap_or_default();
-    let end = [" [default: ", " [env: "].iter().filter_map(|mark| help.find(mark)).min().unwrap_or(help.len());
+    let end =
+        [" [default: ", " [env: "].iter().filter_map(|mark| help.find(mark)).min().unwrap_or(help.len());
     let help = help[..end].lines().next().unwrap_or_default();
     shortened(help)
 }

@@ -19,10 +19,14 @@ fn name(path: &str) -> String {
 fn function(path: &str, command: &clap::Command) -> String {
     let name = name(path);
     let (nested, plain): (Vec<_>, Vec<_>) = flags(command).partition(|flag| flag.nested);
-    let list = |flags: &[Flag<'_>]| flags.iter().map(|flag| format!("    {}\n", spec(flag))).collect::<String>();
+    let list =
+        |flags: &[Flag<'_>]| flags.iter().map(|flag| format!("    {}\n", spec(flag))).collect::<String>();
     let mut body = format!("  local -a options\n  options=(\n{}  )\n", list(&plain));
     if !nested.is_empty() {
-        body.push_str(&format!("  if [[ $PREFIX == *.* ]]; then\n  options+=(\n{}  )\n  fi\n", list(&nested)));
+        body.push_str(&format!(
+            "  if [[ $PREFIX == *.* ]]; then\n  options+=(\n{}  )\n  fi\n",
+            list(&nested)
+        ));
     }
     let subcommands: Vec<_> = visible(command).collect();
     let offered = match words(command) {
@@ -35,8 +39,10 @@ fn function(path: &str, command: &clap::Command) -> String {
         body.push_str(&format!("  _arguments -S $options{rest}\n"));
         return format!("\n{name}() {{\n{body}}}\n");
     }
-    let commands: String =
-        subcommands.iter().map(|sub| format!("    {}\n", quoted(&described(sub.get_name(), &about(sub))))).collect();
+    let commands: String = subcommands
+        .iter()
+        .map(|sub| format!("    {}\n", quoted(&described(sub.get_name(), &about(sub)))))
+        .collect();
     let cases: String = subcommands
         .iter()
         .map(|sub| format!("      {}) {name}__{} ;;\n", sub.get_name(), sub.get_name()))

@@ -53,8 +53,8 @@ describe('in a clean root', { skip: !roots && 'needs root and mmdebstrap' }, () 
     return done.stdout;
   };
   const install = file => {
-    fs.copyFileSync(file, path.join(clean, 'root/parsimony.deb'));
-    return run('apt-get install -q -y --no-install-recommends /root/parsimony.deb');
+    fs.copyFileSync(file, path.join(clean, 'opt/parsimony.deb'));
+    return run('apt-get install -q -y --no-install-recommends /opt/parsimony.deb');
   };
 
   before(() => {
