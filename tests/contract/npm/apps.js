@@ -97,7 +97,7 @@ const { ParseServer, FileSystemAdapter, InMemoryCacheAdapter } = require('parse-
     cloud: Parse => {
       Parse.Cloud.define('say', request => { request.log.info('said', { word: request.params.word }); return 1; });
       Parse.Cloud.define('seen', () => ({ ...seen, logs: undefined }));
-      Parse.Cloud.define('logged', request => seen.logs.filter(([, message]) => message.includes(request.params.text)).map(([level, message]) => [level, message]));
+      Parse.Cloud.define('logged', request => seen.logs.filter(([, message]) => message.startsWith(request.params.text)).map(([level, message]) => [level, message]));
     },
   });
   const app = express();
