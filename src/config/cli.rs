@@ -131,7 +131,7 @@ fn files_commands() -> clap::Command {
 }
 
 fn migrate_command() -> clap::Command {
-    let uri = |name: &'static str| Arg::new(name).value_name("URI").required(true);
+    let uri = |name: &'static str, shown: &'static str| Arg::new(name).value_name(shown).required(true);
     clap::Command::new("migrate")
         .about("Move a database into another: mongodb://… to postgres://…, or the other way round")
         .long_about(
@@ -139,8 +139,8 @@ fn migrate_command() -> clap::Command {
              into another database, and compare both afterwards. Nothing at the target is overwritten; a run that \
              was stopped can be started again. Nobody may write to the source meanwhile.",
         )
-        .arg(uri("from").help("The database that is read"))
-        .arg(uri("to").help("The database that is written to"))
+        .arg(uri("from", "FROM").help("The database that is read"))
+        .arg(uri("to", "TO").help("The database that is written to"))
         .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
 }
 
@@ -228,9 +228,7 @@ where
         if !error.use_stderr() {
             return CliExit::Shown(error.to_string());
         }
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        CliExit::Refused(format!("{line}. See --help."))
+        CliExit::Refused(format!("{}. See --help.", in_one_line(&error.to_string())))
     })?;
     let mut flags = Map::new();
     for (path, option) in flag_options() {
@@ -244,6 +242,17 @@ where
         flags,
         config_file: matches.get_one::<PathBuf>(CONFIG_FILE).cloned(),
     })
+}
+
+/// The first line of a message of clap, and what it lists below.
+fn in_one_line(message: &str) -> String {
+    let mut lines = message.lines();
+    let line = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let listed: Vec<_> = lines.take_while(|line| line.starts_with("  ")).map(str::trim).collect();
+    match line.strip_suffix(':') {
+        Some(line) => format!("{line}: {}", listed.join(", ")),
+        None => line.to_owned(),
+    }
 }
 
 /// Every option that has a flag: the top-level ones, and the keys of options that are objects.
@@ -447,6 +456,7 @@ mod tests {
                 "a value is required for '--masterKey <masterKey>' but none was supplied. See --help.",
             ),
             (vec!["--push", "{"], "Key push has invalid value <redacted>."),
+            (vec!["migrate"], "the following required arguments were not provided: <FROM>, <TO>. See --help."),
         ] {
             let Err(CliExit::Refused(line)) = parse([vec!["parsimony"], args].concat()) else {
                 panic!("accepted")

@@ -61,8 +61,8 @@ describe('the command line', () => {
     [['files', 'gc', '--keep-days', 'many'], /invalid value 'many' for '--keep-days/],
     [['files', 'gc', '--keep-days', '-1'], /'-1'|unexpected argument '-1'/],
     [['files', 'rotate-key', '--old-key', 'a', '--old-key-file', 'b'], /cannot be used with/],
-    [['migrate'], /<from>|<URI>/],
-    [['migrate', 'postgres://a/b'], /required|provided/],
+    [['migrate'], /not provided: <FROM>, <TO>\. See --help/],
+    [['migrate', 'postgres://a/b'], /not provided: <TO>\./],
     [['completions'], /<SHELL>/],
     [['config-docs', 'more'], /unexpected argument 'more'/],
     [['man-page', '--pretty'], /unexpected argument '--pretty'/],
@@ -78,7 +78,7 @@ describe('the command line', () => {
     fs.mkdirSync(path.join(folder, 'folder.json'));
     for (const [name, text] of [
       [file('broken.json', '{"appId": '), /broken\.json/],
-      [file('list.json', '[1]'), /list\.json/],
+      [file('list.json', '[1]'), /must contain an object of options/],
       [file('empty.json', ''), /empty\.json/],
       [file('bytes.json', Buffer.from([0x7b, 0xff, 0xfe])), /bytes\.json/],
       ['folder.json', /folder\.json/],
@@ -97,7 +97,8 @@ describe('the command line', () => {
 
   test('what is right is told too, and a reader that goes away is no fault', async () => {
     const checked = await run([...given, 'config-check']);
-    assert.deepEqual([checked.code, checked.stdout], [0, 'The configuration of a is valid.\n']);
+    assert.equal(checked.code, 0);
+    assert.match(checked.stdout, /^The configuration of a is valid\.\n$/m);
     const child = spawn('sh', ['-c', `"${program}" config-docs | head -1; "${program}" --help | head -1`], { stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     let complaints = '';
@@ -139,7 +140,7 @@ describe('with a database', () => {
   });
 
   test('migrate: what it cannot do', async () => {
-    await refuses(['migrate', database.uri, database.uri], /./);
+    await refuses(['migrate', database.uri, database.uri], /those of one database/);
     await refuses(['migrate', 'nonsense', database.uri], /./);
     await refuses(['migrate', database.uri, 'http://example.org/x'], /./);
   });
