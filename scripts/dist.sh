@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Packages in dist/: an archive of the program, and the npm package. Two runs with the same binary give the same bytes.
-#   DIST_BIN=path   the binary, instead of one built for release
-#   DIST_DIR=path   where to, instead of dist/
+# Packages in dist/: an archive of the program, a Debian package of it, and the npm package. Two runs with the same
+# binary give the same bytes.
+#   DIST_BIN=path     the binary, instead of one built for release
+#   DIST_DIR=path     where to, instead of dist/
+#   DEB_COMPRESSION   xz (as a release has it), gzip, none; see scripts/deb.sh for the rest
 set -euo pipefail
 cd "$(dirname "$0")/.."
+command -v cargo >/dev/null 2>&1 || PATH="$HOME/.cargo/bin:$PATH"
 
 fail() { echo "dist: $*" >&2; exit 1; }
 
@@ -30,14 +33,33 @@ archive() {
 
 # --- The program -----------------------------------------------------------------------------------
 name=parsimony-$version-linux-$arch
-mkdir -p "$work/$name/docs" "$work/$name/lib/parsimony/node_modules"
-install -m 755 "$binary" "$work/$name/parsimony"
-cp packaging/parsimony.service LICENSE README.md CHANGELOG.md "$work/$name/"
-cp docs/*.md "$work/$name/docs/"
-# The SDK of Cloud Code, as the lock file has it, with what it needs.
-node scripts/runtime-modules.mjs "$work/$name/lib/parsimony/node_modules"
+folder=$work/$name
+mkdir -p "$folder/docs" "$folder/lib/parsimony/node_modules" "$folder/man" "$folder/completions" "$folder/monitoring"
+install -m 755 "$binary" "$folder/parsimony"
+cp packaging/parsimony.service LICENSE README.md CHANGELOG.md "$folder/"
+cp docs/*.md docs/*.png "$folder/docs/"
+cp packaging/grafana/*.json packaging/prometheus/*.yml "$folder/monitoring/"
+# What the program itself knows of its command line.
+"$folder/parsimony" man-page >"$folder/man/parsimony.1"
+"$folder/parsimony" completions bash >"$folder/completions/parsimony.bash"
+"$folder/parsimony" completions zsh >"$folder/completions/_parsimony"
+"$folder/parsimony" completions fish >"$folder/completions/parsimony.fish"
+# The SDK of Cloud Code and the dashboard, as the lock file has them, with what they need.
+node scripts/runtime-modules.mjs "$folder/lib/parsimony/node_modules"
+node scripts/bill.mjs "$folder"
 archive "$name.tar.gz" "$name"
+
+# --- The Debian package ----------------------------------------------------------------------------
+if command -v dpkg-deb >/dev/null; then
+  deb=parsimony_${version}_$(dpkg --print-architecture).deb
+  scripts/deb.sh "$folder" "$out/$deb"
+  echo "dist: $out/$deb"
+else
+  echo "dist: no Debian package: dpkg-deb is not installed here"
+fi
 
 # --- The npm package -------------------------------------------------------------------------------
 node scripts/npm-package.mjs "$work/package" "$binary"
+# npm fetches what this package depends on; its own content is the program.
+node scripts/bill.mjs "$work/package" --without-modules
 archive "parsimony-server-$version.tgz" package

@@ -39,6 +39,10 @@ if [ "$what" = test ]; then
   have pgbouncer || [ -x /usr/sbin/pgbouncer ] || packages+=(pgbouncer)
   # The directory of the tests of LDAP logins, which start it themselves.
   [ -x /usr/sbin/slapd ] || packages+=(slapd)
+  # The tests of packages do without these where nobody may install them.
+  if [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; then
+    for name in lintian mmdebstrap zsh fish groff; do have "$name" || packages+=("$name"); done
+  fi
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   # A browser of 300 MB, only for the tests that need one.
   [ ! -d tests/contract/dashboard ] || have chromium || packages+=(chromium)
@@ -92,6 +96,22 @@ case "$what" in
   run) [ -d node_modules/parse ] && [ -d node_modules/parse-dashboard ] || { npm_ci --omit=dev && echo "run $wanted" >"$stamp"; } ;;
   test) [ "$installed" = "test $wanted" ] || { npm_ci && echo "test $wanted" >"$stamp"; } ;;
 esac
+
+# --- Other versions of Node.js -----------------------------------------------------------------
+# As npm packages; the one that is installed is used for everything else.
+if [ "$what" = test ]; then
+  case $(uname -m) in x86_64) kind=x64 ;; aarch64) kind=arm64 ;; *) kind= ;; esac
+  for version in ${kind:+22.23.5 24.22.3}; do
+    place=.nodes/$version
+    [ ! -x "$place/bin/node" ] || continue
+    echo "install: Node.js $version (into .nodes)"
+    rm -rf "$place"
+    mkdir -p "$place"
+    archive=$(cd "$place" && npm pack --silent "node-linux-$kind@$version") || { rm -rf "$place"; fail "npm has no Node.js $version"; }
+    tar -xzf "$place/$archive" -C "$place" --strip-components=1 package/bin/node
+    rm "$place/$archive"
+  done
+fi
 
 # --- Python packages ---------------------------------------------------------------------------
 if [ "$what" = test ]; then

@@ -1,5 +1,6 @@
 //! The program: reads the command line and does what it says.
 
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -12,10 +13,7 @@ use parsimony::{logging, server};
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
-        Err(CliExit::Shown(text)) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+        Err(CliExit::Shown(text)) => print(&text),
         Err(CliExit::Refused(line)) => {
             eprintln!("ERROR: {line}");
             ExitCode::FAILURE
@@ -25,9 +23,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, CliExit> {
     let mut invocation = cli::parse(std::env::args_os())?;
-    if invocation.command == Command::ConfigDocs {
-        print!("{}", config::docs::markdown());
-        return Ok(ExitCode::SUCCESS);
+    if let Some(text) = printed(&invocation.command) {
+        return Ok(print(&text));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
         ConfigError::general(
@@ -61,16 +58,40 @@ fn run() -> Result<ExitCode, CliExit> {
             return Ok(maintain(config, &invocation.command));
         }
         Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
-        Command::ConfigDocs | Command::ConfigCheck | Command::Attached => {}
-    }
-    for line in notices {
-        println!("{line}");
+        Command::ConfigCheck
+        | Command::Attached
+        | Command::ConfigDocs
+        | Command::Completions(_)
+        | Command::ManPage => {}
     }
     for line in warnings {
         eprintln!("WARNING: {line}");
     }
-    println!("The configuration of {} is valid.", config.app_id);
-    Ok(ExitCode::SUCCESS)
+    let notices: String = notices.iter().map(|line| format!("{line}\n")).collect();
+    Ok(print(&format!("{notices}The configuration of {} is valid.\n", config.app_id)))
+}
+
+/// What a command prints without any configuration.
+fn printed(command: &Command) -> Option<String> {
+    match command {
+        Command::ConfigDocs => Some(config::docs::markdown()),
+        Command::Completions(shell) => Some(config::shell::completions(*shell)),
+        Command::ManPage => Some(config::shell::man_page()),
+        _ => None,
+    }
+}
+
+/// A reader that has gone, such as `head`, is no reason to panic.
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ERROR: Standard output cannot be written: {error}.");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The process that embeds this server, with its options in the place of flags.

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::ASK_DEADLINE;
 use super::flight::{Flights, answer_all};
 use super::lookup::Failure;
+use super::mail::{self, Mail, Mailed};
 use super::published::NumberOwner;
 use super::session::{Left, Owner, SessionActor, Stop, Usage, Withdraw};
 use crate::error::Result;
@@ -203,6 +204,12 @@ impl SessionDirectory {
         let leaving = leaving.map(|leaving| &leaving.entry);
         let known = tokens.iter().filter_map(|token| self.owners.get(token));
         known.chain(leaving).map(|entry| entry.address.clone()).collect()
+    }
+}
+
+impl Mailed for SessionDirectory {
+    fn mail() -> &'static Mail {
+        &mail::SESSION_DIRECTORY
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 
 use super::ask;
+use super::mail::{self, Mail, Mailed};
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::jobs::schedules;
@@ -71,6 +72,12 @@ struct JobActor {
     sleep: Duration,
     /// A pass is under way; the next one is set off when it ends.
     passing: bool,
+}
+
+impl Mailed for JobActor {
+    fn mail() -> &'static Mail {
+        &mail::JOB
+    }
 }
 
 impl Actor for JobActor {

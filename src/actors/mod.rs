@@ -13,6 +13,7 @@ mod freshness;
 pub mod jobs;
 pub mod live_query;
 mod lookup;
+pub mod mail;
 pub mod principals;
 mod published;
 pub mod push_queue;
@@ -26,7 +27,8 @@ pub mod session;
 use std::time::Duration;
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, MailboxError, Message};
+use actix::{Addr, Handler, MailboxError, Message};
+use mail::Mailed;
 
 use crate::error::{Error, Result};
 
@@ -39,11 +41,12 @@ pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 /// The handler's own error; `Internal` when the actor is gone or does not answer in time.
 pub async fn ask<A, M, T>(addr: &Addr<A>, message: M) -> Result<T>
 where
-    A: Actor + Handler<M>,
+    A: Mailed + Handler<M>,
     A::Context: ToEnvelope<A, M>,
     M: Message<Result = Result<T>> + Send + 'static,
     T: Send + 'static,
 {
+    let _letter = mail::letter(addr);
     match addr.send(message).timeout(ASK_DEADLINE).await {
         Ok(answer) => answer,
         Err(MailboxError::Closed) => Err(Error::internal("an actor has stopped")),

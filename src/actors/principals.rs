@@ -20,7 +20,7 @@ use super::lookup::{Failure, Lookup};
 use super::published::NumberOwner;
 use super::role::Roles;
 use super::session::{Authenticate, Owner, Prolong, Published, SessionActor, Stop};
-use super::{ASK_DEADLINE, ask};
+use super::{ASK_DEADLINE, ask, mail};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::metrics::{Counter, Page};
@@ -187,6 +187,7 @@ impl PrincipalRegistry {
                     }
                 }
             };
+            let _letter = mail::letter(&address);
             match address.send(Authenticate).timeout(ASK_DEADLINE).await {
                 Ok(answer) => return Ok(self.known(&token, Owner { address, published: answer? })),
                 Err(MailboxError::Timeout) => break,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 
 use super::ask;
+use super::mail::{self, Mail, Mailed};
 use crate::error::Result;
 use crate::operations::Services;
 use crate::operations::push::{CHANNEL, Runner, Taken};
@@ -94,6 +95,12 @@ struct PushQueueActor {
     passing: bool,
     wanted: bool,
     timer: Option<SpawnHandle>,
+}
+
+impl Mailed for PushQueueActor {
+    fn mail() -> &'static Mail {
+        &mail::PUSH_QUEUE
+    }
 }
 
 impl Actor for PushQueueActor {

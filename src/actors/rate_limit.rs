@@ -21,6 +21,7 @@ use percent_encoding::percent_decode_str;
 use super::ask;
 use super::buckets::{Buckets, Count, Hit, Window};
 use super::class::directory::Directory;
+use super::mail::{self, Mail, Mailed};
 use super::principals::{PrincipalRegistry, hash_of};
 use super::redis_counter::RedisCounter;
 use super::session::AdmitToSession;
@@ -236,6 +237,12 @@ struct RateLimitActor {
     buckets: Buckets,
     /// By URL.
     redis: HashMap<String, Arc<RedisCounter>>,
+}
+
+impl Mailed for RateLimitActor {
+    fn mail() -> &'static Mail {
+        &mail::RATE_LIMIT
+    }
 }
 
 impl Actor for RateLimitActor {

@@ -14,7 +14,7 @@ use super::freshness::{Freshness, ReadStamp};
 use super::schema::{
     AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, Snapshots,
 };
-use super::{ASK_DEADLINE, ask};
+use super::{ASK_DEADLINE, ask, mail};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
@@ -93,6 +93,7 @@ impl ClassRegistry {
     async fn ask_replica(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
         let mut is_renewed = false;
         while let Some(replica) = ClassReplica::here(self.number, class) {
+            let _letter = mail::letter(&replica);
             match replica.send(Admit { is_renewed }).await {
                 Ok(Admitted::Class(snapshot)) => return Ok(Some(snapshot)),
                 Ok(Admitted::Stale) => self.renew(class).await?,

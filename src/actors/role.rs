@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::ask;
 use super::flight::{Flights, answer_all};
+use super::mail::{self, Mail, Mailed};
 use super::published::{Number, NumberOwner};
 use crate::error::{Error, Result};
 use crate::storage::StorageAdapter;
@@ -49,6 +50,12 @@ impl RoleActor {
         if self.cached.len() < self.most {
             self.cached.insert(user_id, CachedRoles { roles, at });
         }
+    }
+}
+
+impl Mailed for RoleActor {
+    fn mail() -> &'static Mail {
+        &mail::ROLE
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
 use super::freshness::{Freshness, ReadStamp, listen, renew};
+use super::mail::{self, Mail, Mailed};
 use super::{ASK_DEADLINE, ask, ddl};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
@@ -326,6 +327,12 @@ enum Done {
 
 fn there(found: Result<Option<Arc<ClassSnapshot>>>) -> Result<Arc<ClassSnapshot>> {
     found?.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
+}
+
+impl Mailed for SchemaActor {
+    fn mail() -> &'static Mail {
+        &mail::SCHEMA
+    }
 }
 
 impl Actor for SchemaActor {

@@ -16,6 +16,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 use super::buckets::{Buckets, Count, Window};
 use super::flight::{Flight, Landing, answer_all};
 use super::lookup::{Failure, Loaded, Lookup};
+use super::mail::{self, Mail, Mailed};
 use crate::error::{Error, Result};
 use crate::operations::Principal;
 use crate::types::time::Millis;
@@ -174,6 +175,12 @@ impl SessionActor {
 
 fn publish(loaded: Loaded, usage: &Arc<Usage>) -> Arc<Published> {
     Arc::new(Published { loaded, withdrawn: AtomicBool::new(false), usage: usage.clone() })
+}
+
+impl Mailed for SessionActor {
+    fn mail() -> &'static Mail {
+        &mail::SESSION
+    }
 }
 
 impl Actor for SessionActor {

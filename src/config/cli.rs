@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, Str};
-use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, ValueHint, value_parser};
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
@@ -42,6 +42,10 @@ pub enum Command {
     ConfigDocs,
     /// Check the configuration and exit.
     ConfigCheck,
+    /// Print the completions of a shell.
+    Completions(Shell),
+    /// Print the manual page.
+    ManPage,
     /// `attached`: run the server for the process at the other end of standard input.
     Attached,
     /// `files rotate-key`: give stored files the configured encryption key.
@@ -65,6 +69,22 @@ pub enum Command {
     Migrate { from: String, to: String, dry_run: bool },
 }
 
+/// A shell that can be told of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Shell {
+    const ALL: [(&str, Self); 3] = [("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, shell)| *shell)
+    }
+}
+
 /// The subcommands of `files`.
 fn files_commands() -> clap::Command {
     let text = |name: &'static str| Arg::new(name).long(name).action(ArgAction::Set);
@@ -80,6 +100,7 @@ fn files_commands() -> clap::Command {
             text("old-key-file")
                 .value_name("PATH")
                 .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
                 .conflicts_with("old-key")
                 .help("A file that holds the old key"),
         )
@@ -110,7 +131,7 @@ fn files_commands() -> clap::Command {
 }
 
 fn migrate_command() -> clap::Command {
-    let uri = |name: &'static str| Arg::new(name).value_name("URI").required(true);
+    let uri = |name: &'static str, shown: &'static str| Arg::new(name).value_name(shown).required(true);
     clap::Command::new("migrate")
         .about("Move a database into another: mongodb://… to postgres://…, or the other way round")
         .long_about(
@@ -118,18 +139,25 @@ fn migrate_command() -> clap::Command {
              into another database, and compare both afterwards. Nothing at the target is overwritten; a run that \
              was stopped can be started again. Nobody may write to the source meanwhile.",
         )
-        .arg(uri("from").help("The database that is read"))
-        .arg(uri("to").help("The database that is written to"))
+        .arg(uri("from", "FROM").help("The database that is read"))
+        .arg(uri("to", "TO").help("The database that is written to"))
         .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
 }
 
-fn subcommands() -> [clap::Command; 5] {
+fn subcommands() -> [clap::Command; 7] {
     [
         files_commands(),
         migrate_command(),
         clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
         clap::Command::new("config-check")
             .about("Check the configuration, say what is wrong with it, and exit"),
+        clap::Command::new("completions").about("Print the completions of a shell").arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .required(true)
+                .value_parser(PossibleValuesParser::new(Shell::ALL.map(|(name, _)| name))),
+        ),
+        clap::Command::new("man-page").about("Print the manual page"),
         // For programs, not for people.
         clap::Command::new("attached").hide(true).about("Serve the process that holds standard input"),
     ]
@@ -140,6 +168,11 @@ impl Command {
         match matches.subcommand() {
             Some(("config-docs", _)) => Self::ConfigDocs,
             Some(("config-check", _)) => Self::ConfigCheck,
+            Some(("completions", given)) => {
+                let name = given.get_one::<String>("shell").map_or("bash", String::as_str);
+                Self::Completions(Shell::named(name).unwrap_or(Shell::Bash))
+            }
+            Some(("man-page", _)) => Self::ManPage,
             Some(("attached", _)) => Self::Attached,
             Some(("migrate", given)) => Self::Migrate {
                 from: given.get_one::<String>("from").cloned().unwrap_or_default(),
@@ -195,9 +228,7 @@ where
         if !error.use_stderr() {
             return CliExit::Shown(error.to_string());
         }
-        let text = error.to_string();
-        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        CliExit::Refused(format!("{line}. See --help."))
+        CliExit::Refused(format!("{}. See --help.", in_one_line(&error.to_string())))
     })?;
     let mut flags = Map::new();
     for (path, option) in flag_options() {
@@ -213,6 +244,17 @@ where
     })
 }
 
+/// The first line of a message of clap, and what it lists below.
+fn in_one_line(message: &str) -> String {
+    let mut lines = message.lines();
+    let line = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let listed: Vec<_> = lines.take_while(|line| line.starts_with("  ")).map(str::trim).collect();
+    match line.strip_suffix(':') {
+        Some(line) => format!("{line}: {}", listed.join(", ")),
+        None => line.to_owned(),
+    }
+}
+
 /// Every option that has a flag: the top-level ones, and the keys of options that are objects.
 fn flag_options() -> impl Iterator<Item = (String, &'static OptionDef)> {
     table::options().flat_map(|option| {
@@ -224,10 +266,12 @@ fn flag_options() -> impl Iterator<Item = (String, &'static OptionDef)> {
     })
 }
 
-fn command() -> clap::Command {
+/// The definition of the command line.
+pub(super) fn command() -> clap::Command {
     let file = Arg::new(CONFIG_FILE)
         .value_name("path/to/configuration.json")
         .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
         .help("Configuration file (JSON, JSON5)");
     clap::Command::new("parsimony")
         .version(env!("CARGO_PKG_VERSION"))
@@ -412,6 +456,7 @@ mod tests {
                 "a value is required for '--masterKey <masterKey>' but none was supplied. See --help.",
             ),
             (vec!["--push", "{"], "Key push has invalid value <redacted>."),
+            (vec!["migrate"], "the following required arguments were not provided: <FROM>, <TO>. See --help."),
         ] {
             let Err(CliExit::Refused(line)) = parse([vec!["parsimony"], args].concat()) else {
                 panic!("accepted")

@@ -16,6 +16,7 @@ mod path_pattern;
 mod reader;
 mod secret;
 mod sections;
+pub mod shell;
 pub mod source;
 pub mod table;
 mod value;

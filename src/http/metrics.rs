@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::credentials::{Claims, header_text};
 use super::exchange::{Front, client_address};
 use super::respond;
+use crate::actors::mail;
 use crate::app::App;
 use crate::config::MetricsConfig;
 use crate::error::{Error, Result};
@@ -93,6 +94,7 @@ async fn page(front: &Front) -> Page {
     let mut page = Page::default();
     page.gauge("parsimony_info", "The version of the server.", &[("version", env!("CARGO_PKG_VERSION"))], 1);
     process::report(&mut page);
+    mail::report(&mut page);
     front.report(&mut page);
     for app in front.registry.iter() {
         page.of_app(&app.id);

@@ -47,6 +47,11 @@ struct Padded(AtomicU64);
 pub struct Counter([Padded; SHARDS]);
 
 impl Counter {
+    /// For one that belongs to the process.
+    pub const fn new() -> Self {
+        Self([const { Padded(AtomicU64::new(0)) }; SHARDS])
+    }
+
     pub fn add(&self, amount: u64) {
         let shard = shard();
         if let Some(cell) = self.0.get(shard) {

@@ -13,6 +13,9 @@ use crate::outbound::Settings;
 /// # Errors
 /// When a side cannot be opened or read, or the target cannot be written to.
 pub fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> Result<bool, StartError> {
+    if from == to {
+        return Err(StartError::new("Both addresses are those of one database: there is nothing to move."));
+    }
     crate::tls::install_provider();
     actix_web::rt::System::new().block_on(async {
         let source = storage::open(&on(config, from), 1).await?;

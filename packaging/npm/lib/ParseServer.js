@@ -3,9 +3,11 @@
 
 const http = require('node:http');
 const path = require('node:path');
+const { ofApplication } = require('./application');
 const { Keeper } = require('./child');
 const { ParseLiveQueryServer } = require('./live-query');
-const { forChild, required } = require('./options');
+const { loadLogger } = require('./log-adapter');
+const { forChild, required, withoutEffect } = require('./options');
 const { Parse, current, enter, introduce, logger } = require('./parse');
 const { createHandler } = require('./proxy');
 
@@ -89,6 +91,8 @@ class ParseServer {
     this.setState('starting');
     try {
       const { child, live } = forChild(this.given, this.liveQueryOptions);
+      this.logAdapter = await loadLogger(this.given);
+      withoutEffect(this.given).forEach(line => logger.warn(line));
       await this.keeper.start({ options: child, live });
       return this;
     } catch (error) {
@@ -247,20 +251,12 @@ class ParseServer {
 // Every server of this process.
 ParseServer.servers = new Set();
 
-// The application's own copy of Express.
 function loadExpress() {
-  const { createRequire } = require('node:module');
-  const program = (require.main && require.main.filename) || process.argv[1] || path.join(process.cwd(), 'x.js');
-  for (const from of [program, path.join(process.cwd(), 'x.js'), __filename]) {
-    try {
-      return createRequire(path.resolve(from))('express');
-    } catch (error) {
-      if (error.code !== 'MODULE_NOT_FOUND') {
-        throw error;
-      }
-    }
+  const express = ofApplication('express');
+  if (!express) {
+    throw new Error('ParseServer.startApp needs the package express: npm install express.');
   }
-  throw new Error('ParseServer.startApp needs the package express: npm install express.');
+  return express;
 }
 
 module.exports = { ParseServer };

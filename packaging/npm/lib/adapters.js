@@ -1,15 +1,8 @@
 'use strict';
 // Adapters that parse-server exports. Those that the server has itself only carry their options to it.
 
-class FileSystemAdapter {
-  constructor(options) {
-    this.options = { ...options };
-  }
-
-  toOptions() {
-    return { module: '@parse/fs-files-adapter', options: this.options };
-  }
-}
+const { FileSystemAdapter } = require('./fs-adapter');
+const { ofApplication } = require('./application');
 
 // A cache of an application's own use; the server's caches are its own.
 class InMemoryCacheAdapter {
@@ -72,17 +65,69 @@ class NullCacheAdapter {
   async clear() {}
 }
 
-// Carries the address of a Redis that several servers share. The server's caches are its own and hear of changes
-// through the database or through `liveQuery.redisURL`.
+// A cache of an application's own use, in Redis, with the application's package `redis`. The server's caches are its
+// own: as an option it has no effect, so that it does without the package.
 class RedisCacheAdapter {
   constructor(redisContext, ttl = 30000) {
     this.redisContext = typeof redisContext === 'string' ? { url: redisContext } : { ...redisContext };
-    this.ttl = ttl;
+    this.ttl = Number.isFinite(ttl) && ttl > 0 ? ttl : 30000;
   }
 
-  async connect() {}
+  async connect() {
+    if (!this.client) {
+      const redis = ofApplication('redis');
+      if (!redis) {
+        return;
+      }
+      const client = redis.createClient(this.redisContext);
+      client.on('error', error => console.error(`RedisCacheAdapter: ${error.message}`));
+      this.client = client;
+      this.connecting = client.connect();
+    }
+    await this.connecting;
+  }
 
-  async handleShutdown() {}
+  async handleShutdown() {
+    if (this.client) {
+      await this.client.quit();
+      this.client = undefined;
+    }
+  }
+
+  async redis() {
+    await this.connect();
+    if (!this.client) {
+      throw new Error('RedisCacheAdapter needs the package redis: npm install redis.');
+    }
+    return this.client;
+  }
+
+  async get(key) {
+    const text = await (await this.redis()).get(key);
+    return text ? JSON.parse(text) : null;
+  }
+
+  async put(key, value, ttl = this.ttl) {
+    // Nothing is kept for no time at all.
+    if (ttl === 0) {
+      return;
+    }
+    const forever = ttl === Infinity;
+    const lasting = Number.isFinite(ttl) && ttl > 0 ? ttl : this.ttl;
+    await (await this.redis()).set(key, JSON.stringify(value), forever ? {} : { PX: lasting });
+  }
+
+  async del(key) {
+    await (await this.redis()).del(key);
+  }
+
+  async clear() {
+    await (await this.redis()).sendCommand(['FLUSHDB']);
+  }
+
+  async getAllKeys() {
+    return (await this.redis()).keys('*');
+  }
 }
 
 class AuthAdapter {
@@ -111,6 +156,8 @@ class AuthAdapter {
   async validateUpdate() {
     return {};
   }
+
+  async beforeFind() {}
 
   async challenge() {
     return {};

@@ -9,6 +9,7 @@ const os = require('node:os');
 const path = require('node:path');
 const host = require('./host');
 const { binary } = require('./binary');
+const { feed } = require('./log-adapter');
 const { current, keeper, Parse } = require('./parse');
 
 const { createApplication } = host('application');
@@ -56,7 +57,7 @@ class Child {
     // Node gives a process a socket for any descriptor but the standard ones, and only those can be taken over
     // without knowing their number. A session of its own: Ctrl-C is for the application.
     const child = spawn('/bin/sh', ['-c', 'exec "$0" attached 0<&3 3<&-', this.program], {
-      stdio: ['ignore', 'inherit', 'pipe', 'pipe'],
+      stdio: ['ignore', this.server.logAdapter ? 'pipe' : 'inherit', 'pipe', 'pipe'],
       detached: true,
     });
     this.process = child;
@@ -67,6 +68,9 @@ class Child {
       child.on('close', end);
       setTimeout(end, 500).unref();
     });
+    if (child.stdout) {
+      feed(child.stdout, this.server.logAdapter);
+    }
     child.stderr.on('data', chunk => {
       this.errors = (this.errors + chunk).slice(-4096);
       process.stderr.write(chunk);

@@ -14,6 +14,12 @@ const REFUSED = {
     'the server has its own adapters for PostgreSQL and MongoDB and cannot run one written in JavaScript: give databaseURI instead',
 };
 
+// What the child does by itself, and why.
+const WITHOUT_EFFECT = {
+  cacheAdapter:
+    'the server keeps its caches in its own memory, and several servers tell each other of changes through the database',
+};
+
 // Options of the listener, which is this process, and of what is done here.
 const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graphQLPath', 'mountPlayground', 'playgroundPath'];
 
@@ -47,7 +53,8 @@ function describes(value) {
 // An adapter as the child knows it: its own one by name, a live object as a whole, or what the option says.
 function encodeAdapter(live, value) {
   for (const adapter of BUILT_IN) {
-    if (value instanceof adapter) {
+    // One that is extended has code of its own.
+    if (value && value.constructor === adapter) {
       return live.encode(value.toOptions());
     }
   }
@@ -73,8 +80,8 @@ function encode(options) {
     } else if (name === 'push' && value && typeof value === 'object' && value.adapter) {
       const { adapter, ...rest } = value;
       encoded.push = { ...live.encode(rest), adapter: encodeAdapter(live, adapter) };
-    } else if (name === 'cacheAdapter' || name === 'loggerAdapter') {
-      // The child caches and logs by itself; a redis that was meant to be shared is one for live queries too.
+    } else if (WITHOUT_EFFECT[name] || name === 'loggerAdapter') {
+      // A logger is fed here (child.js).
       continue;
     } else {
       encoded[name] = live.encode(value);
@@ -107,6 +114,10 @@ function forChild(options, liveQueryServerOptions) {
     mountGraphQL: true,
     graphQLPath: GRAPHQL_PATH,
   };
+  if (options.loggerAdapter) {
+    // One line of JSON for each line of the log; the adapter decides what becomes of it.
+    Object.assign(child, { jsonLogs: true, silent: false, logsFolder: null });
+  }
   if (typeof child.graphQLSchema !== 'string') {
     delete child.graphQLSchema;
   }
@@ -120,4 +131,11 @@ function forChild(options, liveQueryServerOptions) {
   return { child, live, mountPath };
 }
 
-module.exports = { GRAPHQL_PATH, forChild, required };
+// A line for each option that is given and has no effect.
+function withoutEffect(options) {
+  return Object.keys(WITHOUT_EFFECT)
+    .filter(name => options[name])
+    .map(name => `The option ${name} has no effect: ${WITHOUT_EFFECT[name]}.`);
+}
+
+module.exports = { GRAPHQL_PATH, forChild, required, withoutEffect };

@@ -53,6 +53,8 @@ const link = {
     const server = active();
     if (server && server.link) {
       server.link.log(level, message, meta);
+    } else if (server && server.logAdapter) {
+      server.logAdapter.log(level, message, meta);
     } else if (level === 'error' || level === 'warn') {
       console[level](message);
     } else if (level === 'info') {

@@ -29,6 +29,7 @@ export interface ParseServerOptions {
   liveQueryServerOptions?: LiveQueryServerOptions;
   startLiveQueryServer?: boolean;
   filesAdapter?: any;
+  loggerAdapter?: any;
   emailAdapter?: any;
   push?: any;
   mountGraphQL?: boolean;
@@ -95,6 +96,11 @@ export declare class ParseGraphQLServer {
 
 export declare class FileSystemAdapter {
   constructor(options?: { encryptionKey?: string; filesSubDirectory?: string });
+  createFile(filename: string, data: any, contentType?: string, options?: any): Promise<any>;
+  deleteFile(filename: string): Promise<any>;
+  getFileData(filename: string): Promise<any>;
+  getFileLocation(config: any, filename: string): string;
+  rotateEncryptionKey(options?: { oldKey?: string; fileNames?: string[] }): Promise<{ rotated: string[]; notRotated: string[] }>;
 }
 declare class CacheAdapter {
   constructor(options?: { ttl?: number; maxSize?: number });
@@ -109,6 +115,12 @@ export declare class NullCacheAdapter extends CacheAdapter {}
 export declare class RedisCacheAdapter {
   constructor(redis: string | Record<string, any>, ttl?: number);
   connect(): Promise<void>;
+  handleShutdown(): Promise<void>;
+  get(key: string): Promise<any>;
+  put(key: string, value: any, ttl?: number): Promise<void>;
+  del(key: string): Promise<void>;
+  clear(): Promise<void>;
+  getAllKeys(): Promise<string[]>;
 }
 export declare const S3Adapter: any;
 export declare const GCSAdapter: any;
@@ -122,6 +134,7 @@ export declare class AuthAdapter {
   validateSetUp(authData: any, options: any, request: any): Promise<any>;
   validateLogin(authData: any, options: any, request: any): Promise<any>;
   validateUpdate(authData: any, options: any, request: any): Promise<any>;
+  beforeFind(authData: any, options: any, request: any): Promise<any>;
   challenge(challengeData: any, authData: any, options: any, request: any): Promise<any>;
   afterFind(authData: any, options: any): Promise<any>;
   validateOptions(options: any): Promise<void>;

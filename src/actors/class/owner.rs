@@ -23,6 +23,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::actors::buckets::{Buckets, Count, Hit};
 use crate::actors::freshness::ReadStamp;
+use crate::actors::mail::{self, Mail, Mailed};
 use crate::error::{Error, Result};
 use crate::live_query::listening::Listening;
 use crate::live_query::matching::class::{Ending, LiveClass, Opening, Work};
@@ -109,6 +110,12 @@ impl ClassActor {
             live.listening.settle();
             true
         })
+    }
+}
+
+impl Mailed for ClassActor {
+    fn mail() -> &'static Mail {
+        &mail::CLASS
     }
 }
 

@@ -10,6 +10,7 @@ use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, 
 
 use super::owner::{IDLE_CHECK, Published};
 use crate::actors::freshness::Freshness;
+use crate::actors::mail::{self, Mail, Mailed};
 use crate::operations::ClassSnapshot;
 use crate::types::ClassName;
 
@@ -75,6 +76,12 @@ impl ClassReplica {
                 replicas.remove(&self.key);
             }
         });
+    }
+}
+
+impl Mailed for ClassReplica {
+    fn mail() -> &'static Mail {
+        &mail::CLASS_REPLICA
     }
 }
 

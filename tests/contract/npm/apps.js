@@ -55,6 +55,59 @@ const { ParseServer, AuthAdapter } = require('parse-server');
 `,
 };
 
+export const adapters = {
+  'index.js': `
+const express = require('express');
+const Parse = require('parse/node');
+const { ParseServer, FileSystemAdapter, InMemoryCacheAdapter } = require('parse-server');
+(async () => {
+  const seen = { pushes: [], events: [], files: [], logs: [] };
+  const stored = new Map();
+  // An adapter of the package, extended.
+  class Loud extends FileSystemAdapter {
+    async createFile(name, data, type) { seen.files.push('create ' + name.replace(/^[0-9a-f]{32}_/, '')); return super.createFile(name, data, type); }
+    async getFileData(name) { seen.files.push('read ' + name.replace(/^[0-9a-f]{32}_/, '')); return super.getFileData(name); }
+  }
+  const inMemory = {
+    async createFile(name, data) { stored.set(name, Buffer.from(data)); },
+    async deleteFile(name) { if (!stored.delete(name)) throw new Error('no such file'); },
+    async getFileData(name) { if (!stored.has(name)) throw new Error('no such file'); return stored.get(name); },
+    getFileLocation(config, name) { return config.mount + '/files/' + config.applicationId + '/' + encodeURIComponent(name); },
+    validateFilename() { return null; },
+  };
+  const server = new ParseServer(${options}
+    silent: false,
+    filesAdapter: process.env.LOUD ? new Loud({ encryptionKey: 'secret' }) : inMemory,
+    push: { adapter: {
+      getValidPushTypes: () => ['ios'],
+      send: async (body, installations) => {
+        seen.pushes.push([body.data.alert, installations.map(each => each.deviceToken)]);
+        return installations.map(device => ({ device, transmitted: true }));
+      },
+    } },
+    analyticsAdapter: {
+      appOpened: async () => { seen.events.push('opened'); return {}; },
+      trackEvent: async name => { seen.events.push(name); return {}; },
+    },
+    cacheAdapter: new InMemoryCacheAdapter({}),
+    loggerAdapter: {
+      log: (level, message, meta) => { seen.logs.push([level, String(message), meta]); },
+      query: async () => [],
+    },
+    cloud: Parse => {
+      Parse.Cloud.define('say', request => { request.log.info('said', { word: request.params.word }); return 1; });
+      Parse.Cloud.define('seen', () => ({ ...seen, logs: undefined }));
+      Parse.Cloud.define('logged', request => seen.logs.filter(([, message]) => message.startsWith(request.params.text)).map(([level, message]) => [level, message]));
+    },
+  });
+  const app = express();
+  app.use('/parse', server.app);
+  await server.start();
+  ${listen}
+})().catch(error => { console.error('FAILED ' + error.message); process.exit(3); });
+`,
+};
+
 export const modules = {
   'package.json': '{"type":"module"}',
   'cloud/main.js': `Parse.Cloud.define('where', () => 'module');\nParse.Cloud.afterSave('Thing', async request => { await new Parse.Object('Log').save({ of: request.object.id ? 'thing' : '' }, { useMasterKey: true }); });\n`,
@@ -79,7 +132,7 @@ export const wrong = {
   'index.js': `
 const { ParseServer } = require('parse-server');
 (async () => {
-  const server = new ParseServer(${options} ...JSON.parse(process.env.EXTRA || '{}'), ...(process.env.ADAPTER ? { databaseAdapter: { find() {} } } : {}) });
+  const server = new ParseServer(${options} ...JSON.parse(process.env.EXTRA || '{}'), ...(process.env.LOGGER ? { loggerAdapter: { query() {} } } : {}), ...(process.env.ADAPTER ? { databaseAdapter: { find() {} } } : {}) });
   await server.start();
   console.log('up');
 })().catch(error => { console.error('FAILED ' + error.message); process.exitCode = 3; });

@@ -33,6 +33,14 @@ export function freePort() {
   });
 }
 
+/** Other versions of Node.js that `scripts/install.sh test` has installed: version and program. */
+export function nodes() {
+  const folder = path.join(root, '.nodes');
+  const found = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  return found.map(name => path.join(folder, name, 'bin/node')).filter(node => fs.existsSync(node))
+    .map(node => [execFileSync(node, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim(), node]);
+}
+
 /** An application's folder with its modules. `kind`: `oracle` or `parsimony`. */
 export function install(kind, files) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), `npm-app-${kind}-`));
@@ -59,9 +67,9 @@ export function install(kind, files) {
 }
 
 /** Starts `entry` and waits for the line `up`. */
-export async function run(folder, entry, env = {}) {
+export async function run(folder, entry, env = {}, node = process.execPath) {
   const port = await freePort();
-  const child = spawn(process.execPath, [entry], {
+  const child = spawn(node, [entry], {
     cwd: folder,
     env: { ...process.env, TESTING: '1', PARSIMONY_BIN: process.env.PARSIMONY_BIN || path.join(root, 'target/debug/parsimony'), PORT: String(port), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -198,4 +198,4 @@ async function checked(group) {
   return { name: group.name(), checks };
 }
 
-module.exports = { Adapters, LiveValues, loadConfig };
+module.exports = { Adapters, LiveValues, loadAdapter, loadConfig };
