@@ -357,6 +357,12 @@ pub trait StorageAdapter: Session {
         drop: &[String],
     ) -> StorageResult<ClassSchema>;
 
+    /// Waits until no other server applies defined schemas, and keeps others from it until dropped. `None`: this
+    /// database cannot do that.
+    async fn migration_turn(&self) -> StorageResult<Option<Box<dyn std::any::Any + Send>>> {
+        Ok(None)
+    }
+
     /// What reads find missing, for the one who builds it with [`StorageAdapter::set_indexes`]; once.
     fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {
         None

@@ -27,7 +27,7 @@ impl SchemaConfig {
 }
 
 /// Option `schema`: classes defined in the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DefinedSchemas {
     pub definitions: Vec<Value>,
     pub strict: bool,

@@ -15,7 +15,7 @@ use crate::storage::postgres::connection::writers::Writer;
 use crate::storage::postgres::query::{length, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
-use crate::storage::postgres::schema::{builds, indexes, init, table as schema_table};
+use crate::storage::postgres::schema::{builds, concurrently, indexes, init, table as schema_table};
 use crate::storage::postgres::transaction::PgTransaction;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
@@ -404,6 +404,15 @@ impl StorageAdapter for PostgresAdapter {
             let _turn = core.builds.turn(&class).await;
             builds::change(core.control.connector(), &class, &create, &drop).await?;
             stored(core.change_schema(Change::NoteIndexes(&class, &create, &drop)).await?, &class)
+        })
+        .await
+    }
+
+    async fn migration_turn(&self) -> StorageResult<Option<Box<dyn std::any::Any + Send>>> {
+        let core = self.core.clone();
+        spawned(async move {
+            let held = concurrently::turn(core.control.connector(), concurrently::MIGRATION_LOCK).await?;
+            Ok(Some(Box::new(held) as _))
         })
         .await
     }

@@ -15,7 +15,7 @@ use crate::query::{Filter, FindSpec};
 use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::schema::{invalid_class_name_message, is_default_column};
-use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, Object};
+use crate::types::{ClassName, ClassSchema, Clp, Field, Object};
 
 /// `GET /schemas`.
 ///
@@ -125,6 +125,14 @@ fn valid_class_name(name: &str) -> Result<ClassName> {
 /// 103, 105, 107, 111, 135, 136 as the facts on the schema API tell.
 pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "create")?;
+    create_defined(ctx, class, route, body).await
+}
+
+/// [`create`] whoever may do it: for the server itself, which has the schema from its configuration.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     let name = class_name_of(class, body, route)?;
@@ -182,6 +190,14 @@ fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
 /// 255 for fields that exist or do not, 136 for default fields, else as [`create`].
 pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "update")?;
+    update_defined(ctx, class, body).await
+}
+
+/// [`update`] whoever may do it.
+///
+/// # Errors
+/// As [`update`].
+pub async fn update_defined(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     class_name_of(Some(class), body, "")?;
@@ -380,9 +396,4 @@ pub async fn purge(ctx: &Ctx, class: &str) -> Result<Value> {
         }
     }
     Ok(json!({}))
-}
-
-/// Whether a client-visible field may be named so; used by defined schemas too.
-pub fn valid_field_name(name: &str) -> Option<FieldName> {
-    FieldName::valid(name).filter(|_| name != "className")
 }
