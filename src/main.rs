@@ -61,6 +61,9 @@ fn run() -> Result<ExitCode, CliExit> {
             return Ok(maintain(config, &invocation.command));
         }
         Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
+        Command::Schema { .. } | Command::Types { .. } | Command::OpenApi { .. } => {
+            return Ok(describe(config, &invocation.command));
+        }
         Command::ConfigDocs | Command::ConfigCheck | Command::Attached => {}
     }
     for line in notices {
@@ -109,6 +112,19 @@ fn serve(
 fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> ExitCode {
     logging::init(&config.logging);
     match server::migrate(config, from, to, dry_run) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Classes against a file, and what is made out of classes for clients.
+fn describe(config: AppConfig, command: &Command) -> ExitCode {
+    logging::init(&config.logging);
+    match server::describe(config, command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -7,6 +7,7 @@
 
 mod cloud;
 mod dashboard;
+mod describe;
 mod figures;
 mod files;
 mod live_query;
@@ -158,6 +159,7 @@ pub fn run_embedded(config: AppConfig, parent: Parent) -> Result<(), StartError>
     })
 }
 
+pub use describe::describe;
 pub use maintenance::maintain_files;
 pub use migrate::migrate;
 

@@ -15,11 +15,12 @@ use crate::storage::postgres::connection::writers::Writer;
 use crate::storage::postgres::query::{length, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
-use crate::storage::postgres::schema::{builds, concurrently, indexes, init, table as schema_table};
+use crate::storage::postgres::schema::{builds, concurrently, indexes, init, preview, table as schema_table};
 use crate::storage::postgres::transaction::PgTransaction;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
+use crate::storage::preview::{Planned, Statement};
 use crate::storage::push::PushLedger;
 use crate::storage::statements::Shape;
 use crate::storage::{
@@ -415,6 +416,10 @@ impl StorageAdapter for PostgresAdapter {
             Ok(Some(Box::new(held) as _))
         })
         .await
+    }
+
+    fn preview(&self, planned: Planned<'_>) -> Vec<Statement> {
+        preview::statements(planned)
     }
 
     fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {

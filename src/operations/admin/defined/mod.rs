@@ -4,6 +4,7 @@
 //! Of several servers on one database, one works at a time, and the others find nothing left to do. parse-server
 //! may do the same beside us; then what it did a moment ago is found after a pause.
 
+pub mod file;
 pub mod plan;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::plan::{ClassPlan, Step, class_of};
+use self::plan::{ClassPlan, Permissions, Step, class_of};
 use super::schema;
 use crate::cloud::CallbackId;
 use crate::config::DefinedSchemas;
@@ -188,7 +189,8 @@ async fn apply_one(ctx: &Ctx, options: &DefinedSchemas, definition: &Value) -> R
         None => format!("Error while saving Schema for type {class}: {reason}"),
     };
     let current = current.as_ref().map(|current| &*current.schema);
-    let ClassPlan { steps, warnings, .. } = plan::of_class(options, definition, current).map_err(during)?;
+    let ClassPlan { steps, warnings, .. } =
+        plan::of_class(options, Permissions::Closed, definition, current).map_err(during)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }

@@ -23,6 +23,15 @@ const TYPES: [&str; 12] = [
     "Pointer", "Relation",
 ];
 
+/// What becomes of permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permissions {
+    /// As option `schema` has it: those that are not given are withdrawn, and no client adds fields.
+    Closed,
+    /// As given; those that are not stay as they are.
+    AsGiven,
+}
+
 /// One request to the schema API: `{fields, indexes, classLevelPermissions}`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
@@ -59,6 +68,7 @@ pub fn class_of(definition: &Value) -> String {
 /// What the schema of the JavaScript SDK says to a definition that is none.
 pub fn of_class(
     options: &DefinedSchemas,
+    manner: Permissions,
     definition: &Value,
     current: Option<&ClassSchema>,
 ) -> Result<ClassPlan, String> {
@@ -68,6 +78,7 @@ pub fn of_class(
         fields: definition.get("fields").and_then(Value::as_object),
         indexes: definition.get("indexes").and_then(Value::as_object),
         permissions: definition.get("classLevelPermissions").and_then(Value::as_object),
+        manner,
     };
     let mut plan = ClassPlan { class: class.clone(), ..ClassPlan::default() };
     match current {
@@ -116,6 +127,7 @@ struct Defined<'d> {
     fields: Option<&'d Object>,
     indexes: Option<&'d Object>,
     permissions: Option<&'d Object>,
+    manner: Permissions,
 }
 
 impl<'d> Defined<'d> {
@@ -141,11 +153,18 @@ impl<'d> Defined<'d> {
         for (name, columns) in self.own_indexes() {
             indexes.insert(name.clone(), index(name, columns)?);
         }
-        if self.permissions.is_none() {
+        if self.permissions.is_none() && self.manner == Permissions::Closed {
             plan.warnings.push(format!("classLevelPermissions not provided for {}.", self.class));
         }
-        plan.steps.push(Step::Create(body(fields, indexes, Some(locked(self.permissions)))));
+        plan.steps.push(Step::Create(body(fields, indexes, self.wanted_permissions())));
         Ok(())
+    }
+
+    fn wanted_permissions(&self) -> Option<Object> {
+        match self.manner {
+            Permissions::Closed => Some(locked(self.permissions)),
+            Permissions::AsGiven => self.permissions.cloned(),
+        }
     }
 
     fn update(
@@ -192,11 +211,11 @@ impl<'d> Defined<'d> {
         }
         fields.extend(changes.options);
         let (indexes, again) = self.index_changes(options, current)?;
-        let permissions = locked(self.permissions);
         let known = current.clp.as_ref();
-        let same =
-            known.is_some() && Clp::api_json(known) == Clp::api_json(Some(&Clp::from_json(&permissions)));
-        let last = body(fields, indexes, (!same).then_some(permissions));
+        let is_new = |permissions: &Object| {
+            known.is_none() || Clp::api_json(known) != Clp::api_json(Some(&Clp::from_json(permissions)))
+        };
+        let last = body(fields, indexes, self.wanted_permissions().filter(is_new));
         if !last.is_empty() {
             plan.steps.push(Step::Update(last));
         }
@@ -312,7 +331,7 @@ fn same_index(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn is_protected_index(class: &str, name: &str) -> bool {
+pub fn is_protected_index(class: &str, name: &str) -> bool {
     let of_class = PROTECTED_INDEXES.iter().find(|(of, _)| *of == class);
     name == "_id_"
         || name.starts_with(OWN_INDEXES)
@@ -414,7 +433,7 @@ mod tests {
     }
 
     fn steps(given: &[&str], definition: &Value) -> Value {
-        let plan = of_class(&options(given), definition, Some(&game())).expect("a plan");
+        let plan = of_class(&options(given), Permissions::Closed, definition, Some(&game())).expect("a plan");
         plan.steps
             .into_iter()
             .map(|step| match step {
@@ -434,7 +453,7 @@ mod tests {
         let definition = json!({ "className": "New", "fields": {
             "objectId": { "type": "String" }, "at": { "type": "Date", "defaultValue": "2020-01-01T00:00:00.000Z" },
             "to": { "type": "Pointer", "targetClass": "Game", "required": true } } });
-        let plan = of_class(&options(&[]), &definition, None).expect("a plan");
+        let plan = of_class(&options(&[]), Permissions::Closed, &definition, None).expect("a plan");
         assert_eq!(plan.warnings, ["classLevelPermissions not provided for New."]);
         let Some(Step::Create(body)) = plan.steps.first() else { panic!("no creation") };
         let date = json!({ "__type": "Date", "iso": "2020-01-01T00:00:00.000Z" });
@@ -459,7 +478,8 @@ mod tests {
                 { "fields": { "score": { "type": "String" } } },
             ])
         );
-        let plan = of_class(&options(&["strict"]), &definition, Some(&game())).expect("a plan");
+        let plan =
+            of_class(&options(&["strict"]), Permissions::Closed, &definition, Some(&game())).expect("a plan");
         assert_eq!(
             plan.warnings,
             [
@@ -507,7 +527,10 @@ mod tests {
             (json!({ "type": "Pointer" }), "Error: You need to set the targetClass of the Pointer."),
         ] {
             let definition = json!({ "className": "New", "fields": { "x": field } });
-            assert_eq!(of_class(&options(&[]), &definition, None).expect_err("refused"), reason);
+            assert_eq!(
+                of_class(&options(&[]), Permissions::Closed, &definition, None).expect_err("refused"),
+                reason
+            );
         }
     }
 }

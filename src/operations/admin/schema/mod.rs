@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::object::write::validate::check_field_count;
 use crate::operations::ports::{IndexChange, SchemaChange};
-use crate::operations::{ClassSnapshot, Ctx, audit};
+use crate::operations::{Ctx, audit};
 use crate::query::{Filter, FindSpec};
 use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::VOLATILE_CLASSES;
@@ -147,21 +147,7 @@ pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &
     if is_fixed(&class) {
         return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, invalid_class_name_message(&name)));
     }
-    let submitted = fields_of(body)?;
-    let mut schema =
-        ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
-    for (field, definition) in submitted.into_iter().flatten() {
-        let (field, definition) = field_rules::new_field(&class, field, definition)?;
-        schema.fields.insert(field, definition);
-    }
-    schema.add_default_columns();
-    check_field_count(&class, schema.fields.len())?;
-    field_rules::check_geo_points(&schema)?;
-    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
-        let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
-        schema.clp = Some(Clp::from_json(&permissions));
-    }
-    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    let (schema, indexes) = plan_creation(ctx, &class, body)?;
     let created = ctx.services.classes.create(schema).await?;
     audit::note(ctx, "class_created", &name);
     let created = match indexes {
@@ -172,6 +158,33 @@ pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &
         None => created,
     };
     Ok(created.schema.to_api_json())
+}
+
+/// The class that a request makes, and its indexes.
+///
+/// # Errors
+/// As [`create`], but for what only the database knows.
+pub fn plan_creation(
+    ctx: &Ctx,
+    class: &ClassName,
+    body: &Object,
+) -> Result<(ClassSchema, Option<IndexChange>)> {
+    let submitted = fields_of(body)?;
+    let mut schema =
+        ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
+    for (field, definition) in submitted.into_iter().flatten() {
+        let (field, definition) = field_rules::new_field(class, field, definition)?;
+        schema.fields.insert(field, definition);
+    }
+    schema.add_default_columns();
+    check_field_count(class, schema.fields.len())?;
+    field_rules::check_geo_points(&schema)?;
+    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
+        let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
+        schema.clp = Some(Clp::from_json(&permissions));
+    }
+    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    Ok((schema, indexes))
 }
 
 /// Default values are stored by every create, so they obey the rules for stored values.
@@ -203,10 +216,27 @@ pub async fn update_defined(ctx: &Ctx, class: &str, body: &Object) -> Result<Val
     class_name_of(Some(class), body, "")?;
     let name = ClassName::valid(class).filter(|name| !is_fixed(name)).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
+    let (change, _) = plan_update(ctx, &current.schema, body)?;
+    let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
+    let changed = ctx.services.classes.change(&name, change).await?;
+    audit::note(ctx, event, class);
+    let mut shown = changed.schema.to_api_json();
+    if ctx.config().users.protected_fields.contains_key(class) {
+        // The answer to a change, unlike a get, shows what the server's option adds.
+        shown["classLevelPermissions"]["protectedFields"] = json!(changed.protected_fields);
+    }
+    Ok(shown)
+}
+
+/// What a request changes, and the class as it is then.
+///
+/// # Errors
+/// As [`update`], but for what only the database knows.
+pub fn plan_update(ctx: &Ctx, current: &ClassSchema, body: &Object) -> Result<(SchemaChange, ClassSchema)> {
     let mut change = SchemaChange::default();
-    let mut after = ClassSchema::clone(&current.schema);
-    plan_fields(&current, fields_of(body)?, &mut change, &mut after)?;
-    check_field_count(&name, after.fields.len())?;
+    let mut after = current.clone();
+    plan_fields(current, fields_of(body)?, &mut change, &mut after)?;
+    check_field_count(&current.name, after.fields.len())?;
     field_rules::check_geo_points(&after)?;
     match body.get("classLevelPermissions") {
         None => {}
@@ -220,15 +250,14 @@ pub async fn update_defined(ctx: &Ctx, class: &str, body: &Object) -> Result<Val
         }
     }
     change.indexes = index_change(ctx, body.get("indexes"), &after)?;
-    let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
-    let changed = ctx.services.classes.change(&name, change).await?;
-    audit::note(ctx, event, class);
-    let mut shown = changed.schema.to_api_json();
-    if ctx.config().users.protected_fields.contains_key(class) {
-        // The answer to a change, unlike a get, shows what the server's option adds.
-        shown["classLevelPermissions"]["protectedFields"] = json!(changed.protected_fields);
+    if let Some(permissions) = &change.permissions {
+        after.clp = Some(Clp::from_json(permissions));
     }
-    Ok(shown)
+    if let Some(indexes) = &change.indexes {
+        after.indexes.retain(|name, _| !indexes.drop.contains(name));
+        after.indexes.extend(indexes.create.clone());
+    }
+    Ok((change, after))
 }
 
 fn object_of(value: Option<&Value>) -> Option<&Object> {
@@ -256,15 +285,15 @@ fn is_delete(definition: &Value) -> bool {
 }
 
 fn plan_fields(
-    current: &ClassSnapshot,
+    current: &ClassSchema,
     submitted: Option<&Object>,
     change: &mut SchemaChange,
     after: &mut ClassSchema,
 ) -> Result<()> {
-    let class = current.name();
+    let class = &current.name;
     let refuse = |message: String| Error::parse(ErrorCode::INVALID_SCHEMA_OPERATION, message);
     for (name, definition) in submitted.into_iter().flatten() {
-        let existing = current.schema.fields.get(name.as_str());
+        let existing = current.fields.get(name.as_str());
         match existing {
             Some(existing)
                 if !is_delete(definition)
@@ -279,7 +308,7 @@ fn plan_fields(
         }
     }
     for (name, definition) in submitted.into_iter().flatten() {
-        let existing = current.schema.fields.get_key_value(name.as_str());
+        let existing = current.fields.get_key_value(name.as_str());
         match existing {
             Some((field, _)) if is_delete(definition) => {
                 if is_default_column(class, name) {
