@@ -32,7 +32,7 @@ pub fn write(model: &Model) -> String {
 fn class_of(model: &Model, class: &Class, out: &mut String) {
     let (name, table) = (&class.type_name, quoted(&class.name, true));
     // Roles and sessions have no class of their own that can be extended.
-    let inherited = if class.base == Base::User { OF_USERS } else { &[] };
+    let inherited: &[&str] = if class.base == Base::User { OF_USERS } else { &[] };
     if class.base == Base::User {
         let _ = write!(
             out,

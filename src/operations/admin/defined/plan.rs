@@ -92,10 +92,8 @@ pub fn of_class(
 pub fn of_undefined(current: &ClassSchema) -> Option<Step> {
     let shown = Clp::api_json(current.clp.as_ref());
     let permissions = locked(shown.as_object());
-    let is_there = current.clp.as_ref().is_some_and(|clp| *clp.raw() == permissions);
-    // What is stored may leave out what reads as nothing.
-    let reads_so = current.clp.as_ref().is_some_and(|_| shown == Value::Object(permissions.clone()));
-    (!is_there && !reads_so).then(|| Step::Update(body(Map::new(), Map::new(), Some(permissions))))
+    let is_locked = current.clp.is_some() && shown == Value::Object(permissions.clone());
+    (!is_locked).then(|| Step::Update(body(Map::new(), Map::new(), Some(permissions))))
 }
 
 fn locked(permissions: Option<&Object>) -> Object {
