@@ -122,7 +122,9 @@ fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> ExitCode 
 }
 
 /// Classes against a file, and what is made out of classes for clients.
-fn describe(config: AppConfig, command: &Command) -> ExitCode {
+fn describe(mut config: AppConfig, command: &Command) -> ExitCode {
+    // Standard output is for what was asked for.
+    config.logging.silent = true;
     logging::init(&config.logging);
     match server::describe(config, command) {
         Ok(true) => ExitCode::SUCCESS,

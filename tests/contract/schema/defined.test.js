@@ -171,7 +171,7 @@ describe('Option schema', () => {
 
   const callbacks = notes => `
     const fs = require('fs');
-    const note = text => fs.appendFileSync(${JSON.stringify(notes)}, text + '\n');
+    const note = text => fs.appendFileSync(${JSON.stringify(notes)}, text + '\\n');
     const names = async () => (await Parse.Schema.all()).map(({ className }) => className).filter(name => !name.startsWith('_')).sort().join();
     module.exports = {
       cloud: () => { note('cloud'); },

@@ -93,7 +93,16 @@ pub fn of_undefined(current: &ClassSchema) -> Option<Step> {
     let shown = Clp::api_json(current.clp.as_ref());
     let permissions = locked(shown.as_object());
     let is_locked = current.clp.is_some() && shown == Value::Object(permissions.clone());
-    (!is_locked).then(|| Step::Update(body(Map::new(), Map::new(), Some(permissions))))
+    let mut request = body(Map::new(), Map::new(), (!is_locked).then_some(permissions));
+    show_primary_index(current, &mut request);
+    (!request.is_empty()).then_some(Step::Update(request))
+}
+
+/// Whatever is sent about indexes, nothing included, makes a class show its primary key's.
+fn show_primary_index(current: &ClassSchema, request: &mut Object) {
+    if current.indexes.is_empty() {
+        request.entry("indexes").or_insert_with(|| json!({}));
+    }
 }
 
 fn locked(permissions: Option<&Object>) -> Object {
@@ -213,7 +222,10 @@ impl<'d> Defined<'d> {
         let is_new = |permissions: &Object| {
             known.is_none() || Clp::api_json(known) != Clp::api_json(Some(&Clp::from_json(permissions)))
         };
-        let last = body(fields, indexes, self.wanted_permissions().filter(is_new));
+        let mut last = body(fields, indexes, self.wanted_permissions().filter(is_new));
+        if self.manner == Permissions::Closed {
+            show_primary_index(current, &mut last);
+        }
         if !last.is_empty() {
             plan.steps.push(Step::Update(last));
         }
