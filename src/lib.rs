@@ -3,6 +3,7 @@
 pub mod actors;
 pub mod app;
 pub mod auth;
+pub mod clients;
 pub mod cloud;
 pub mod config;
 pub mod dashboard;

@@ -58,6 +58,9 @@ fn run() -> Result<ExitCode, CliExit> {
             return Ok(maintain(config, &invocation.command));
         }
         Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
+        Command::Schema { .. } | Command::Types { .. } | Command::OpenApi { .. } => {
+            return Ok(describe(config, &invocation.command));
+        }
         Command::ConfigCheck
         | Command::Attached
         | Command::ConfigDocs
@@ -130,6 +133,21 @@ fn serve(
 fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> ExitCode {
     logging::init(&config.logging);
     match server::migrate(config, from, to, dry_run) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ERROR: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Classes against a file, and what is made out of classes for clients.
+fn describe(mut config: AppConfig, command: &Command) -> ExitCode {
+    // Standard output is for what was asked for.
+    config.logging.silent = true;
+    logging::init(&config.logging);
+    match server::describe(config, command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -7,6 +7,7 @@
 
 mod cloud;
 mod dashboard;
+mod describe;
 mod figures;
 mod files;
 mod live_query;
@@ -47,7 +48,7 @@ use crate::http::connections::Connections;
 use crate::http::listen::Listening;
 use crate::http::{self, Front};
 use crate::logging::Presence;
-use crate::operations::admin::security_check;
+use crate::operations::admin::{defined, security_check};
 use crate::operations::seal::Seal;
 use crate::operations::services::{Ports, Services, State};
 use crate::outbound::{Outbound, Request, Settings};
@@ -158,6 +159,7 @@ pub fn run_embedded(config: AppConfig, parent: Parent) -> Result<(), StartError>
     })
 }
 
+pub use describe::describe;
 pub use maintenance::maintain_files;
 pub use migrate::migrate;
 
@@ -299,7 +301,8 @@ impl Server {
         let serving = actix_web::rt::spawn(server);
         let mut server = Self { addresses, handle, serving, front, dashboard, running };
         for running in &server.running {
-            if let Err(error) = running.cloud.ready().await {
+            let number = running.app.services.state.presence.number();
+            if let Err(error) = app_scope::within(Some(number), running.prepare()).await {
                 server.stop().await;
                 return Err(error);
             }
@@ -396,6 +399,18 @@ impl Running {
         server_api.bind(&app);
         app.set_state(AppState::Starting);
         Ok(Self { database, cloud, app, jobs: None, pushes: None })
+    }
+
+    /// All that comes before the first request: the code of the application, and before that defined schemas, whose
+    /// callbacks may call the server.
+    async fn prepare(&self) -> Result<(), StartError> {
+        self.cloud.ready().await?;
+        if self.app.config().schema.defined.is_none() {
+            return Ok(());
+        }
+        let in_production = std::env::var("NODE_ENV").is_ok_and(|name| name == "production");
+        defined::run(&self.app.services, in_production).await.map_err(StartError::new)?;
+        self.cloud.load_code().await
     }
 
     /// Requests are let in; what may take its time is done beside them.

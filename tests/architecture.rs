@@ -20,6 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("types", &["error"]),
     ("query", &["types", "error"]),
+    // Made out of class schemas, for clients.
+    ("clients", BASE),
     ("config", BASE),
     // `files` for the trait of file stores: a database may be one.
     ("storage", &join(&["query", "config", "files", "pubsub", "tls", "metrics"], BASE)),
@@ -44,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sockets", &join(&["operations", "live_query", "actors"], TRAITS)),
     ("app", &join(&["operations", "actors"], TRAITS)),
     // The REST surface; the transport in front of it is `http`.
-    ("rest", &join(&["operations", "actors", "app"], TRAITS)),
+    ("rest", &join(&["operations", "actors", "app", "clients"], TRAITS)),
     // Other front doors. The pages know no HTTP library and are called through `http`.
     ("graphql", &join(&["operations", "actors", "app"], TRAITS)),
     ("pages", &join(&["operations", "actors", "app"], TRAITS)),

@@ -67,6 +67,18 @@ pub enum Command {
     RestoreFiles { names: Vec<String> },
     /// `migrate`: everything of one database into another.
     Migrate { from: String, to: String, dry_run: bool },
+    /// `schema`: classes against a file.
+    Schema {
+        task: SchemaTask,
+        /// Option `schema` of the configuration, where there is none.
+        file: Option<PathBuf>,
+        /// Data may be lost.
+        yes: bool,
+    },
+    /// `types`: types for clients.
+    Types { lang: String, out: Option<PathBuf> },
+    /// `openapi`: the description of the REST API.
+    OpenApi { out: Option<PathBuf> },
 }
 
 /// A shell that can be told of the command line.
@@ -84,6 +96,20 @@ impl Shell {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, shell)| *shell)
     }
 }
+/// What `schema` is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaTask {
+    /// Print what differs.
+    Diff,
+    /// Print the statements that [`SchemaTask::Apply`] would make.
+    Plan,
+    Apply,
+    /// Write the classes there are.
+    Pull,
+}
+
+/// Languages of `types`.
+pub const LANGUAGES: [&str; 5] = ["ts", "swift", "kotlin", "dart", "csharp"];
 
 /// The subcommands of `files`.
 fn files_commands() -> clap::Command {
@@ -144,10 +170,53 @@ fn migrate_command() -> clap::Command {
         .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
 }
 
-fn subcommands() -> [clap::Command; 7] {
+fn path(name: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf))
+}
+
+/// The subcommands of `schema`.
+fn schema_commands() -> clap::Command {
+    let file = || path("file").help("Classes as in option schema; without it, that option itself");
+    let task = |name: &'static str, about: &'static str| clap::Command::new(name).about(about);
+    let apply = task("apply", "Make the changes, and ask before data is lost")
+        .arg(file())
+        .arg(Arg::new("yes").long("yes").action(ArgAction::SetTrue).help("Do not ask: data may be lost"));
+    clap::Command::new("schema")
+        .about("Hold the classes of the database against a file: diff, plan, apply, pull")
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommands([
+            task("diff", "Print what differs; exit code 1 if anything does").arg(file()),
+            task("plan", "Print each statement that apply would make, and what it locks").arg(file()),
+            apply,
+            task("pull", "Write the classes of the database as such a file")
+                .arg(path("file").help("Where to; without it, standard output")),
+        ])
+}
+
+fn types_command() -> clap::Command {
+    clap::Command::new("types")
+        .about("Write types for clients, one for each class")
+        .arg(
+            Arg::new("lang")
+                .long("lang")
+                .value_name("LANGUAGE")
+                .required(true)
+                .value_parser(PossibleValuesParser::new(LANGUAGES))
+                .help("Language of the client"),
+        )
+        .arg(path("out").help("Where to; without it, standard output"))
+}
+
+fn subcommands() -> [clap::Command; 10] {
     [
         files_commands(),
         migrate_command(),
+        schema_commands(),
+        types_command(),
+        clap::Command::new("openapi")
+            .about("Write the OpenAPI description of the REST API")
+            .arg(path("out").help("Where to; without it, standard output")),
         clap::Command::new("config-docs").about("Print the documentation of all options as Markdown"),
         clap::Command::new("config-check")
             .about("Check the configuration, say what is wrong with it, and exit"),
@@ -179,6 +248,22 @@ impl Command {
                 to: given.get_one::<String>("to").cloned().unwrap_or_default(),
                 dry_run: given.get_flag("dry-run"),
             },
+            Some(("schema", matches)) => {
+                let (name, given) = matches.subcommand().unwrap_or(("diff", matches));
+                let task = match name {
+                    "plan" => SchemaTask::Plan,
+                    "apply" => SchemaTask::Apply,
+                    "pull" => SchemaTask::Pull,
+                    _ => SchemaTask::Diff,
+                };
+                let yes = task == SchemaTask::Apply && given.get_flag("yes");
+                Self::Schema { task, file: given.get_one("file").cloned(), yes }
+            }
+            Some(("types", given)) => Self::Types {
+                lang: given.get_one::<String>("lang").cloned().unwrap_or_default(),
+                out: given.get_one("out").cloned(),
+            },
+            Some(("openapi", given)) => Self::OpenApi { out: given.get_one("out").cloned() },
             Some(("files", matches)) => match matches.subcommand() {
                 Some(("rotate-key", given)) => Self::RotateFileKey {
                     old_key: given.get_one("old-key").cloned(),

@@ -210,6 +210,9 @@ impl Exchange<'_> {
             self.seen.door(Door::Health);
             return self.health(early, privileged);
         }
+        if let Some(app) = self.described().filter(|_| claims.app_id.is_none()) {
+            return Box::pin(self.describe(app)).await;
+        }
         if early.is_some_and(|app| app.config().live_query_server.only) {
             return Ok(respond::cannot_route(self.http.method().as_str(), self.http.path()));
         }
@@ -313,6 +316,23 @@ impl Exchange<'_> {
             };
             actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)?
         }
+    }
+
+    /// The application whose description anybody may read, without a key that names it.
+    fn described(&self) -> Option<&Arc<App>> {
+        let [app] = self.apps else { return None };
+        let asked = self.http.method() == HttpMethod::GET && self.below.eq_ignore_ascii_case("/openapi.json");
+        (asked && app.config().http.open_api_is_public && app.state() == AppState::Ok).then_some(app)
+    }
+
+    async fn describe(&self, app: &Arc<App>) -> Result<HttpResponse> {
+        gate::check_allowed(app.config(), None, "GET", self.below)?;
+        let permit = self.place()?;
+        let ctx = gate::stranger(&app.services, self.client_address(app).to_string()).await?;
+        let rate = gate::count_operation(&ctx, "GET", self.below).await?;
+        let mut response = self.route(ctx, "GET", self.below, Object::new(), None, permit).await?;
+        respond::add_rate(&mut response, rate);
+        Ok(response)
     }
 
     fn health(&self, app: Option<&Arc<App>>, privileged: Option<Credentials>) -> Result<HttpResponse> {

@@ -33,6 +33,7 @@ macro_rules! docs {
 const DOCS: &[(&str, &str, &str)] = docs! {
     "configuration.md" => "Configuration",
     "cloud-code.md" => "Cloud Code",
+    "schema.md" => "Classes as code",
     "live-queries.md" => "Live queries",
     "authentication.md" => "Logging in",
     "files.md" => "Files",

@@ -3,7 +3,7 @@
 use super::route::{Route, Routes};
 use super::routers::{
     aggregate, analytics, audiences, batch, classes, cloud_code, config, features, functions, graphql_config,
-    hooks, jobs, logs, purchase, push, schemas, security, users,
+    hooks, jobs, logs, openapi, purchase, push, schemas, security, users,
 };
 use crate::cloud::Method;
 
@@ -79,6 +79,7 @@ pub static ROUTES: Routes = Routes(routes! {
     Post "/events/AppOpened" => analytics::app_opened;
     Post "/events/:eventName" => analytics::track;
     Get "/scriptlog" master => logs::lines;
+    Get "/openapi.json" => openapi::get, with_routes;
     Get "/serverInfo" master => features::server_info;
     Get "/login" => users::log_in;
     Post "/login" => users::log_in;

@@ -42,6 +42,8 @@ impl Cloud {
             options.parent = parent;
             options.workers = 1;
         }
+        // Defined schemas come first, and their callbacks before the code.
+        options.code_later = config.schema.defined.is_some();
         let needed = attached
             || options.cloud.is_some()
             || options.config_file.is_some()
@@ -73,7 +75,19 @@ impl Cloud {
         }
     }
 
-    /// Waits until everything is registered; code may call the server meanwhile.
+    /// Loads what waited for defined schemas ([`Self::ready`] comes before).
+    ///
+    /// # Errors
+    /// As [`Self::ready`].
+    pub async fn load_code(&self) -> Result<(), StartError> {
+        match &self.hosts {
+            Some(hosts) => hosts.load_code().await.map_err(StartError::new),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything is registered; code may call the server meanwhile. Where there are defined schemas,
+    /// functions of the configuration can be called then, and [`Self::load_code`] does the rest.
     ///
     /// # Errors
     /// When the code cannot be loaded, which ends the start as in parse-server.

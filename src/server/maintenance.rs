@@ -54,7 +54,10 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
             | Command::Attached
             | Command::ConfigDocs
             | Command::ConfigCheck
-            | Command::Migrate { .. } => Ok(true),
+            | Command::Migrate { .. }
+            | Command::Schema { .. }
+            | Command::Types { .. }
+            | Command::OpenApi { .. } => Ok(true),
         };
         database.close().await;
         outcome

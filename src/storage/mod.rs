@@ -9,6 +9,7 @@ mod mismatch;
 #[cfg(feature = "mongo")]
 pub mod mongo;
 pub mod postgres;
+pub mod preview;
 pub mod push;
 pub mod statements;
 mod work;
@@ -356,6 +357,17 @@ pub trait StorageAdapter: Session {
         create: &IndexMap,
         drop: &[String],
     ) -> StorageResult<ClassSchema>;
+
+    /// Waits until no other server applies defined schemas, and keeps others from it until dropped. `None`: this
+    /// database cannot do that.
+    async fn migration_turn(&self) -> StorageResult<Option<Box<dyn std::any::Any + Send>>> {
+        Ok(None)
+    }
+
+    /// What a change of a class would do, without doing it.
+    fn preview(&self, planned: preview::Planned<'_>) -> Vec<preview::Statement> {
+        preview::in_words(planned)
+    }
 
     /// What reads find missing, for the one who builds it with [`StorageAdapter::set_indexes`]; once.
     fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {

@@ -124,11 +124,14 @@ class Child {
     try {
       this.link = new Link(this.wire);
       server.link = this.link;
+      this.link.loaded = () => (server.loaded = true);
+      this.link.notLoaded = error => (this.failure = error);
       const embedding = { Parse, keeper, registry: server.registry, loaded: server.loaded };
       this.application = createApplication(this.link, init, given.live, embedding);
       server.adopt(this.application, init.config);
-      await this.application.load();
-      server.loaded = true;
+      if (!init.codeLater) {
+        await this.application.load();
+      }
       this.wire.send(KIND.READY, 0, JSON.stringify(this.application.summary()));
     } catch (error) {
       this.failure = error;

@@ -95,6 +95,9 @@ pub struct NodeOptions {
     pub working_directory: Option<PathBuf>,
     /// Variables on top of the server's own.
     pub env: Vec<(String, String)>,
+    /// The first hosts load the code of the application when [`NodeEngine::load_code`] says so, and are called
+    /// before that for functions of the configuration.
+    pub code_later: bool,
     /// The process that started this server: it is the only host then, and none is started.
     pub parent: Option<Arc<Parent>>,
 }
@@ -122,6 +125,7 @@ impl Default for NodeOptions {
             sanitize_errors: true,
             working_directory: None,
             env: Vec::new(),
+            code_later: false,
             parent: None,
         }
     }
@@ -160,6 +164,14 @@ impl NodeEngine {
             Ok(CloudState::Failed(reason)) => Err(LaunchError::Failed(reason.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Second step of a start whose `code_later` is set.
+    ///
+    /// # Errors
+    /// When the application cannot be loaded: the server should not start.
+    pub async fn load_code(&self) -> Result<(), LaunchError> {
+        self.pool.load_code().await
     }
 
     /// Evaluates a JavaScript configuration file in a host of its own. Functions in it come back as

@@ -14,7 +14,7 @@ use super::host::{Host, HostEvents, Pending, Reply, Running};
 use super::launcher::{LaunchError, Launcher};
 use super::line::Line;
 use super::pipes::Pipes;
-use super::protocol::Summary;
+use super::protocol::{CallFrame, Summary};
 use super::requests::{self, Served};
 use crate::cloud::registrations::Registrations;
 use crate::cloud::{CloudState, ServerApi};
@@ -49,6 +49,8 @@ pub struct Pool {
     next_call: AtomicU32,
     generation: AtomicU32,
     started: AtomicBool,
+    /// Hosts that are launched load the code of the application later.
+    code_later: AtomicBool,
     /// Hosts that ended without having been told to.
     lost: AtomicU64,
     pub registrations: ArcSwap<Registrations>,
@@ -61,6 +63,7 @@ pub struct Pool {
 impl Pool {
     pub fn new(options: NodeOptions, api: Arc<dyn ServerApi>) -> Result<Arc<Self>, LaunchError> {
         let launcher = Launcher::new(options.parent.clone())?;
+        let code_later = AtomicBool::new(options.code_later);
         Ok(Arc::new_cyclic(|itself| Self {
             options,
             api,
@@ -70,6 +73,7 @@ impl Pool {
             next_call: AtomicU32::new(1),
             generation: AtomicU32::new(0),
             started: AtomicBool::new(false),
+            code_later,
             lost: AtomicU64::new(0),
             registrations: ArcSwap::default(),
             state: watch::Sender::new(CloudState::Starting),
@@ -135,13 +139,7 @@ impl Pool {
     /// Lets new hosts take the place of those there are.
     fn take_over(self: &Arc<Self>, fresh: Vec<(Running, Registrations)>) {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut registrations = Registrations::default();
-        for (_, of_host) in &fresh {
-            // Rate limits are the same in every host; joining them would count each several times.
-            let limits = of_host.rate_limits.clone();
-            registrations.extend(of_host);
-            registrations.rate_limits = limits;
-        }
+        let registrations = joined(fresh.iter().map(|(_, of_host)| of_host));
         // First the table, then the hosts: a call that the new table allows may wait, not fail.
         self.registrations.store(Arc::new(registrations));
         self.started.store(true, Ordering::Relaxed);
@@ -189,6 +187,7 @@ impl Pool {
         let Value::Object(init) = json!({
             "cloud": options.cloud,
             "configFile": options.config_file,
+            "codeLater": self.code_later.load(Ordering::Relaxed),
             "nodeModules": options.node_modules,
             "serverURL": options.server_url,
             "config": config,
@@ -200,6 +199,48 @@ impl Pool {
             return Map::new();
         };
         init
+    }
+
+    /// Lets every host of a start in two steps load the code.
+    ///
+    /// # Errors
+    /// When one of them cannot.
+    pub async fn load_code(&self) -> Result<(), LaunchError> {
+        // A host that takes another's place from now on loads it at once.
+        self.code_later.store(false, Ordering::Relaxed);
+        let hosts = self.dispatch().hosts.clone();
+        let loads = hosts.iter().map(|host| self.load_code_in(host));
+        let loaded = futures_util::future::try_join_all(loads).await?;
+        self.registrations.store(Arc::new(joined(loaded.iter())));
+        Ok(())
+    }
+
+    async fn load_code_in(&self, host: &Arc<Host>) -> Result<Registrations, LaunchError> {
+        let failed = |reason: &str| LaunchError::Failed(reason.to_owned());
+        let (reply, answer) = oneshot::channel();
+        let payload = serde_json::to_vec(&CallFrame::Load { depth: 0 }).map_err(std::io::Error::from)?;
+        let pending = Pending { id: self.next_call(), payload: payload.into(), reply, nested: false };
+        host.call(pending).map_err(|_| failed("its host was lost"))?;
+        let limit = self.options.start_timeout;
+        let Ok(answer) = tokio::time::timeout(limit, answer).await else {
+            return Err(failed(&format!("it took longer than {} s", limit.as_secs())));
+        };
+        match answer {
+            Ok(Reply::Answer(summary)) => match serde_json::from_slice::<Summary>(&summary) {
+                Ok(summary) => Ok(summary.into_registrations()),
+                Err(error) => Err(failed(&format!("unreadable registrations: {error}"))),
+            },
+            Ok(Reply::Failed(error)) => Err(LaunchError::Failed(error.message)),
+            Ok(Reply::Lost) | Err(_) => Err(failed("its host was lost")),
+        }
+    }
+
+    fn next_call(&self) -> u32 {
+        match self.next_call.fetch_add(1, Ordering::Relaxed) {
+            // An empty entry of the journal.
+            0 => self.next_call.fetch_add(1, Ordering::Relaxed),
+            id => id,
+        }
     }
 
     /// Watches over one place of the pool: whenever its host ends, another one is started.
@@ -299,11 +340,7 @@ impl Pool {
     /// Sends a call to the least busy host, or puts it in line.
     pub fn submit(&self, payload: Vec<u8>, nested: bool) -> Result<(u32, oneshot::Receiver<Reply>)> {
         let (reply, answer) = oneshot::channel();
-        let mut id = self.next_call.fetch_add(1, Ordering::Relaxed);
-        if id == 0 {
-            // An empty entry of the journal.
-            id = self.next_call.fetch_add(1, Ordering::Relaxed);
-        }
+        let id = self.next_call();
         let pending = Pending { id, payload: payload.into(), reply, nested };
         let mut dispatch = self.dispatch();
         if dispatch.stopped {
@@ -399,6 +436,18 @@ impl Pool {
         }
         self.launcher.close();
     }
+}
+
+/// What the hosts of one generation registered.
+fn joined<'r>(hosts: impl Iterator<Item = &'r Registrations>) -> Registrations {
+    let mut all = Registrations::default();
+    for of_host in hosts {
+        // Rate limits are the same in every host; joining them would count each several times.
+        let limits = of_host.rate_limits.clone();
+        all.extend(of_host);
+        all.rate_limits = limits;
+    }
+    all
 }
 
 impl HostEvents for Pool {

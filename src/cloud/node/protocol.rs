@@ -224,6 +224,10 @@ pub enum CallFrame<'a> {
         headers: &'a Map<String, Value>,
         depth: u16,
     },
+    /// Loads the code of the application, in a start of two steps; answered with a [`Summary`].
+    Load {
+        depth: u16,
+    },
     Callback {
         callback: u32,
         args: Vec<ArgFrame<'a>>,

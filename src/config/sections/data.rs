@@ -27,7 +27,7 @@ impl SchemaConfig {
 }
 
 /// Option `schema`: classes defined in the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DefinedSchemas {
     pub definitions: Vec<Value>,
     pub strict: bool,
@@ -97,6 +97,38 @@ impl SchemaConfig {
 }
 
 impl DefinedSchemas {
+    /// What a file holds beside a configuration: the value of option `schema`, or the list of definitions alone.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of the option.
+    pub fn of_file(content: Value) -> Result<Self, String> {
+        let wrong = |what: &str| format!("Parse Server option schema{what}.");
+        let mut given = match content {
+            Value::Array(definitions) => return Ok(Self { definitions, ..Self::default() }),
+            Value::Object(given) => given,
+            _ => return Err(wrong(" must be an object")),
+        };
+        let definitions = match given.remove("definitions") {
+            Some(Value::Array(definitions)) => definitions,
+            None | Some(Value::Null) => Vec::new(),
+            Some(_) => return Err(wrong(".definitions must be an array")),
+        };
+        let switch = |name: &str| match given.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(_) => Err(wrong(&format!(".{name} must be a boolean"))),
+        };
+        Ok(Self {
+            definitions,
+            strict: switch("strict")?,
+            delete_extra_fields: switch("deleteExtraFields")?,
+            recreate_modified_fields: switch("recreateModifiedFields")?,
+            lock_schemas: switch("lockSchemas")?,
+            keep_unknown_indexes: switch("keepUnknownIndexes")?,
+            ..Self::default()
+        })
+    }
+
     fn read(top: Reader<'_>) -> Result<Option<Self>, ConfigError> {
         let reader = top.group("schema")?;
         if !reader.is_set() {

@@ -35,6 +35,8 @@ pub struct HttpConfig {
     pub route_allow_list: Option<Vec<Pattern>>,
     /// Replace telling error texts by a general one.
     pub sanitize_errors: bool,
+    /// Anybody may read the description of the API, not only the master key.
+    pub open_api_is_public: bool,
     pub request_context_middleware: Option<CallbackId>,
     pub server_start_complete: Option<CallbackId>,
     pub server_close_complete: Option<CallbackId>,
@@ -126,6 +128,7 @@ impl HttpConfig {
             outbound_allowed_networks: IpRules::read(reader, "outboundAllowedNetworks")?,
             route_allow_list: route_allow_list(reader)?,
             sanitize_errors: reader.bool("enableSanitizedErrorResponse")?,
+            open_api_is_public: open_api_is_public(reader)?,
             request_context_middleware: request_context_middleware(reader)?,
             server_start_complete: reader.callback("serverStartComplete"),
             server_close_complete: reader.callback("serverCloseComplete"),
@@ -141,6 +144,14 @@ fn request_context_middleware(reader: Reader<'_>) -> Result<Option<CallbackId>, 
         return Err(reader.fail("requestContextMiddleware", text));
     }
     Ok(function)
+}
+
+fn open_api_is_public(reader: Reader<'_>) -> Result<bool, ConfigError> {
+    match reader.required_text("openApi")?.as_str() {
+        "public" => Ok(true),
+        "masterKey" => Ok(false),
+        _ => Err(reader.fail("openApi", "Parse Server option openApi must be 'public' or 'masterKey'.")),
+    }
 }
 
 fn default_server_url(port: u16, mount_path: &str) -> String {

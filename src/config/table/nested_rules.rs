@@ -135,13 +135,10 @@ pub static SCHEMA: Group = Group {
     name: "schema",
     options: &[
         opt("afterMigration", "PARSE_SERVER_SCHEMA_AFTER_MIGRATION", Text, "", "Function called afterwards")
-            .accepted()
             .callable(),
         opt("beforeMigration", "PARSE_SERVER_SCHEMA_BEFORE_MIGRATION", Text, "", "Function called before")
-            .accepted()
             .callable(),
         opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes")
-            .accepted()
             .required(),
         opt(
             "deleteExtraFields",
@@ -149,16 +146,14 @@ pub static SCHEMA: Group = Group {
             Bool,
             "false",
             "Remove fields that are not defined",
-        )
-        .accepted(),
+        ),
         opt(
             "keepUnknownIndexes",
             "PARSE_SERVER_SCHEMA_KEEP_UNKNOWN_INDEXES",
             Bool,
             "false",
             "Keep indexes that are not defined",
-        )
-        .accepted(),
+        ),
         opt(
             "lockSchemas",
             "PARSE_SERVER_SCHEMA_LOCK_SCHEMAS",
@@ -172,9 +167,8 @@ pub static SCHEMA: Group = Group {
             Bool,
             "false",
             "Remove and add fields whose type changed",
-        )
-        .accepted(),
-        opt("strict", "PARSE_SERVER_SCHEMA_STRICT", Bool, "false", "Remove what is not defined").accepted(),
+        ),
+        opt("strict", "PARSE_SERVER_SCHEMA_STRICT", Bool, "false", "Warn of what is not as defined"),
     ],
 };
 

@@ -174,6 +174,14 @@ pub static OPTIONS: &[OptionDef] = &[
         "Errors that would tell something about data or configuration only say that permission was denied",
     ),
     opt(
+        "openApi",
+        "PARSIMONY_OPEN_API",
+        Text,
+        r#""masterKey""#,
+        "Who may read openapi.json, the description of the API: masterKey or public",
+    )
+    .ours(),
+    opt(
         "enableExpressErrorHandler",
         "PARSE_SERVER_ENABLE_EXPRESS_ERROR_HANDLER",
         Bool,

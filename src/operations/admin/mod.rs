@@ -1,5 +1,6 @@
 //! What the master key administers: schemas, hooks, configuration, logs, the security check.
 pub mod config;
+pub mod defined;
 pub mod graphql_config;
 pub mod hooks;
 pub mod logs;

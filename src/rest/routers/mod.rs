@@ -14,6 +14,7 @@ pub mod graphql_config;
 pub mod hooks;
 pub mod jobs;
 pub mod logs;
+pub mod openapi;
 pub mod purchase;
 pub mod push;
 pub mod schemas;

@@ -47,6 +47,10 @@ impl StorageAdapter for MongoAdapter {
         self.make_all(options, providers).await
     }
 
+    async fn migration_turn(&self) -> StorageResult<Option<Box<dyn std::any::Any + Send>>> {
+        Ok(Some(Box::new(self.take_migration_turn().await?)))
+    }
+
     async fn load_schemas(&self) -> StorageResult<Vec<ClassSchema>> {
         self.schemas(Document::new()).await
     }

@@ -15,11 +15,12 @@ use crate::storage::postgres::connection::writers::Writer;
 use crate::storage::postgres::query::{length, roles};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
-use crate::storage::postgres::schema::{builds, indexes, init, table as schema_table};
+use crate::storage::postgres::schema::{builds, concurrently, indexes, init, preview, table as schema_table};
 use crate::storage::postgres::transaction::PgTransaction;
 use crate::storage::postgres::write::atomic::Beside;
 use crate::storage::postgres::write::{delete, insert, relations, update};
 use crate::storage::postgres::{Core, Executor, PostgresAdapter, spawned, stored};
+use crate::storage::preview::{Planned, Statement};
 use crate::storage::push::PushLedger;
 use crate::storage::statements::Shape;
 use crate::storage::{
@@ -406,6 +407,19 @@ impl StorageAdapter for PostgresAdapter {
             stored(core.change_schema(Change::NoteIndexes(&class, &create, &drop)).await?, &class)
         })
         .await
+    }
+
+    async fn migration_turn(&self) -> StorageResult<Option<Box<dyn std::any::Any + Send>>> {
+        let core = self.core.clone();
+        spawned(async move {
+            let held = concurrently::turn(core.control.connector(), concurrently::MIGRATION_LOCK).await?;
+            Ok(Some(Box::new(held) as _))
+        })
+        .await
+    }
+
+    fn preview(&self, planned: Planned<'_>) -> Vec<Statement> {
+        preview::statements(planned)
     }
 
     fn index_wishes(&self) -> Option<Box<dyn IndexWishes>> {

@@ -61,14 +61,26 @@ function createApplication(link, init, live, embedding) {
 
   async function load() {
     described = await adapters.load(init.adapters);
-    if (embedding && embedding.loaded) {
-      return;
+    if (!embedding || !embedding.loaded) {
+      if (cloudFile) {
+        await loadModule(cloudFile, directory);
+      } else if (init.cloud) {
+        await live.decode(init.cloud)(Parse);
+      }
     }
-    if (cloudFile) {
-      await loadModule(cloudFile, directory);
-    } else if (init.cloud) {
-      await live.decode(init.cloud)(Parse);
+    link.loaded();
+  }
+
+  // For a start in two steps: functions of the configuration can be called, and then the code is loaded.
+  async function loadLater() {
+    try {
+      await load();
+    } catch (error) {
+      link.notLoaded(error);
+      throw new Refusal(141, error && error.stack ? error.stack : String(error));
     }
+    dirty = false;
+    return JSON.stringify(summary());
   }
 
   function summary() {
@@ -121,6 +133,8 @@ function createApplication(link, init, live, embedding) {
         return JSON.stringify(await runTrigger(call));
       case 'job':
         return functions.runJob(call, link);
+      case 'load':
+        return loadLater();
       case 'callback':
         if (call.args.length === 1 && call.args[0].exchange) {
           return runOutside(() => middleware.run(live.get(call.callback), call.args[0].exchange));

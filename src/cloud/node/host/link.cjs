@@ -24,6 +24,9 @@ class Link {
     this.gate = undefined;
     // Tells the server of new registrations, if any.
     this.announce = () => {};
+    // The code of the application is loaded, or cannot be.
+    this.loaded = () => {};
+    this.notLoaded = () => {};
   }
 
   // Written before application code runs, and by a plain system call: whatever happens to this process

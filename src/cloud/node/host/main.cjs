@@ -94,9 +94,11 @@ async function start(init) {
   link.gate = gate;
   const { createApplication } = require('./application.cjs');
   application = createApplication(link, init, live);
-  // Calls may come in before this ends, caused by what the application does while it loads.
-  await application.load();
-  watchStalls();
+  link.loaded = watchStalls;
+  if (!init.codeLater) {
+    // Calls may come in before this ends, caused by what the application does while it loads.
+    await application.load();
+  }
   wire.send(KIND.READY, 0, JSON.stringify(application.summary()));
 }
 

@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::object::write::validate::check_field_count;
 use crate::operations::ports::{IndexChange, SchemaChange};
-use crate::operations::{ClassSnapshot, Ctx, audit};
+use crate::operations::{Ctx, audit};
 use crate::query::{Filter, FindSpec};
 use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::schema::{invalid_class_name_message, is_default_column};
-use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, Object};
+use crate::types::{ClassName, ClassSchema, Clp, Field, Object};
 
 /// `GET /schemas`.
 ///
@@ -125,6 +125,14 @@ fn valid_class_name(name: &str) -> Result<ClassName> {
 /// 103, 105, 107, 111, 135, 136 as the facts on the schema API tell.
 pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "create")?;
+    create_defined(ctx, class, route, body).await
+}
+
+/// [`create`] whoever may do it: for the server itself, which has the schema from its configuration.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     let name = class_name_of(class, body, route)?;
@@ -139,21 +147,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     if is_fixed(&class) {
         return Err(Error::parse(ErrorCode::INVALID_CLASS_NAME, invalid_class_name_message(&name)));
     }
-    let submitted = fields_of(body)?;
-    let mut schema =
-        ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
-    for (field, definition) in submitted.into_iter().flatten() {
-        let (field, definition) = field_rules::new_field(&class, field, definition)?;
-        schema.fields.insert(field, definition);
-    }
-    schema.add_default_columns();
-    check_field_count(&class, schema.fields.len())?;
-    field_rules::check_geo_points(&schema)?;
-    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
-        let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
-        schema.clp = Some(Clp::from_json(&permissions));
-    }
-    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    let (schema, indexes) = plan_creation(ctx, &class, body)?;
     let created = ctx.services.classes.create(schema).await?;
     audit::note(ctx, "class_created", &name);
     let created = match indexes {
@@ -164,6 +158,33 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
         None => created,
     };
     Ok(created.schema.to_api_json())
+}
+
+/// The class that a request makes, and its indexes.
+///
+/// # Errors
+/// As [`create`], but for what only the database knows.
+pub fn plan_creation(
+    ctx: &Ctx,
+    class: &ClassName,
+    body: &Object,
+) -> Result<(ClassSchema, Option<IndexChange>)> {
+    let submitted = fields_of(body)?;
+    let mut schema =
+        ClassSchema { name: class.clone(), fields: IndexMap::new(), clp: None, indexes: Map::new() };
+    for (field, definition) in submitted.into_iter().flatten() {
+        let (field, definition) = field_rules::new_field(class, field, definition)?;
+        schema.fields.insert(field, definition);
+    }
+    schema.add_default_columns();
+    check_field_count(class, schema.fields.len())?;
+    field_rules::check_geo_points(&schema)?;
+    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
+        let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
+        schema.clp = Some(Clp::from_json(&permissions));
+    }
+    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    Ok((schema, indexes))
 }
 
 /// Default values are stored by every create, so they obey the rules for stored values.
@@ -182,15 +203,40 @@ fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
 /// 255 for fields that exist or do not, 136 for default fields, else as [`create`].
 pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "update")?;
+    update_defined(ctx, class, body).await
+}
+
+/// [`update`] whoever may do it.
+///
+/// # Errors
+/// As [`update`].
+pub async fn update_defined(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_texts(body)?;
     check_defaults(ctx, body)?;
     class_name_of(Some(class), body, "")?;
     let name = ClassName::valid(class).filter(|name| !is_fixed(name)).ok_or_else(|| missing_class(class))?;
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
+    let (change, _) = plan_update(ctx, &current.schema, body)?;
+    let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
+    let changed = ctx.services.classes.change(&name, change).await?;
+    audit::note(ctx, event, class);
+    let mut shown = changed.schema.to_api_json();
+    if ctx.config().users.protected_fields.contains_key(class) {
+        // The answer to a change, unlike a get, shows what the server's option adds.
+        shown["classLevelPermissions"]["protectedFields"] = json!(changed.protected_fields);
+    }
+    Ok(shown)
+}
+
+/// What a request changes, and the class as it is then.
+///
+/// # Errors
+/// As [`update`], but for what only the database knows.
+pub fn plan_update(ctx: &Ctx, current: &ClassSchema, body: &Object) -> Result<(SchemaChange, ClassSchema)> {
     let mut change = SchemaChange::default();
-    let mut after = ClassSchema::clone(&current.schema);
-    plan_fields(&current, fields_of(body)?, &mut change, &mut after)?;
-    check_field_count(&name, after.fields.len())?;
+    let mut after = current.clone();
+    plan_fields(current, fields_of(body)?, &mut change, &mut after)?;
+    check_field_count(&current.name, after.fields.len())?;
     field_rules::check_geo_points(&after)?;
     match body.get("classLevelPermissions") {
         None => {}
@@ -204,15 +250,14 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
         }
     }
     change.indexes = index_change(ctx, body.get("indexes"), &after)?;
-    let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
-    let changed = ctx.services.classes.change(&name, change).await?;
-    audit::note(ctx, event, class);
-    let mut shown = changed.schema.to_api_json();
-    if ctx.config().users.protected_fields.contains_key(class) {
-        // The answer to a change, unlike a get, shows what the server's option adds.
-        shown["classLevelPermissions"]["protectedFields"] = json!(changed.protected_fields);
+    if let Some(permissions) = &change.permissions {
+        after.clp = Some(Clp::from_json(permissions));
     }
-    Ok(shown)
+    if let Some(indexes) = &change.indexes {
+        after.indexes.retain(|name, _| !indexes.drop.contains(name));
+        after.indexes.extend(indexes.create.clone());
+    }
+    Ok((change, after))
 }
 
 fn object_of(value: Option<&Value>) -> Option<&Object> {
@@ -240,15 +285,15 @@ fn is_delete(definition: &Value) -> bool {
 }
 
 fn plan_fields(
-    current: &ClassSnapshot,
+    current: &ClassSchema,
     submitted: Option<&Object>,
     change: &mut SchemaChange,
     after: &mut ClassSchema,
 ) -> Result<()> {
-    let class = current.name();
+    let class = &current.name;
     let refuse = |message: String| Error::parse(ErrorCode::INVALID_SCHEMA_OPERATION, message);
     for (name, definition) in submitted.into_iter().flatten() {
-        let existing = current.schema.fields.get(name.as_str());
+        let existing = current.fields.get(name.as_str());
         match existing {
             Some(existing)
                 if !is_delete(definition)
@@ -263,7 +308,7 @@ fn plan_fields(
         }
     }
     for (name, definition) in submitted.into_iter().flatten() {
-        let existing = current.schema.fields.get_key_value(name.as_str());
+        let existing = current.fields.get_key_value(name.as_str());
         match existing {
             Some((field, _)) if is_delete(definition) => {
                 if is_default_column(class, name) {
@@ -380,9 +425,4 @@ pub async fn purge(ctx: &Ctx, class: &str) -> Result<Value> {
         }
     }
     Ok(json!({}))
-}
-
-/// Whether a client-visible field may be named so; used by defined schemas too.
-pub fn valid_field_name(name: &str) -> Option<FieldName> {
-    FieldName::valid(name).filter(|_| name != "className")
 }

@@ -1,5 +1,6 @@
 //! What the server itself keeps: collections whose names begin with `_parsimony_`, which parse-server does not see.
 
+mod turn;
 mod work;
 
 use bson::doc;

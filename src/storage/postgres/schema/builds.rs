@@ -271,7 +271,11 @@ fn special_index(
     Ok(Some(sql))
 }
 
-fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageResult<Sql> {
+/// The statement that builds an index of the schema API.
+///
+/// # Errors
+/// 102 for an index that cannot be.
+pub fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> StorageResult<Sql> {
     let invalid = |what: &str| {
         StorageError::Refused(crate::error::Error::invalid_query(format!("Index {name}: {what}")))
     };

@@ -53,6 +53,8 @@ pub async fn try_lock(conn: &AsyncPgConnection, key: &str) -> StorageResult<bool
 
 /// First key and second of the lock of builds at start-up, as `pg_locks` shows the one number it is.
 pub const START_LOCK: &str = "7813577613";
+/// The lock of the one server that applies defined schemas.
+pub const MIGRATION_LOCK: &str = "7813577614";
 const START_LOCK_PARTS: (u32, u32) = (1, 3_518_610_317);
 /// A build that gave way comes back after this, then after twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

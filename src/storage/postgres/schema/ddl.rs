@@ -261,12 +261,8 @@ pub fn columns(schema: &ClassSchema) -> Vec<(FieldName, ColumnType)> {
     columns
 }
 
-/// The table with all columns, and the join tables of its relations. What exists is completed.
-///
-/// # Errors
-/// Database errors.
-pub async fn create_table(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult<()> {
-    let columns = columns(schema);
+/// The table as `columns` has it.
+pub fn table_statement(schema: &ClassSchema, columns: &[(FieldName, ColumnType)]) -> Sql {
     let mut sql = Sql::new("CREATE TABLE IF NOT EXISTS ");
     sql.push_class(&schema.name).push_sql(" (").uncacheable();
     for (index, (name, ty)) in columns.iter().enumerate() {
@@ -279,7 +275,16 @@ pub async fn create_table(conn: &AsyncPgConnection, schema: &ClassSchema) -> Sto
         sql.push_sql(r#", PRIMARY KEY ("objectId")"#);
     }
     sql.push_sql(")");
-    sql.execute(conn).await?;
+    sql
+}
+
+/// The table with all columns, and the join tables of its relations. What exists is completed.
+///
+/// # Errors
+/// Database errors.
+pub async fn create_table(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult<()> {
+    let columns = columns(schema);
+    table_statement(schema, &columns).execute(conn).await?;
     add_columns(conn, &schema.name, &columns).await?;
     for (name, field) in &schema.fields {
         if matches!(field.ty, FieldType::Relation(_)) {
@@ -297,18 +302,21 @@ async fn add_columns(
     if columns.is_empty() {
         return Ok(());
     }
-    let mut missing = missing_columns(conn, class, columns).await?.into_iter().peekable();
-    if missing.peek().is_none() {
-        return Ok(());
+    let missing = missing_columns(conn, class, columns).await?;
+    if !missing.is_empty() {
+        columns_statement(class, &missing).execute(conn).await?;
     }
+    Ok(())
+}
+
+pub fn columns_statement(class: &ClassName, columns: &[(FieldName, ColumnType)]) -> Sql {
     let mut sql = Sql::new("ALTER TABLE ");
     sql.push_class(class).uncacheable();
-    for (index, (name, ty)) in missing.enumerate() {
+    for (index, (name, ty)) in columns.iter().enumerate() {
         sql.push_sql(if index > 0 { ", " } else { " " });
-        sql.push_sql("ADD COLUMN IF NOT EXISTS ").push_field(&name).push_sql(" ").push_sql(ty.sql());
+        sql.push_sql("ADD COLUMN IF NOT EXISTS ").push_field(name).push_sql(" ").push_sql(ty.sql());
     }
-    sql.execute(conn).await?;
-    Ok(())
+    sql
 }
 
 /// Looking first spares the exclusive lock that even a needless `ADD COLUMN IF NOT EXISTS` takes.
@@ -338,16 +346,21 @@ pub async fn create_join_table(conn: &AsyncPgConnection, join: &ClassName) -> St
     if crate::storage::postgres::table_exists(conn, join).await? {
         return Ok(());
     }
-    let mut sql = Sql::new("CREATE TABLE IF NOT EXISTS ");
-    sql.push_class(join).uncacheable().push_sql(
+    for sql in join_statements(join) {
+        sql.execute(conn).await?;
+    }
+    Ok(())
+}
+
+pub fn join_statements(join: &ClassName) -> [Sql; 2] {
+    let mut table = Sql::new("CREATE TABLE IF NOT EXISTS ");
+    table.push_class(join).uncacheable().push_sql(
         r#" ("relatedId" varchar(120), "owningId" varchar(120), PRIMARY KEY ("relatedId", "owningId"))"#,
     );
-    sql.execute(conn).await?;
-    let mut sql = Sql::new("CREATE INDEX IF NOT EXISTS ");
-    sql.push_identifier(&names::owner_index(join)).push_sql(" ON ").push_class(join).uncacheable();
-    sql.push_sql(r#" ("owningId")"#);
-    sql.execute(conn).await?;
-    Ok(())
+    let mut index = Sql::new("CREATE INDEX IF NOT EXISTS ");
+    index.push_identifier(&names::owner_index(join)).push_sql(" ON ").push_class(join).uncacheable();
+    index.push_sql(r#" ("owningId")"#);
+    [table, index]
 }
 
 async fn stored_or_stale(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<Value> {
@@ -431,9 +444,7 @@ async fn delete_fields(
 ) -> StorageResult<ClassSchema> {
     let mut stored = stored_or_stale(conn, class).await?;
     for name in fields {
-        let mut sql = Sql::new("ALTER TABLE ");
-        sql.push_class(class).push_sql(" DROP COLUMN IF EXISTS ").push_field(name).uncacheable();
-        sql.execute(conn).await?;
+        drop_column_statement(class, name).execute(conn).await?;
         drop_table(conn, &ClassName::join(name, class)).await?;
         if let Some(slot) = stored.pointer_mut("/fields").and_then(Value::as_object_mut) {
             slot.shift_remove(name.as_str());
@@ -454,11 +465,21 @@ fn joins(schema: &ClassSchema) -> impl Iterator<Item = ClassName> {
     relations.map(|(name, _)| ClassName::join(name, &schema.name))
 }
 
+pub fn drop_column_statement(class: &ClassName, name: &FieldName) -> Sql {
+    let mut sql = Sql::new("ALTER TABLE ");
+    sql.push_class(class).push_sql(" DROP COLUMN IF EXISTS ").push_field(name).uncacheable();
+    sql
+}
+
 async fn drop_table(conn: &AsyncPgConnection, class: &ClassName) -> StorageResult<()> {
+    drop_table_statement(class).execute(conn).await?;
+    Ok(())
+}
+
+pub fn drop_table_statement(class: &ClassName) -> Sql {
     let mut sql = Sql::new("DROP TABLE IF EXISTS ");
     sql.push_class(class).uncacheable();
-    sql.execute(conn).await?;
-    Ok(())
+    sql
 }
 
 async fn delete(conn: &AsyncPgConnection, schema: &ClassSchema) -> StorageResult<()> {

@@ -6,4 +6,5 @@ pub(crate) mod indexes;
 pub(crate) mod init;
 pub(crate) mod names;
 pub(crate) mod on_demand;
+pub(crate) mod preview;
 pub(crate) mod table;

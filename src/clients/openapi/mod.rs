@@ -1,0 +1,142 @@
+//! The OpenAPI 3.1 description of the REST API of one application: every route, a path for each class and each
+//! cloud function.
+
+mod routes;
+mod schemas;
+
+use serde_json::{Map, Value, json};
+
+use super::Model;
+
+/// A route of the REST API, as its table has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub method: &'static str,
+    /// `:name` is one part of the path.
+    pub pattern: &'static str,
+    pub master: bool,
+}
+
+/// What the description is of.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    pub title: &'a str,
+    pub version: &'a str,
+    /// Where the API is, as clients reach it.
+    pub server: &'a str,
+    /// Clients give one of the client keys, too.
+    pub client_keys: bool,
+}
+
+pub fn document(model: &Model, routes: impl Iterator<Item = Route>, about: &About<'_>) -> Value {
+    let mut paths = Map::new();
+    for class in &model.classes {
+        routes::of_class(class, &mut paths);
+    }
+    for function in &model.functions {
+        routes::of_function(function, &mut paths);
+    }
+    for route in routes {
+        routes::of_table(&route, &mut paths);
+    }
+    routes::of_files(&mut paths);
+    let mut components = schemas::common();
+    for class in &model.classes {
+        schemas::of_class(model, class, &mut components);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": about.title,
+            "version": about.version,
+            "description": "The REST API of a Parse server.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": about.server }],
+        "security": security(about.client_keys),
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "parameters": routes::parameters(),
+            "responses": routes::responses(),
+            "securitySchemes": schemes(),
+        },
+    })
+}
+
+/// What a request of a client carries: with a session or without, or the master key.
+fn security(client_keys: bool) -> Value {
+    if !client_keys {
+        return json!([
+            { "applicationId": [] },
+            { "applicationId": [], "sessionToken": [] },
+            { "applicationId": [], "masterKey": [] },
+        ]);
+    }
+    json!([
+        { "applicationId": [], "restApiKey": [] },
+        { "applicationId": [], "restApiKey": [], "sessionToken": [] },
+        { "applicationId": [], "masterKey": [] },
+    ])
+}
+
+fn schemes() -> Value {
+    let header = |name: &str, description: &str| json!({ "type": "apiKey", "in": "header", "name": name, "description": description });
+    json!({
+        "applicationId": header("X-Parse-Application-Id", "The application."),
+        "restApiKey": header("X-Parse-REST-API-Key", "The key of REST clients."),
+        "sessionToken": header("X-Parse-Session-Token", "The session of a user, as a log-in answers it."),
+        "masterKey": header("X-Parse-Master-Key", "The key that may do everything; not for clients."),
+    })
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+fn schema(name: &str) -> Value {
+    reference("schemas", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::tests::model;
+
+    #[test]
+    fn every_reference_leads_somewhere_and_ids_are_unique() {
+        let routes = [
+            Route { method: "GET", pattern: "/schemas/:className", master: true },
+            Route { method: "GET", pattern: "/classes/:className", master: false },
+            Route { method: "POST", pattern: "/login", master: false },
+        ];
+        let about = About { title: "t", version: "1", server: "http://x/parse", client_keys: false };
+        let document = document(&model(), routes.into_iter(), &about);
+        let mut ids = Vec::new();
+        let mut pending = vec![&document];
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::Array(list) => pending.extend(list),
+                Value::Object(object) => {
+                    if let Some(Value::String(to)) = object.get("$ref") {
+                        let pointer = to.trim_start_matches('#');
+                        assert!(document.pointer(pointer).is_some(), "{to}");
+                    }
+                    if let Some(Value::String(id)) = object.get("operationId") {
+                        ids.push(id.clone());
+                    }
+                    pending.extend(object.values());
+                }
+                _ => {}
+            }
+        }
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+        assert!(document["paths"]["/classes/Game/{objectId}"]["put"].is_object());
+        assert!(document["paths"]["/functions/pay.now"]["post"].is_object());
+        assert!(document["paths"]["/schemas/{className}"]["get"]["security"].is_array());
+        assert!(document["paths"].get("/classes/{className}").is_none());
+    }
+}
