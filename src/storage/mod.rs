@@ -3,6 +3,7 @@
 //!
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
+pub mod changes;
 pub mod live_log;
 pub mod memory;
 mod mismatch;
@@ -105,6 +106,12 @@ const UNSUITABLE: &str = "The request does not suit the fields of the class";
 /// it may work.
 pub fn is_stale_schema(error: &Error) -> bool {
     matches!(error, Error::Parse { code, message } if *code == ErrorCode::INVALID_QUERY && message == UNSUITABLE)
+}
+
+/// Whether a transaction collided with another one: begun again, it may work.
+pub fn is_conflict(error: &Error) -> bool {
+    let Error::Database(source) = error else { return false };
+    matches!(source.downcast_ref::<StorageError>(), Some(StorageError::Conflict(_)))
 }
 
 pub type StorageResult<T> = Result<T, StorageError>;
@@ -415,6 +422,16 @@ pub trait StorageAdapter: Session {
     /// Where the database itself writes changes down, if it can.
     fn live_log(&self) -> Option<&dyn live_log::LiveLog> {
         None
+    }
+
+    /// What any program changes, if the database tells.
+    fn change_feed(&self) -> Option<&dyn changes::ChangeFeed> {
+        None
+    }
+
+    /// [`Session::create`] of many rows by the fastest way that the database has; all or none.
+    async fn import(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        self.create(class, rows).await
     }
 
     /// Shows every text that the database holds, of every table and column, in one snapshot. JSON is shown

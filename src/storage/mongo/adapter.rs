@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::MongoAdapter;
 use crate::pubsub::PubSub;
+use crate::storage::changes::ChangeFeed;
+use crate::storage::push::PushLedger;
 use crate::storage::{
     FileStoreProvider, IndexMap, See, Session, StartupIndexes, StorageAdapter, StorageResult, Transaction,
     WorkQueue,
@@ -118,6 +120,15 @@ impl StorageAdapter for MongoAdapter {
 
     fn work_queue(&self) -> Option<&dyn WorkQueue> {
         Some(self)
+    }
+
+    /// What belongs together is written in transactions.
+    fn push_ledger(&self) -> Option<&dyn PushLedger> {
+        self.core.has_transactions.then_some(self as _)
+    }
+
+    fn change_feed(&self) -> Option<&dyn ChangeFeed> {
+        self.core.has_transactions.then_some(self as _)
     }
 
     async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
