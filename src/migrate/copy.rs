@@ -122,7 +122,7 @@ async fn objects(
         _ => None,
     };
     let mut done = 0;
-    let mut page = from.find(class, &page_after(class, last.as_deref(), columns(class))).await?;
+    let mut page = from.find(class, &page_after(last.as_deref(), columns(class))).await?;
     loop {
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
         let Some(newest) = ids.last().cloned() else { return Ok(()) };
@@ -133,7 +133,7 @@ async fn objects(
         let rows: Vec<Object> = page.iter().map(|row| stored(row, class)).collect();
         let is_last = (ids.len() as u64) < PAGE;
         // The next page is read while this one is written.
-        let following = page_after(class, Some(&newest), columns(class));
+        let following = page_after(Some(&newest), columns(class));
         let reading = async { if is_last { Ok(None) } else { from.find(class, &following).await.map(Some) } };
         let writing = missing(to, target, &ids, rows, is_fresh, report);
         let (next, written) = futures_util::future::join(reading, writing).await;

@@ -207,7 +207,7 @@ fn is_whole(class: &ClassSchema) -> bool {
 }
 
 /// The objects after this id, in the order of ids.
-fn page_after(class: &ClassSchema, after: Option<&str>, columns: Option<Vec<FieldName>>) -> FindSpec {
+fn page_after(after: Option<&str>, columns: Option<Vec<FieldName>>) -> FindSpec {
     let filter = match after {
         Some(id) => Filter::field(FieldName::known("objectId"), Constraint::Gt(Operand::Text(id.to_owned()))),
         None => Filter::all(),

@@ -180,7 +180,7 @@ async fn objects(
     let mut last: Option<String> = None;
     let mut done = 0;
     loop {
-        let page = from.find(class, &page_after(class, last.as_deref(), columns(class))).await?;
+        let page = from.find(class, &page_after(last.as_deref(), columns(class))).await?;
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
         let Some(newest) = ids.last().cloned() else { return Ok(()) };
         if last.as_ref() == Some(&newest) {
@@ -255,7 +255,7 @@ pub(super) async fn strangers(
     let only_ids = || Some(Vec::<FieldName>::new());
     let mut last: Option<String> = None;
     loop {
-        let page = to.find(&both.there, &page_after(&both.there, last.as_deref(), only_ids())).await?;
+        let page = to.find(&both.there, &page_after(last.as_deref(), only_ids())).await?;
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
         let Some(newest) = ids.last().cloned() else { return Ok(()) };
         if last.as_ref() == Some(&newest) {

@@ -334,11 +334,11 @@ async fn memory_postgres_and_mongo_answer_alike() {
     let steps: usize =
         std::env::var("PARSIMONY_DIFFERENTIAL").ok().and_then(|n| n.parse().ok()).unwrap_or(1200);
     let database = TestDatabase::empty().await;
-    let all: Vec<(&'static str, Arc<dyn StorageAdapter>)> = vec![
-        ("memory", Arc::new(MemoryAdapter::new())),
-        ("postgres", PostgresAdapter::connect(PostgresOptions::new(&database.uri)).await.unwrap()),
-        ("mongo", MongoAdapter::connect(MongoOptions::new(&mongo.uri)).await.unwrap()),
-    ];
+    let memory: Arc<dyn StorageAdapter> = MemoryAdapter::new();
+    let postgres: Arc<dyn StorageAdapter> =
+        PostgresAdapter::connect(PostgresOptions::new(&database.uri)).await.unwrap();
+    let mongo: Arc<dyn StorageAdapter> = MongoAdapter::connect(MongoOptions::new(&mongo.uri)).await.unwrap();
+    let all = vec![("memory", memory), ("postgres", postgres), ("mongo", mongo)];
     let mut class = None;
     for (_, storage) in &all {
         storage.initialize().await.unwrap();

@@ -35,8 +35,8 @@ impl ChangeFeed for MongoAdapter {
         let stream = self.core.timed(stream).await.map_err(lost)?.with_type::<RawDocumentBuf>();
         let prefix = self.core.prefix.clone();
         let told = move |event: RawDocumentBuf| {
-            let place = event.get_document("_id").ok().and_then(|id| Document::try_from(id).ok());
-            let place = place.map(|token| Bson::Document(token).into_relaxed_extjson().to_string());
+            let token = event.get("_id").ok().flatten().and_then(|token| Bson::try_from(token).ok());
+            let place = token.and_then(|token| text_of(token).ok());
             Told { place: place.unwrap_or_default(), change: change(&event, &prefix) }
         };
         Ok(stream.map_ok(told).map_err(lost).boxed())
@@ -53,14 +53,22 @@ impl ChangeFeed for MongoAdapter {
 }
 
 fn written(token: &ResumeToken) -> StorageResult<String> {
-    let token = bson::serialize_to_bson(token).map_err(|error| StorageError::Other(Box::new(error)))?;
-    Ok(token.into_relaxed_extjson().to_string())
+    text_of(bson::serialize_to_bson(token).map_err(|error| StorageError::Other(Box::new(error)))?)
+}
+
+/// The token's bytes, in a text.
+fn text_of(token: Bson) -> StorageResult<String> {
+    let raw = RawDocumentBuf::try_from(&doc! { "t": token });
+    let raw = raw.map_err(|error| StorageError::Other(Box::new(error)))?;
+    Ok(hex::encode(raw.as_bytes()))
 }
 
 fn read(place: &str) -> StorageResult<ResumeToken> {
     let unreadable = || stale("the place in the change stream cannot be read");
-    let value: serde_json::Value = serde_json::from_str(place).map_err(|_| unreadable())?;
-    let token = Bson::try_from(value).map_err(|_| unreadable())?;
+    let bytes = hex::decode(place).map_err(|_| unreadable())?;
+    let raw = RawDocumentBuf::from_bytes(bytes).map_err(|_| unreadable())?;
+    let mut document = Document::try_from(raw.as_ref()).map_err(|_| unreadable())?;
+    let token = document.remove("t").ok_or_else(unreadable)?;
     bson::deserialize_from_bson(token).map_err(|_| unreadable())
 }
 
@@ -149,8 +157,8 @@ mod tests {
 
     #[test]
     fn places_can_be_written_down() {
-        let token = r#"{"_data":"8263"}"#;
-        assert_eq!(written(&read(token).unwrap()).unwrap(), token);
+        let place = text_of(Bson::Document(doc! { "_data": "8263" })).unwrap();
+        assert_eq!(written(&read(&place).unwrap()).unwrap(), place);
         assert!(read("nonsense").is_err());
     }
 }

@@ -125,7 +125,6 @@ fn pool_event(event: &CmapEvent) -> Value {
         CmapEvent::ConnectionCheckoutFailed(event) => {
             let reason = match event.reason {
                 ConnectionCheckoutFailedReason::Timeout => "timeout",
-                ConnectionCheckoutFailedReason::PoolClosed => "poolClosed",
                 _ => "connectionError",
             };
             (&event.address, json!({ "reason": reason }))

@@ -115,6 +115,7 @@ impl MongoAdapter {
         let db = client.database(&database);
         let hello = db.run_command(doc! { "hello": 1 }).await?;
         let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        let batch = options.batch();
         let core = Core {
             has_transactions: is_mongos || hello.contains_key("setName"),
             client,
@@ -122,7 +123,7 @@ impl MongoAdapter {
             prefix: options.collection_prefix,
             deadline: options.deadline.filter(|deadline| !deadline.is_zero()),
             max_time: options.max_time,
-            batch: options.batch(),
+            batch,
             clock: AtomicU64::new(0),
             ending: Arc::default(),
             started: Instant::now(),

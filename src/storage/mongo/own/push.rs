@@ -341,8 +341,8 @@ impl PushLedger for MongoAdapter {
         let active = self.pushes(active, doc! { "due_at": 1 }, 0).await?;
         let queues: Vec<String> = active.iter().map(|row| queue_of(&id_of(row))).collect();
         let waiting = doc! { "app": app, "queue": { "$in": queues }, "state": WAITING };
-        let waiting = self.documents(WORK).find_one(waiting).sort(doc! { "run_at": 1 });
-        let waiting = self.core.timed(waiting).await?;
+        let work = self.documents(WORK);
+        let waiting = self.core.timed(work.find_one(waiting).sort(doc! { "run_at": 1 })).await?;
         let times = later.first().and_then(|row| instant(row, "due_at")).into_iter();
         Ok(times.chain(waiting.and_then(|row| instant(&row, "run_at"))).min())
     }
