@@ -8,8 +8,8 @@ use futures_util::TryStreamExt;
 use super::state::{Mark, State};
 use super::verify::Tell;
 use super::{
-    Named, PAGE, Progress, Report, Side, by_id, columns, is_refusal, is_whole, join_class, page_after, pairs,
-    reason, relations, stored,
+    Named, PAGE, Progress, Report, Side, by_id, columns, is_refusal, is_whole, join_class, pairs, reason,
+    relations, stored,
 };
 use crate::error::{Error, Result};
 use crate::files::{FileError, FileStore, NewFile};
@@ -117,36 +117,36 @@ async fn objects(
     let all = FindSpec::new(Filter::all());
     let total = from.count(class, &all).await?;
     let is_fresh = to.count(target, &all).await? == 0;
-    let mut last = match state.as_ref().and_then(|state| state.mark(class.name.as_str())) {
-        Some(Mark::After(id)) => Some(id.clone()),
+    let mark = state.as_ref().and_then(|state| state.mark(class.name.as_str()));
+    let after = match mark {
+        Some(Mark::After(cursor)) => Some(cursor.clone()),
         _ => None,
     };
+    let wanted = columns(class);
     let mut done = 0;
-    let mut page = from.find(class, &page_after(last.as_deref(), columns(class))).await?;
+    let (mut page, mut cursor) = from.scan(class, after.as_deref(), wanted.as_deref(), PAGE).await?;
     loop {
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
-        let Some(newest) = ids.last().cloned() else { return Ok(()) };
-        if last.as_ref() == Some(&newest) {
-            report.refused.add(format!("objects of {} behind {newest}: ids that are no texts", class.name));
-            return Ok(());
-        }
         let rows: Vec<Object> = page.iter().map(|row| stored(row, class)).collect();
-        let is_last = (ids.len() as u64) < PAGE;
         // The next page is read while this one is written.
-        let following = page_after(Some(&newest), columns(class));
-        let reading = async { if is_last { Ok(None) } else { from.find(class, &following).await.map(Some) } };
+        let reading = async {
+            match &cursor {
+                Some(cursor) => from.scan(class, Some(cursor), wanted.as_deref(), PAGE).await.map(Some),
+                None => Ok(None),
+            }
+        };
         let writing = missing(to, target, &ids, rows, is_fresh, report);
         let (next, written) = futures_util::future::join(reading, writing).await;
         written?;
         done += ids.len() as u64;
         tell(Progress::Copied { class: &class.name, done, total });
-        if let Some(state) = state.as_deref_mut() {
-            let mark = Mark::After(newest.clone());
+        if let (Some(state), Some(cursor)) = (state.as_deref_mut(), &cursor) {
+            let mark = Mark::After(cursor.clone());
             state.set_mark(class.name.as_str(), mark).map_err(Error::internal)?;
         }
-        let Some(next) = next? else { return Ok(()) };
+        let Some((next, further)) = next? else { return Ok(()) };
         page = next;
-        last = Some(newest);
+        cursor = further;
     }
 }
 

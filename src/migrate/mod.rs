@@ -24,7 +24,7 @@ pub use follow::{Follow, follow};
 
 use crate::error::{Error, Result};
 use crate::files::FileStore;
-use crate::query::{Constraint, Filter, FindSpec, Operand, OrderKey};
+use crate::query::{Filter, FindSpec, OrderKey};
 use crate::storage::{StorageAdapter, StorageError};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::path::FieldPath;
@@ -204,16 +204,6 @@ fn by_id(class: &ClassSchema) -> bool {
 /// Few objects, which are compared and taken over all at once: nothing tells them apart, or their ids are no texts.
 fn is_whole(class: &ClassSchema) -> bool {
     !by_id(class) || matches!(class.name.as_str(), "_Hooks" | "_GlobalConfig" | "_GraphQLConfig")
-}
-
-/// The objects after this id, in the order of ids.
-fn page_after(after: Option<&str>, columns: Option<Vec<FieldName>>) -> FindSpec {
-    let filter = match after {
-        Some(id) => Filter::field(FieldName::known("objectId"), Constraint::Gt(Operand::Text(id.to_owned()))),
-        None => Filter::all(),
-    };
-    let order = OrderKey::Field { path: FieldPath::from(FieldName::known("objectId")), descending: false };
-    FindSpec { order: vec![order], columns, ..FindSpec::new(filter).limit(PAGE) }
 }
 
 /// The row as an adapter takes it.

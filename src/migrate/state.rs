@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Mark {
-    /// Objects up to this id.
+    /// Objects up to this cursor.
     After(String),
     Done,
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use serde_json::Value;
 
-use super::{
-    PAGE, Progress, Side, by_id, columns, is_whole, join_class, members, page_after, relations, stored,
-};
+use super::{PAGE, Progress, Side, by_id, columns, is_whole, join_class, members, relations, stored};
 use crate::error::{Error, Result};
 use crate::files::FileStore;
 use crate::query::evaluate::json_equals;
@@ -177,23 +175,20 @@ async fn objects(
 ) -> Result<()> {
     let class = &both.here;
     let total = from.count(class, &FindSpec::new(Filter::all())).await?;
-    let mut last: Option<String> = None;
+    let wanted = columns(class);
+    let mut cursor: Option<String> = None;
     let mut done = 0;
     loop {
-        let page = from.find(class, &page_after(last.as_deref(), columns(class))).await?;
+        let (page, next) = from.scan(class, cursor.as_deref(), wanted.as_deref(), PAGE).await?;
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
-        let Some(newest) = ids.last().cloned() else { return Ok(()) };
-        if last.as_ref() == Some(&newest) {
-            return Ok(());
-        }
         let here = page.iter().map(|row| (row.object_id().to_owned(), stored(row, class))).collect();
         compare(to, both, &ids, here, see).await?;
         done += ids.len() as u64;
         tell(Progress::Verified { class: &class.name, done, total });
-        if (ids.len() as u64) < PAGE {
+        if next.is_none() {
             return Ok(());
         }
-        last = Some(newest);
+        cursor = next;
     }
 }
 
@@ -252,25 +247,20 @@ pub(super) async fn strangers(
     both: &Both,
     see: &mut (dyn FnMut(Difference) + Send),
 ) -> Result<()> {
-    let only_ids = || Some(Vec::<FieldName>::new());
-    let mut last: Option<String> = None;
+    let mut cursor: Option<String> = None;
     loop {
-        let page = to.find(&both.there, &page_after(last.as_deref(), only_ids())).await?;
+        let (page, next) = to.scan(&both.there, cursor.as_deref(), Some(&[]), PAGE).await?;
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
-        let Some(newest) = ids.last().cloned() else { return Ok(()) };
-        if last.as_ref() == Some(&newest) {
-            return Ok(());
-        }
         let here = from.find_by_ids(&both.here, &ids, None, Some(&[]), &FindHints::default()).await?;
         let here: BTreeSet<&str> = here.iter().map(|row| row.object_id()).collect();
         for id in ids.iter().filter(|id| !here.contains(id.as_str())) {
             let how = "there, but not here".to_owned();
             see(Difference::Object { class: both.here.name.to_string(), id: id.clone(), how });
         }
-        if (ids.len() as u64) < PAGE {
+        if next.is_none() {
             return Ok(());
         }
-        last = Some(newest);
+        cursor = next;
     }
 }
 

@@ -27,7 +27,7 @@ use crate::error::{BoxError, Error, ErrorCode};
 use crate::files::FileStore;
 use crate::files::crypt::Key;
 use crate::pubsub::PubSub;
-use crate::query::{Filter, FindHints, FindSpec, Operand, Pipeline};
+use crate::query::{Constraint, Filter, FindHints, FindSpec, Operand, OrderKey, Pipeline};
 use crate::types::update::RelationChange;
 use crate::types::{
     ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
@@ -427,6 +427,31 @@ pub trait StorageAdapter: Session {
     /// What any program changes, if the database tells.
     fn change_feed(&self) -> Option<&dyn changes::ChangeFeed> {
         None
+    }
+
+    /// Every object, a page at a time, in an order of the database's own: those behind the cursor that the page before
+    /// gave, which is `None` with the last.
+    async fn scan(
+        &self,
+        class: &Arc<ClassSchema>,
+        after: Option<&str>,
+        columns: Option<&[FieldName]>,
+        most: u64,
+    ) -> StorageResult<(RowSet, Option<String>)> {
+        let filter = match after {
+            Some(id) => {
+                Filter::field(FieldName::known("objectId"), Constraint::Gt(Operand::Text(id.to_owned())))
+            }
+            None => Filter::all(),
+        };
+        let order = OrderKey::Field { path: FieldName::known("objectId").into(), descending: false };
+        let columns = columns.map(<[FieldName]>::to_vec);
+        let spec = FindSpec { order: vec![order], columns, ..FindSpec::new(filter).limit(most) };
+        let page = self.find(class, &spec).await?;
+        let is_last = (page.len() as u64) < most;
+        let last = page.len().checked_sub(1).and_then(|last| page.get(last));
+        let cursor = last.filter(|_| !is_last).map(|row| row.object_id().to_owned());
+        Ok((page, cursor))
     }
 
     /// [`Session::create`] of many rows by the fastest way that the database has; all or none.

@@ -227,6 +227,49 @@ impl MongoAdapter {
         self.find_rows(schema, &spec).await
     }
 
+    /// A page of every object by `_id`, whatever types the ids have: the server sorts texts before `ObjectId`s, and
+    /// compares each with its kind alone.
+    pub(super) async fn scanned(
+        &self,
+        schema: &Arc<ClassSchema>,
+        after: Option<&str>,
+        columns: Option<&[FieldName]>,
+        most: u64,
+    ) -> StorageResult<(RowSet, Option<String>)> {
+        const NATIVE: &str = "oid:";
+        let native = doc! { "_id": { "$type": "objectId" } };
+        let behind = match after.map(|after| (after, after.strip_prefix(NATIVE))) {
+            None => Document::new(),
+            Some((_, Some(hex))) => {
+                let id = bson::oid::ObjectId::parse_str(hex).unwrap_or_default();
+                doc! { "_id": { "$gt": id } }
+            }
+            Some((id, None)) => doc! { "$or": [{ "_id": { "$gt": id } }, native] },
+        };
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(most).ok())
+            .batch_size(u32::try_from(most.saturating_add(1)).ok())
+            .build();
+        let plan = row::plan(schema, None, columns, false);
+        let mut set = RowSet::with_capacity(plan.layout.clone(), 4);
+        let mut cursor = None;
+        let collection = self.objects(&schema.name);
+        self.each(&collection, behind, options, |document| {
+            cursor = match document.get("_id") {
+                Ok(Some(bson::RawBsonRef::ObjectId(id))) => Some(format!("{NATIVE}{id}")),
+                Ok(Some(bson::RawBsonRef::String(id))) => Some(id.to_owned()),
+                _ => None,
+            };
+            plan.push(&mut set, document);
+            true
+        })
+        .await
+        .map_err(Failed::of_server)?;
+        let is_last = (set.len() as u64) < most;
+        Ok((set, cursor.filter(|_| !is_last)))
+    }
+
     pub(super) async fn count_rows(&self, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<u64> {
         let permitted = permission(schema, "_rperm", spec.readers.as_ref());
         let filter = self.condition(schema, &spec.filter, permitted, Near::Filters, &spec.hints).await?;
