@@ -57,7 +57,9 @@ fn run() -> Result<ExitCode, CliExit> {
         Command::RotateFileKey { .. } | Command::CollectFiles { .. } | Command::RestoreFiles { .. } => {
             return Ok(maintain(config, &invocation.command));
         }
-        Command::Migrate { from, to, dry_run } => return Ok(migrate(&config, from, to, *dry_run)),
+        Command::Migrate { from, to, dry_run, follow } => {
+            return Ok(migrate(&config, from, to, *dry_run, *follow));
+        }
         Command::Schema { .. } | Command::Types { .. } | Command::OpenApi { .. } => {
             return Ok(describe(config, &invocation.command));
         }
@@ -130,9 +132,9 @@ fn serve(
     }
 }
 
-fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool) -> ExitCode {
+fn migrate(config: &AppConfig, from: &str, to: &str, dry_run: bool, follow: bool) -> ExitCode {
     logging::init(&config.logging);
-    match server::migrate(config, from, to, dry_run) {
+    match server::migrate(config, from, to, dry_run, follow) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

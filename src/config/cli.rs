@@ -66,7 +66,7 @@ pub enum Command {
     /// `files restore`: bring files back that were set aside; empty for all.
     RestoreFiles { names: Vec<String> },
     /// `migrate`: everything of one database into another.
-    Migrate { from: String, to: String, dry_run: bool },
+    Migrate { from: String, to: String, dry_run: bool, follow: bool },
     /// `schema`: classes against a file.
     Schema {
         task: SchemaTask,
@@ -163,11 +163,23 @@ fn migrate_command() -> clap::Command {
         .long_about(
             "Copy every class with its objects, relations, permissions and indexes, and the files of the database, \
              into another database, and compare both afterwards. Nothing at the target is overwritten; a run that \
-             was stopped can be started again. Nobody may write to the source meanwhile.",
+             was stopped can be started again. Nobody may write to the source meanwhile, except with --follow.",
         )
         .arg(uri("from", "FROM").help("The database that is read"))
         .arg(uri("to", "TO").help("The database that is written to"))
         .arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue).help("Only compare the two"))
+        .arg(
+            Arg::new("follow")
+                .long("follow")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("dry-run")
+                .help("Take over what the application changes meanwhile (from a MongoDB replica set)")
+                .long_help(
+                    "Take over what the application changes meanwhile, until it was stopped, which the Enter key or \
+                     SIGUSR1 says. The source must be a MongoDB replica set. The target becomes what the source is: \
+                     objects there are overwritten. A run that was stopped, killed even, goes on where it was.",
+                ),
+        )
 }
 
 fn path(name: &'static str) -> Arg {
@@ -247,6 +259,7 @@ impl Command {
                 from: given.get_one::<String>("from").cloned().unwrap_or_default(),
                 to: given.get_one::<String>("to").cloned().unwrap_or_default(),
                 dry_run: given.get_flag("dry-run"),
+                follow: given.get_flag("follow"),
             },
             Some(("schema", matches)) => {
                 let (name, given) = matches.subcommand().unwrap_or(("diff", matches));

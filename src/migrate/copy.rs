@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 
+use super::state::{Mark, State};
+use super::verify::Tell;
 use super::{
-    Named, PAGE, Progress, Report, by_id, is_refusal, join_class, page_after, pairs, reason, relations,
-    stored,
+    Named, PAGE, Progress, Report, Side, by_id, columns, is_refusal, is_whole, join_class, pairs, reason,
+    relations, stored,
 };
 use crate::error::{Error, Result};
 use crate::files::{FileError, FileStore, NewFile};
@@ -17,31 +19,37 @@ use crate::types::names::VOLATILE_CLASSES;
 use crate::types::update::RelationChange;
 use crate::types::{ClassSchema, Field, FieldName, Object, ObjectId};
 
-type Tell<'t> = &'t mut (dyn FnMut(Progress<'_>) + Send);
-
 pub(super) async fn class(
     from: &dyn StorageAdapter,
     to: &dyn StorageAdapter,
     class: &Arc<ClassSchema>,
+    mut state: Option<&mut State>,
     report: &mut Report,
     tell: Tell<'_>,
 ) -> Result<()> {
     let Some(target) = schema(to, class, &mut report.refused).await? else { return Ok(()) };
     let target = Arc::new(target);
-    if by_id(class) {
-        objects(from, to, class, &target, report, tell).await?;
-    } else {
+    let is_done = state.as_ref().is_some_and(|state| state.mark(class.name.as_str()) == Some(&Mark::Done));
+    if is_done {
+        return Ok(());
+    }
+    if is_whole(class) && !by_id(class) {
         without_ids(from, to, class, &target, report).await?;
+    } else {
+        objects(from, to, class, &target, state.as_deref_mut(), report, tell).await?;
     }
     for field in relations(class) {
         members(from, to, class, field, report).await?;
     }
     indexes(to, class, &mut report.refused).await;
+    if let Some(state) = state {
+        state.set_mark(class.name.as_str(), Mark::Done).map_err(Error::internal)?;
+    }
     Ok(())
 }
 
 /// The class at the target, with every field that the target can hold.
-async fn schema(
+pub(super) async fn schema(
     to: &dyn StorageAdapter,
     class: &ClassSchema,
     refused: &mut Named,
@@ -84,7 +92,7 @@ async fn schema(
     Ok(Some(made))
 }
 
-async fn indexes(to: &dyn StorageAdapter, class: &ClassSchema, refused: &mut Named) {
+pub(super) async fn indexes(to: &dyn StorageAdapter, class: &ClassSchema, refused: &mut Named) {
     for (name, key) in &class.indexes {
         // Those of the start are made by the server itself.
         if name == "_id_" || class.name.is_system() {
@@ -102,38 +110,68 @@ async fn objects(
     to: &dyn StorageAdapter,
     class: &Arc<ClassSchema>,
     target: &Arc<ClassSchema>,
+    mut state: Option<&mut State>,
     report: &mut Report,
     tell: Tell<'_>,
 ) -> Result<()> {
-    let total = from.count(class, &FindSpec::new(Filter::all())).await?;
-    let mut last: Option<String> = None;
+    let all = FindSpec::new(Filter::all());
+    let total = from.count(class, &all).await?;
+    let is_fresh = to.count(target, &all).await? == 0;
+    let mark = state.as_ref().and_then(|state| state.mark(class.name.as_str()));
+    let after = match mark {
+        Some(Mark::After(cursor)) => Some(cursor.clone()),
+        _ => None,
+    };
+    let wanted = columns(class);
     let mut done = 0;
+    let (mut page, mut cursor) = from.scan(class, after.as_deref(), wanted.as_deref(), PAGE).await?;
     loop {
-        let page = from.find(class, &page_after(class, last.as_deref())).await?;
-        let rows: Vec<Object> = page.iter().map(|row| stored(row, class)).collect();
         let ids: Vec<String> = page.iter().map(|row| row.object_id().to_owned()).collect();
-        let Some(newest) = ids.last().cloned() else { return Ok(()) };
-        if last.as_ref() == Some(&newest) {
-            report.refused.add(format!("objects of {} behind {newest}: ids that are no texts", class.name));
-            return Ok(());
-        }
-        let there = to.find_by_ids(target, &ids, None, Some(&[]), &FindHints::default()).await?;
-        let there: BTreeSet<String> = there.iter().map(|row| row.object_id().to_owned()).collect();
-        let missing = rows.into_iter().zip(&ids).filter(|(_, id)| !there.contains(*id));
-        let missing: Vec<Object> = missing.map(|(row, _)| row).collect();
-        report.passed_over += there.len() as u64;
-        create(to, target, &missing, report).await?;
+        let rows: Vec<Object> = page.iter().map(|row| stored(row, class)).collect();
+        // The next page is read while this one is written.
+        let reading = async {
+            match &cursor {
+                Some(cursor) => from.scan(class, Some(cursor), wanted.as_deref(), PAGE).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let writing = missing(to, target, &ids, rows, is_fresh, report);
+        let (next, written) = futures_util::future::join(reading, writing).await;
+        written?;
         done += ids.len() as u64;
         tell(Progress::Copied { class: &class.name, done, total });
-        if (ids.len() as u64) < PAGE {
-            return Ok(());
+        if let (Some(state), Some(cursor)) = (state.as_deref_mut(), &cursor) {
+            let mark = Mark::After(cursor.clone());
+            state.set_mark(class.name.as_str(), mark).map_err(Error::internal)?;
         }
-        last = Some(newest);
+        let Some((next, further)) = next? else { return Ok(()) };
+        page = next;
+        cursor = further;
     }
 }
 
+/// Those of the rows that are not at the target yet.
+async fn missing(
+    to: &dyn StorageAdapter,
+    target: &Arc<ClassSchema>,
+    ids: &[String],
+    rows: Vec<Object>,
+    is_fresh: bool,
+    report: &mut Report,
+) -> Result<()> {
+    if is_fresh {
+        return create(to, target, &rows, report).await;
+    }
+    let there = to.find_by_ids(target, ids, None, Some(&[]), &FindHints::default()).await?;
+    let there: BTreeSet<&str> = there.iter().map(|row| row.object_id()).collect();
+    report.passed_over += there.len() as u64;
+    let missing = rows.into_iter().zip(ids).filter(|(_, id)| !there.contains(id.as_str()));
+    let missing: Vec<Object> = missing.map(|(row, _)| row).collect();
+    create(to, target, &missing, report).await
+}
+
 /// All at once, and one by one when some are refused.
-async fn create(
+pub(super) async fn create(
     to: &dyn StorageAdapter,
     target: &Arc<ClassSchema>,
     rows: &[Object],
@@ -142,7 +180,7 @@ async fn create(
     if rows.is_empty() {
         return Ok(());
     }
-    match to.create(target, rows).await {
+    match to.import(target, rows).await {
         Ok(()) => {
             report.objects += rows.len() as u64;
             return Ok(());
@@ -216,12 +254,8 @@ async fn members(
     }
 }
 
-pub(super) async fn files(
-    from: &dyn FileStore,
-    to: &dyn FileStore,
-    report: &mut Report,
-    tell: Tell<'_>,
-) -> Result<()> {
+pub(super) async fn files(from: &Side<'_>, to: &Side<'_>, report: &mut Report, tell: Tell<'_>) -> Result<()> {
+    let (Some(from), Some(to)) = (from.files, to.files) else { return Ok(()) };
     let mut listed = from.list();
     while let Some(file) = listed.try_next().await.map_err(Error::internal)? {
         if to.stat(&file.name).await.is_ok_and(|there| there.size == file.size) {

@@ -1,22 +1,30 @@
 //! `parsimony migrate`: everything of one database into another, by the storage traits of both, so that either side may
 //! be MongoDB or PostgreSQL.
 //!
-//! Nothing that is at the target is overwritten, and what is there already is passed over: a run that was stopped is
-//! started again. Nothing is left out silently: what the target refuses is in the [`Report`], with the reason, and
-//! [`verify`] compares every object of both sides afterwards.
+//! A plain run works on a source that nobody writes to: nothing that is at the target is overwritten, and what is there
+//! already is passed over, so that a run that was stopped is started again. A run that follows ([`follow`]) takes
+//! whatever is changed meanwhile over, too, until the application is switched; its target is a copy, and becomes what
+//! the source is. Nothing is left out silently: what the target refuses is in the [`Report`], with the reason, and
+//! every object of both sides is compared ([`verify`]).
 //!
-//! Called by `server`, which opens both sides. Works on a source that nobody writes to meanwhile.
+//! Called by `server`, which opens both sides.
 
+mod apply;
 mod copy;
+mod follow;
+mod state;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use follow::{Follow, follow};
+
 use crate::error::{Error, Result};
 use crate::files::FileStore;
-use crate::query::{Constraint, Filter, FindSpec, Operand, OrderKey};
+use crate::query::{Filter, FindSpec, OrderKey};
 use crate::storage::{StorageAdapter, StorageError};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::path::FieldPath;
@@ -24,7 +32,7 @@ use crate::types::row::{CellRef, has_permission_columns};
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, RowRef};
 
 /// Objects that are in memory at a time.
-const PAGE: u64 = 500;
+const PAGE: u64 = 1000;
 /// Entries of each list of a report that are kept; all are counted.
 const MOST_NAMED: usize = 1000;
 
@@ -52,6 +60,19 @@ pub enum Progress<'p> {
     Files {
         done: u64,
     },
+    /// So many changes were taken over; `behind`: how long ago the last one was made, where that is known.
+    Followed {
+        changes: u64,
+        behind: Option<std::time::Duration>,
+    },
+    /// Both sides are the same but for what is written right now: the application can be stopped.
+    Ready {
+        different: u64,
+    },
+    /// The source is still written to.
+    StillWritten,
+    /// The source does not know any more what was changed since the last run: everything is looked at again.
+    Anew,
 }
 
 /// A list of which the first entries are kept.
@@ -62,6 +83,18 @@ pub struct Named {
 }
 
 impl Named {
+    fn append(&mut self, other: Self) {
+        let unnamed = other.count - other.first.len() as u64;
+        other.first.into_iter().for_each(|text| self.add_once(text));
+        self.count += unnamed;
+    }
+
+    fn add_once(&mut self, text: String) {
+        if !self.first.contains(&text) {
+            self.add(text);
+        }
+    }
+
     fn add(&mut self, text: String) {
         self.count += 1;
         if self.first.len() < MOST_NAMED {
@@ -106,19 +139,29 @@ pub async fn run(
     report.classes = classes.len() as u64;
     if !dry_run {
         for class in &classes {
-            copy::class(from.storage, to.storage, class, &mut report, tell).await?;
+            copy::class(from.storage, to.storage, class, None, &mut report, tell).await?;
         }
-        if let (Some(from), Some(to)) = (from.files, to.files) {
-            copy::files(from, to, &mut report, tell).await?;
-        }
+        copy::files(from, to, &mut report, tell).await?;
     }
-    for class in &classes {
-        verify::class(from.storage, to.storage, class, &mut report, tell).await?;
-    }
-    if let (Some(from), Some(to)) = (from.files, to.files) {
-        verify::files(from, to, &mut report).await?;
-    }
+    let mut different = Named::default();
+    compare(from, to, &classes, &mut |difference| different.add(difference.to_string()), tell).await?;
+    report.different = different;
     Ok(report)
+}
+
+/// Everything, on both sides.
+async fn compare(
+    from: &Side<'_>,
+    to: &Side<'_>,
+    classes: &[Arc<ClassSchema>],
+    see: &mut (dyn FnMut(verify::Difference) + Send),
+    tell: &mut (dyn FnMut(Progress<'_>) + Send),
+) -> Result<()> {
+    for class in classes {
+        verify::class(from.storage, to.storage, class, see, tell).await?;
+        verify::counts(from.storage, to.storage, class, see).await?;
+    }
+    verify::files(from, to, see).await
 }
 
 /// Every class, those without an entry of their own included.
@@ -158,14 +201,9 @@ fn by_id(class: &ClassSchema) -> bool {
     class.field("objectId").is_some()
 }
 
-/// The objects after this id, in the order of ids.
-fn page_after(class: &ClassSchema, after: Option<&str>) -> FindSpec {
-    let filter = match after {
-        Some(id) => Filter::field(FieldName::known("objectId"), Constraint::Gt(Operand::Text(id.to_owned()))),
-        None => Filter::all(),
-    };
-    let order = OrderKey::Field { path: FieldPath::from(FieldName::known("objectId")), descending: false };
-    FindSpec { order: vec![order], columns: columns(class), ..FindSpec::new(filter).limit(PAGE) }
+/// Few objects, which are compared and taken over all at once: nothing tells them apart, or their ids are no texts.
+fn is_whole(class: &ClassSchema) -> bool {
+    !by_id(class) || matches!(class.name.as_str(), "_Hooks" | "_GlobalConfig" | "_GraphQLConfig")
 }
 
 /// The row as an adapter takes it.
@@ -216,6 +254,23 @@ async fn pairs(
     let rows = storage.find(join, &spec).await?;
     let pair = |row: RowRef<'_>| Some((row.text("owningId")?.to_owned(), row.text("relatedId")?.to_owned()));
     Ok(rows.iter().filter_map(pair).collect())
+}
+
+/// All members, as owner and member.
+async fn members(
+    storage: &dyn StorageAdapter,
+    join: &Arc<ClassSchema>,
+) -> Result<BTreeSet<(String, String)>> {
+    let mut all = BTreeSet::new();
+    let mut skip = 0;
+    loop {
+        let page = pairs(storage, join, skip).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        skip += page.len() as u64;
+        all.extend(page);
+    }
 }
 
 /// Whether the target will never take this, as it is.

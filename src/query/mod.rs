@@ -322,6 +322,10 @@ impl FindSpec {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FindHints {
     pub read_preference: ReadPreference,
+    /// Of sub-queries, where they are statements of their own.
+    pub subquery_preference: ReadPreference,
+    /// Name or specification of the index to use, where the database takes one.
+    pub hint: Option<Value>,
     /// Free text for the statement's comment; never spliced unescaped.
     pub comment: Option<String>,
     /// What the rows may take.

@@ -92,6 +92,7 @@ fn mongo_options(config: &AppConfig, uri: &str) -> MongoOptions {
         collection_prefix: config.database.collection_prefix.clone(),
         deadline: Some(Duration::from_millis(given.statement_timeout_ms)).filter(|t| !t.is_zero()),
         max_time: given.max_time_ms.map(Duration::from_millis).filter(|t| !t.is_zero()),
+        slow: given.slow_query_ms.map(Duration::from_millis),
         app_name: config.app_name.clone(),
         ..MongoOptions::new(uri)
     }
@@ -133,6 +134,7 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
         workers,
         statement_timeout: Some(Duration::from_millis(given.statement_timeout_ms)),
         max_time: given.max_time_ms.map(Duration::from_millis).filter(|t| !t.is_zero()),
+        slow: given.slow_query_ms.map(Duration::from_millis),
         prepared_statements: given.prepared_statements,
         read_uris: config.database.read_uris.iter().map(text).collect(),
         listen_uri: config.database.listen_uri.as_ref().map(text),

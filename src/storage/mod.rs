@@ -3,6 +3,7 @@
 //!
 //! Layering: adapters decide nothing about rights. Filters, readers and sub-queries arrive resolved.
 
+pub mod changes;
 pub mod live_log;
 pub mod memory;
 mod mismatch;
@@ -27,7 +28,7 @@ use crate::error::{BoxError, Error, ErrorCode};
 use crate::files::FileStore;
 use crate::files::crypt::Key;
 use crate::pubsub::PubSub;
-use crate::query::{Filter, FindHints, FindSpec, Operand, Pipeline};
+use crate::query::{Constraint, Filter, FindHints, FindSpec, Operand, OrderKey, Pipeline};
 use crate::types::update::RelationChange;
 use crate::types::{
     ClassName, ClassSchema, Field, FieldName, FieldType, Layout, Object, ObjectId, RowSet, Update,
@@ -106,6 +107,12 @@ const UNSUITABLE: &str = "The request does not suit the fields of the class";
 /// it may work.
 pub fn is_stale_schema(error: &Error) -> bool {
     matches!(error, Error::Parse { code, message } if *code == ErrorCode::INVALID_QUERY && message == UNSUITABLE)
+}
+
+/// Whether a transaction collided with another one: begun again, it may work.
+pub fn is_conflict(error: &Error) -> bool {
+    let Error::Database(source) = error else { return false };
+    matches!(source.downcast_ref::<StorageError>(), Some(StorageError::Conflict(_)))
 }
 
 pub type StorageResult<T> = Result<T, StorageError>;
@@ -427,6 +434,41 @@ pub trait StorageAdapter: Session {
     /// Where the database itself writes changes down, if it can.
     fn live_log(&self) -> Option<&dyn live_log::LiveLog> {
         None
+    }
+
+    /// What any program changes, if the database tells.
+    fn change_feed(&self) -> Option<&dyn changes::ChangeFeed> {
+        None
+    }
+
+    /// Every object, a page at a time, in an order of the database's own: those behind the cursor that the page before
+    /// gave, which is `None` with the last.
+    async fn scan(
+        &self,
+        class: &Arc<ClassSchema>,
+        after: Option<&str>,
+        columns: Option<&[FieldName]>,
+        most: u64,
+    ) -> StorageResult<(RowSet, Option<String>)> {
+        let filter = match after {
+            Some(id) => {
+                Filter::field(FieldName::known("objectId"), Constraint::Gt(Operand::Text(id.to_owned())))
+            }
+            None => Filter::all(),
+        };
+        let order = OrderKey::Field { path: FieldName::known("objectId").into(), descending: false };
+        let columns = columns.map(<[FieldName]>::to_vec);
+        let spec = FindSpec { order: vec![order], columns, ..FindSpec::new(filter).limit(most) };
+        let page = self.find(class, &spec).await?;
+        let is_last = (page.len() as u64) < most;
+        let last = page.len().checked_sub(1).and_then(|last| page.get(last));
+        let cursor = last.filter(|_| !is_last).map(|row| row.object_id().to_owned());
+        Ok((page, cursor))
+    }
+
+    /// [`Session::create`] of many rows by the fastest way that the database has; all or none.
+    async fn import(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        self.create(class, rows).await
     }
 
     /// Shows every text that the database holds, of every table and column, in one snapshot. JSON is shown

@@ -1,8 +1,8 @@
 //! How long a database took for what, as [`crate::storage::Session`] names it: owned by each adapter, told to the
-//! page of metrics.
+//! page of metrics, and to the log where it was slow.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{StorageError, StorageResult};
 use crate::metrics::{Counter, Histogram, Page};
@@ -60,9 +60,15 @@ const ERRORS: [&str; 9] = [
 pub struct Statements {
     times: [Histogram; SHAPES.len()],
     errors: [Counter; ERRORS.len()],
+    /// What takes longer is logged.
+    slow: Option<Duration>,
 }
 
 impl Statements {
+    pub fn new(slow: Option<Duration>) -> Self {
+        Self { slow, ..Self::default() }
+    }
+
     /// Counts what `work` takes, waiting for a connection included.
     ///
     /// # Errors
@@ -70,12 +76,19 @@ impl Statements {
     pub async fn watch<T>(
         &self,
         shape: Shape,
+        of: &str,
         work: impl Future<Output = StorageResult<T>>,
     ) -> StorageResult<T> {
         let begun = Instant::now();
         let outcome = work.await;
+        let took = begun.elapsed();
+        if self.slow.is_some_and(|slow| took >= slow) {
+            let name = SHAPES.get(shape as usize).map_or("statement", |(_, name)| name);
+            let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(shape = name, class = of, duration_ms, "slow {name} on {of}: {duration_ms} ms");
+        }
         if let Some(times) = self.times.get(shape as usize) {
-            times.observe(begun.elapsed());
+            times.observe(took);
         }
         if let Err(error) = &outcome
             && let Some(count) = self.errors.get(kind_of(error))
@@ -124,9 +137,9 @@ mod tests {
         for (index, (shape, _)) in SHAPES.iter().enumerate() {
             assert_eq!(*shape as usize, index);
         }
-        statements.watch(Shape::Count, async { Ok(()) }).await.unwrap();
+        statements.watch(Shape::Count, "C", async { Ok(()) }).await.unwrap();
         statements
-            .watch(Shape::Insert, async { StorageResult::<()>::Err(StorageError::Timeout) })
+            .watch(Shape::Insert, "C", async { StorageResult::<()>::Err(StorageError::Timeout) })
             .await
             .unwrap_err();
         let mut page = Page::default();

@@ -1,12 +1,10 @@
-// Runs the contract suites: one PostgreSQL for all, one shared server for the SDK suite.
+// Runs the contract suites: one database server for all, one shared server for the SDK suite.
 //
-//   node tests/contract/run.mjs [--target parsimony|oracle] [--pooler] [sdk|cloud|oracle|layout|pages|dashboard|file …]
+//   node tests/contract/run.mjs [--target parsimony|oracle] [--database mongo] [--pooler] [sdk|cloud|oracle|layout|pages|dashboard|file …]
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startPostgres } from './lib/postgres.js';
-import { startServer } from './lib/servers.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const args = process.argv.slice(2);
@@ -17,6 +15,11 @@ const pooler = process.env.PARSIMONY_TEST_PGBOUNCER_URI;
 const pooledOnly = args.includes('--pooler') && args.splice(args.indexOf('--pooler'), 1).length > 0;
 if (pooledOnly && !pooler) throw new Error('--pooler: PARSIMONY_TEST_PGBOUNCER_URI is not set');
 const target = process.env.TARGET ?? 'parsimony';
+const on = args.indexOf('--database');
+if (on >= 0) process.env.CONTRACT_DATABASE = args.splice(on, 2)[1];
+// They look at the variable.
+const { isMongo, startDatabase } = await import('./lib/database.js');
+const { startServer } = await import('./lib/servers.js');
 
 /** The test files below a suite's folder, or the file itself. */
 function files(name) {
@@ -27,14 +30,16 @@ function files(name) {
 }
 
 const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push', 'schema', 'npm', 'packages'];
-const wanted = (args.length > 0 ? args : pooledOnly ? ['sdk'] : suites).flatMap(files);
-const postgres = await startPostgres();
+/** What runs on either database. */
+const onMongo = ['sdk', 'oracle', 'live'];
+const wanted = (args.length > 0 ? args : pooledOnly ? ['sdk'] : isMongo ? onMongo : suites).flatMap(files);
+const database = await startDatabase();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 
 /** Runs the files; the status of the runner. */
 async function run(wanted, options) {
-  const server = wanted.some(file => file.includes(`${path.sep}sdk${path.sep}`)) ? await startServer(postgres, target, 'base', options) : null;
-  const env = { ...process.env, PARSIMONY_TEST_DATABASE_URI: postgres.uri };
+  const server = wanted.some(file => file.includes(`${path.sep}sdk${path.sep}`)) ? await startServer(database, target, 'base', options) : null;
+  const env = { ...process.env, ...(isMongo ? {} : { PARSIMONY_TEST_DATABASE_URI: database.uri }) };
   if (server) {
     const { kind, name, url, config, databaseURI } = server;
     env.CONTRACT_SERVER = JSON.stringify({ kind, name, url, config, databaseURI });
@@ -48,5 +53,5 @@ async function run(wanted, options) {
 }
 
 const codes = [await run(wanted, pooledOnly ? { pooler } : {})];
-await postgres.stop();
+await database.stop();
 process.exit(Math.max(...codes));

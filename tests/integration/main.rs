@@ -39,6 +39,8 @@ mod silent_database;
 mod start_page;
 mod statements;
 mod storage_conformance;
+#[cfg(feature = "mongo")]
+mod storage_differential;
 mod storage_postgres;
 mod storage_queries;
 mod storage_writers;

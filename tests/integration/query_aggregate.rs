@@ -225,7 +225,7 @@ async fn what_is_not_understood_is_refused() {
     for (pipeline, message) in [
         (json!([{"$out": "x"}]), "Unrecognized pipeline stage name: '$out'"),
         (json!([{"$group": {"n": {"$sum": 1}}}]), "Invalid parameter for query: group. Missing key _id"),
-        (json!([{"$group": {"_id": null, "n": {"$median": 1}}}]), "unknown group operator '$median'"),
+        (json!([{"$group": {"_id": null, "n": {"$accumulator": 1}}}]), "unknown group operator '$accumulator'"),
         (json!([{"$project": {"x": {"$foo": 1}}}]), "Unrecognized expression '$foo'"),
         (json!([{"$project": {"a\"b": 1}}]), "Invalid field name in aggregation: a\"b"),
         (json!([{"$limit": -1}]), "$limit wants a positive whole number"),

@@ -16,22 +16,23 @@ use serde_json::{Map, Value, json};
 use parsimony::live_query::matching::index::Index;
 use parsimony::query::evaluate::Matcher;
 use parsimony::query::{ParseContext, parse_where};
+use parsimony::types::ClassSchema;
 
 use crate::query_support::{Fixture, class, date, evaluate, point, pointer, schema};
 
 const OBJECTS: usize = 60;
 const QUERIES: u32 = 700;
 
-fn text() -> impl Strategy<Value = Value> {
+pub fn text() -> impl Strategy<Value = Value> {
     prop::sample::select(vec!["", "a", "b", "ab", "Ab", "a b", "é", "%_\\", "a\nb", "1", "o1", "null"])
         .prop_map(Value::from)
 }
 
-fn number() -> impl Strategy<Value = Value> {
+pub fn number() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![json!(0), json!(1), json!(-1), json!(1.5), json!(2), json!(1e10), json!(0.1)])
 }
 
-fn instant() -> impl Strategy<Value = Value> {
+pub fn instant() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         "2020-01-01T00:00:00.000Z",
         "2020-01-01T00:00:00.001Z",
@@ -40,7 +41,7 @@ fn instant() -> impl Strategy<Value = Value> {
     .prop_map(date)
 }
 
-fn place() -> impl Strategy<Value = Value> {
+pub fn place() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         (0.0, 0.0),
         (1.0, 1.0),
@@ -58,7 +59,7 @@ fn area() -> impl Strategy<Value = Value> {
     )
 }
 
-fn target() -> impl Strategy<Value = Value> {
+pub fn target() -> impl Strategy<Value = Value> {
     prop::sample::select(vec!["o1", "o2", "a"]).prop_map(|id| pointer("Other", id))
 }
 
@@ -71,7 +72,7 @@ fn bytes() -> impl Strategy<Value = Value> {
 }
 
 /// Anything that may stand inside an Object or Array column.
-fn inner() -> impl Strategy<Value = Value> {
+pub fn inner() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         4 => text(), 4 => number(), 2 => any::<bool>().prop_map(Value::from), 1 => Just(Value::Null),
         2 => instant(), 2 => target(), 1 => place(), 1 => file(),
@@ -81,12 +82,12 @@ fn inner() -> impl Strategy<Value = Value> {
     })
 }
 
-fn object_of(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+pub fn object_of(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec!["a", "b", "0"]).prop_map(str::to_owned);
     prop::collection::btree_map(key, inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect()))
 }
 
-fn list() -> impl Strategy<Value = Value> {
+pub fn list() -> impl Strategy<Value = Value> {
     prop::collection::vec(inner(), 0..4).prop_map(Value::from)
 }
 
@@ -94,7 +95,7 @@ fn maybe(strategy: impl Strategy<Value = Value>) -> impl Strategy<Value = Option
     prop::option::weighted(0.75, strategy)
 }
 
-fn object() -> impl Strategy<Value = Map<String, Value>> {
+pub fn object() -> impl Strategy<Value = Map<String, Value>> {
     let first =
         (maybe(text()), maybe(number()), maybe(any::<bool>().prop_map(Value::from)), maybe(instant()));
     let second = (maybe(object_of(inner())), maybe(list()), maybe(place()), maybe(file()));
@@ -105,10 +106,10 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
     })
 }
 
-const FIELDS: [&str; 11] =
+pub const FIELDS: [&str; 11] =
     ["text", "num", "flag", "at", "obj", "list", "loc", "file", "bytes", "area", "owner"];
 
-fn path() -> impl Strategy<Value = String> {
+pub fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => prop::sample::select(FIELDS.to_vec()),
         2 => prop::sample::select(vec!["obj.a", "obj.b", "obj.a.b", "obj.0", "obj.a.0", "list.0", "list.1.a", "text.a"]),
@@ -118,7 +119,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 /// Values of every type, wrong ones for most fields included.
-fn value() -> impl Strategy<Value = Value> {
+pub fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
         3 => text(), 3 => number(), 1 => any::<bool>().prop_map(Value::from), 1 => Just(Value::Null),
         1 => instant(), 1 => target(), 1 => place(), 1 => area(), 1 => file(), 1 => bytes(), 2 => inner(),
@@ -186,7 +187,7 @@ fn constraint() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn query() -> impl Strategy<Value = Value> {
+pub fn query() -> impl Strategy<Value = Value> {
     let field = (path(), constraint()).prop_map(|(path, constraint)| json!({ path: constraint }));
     field.prop_recursive(3, 8, 3, |inner| {
         let op = prop::sample::select(vec!["$or", "$and", "$nor"]);
@@ -194,9 +195,9 @@ fn query() -> impl Strategy<Value = Value> {
     })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sql_and_memory_agree() {
-    let thing = schema(
+/// The class of the objects.
+pub fn thing() -> ClassSchema {
+    schema(
         "Thing",
         &[
             ("text", Text),
@@ -211,8 +212,12 @@ async fn sql_and_memory_agree() {
             ("area", Polygon),
             ("owner", Pointer(class("Other"))),
         ],
-    );
-    let mut fixture = Fixture::sorted_by_code_point(vec![thing]).await;
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sql_and_memory_agree() {
+    let mut fixture = Fixture::sorted_by_code_point(vec![thing()]).await;
     let mut runner = TestRunner::deterministic();
     let objects: Vec<Value> = (0..OBJECTS)
         .map(|index| {

@@ -208,6 +208,25 @@ impl Client {
         Self { http, base: format!("http://127.0.0.1:{port}") }
     }
 
+    /// Everything below this path.
+    pub fn below(mut self, path: &str) -> Self {
+        self.base.push_str(path);
+        self
+    }
+
+    /// `None` where no server answers, or not to the end.
+    pub async fn try_send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Option<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.header("Content-Type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.ok()?;
+        let status = response.status().as_u16();
+        let text = response.text().await.ok()?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Some(Answer { status, body, text, headers: Map::new() })
+    }
+
     /// A find at a path, with parameters as JSON.
     pub async fn find_at(&self, path: &str, mut params: Value) -> Answer {
         params["_method"] = "GET".into();

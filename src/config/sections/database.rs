@@ -25,6 +25,8 @@ pub struct DatabaseOptions {
     pub schema_cache_ttl_ms: Option<u64>,
     /// Milliseconds one operation may take.
     pub max_time_ms: Option<u64>,
+    /// Milliseconds from which on an operation is logged; `None` none is.
+    pub slow_query_ms: Option<u64>,
     /// Whether indexes that queries miss are built by the server itself.
     pub auto_index: bool,
     pub disable_index_field_validation: bool,
@@ -129,6 +131,7 @@ impl DatabaseOptions {
             )?,
             schema_cache_ttl_ms: reader.whole("schemaCacheTtl", 0)?,
             max_time_ms: reader.whole("maxTimeMS", 0)?,
+            slow_query_ms: reader.whole("slowQueryMS", 0)?,
             auto_index: reader.bool("autoIndex")?,
             disable_index_field_validation: reader.bool("disableIndexFieldValidation")?,
             indexes: IndexOptions {

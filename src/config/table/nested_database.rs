@@ -60,8 +60,7 @@ pub static DATABASE: Group = Group {
             Number,
             "1000",
             "Rows fetched from a cursor at a time (MongoDB)",
-        )
-        .accepted(),
+        ),
         opt(
             "clientMetadata",
             "PARSE_SERVER_DATABASE_CLIENT_METADATA",
@@ -69,8 +68,7 @@ pub static DATABASE: Group = Group {
             "",
             "Name and version told to the MongoDB server",
         )
-        .group(&CLIENT_METADATA)
-        .accepted(),
+        .group(&CLIENT_METADATA),
         opt("compressors", "PARSE_SERVER_DATABASE_COMPRESSORS", Text, "", "Compressions offered (MongoDB)")
             .accepted(),
         opt(
@@ -202,8 +200,7 @@ pub static DATABASE: Group = Group {
             "",
             "Driver events to log (MongoDB)",
         )
-        .group(&LOG_CLIENT_EVENT)
-        .accepted(),
+        .group(&LOG_CLIENT_EVENT),
         opt(
             "maxConnecting",
             "PARSE_SERVER_DATABASE_MAX_CONNECTING",
@@ -393,6 +390,8 @@ pub static DATABASE: Group = Group {
             "Keep prepared statements; false behind a transaction-mode pooler",
         )
         .ours(),
+        opt("slowQueryMS", "", Number, "", "Milliseconds from which on an operation on objects is logged")
+            .ours(),
         opt("statementTimeout", "", Number, "30000", "Milliseconds one statement may take; 0 for no limit")
             .ours(),
         opt("poolSize", "", Number, "", "Most connections; the same as max (PostgreSQL)").ours(),

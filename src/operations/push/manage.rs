@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{status, tell};
+use super::{settled, status, tell};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
 use crate::query::FindSpec;
@@ -44,16 +44,19 @@ pub async fn change(ctx: &Ctx, id: &str, body: &Object) -> Result<Value> {
         _ => "running",
     };
     let schema = status::schema(services).await?;
-    let transaction = services.storage.begin().await?;
-    let writer = transaction.push_writer().ok_or_else(Error::object_not_found)?;
-    if !writer.set_push_state(app, id, from, to).await? {
-        transaction.rollback().await?;
-        let text = "The push is over and cannot be changed any more.";
-        return Err(Error::parse(ErrorCode::VALIDATION_ERROR, text));
-    }
-    let counts = status::Counts { status: Some(shown), ..status::Counts::default() };
-    status::count(transaction.as_session(), &schema, id, &counts).await?;
-    transaction.commit().await?;
+    let changed = settled(async || {
+        let transaction = services.storage.begin().await?;
+        let writer = transaction.push_writer().ok_or_else(Error::object_not_found)?;
+        if !writer.set_push_state(app, id, from, to).await? {
+            transaction.rollback().await?;
+            let text = "The push is over and cannot be changed any more.";
+            return Err(Error::parse(ErrorCode::VALIDATION_ERROR, text));
+        }
+        let counts = status::Counts { status: Some(shown), ..status::Counts::default() };
+        status::count(transaction.as_session(), &schema, id, &counts).await?;
+        Ok(transaction.commit().await?)
+    });
+    changed.await?;
     if matches!(to, PushState::Paused | PushState::Cancelled) {
         services.state.pushes.halt(id);
     }

@@ -25,6 +25,8 @@ mod tickets;
 mod tokens;
 mod zones;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 pub use self::manage::{change, report};
@@ -37,7 +39,7 @@ use crate::operations::services::Services;
 use crate::pubsub::Notice;
 use crate::query::{Filter, Operand};
 use crate::storage::push::{NewPush, PushState, queue_of};
-use crate::storage::{NewWork, Retry, Returning, Target};
+use crate::storage::{NewWork, Retry, Returning, Target, is_conflict};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
@@ -73,7 +75,7 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
     // What parse-server finds out too late to refuse it.
     let refused = campaign::check(services, &accepted.condition).await.err();
     let id = ObjectId::generate(ctx.config().schema.object_id_size).to_string();
-    accept(services, &id, &accepted, refused.as_ref()).await?;
+    settled(async || accept(services, &id, &accepted, refused.as_ref()).await).await?;
     status::told(services, &id).await;
     if refused.is_none() {
         tell(services).await;
@@ -82,6 +84,25 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
 }
 
 /// The status and the push: both or neither.
+/// Times that a transaction is begun again.
+const TRIES: u32 = 10;
+
+/// Does what is one transaction, and anew where it collided with another: a database without locks on rows ends one of
+/// the two.
+async fn settled<T>(work: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let mut tries = 0;
+    loop {
+        match work().await {
+            Err(error) if is_conflict(&error) && tries < TRIES => {
+                tries += 1;
+                let most = 5 << tries.min(7);
+                tokio::time::sleep(Duration::from_millis(rand::random_range(most / 2..=most))).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 async fn accept(services: &Services, id: &str, accepted: &Accepted, refused: Option<&Error>) -> Result<()> {
     let schema = status::schema(services).await?;
     let row = status::row(id, accepted, refused)?;

@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::campaign;
 use super::tickets::{AFTER_S, written};
 use super::tokens::remove_tokens;
+use super::{campaign, settled};
 use crate::error::{Error, Result};
 use crate::operations::services::Services;
 use crate::push::{PushAdapter, Receipt};
@@ -58,18 +58,20 @@ pub async fn run(services: &Services, adapter: &dyn PushAdapter, claimed: &Claim
         false => Vec::new(),
     };
     let class = campaign::installations(services).await?;
-    let transaction = services.storage.begin().await?;
-    let work = transaction.work().ok_or_else(|| Error::internal("no work is kept"))?;
-    work.enqueue(&services.config.app_id, &more).await?;
-    let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
-    let keeps_log = services.state.pushes.log_days().is_some();
-    if !writer.note_receipts(&services.config.app_id, push, &claimed.lease, &log, keeps_log).await? {
-        transaction.rollback().await?;
-        return Ok(());
-    }
-    if let (Some(class), false) = (class, dead.is_empty()) {
-        remove_tokens(transaction.as_session(), &class, &dead).await?;
-    }
-    transaction.commit().await?;
-    Ok(())
+    settled(async || {
+        let transaction = services.storage.begin().await?;
+        let work = transaction.work().ok_or_else(|| Error::internal("no work is kept"))?;
+        work.enqueue(&services.config.app_id, &more).await?;
+        let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
+        let keeps_log = services.state.pushes.log_days().is_some();
+        if !writer.note_receipts(&services.config.app_id, push, &claimed.lease, &log, keeps_log).await? {
+            transaction.rollback().await?;
+            return Ok(());
+        }
+        if let (Some(class), false) = (&class, dead.is_empty()) {
+            remove_tokens(transaction.as_session(), class, &dead).await?;
+        }
+        Ok(transaction.commit().await?)
+    })
+    .await
 }

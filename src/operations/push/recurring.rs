@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::campaign::{self, Campaign};
 use super::request::{Recurrence, later};
-use super::{item, status};
+use super::{item, settled, status};
 use crate::error::{Error, Result};
 use crate::operations::services::Services;
 use crate::storage::push::{NewPush, PushState, StoredPush};
@@ -23,7 +23,7 @@ const DAY_MS: i64 = 86_400_000;
 /// When storage fails.
 pub async fn fire(services: &Services) -> Result<()> {
     for _ in 0..MOST {
-        if !fire_one(services).await? {
+        if !settled(async || fire_one(services).await).await? {
             return Ok(());
         }
     }

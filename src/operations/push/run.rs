@@ -12,7 +12,7 @@ use super::record::{Batch, Ended};
 use super::request::{Badge, later};
 use super::status;
 use super::zones::Wave;
-use super::{hooks, item, receipts, recurring, tickets};
+use super::{hooks, item, receipts, recurring, settled, tickets};
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::services::Services;
@@ -332,33 +332,10 @@ impl Runner {
         if next.is_empty() && campaign.badge.is_none() && !page.is_first {
             return Ok(Some(self.devices(&rows)));
         }
-        let statuses = status::schema(&self.services).await?;
-        let transaction = self.services.storage.begin().await?;
-        let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
-        let progress = json!({ "upto": upto });
-        if !writer.extend_push(self.app(), &campaign.id, &page.claimed.lease, &progress, &next).await? {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        if page.is_first {
-            let batches = i64::from(is_last);
-            status::begin(transaction.as_session(), &statuses, &campaign.id, batches).await?;
-        }
-        if let Some(badge) = campaign.badge {
-            let ids = rows.iter().map(|row| Operand::Text(row.object_id().to_owned())).collect();
-            let target = Target { filter: id(Constraint::In(ids)), writers: None };
-            let op = match badge {
-                Badge::Set(value) => Op::Set(crate::types::number::number_json(value)),
-                Badge::Increment(amount) => Op::Increment(amount),
-            };
-            let mut update =
-                Update::default().set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
-            update.ops.push((FieldName::known("badge").into(), op));
-            let returning = Returning { after: true, ..Returning::default() };
-            let changed = transaction.update(&class.schema, &target, &update, returning).await?;
-            rows = changed.after.unwrap_or(rows);
-        }
-        transaction.commit().await?;
+        let extended =
+            settled(async || self.extended(class, campaign, &page, (&upto, &next, is_last), &rows).await);
+        let Some(changed) = extended.await? else { return Ok(None) };
+        rows = changed.unwrap_or(rows);
         if page.is_first {
             if !is_last {
                 // The first devices do not wait for it.
@@ -372,6 +349,48 @@ impl Runner {
             self.services.state.pushes.wake();
         }
         Ok(Some(self.devices(&rows)))
+    }
+
+    /// Notes how far the page's item is, with the next one, and changes badges. `None`: the lease is lost; rows where
+    /// badges changed them.
+    async fn extended(
+        &self,
+        class: &Arc<ClassSnapshot>,
+        campaign: &Campaign,
+        page: &Page<'_>,
+        (upto, next, is_last): (&str, &[NewWork], bool),
+        rows: &RowSet,
+    ) -> Result<Option<Option<RowSet>>> {
+        let statuses = status::schema(&self.services).await?;
+        let transaction = self.services.storage.begin().await?;
+        let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
+        let progress = json!({ "upto": upto });
+        if !writer.extend_push(self.app(), &campaign.id, &page.claimed.lease, &progress, next).await? {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        if page.is_first {
+            let batches = i64::from(is_last);
+            status::begin(transaction.as_session(), &statuses, &campaign.id, batches).await?;
+        }
+        let mut after = None;
+        let id = |constraint| Filter::field(FieldName::known("objectId"), constraint);
+        if let Some(badge) = campaign.badge {
+            let ids = rows.iter().map(|row| Operand::Text(row.object_id().to_owned())).collect();
+            let target = Target { filter: id(Constraint::In(ids)), writers: None };
+            let op = match badge {
+                Badge::Set(value) => Op::Set(crate::types::number::number_json(value)),
+                Badge::Increment(amount) => Op::Increment(amount),
+            };
+            let mut update =
+                Update::default().set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
+            update.ops.push((FieldName::known("badge").into(), op));
+            let returning = Returning { after: true, ..Returning::default() };
+            let changed = transaction.update(&class.schema, &target, &update, returning).await?;
+            after = changed.after;
+        }
+        transaction.commit().await?;
+        Ok(Some(after))
     }
 
     /// A push that reaches nobody has begun, too.

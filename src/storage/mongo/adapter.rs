@@ -10,11 +10,13 @@ use serde_json::{Map, Value};
 
 use super::MongoAdapter;
 use crate::pubsub::PubSub;
+use crate::storage::changes::ChangeFeed;
+use crate::storage::push::PushLedger;
 use crate::storage::{
     FileStoreProvider, IndexMap, See, Session, StartupIndexes, StorageAdapter, StorageResult, Transaction,
     WorkQueue,
 };
-use crate::types::{ClassName, ClassSchema, Field, FieldName};
+use crate::types::{ClassName, ClassSchema, Field, FieldName, RowSet};
 
 /// Classes that have a document in `_SCHEMA` from the start.
 const START_CLASSES: &[&str] = &["_User", "_Role", "_Idempotency"];
@@ -122,6 +124,25 @@ impl StorageAdapter for MongoAdapter {
 
     fn work_queue(&self) -> Option<&dyn WorkQueue> {
         Some(self)
+    }
+
+    /// What belongs together is written in transactions.
+    fn push_ledger(&self) -> Option<&dyn PushLedger> {
+        self.core.has_transactions.then_some(self as _)
+    }
+
+    fn change_feed(&self) -> Option<&dyn ChangeFeed> {
+        self.core.has_transactions.then_some(self as _)
+    }
+
+    async fn scan(
+        &self,
+        class: &Arc<ClassSchema>,
+        after: Option<&str>,
+        columns: Option<&[FieldName]>,
+        most: u64,
+    ) -> StorageResult<(RowSet, Option<String>)> {
+        self.scanned(class, after, columns, most).await
     }
 
     async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {

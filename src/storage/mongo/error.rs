@@ -104,7 +104,7 @@ impl From<DriverError> for StorageError {
 
 fn of_server(code: i32, text: &str, error: &DriverError) -> StorageError {
     if DUPLICATE.contains(&code) {
-        return duplicate(index_of(text).unwrap_or_default());
+        return duplicate(key_of(text).unwrap_or_default(), index_of(text).unwrap_or_default());
     }
     let why = || Box::new(error.clone());
     if code == CONFLICT || is_transient(error) {
@@ -135,19 +135,30 @@ fn index_of(text: &str) -> Option<&str> {
     Some(name.rsplit_once(".$").map_or(name, |(_, name)| name))
 }
 
-fn duplicate(index: &str) -> StorageError {
-    let provider = index.strip_prefix("_auth_data_").and_then(|rest| rest.strip_suffix("_id"));
-    if let Some(provider) = provider {
+/// The first key of the pattern in `… dup key: { name: value, … }`; old servers leave the names out.
+fn key_of(text: &str) -> Option<&str> {
+    let (_, pattern) = text.split_once("dup key: {")?;
+    let (key, _) = pattern.split_once(':')?;
+    let key = key.trim().trim_matches('"');
+    (!key.is_empty() && !key.contains(['{', '}', ',', ' '])).then_some(key)
+}
+
+/// Whatever the index is called, its key names the field.
+fn duplicate(key: &str, index: &str) -> StorageError {
+    let by_key = key.strip_prefix("_auth_data_").and_then(|rest| rest.strip_suffix(".id"));
+    let by_index = || index.strip_prefix("_auth_data_").and_then(|rest| rest.strip_suffix("_id"));
+    if let Some(provider) = by_key.or_else(by_index) {
         let provider = Some(provider.to_owned());
         return StorageError::Duplicate { field: Some("authData".to_owned()), provider };
     }
-    let field = match index {
-        "" => None,
-        "_id_" => Some("objectId"),
-        name => {
+    let field = match (key, index) {
+        ("", "") => None,
+        ("_id", _) | ("", "_id_") => Some("objectId"),
+        ("", name) => {
             let bare = name.strip_prefix("case_insensitive_").unwrap_or(name);
             Some(bare.strip_suffix("_1").or_else(|| bare.strip_suffix("_-1")).unwrap_or(bare))
         }
+        (key, _) => Some(key.strip_prefix("_p_").unwrap_or(key)),
     };
     StorageError::Duplicate { field: field.map(str::to_owned), provider: None }
 }
@@ -184,13 +195,27 @@ mod tests {
 
     #[test]
     fn duplicates_name_their_field() {
-        let field = |text: &str| match duplicate(index_of(text).unwrap_or_default()) {
+        let field = |text: &str| match duplicate(
+            key_of(text).unwrap_or_default(),
+            index_of(text).unwrap_or_default(),
+        ) {
             StorageError::Duplicate { field, provider } => (field, provider),
             other => panic!("{other}"),
         };
+        // As servers spoke before 4.2, and since.
         let text = |index: &str| {
-            format!("E11000 duplicate key error collection: d._User index: {index} dup key: {{ x: 1 }}")
+            format!("E11000 duplicate key error collection: d._User index: {index} dup key: {{ : \"x: 1\" }}")
         };
+        let named = |key: &str| {
+            format!(
+                "E11000 duplicate key error collection: d._User index: any name dup key: {{ {key}: \"x\" }}"
+            )
+        };
+        assert_eq!(field(&named("username")), (Some("username".into()), None));
+        assert_eq!(field(&named("_p_owner")), (Some("owner".into()), None));
+        assert_eq!(field(&named("_id")), (Some("objectId".into()), None));
+        let linked = field(&named("_auth_data_my_own.id"));
+        assert_eq!(linked, (Some("authData".into()), Some("my_own".into())));
         assert_eq!(field(&text("username_1")), (Some("username".into()), None));
         assert_eq!(field(&text("case_insensitive_email")), (Some("email".into()), None));
         assert_eq!(field(&text("_id_")), (Some("objectId".into()), None));

@@ -21,8 +21,6 @@ use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{CellRef, ClassSchema, FieldName, Object, RowSet};
 
-/// Documents that one answer of the server holds at most, where there are many.
-const BATCH: u32 = 1000;
 /// What a server answers at first when it is not told otherwise.
 const FIRST_BATCH: u64 = 101;
 
@@ -46,6 +44,25 @@ pub(super) fn criteria(hints: &FindHints) -> Option<SelectionCriteria> {
     Some(SelectionCriteria::ReadPreference(preference))
 }
 
+/// The index that the query asks for; its columns go by the names of fields or of keys.
+pub(super) fn hint(schema: &ClassSchema, hints: &FindHints) -> Option<Hint> {
+    let keys = match hints.hint.as_ref()? {
+        Value::String(name) => return Some(Hint::Name(name.clone())),
+        Value::Object(keys) => keys,
+        _ => return None,
+    };
+    let key = |(name, kind): (&String, &Value)| {
+        let kind = match kind {
+            Value::String(kind) => Bson::String(kind.clone()),
+            other => {
+                Bson::Int32(if other.as_f64().is_some_and(|direction| direction < 0.0) { -1 } else { 1 })
+            }
+        };
+        (names::column_key(schema, name).into_owned(), kind)
+    };
+    Some(Hint::Keys(keys.iter().map(key).collect()))
+}
+
 impl MongoAdapter {
     /// The condition on documents of the class that `who` may see (or write, by `_wperm`).
     pub(super) async fn condition(
@@ -54,11 +71,12 @@ impl MongoAdapter {
         filter: &Filter,
         permitted: Document,
         near: Near,
+        hints: &FindHints,
     ) -> StorageResult<Document> {
         if filter.is_all() {
             return Ok(permitted);
         }
-        let answers = self.answers(schema, filter).await?;
+        let answers = self.answers(schema, filter, hints).await?;
         let built = Builder { schema, answers: &answers, near }.build(filter)?;
         Ok(all_of(vec![built, permitted]))
     }
@@ -72,24 +90,20 @@ impl MongoAdapter {
         let orders = spec.order.is_empty();
         let near = if orders { Near::Orders } else { Near::Filters };
         let permitted = permission(schema, "_rperm", spec.readers.as_ref());
-        let filter = self.condition(schema, &spec.filter, permitted, near).await?;
+        let filter = self.condition(schema, &spec.filter, permitted, near, &spec.hints).await?;
         let options = FindOptions::builder()
             .projection(projection)
             .sort(sort(schema, &spec.order))
             .limit(spec.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)))
             .skip(Some(spec.skip).filter(|skip| *skip > 0))
-            .batch_size(batch(spec.limit))
+            .batch_size(batch(spec.limit, self.core.batch))
             .max_time(self.core.max_time)
             .comment(spec.hints.comment.clone().map(Bson::String))
-            .hint(self.hint(&spec.hints))
+            .hint(hint(schema, &spec.hints))
             .selection_criteria(criteria(&spec.hints).filter(|_| self.open.is_none()))
             .build();
         let near = filter::near_field(&spec.filter).filter(|_| orders).map(|(path, _)| path.clone());
         Ok(Query { filter, options, near, text: filter::text_field(&spec.filter).cloned() })
-    }
-
-    fn hint(&self, _hints: &FindHints) -> Option<Hint> {
-        None
     }
 
     /// Shows each document that a find answers until told to stop.
@@ -213,15 +227,60 @@ impl MongoAdapter {
         self.find_rows(schema, &spec).await
     }
 
+    /// A page of every object by `_id`, whatever types the ids have: the server sorts texts before `ObjectId`s, and
+    /// compares each with its kind alone.
+    pub(super) async fn scanned(
+        &self,
+        schema: &Arc<ClassSchema>,
+        after: Option<&str>,
+        columns: Option<&[FieldName]>,
+        most: u64,
+    ) -> StorageResult<(RowSet, Option<String>)> {
+        const NATIVE: &str = "oid:";
+        let native = doc! { "_id": { "$type": "objectId" } };
+        let behind = match after.map(|after| (after, after.strip_prefix(NATIVE))) {
+            None => Document::new(),
+            Some((_, Some(hex))) => {
+                let id = bson::oid::ObjectId::parse_str(hex).unwrap_or_default();
+                doc! { "_id": { "$gt": id } }
+            }
+            Some((id, None)) => doc! { "$or": [{ "_id": { "$gt": id } }, native] },
+        };
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::try_from(most).ok())
+            .batch_size(u32::try_from(most.saturating_add(1)).ok())
+            .build();
+        let plan = row::plan(schema, None, columns, false);
+        let mut set = RowSet::with_capacity(plan.layout.clone(), 4);
+        let mut cursor = None;
+        let collection = self.objects(&schema.name);
+        self.each(&collection, behind, options, |document| {
+            cursor = match document.get("_id") {
+                Ok(Some(bson::RawBsonRef::ObjectId(id))) => Some(format!("{NATIVE}{id}")),
+                Ok(Some(bson::RawBsonRef::String(id))) => Some(id.to_owned()),
+                _ => None,
+            };
+            plan.push(&mut set, document);
+            true
+        })
+        .await
+        .map_err(Failed::of_server)?;
+        let is_last = (set.len() as u64) < most;
+        Ok((set, cursor.filter(|_| !is_last)))
+    }
+
     pub(super) async fn count_rows(&self, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<u64> {
         let permitted = permission(schema, "_rperm", spec.readers.as_ref());
-        let filter = self.condition(schema, &spec.filter, permitted, Near::Filters).await?;
+        let filter = self.condition(schema, &spec.filter, permitted, Near::Filters, &spec.hints).await?;
         let collection = self.objects(&schema.name);
-        if filter.is_empty() && self.open.is_none() {
+        let hint = hint(schema, &spec.hints);
+        if filter.is_empty() && hint.is_none() && self.open.is_none() {
             return self.core.timed(collection.estimated_document_count()).await.map_err(of_query);
         }
         let mut options = mongodb::options::CountOptions::default();
         options.max_time = self.core.max_time;
+        options.hint = hint;
         options.comment = spec.hints.comment.clone().map(Bson::String);
         options.selection_criteria = criteria(&spec.hints).filter(|_| self.open.is_none());
         run!(self, collection.count_documents(filter.clone()).with_options(options.clone())).map_err(of_query)
@@ -238,14 +297,20 @@ impl MongoAdapter {
             return Ok(Vec::new());
         }
         let permitted = permission(schema, "_rperm", spec.readers.as_ref());
-        let filter = self.condition(schema, &spec.filter, permitted, Near::Filters).await?;
+        let filter = self.condition(schema, &spec.filter, permitted, Near::Filters, &spec.hints).await?;
         let key = names::path_key(schema, path);
         let collection = self.objects(&schema.name);
         let values = if matches!(kind, Some(Kind::Point)) && !path.is_dotted() {
             // The pair is one value here, not two.
             self.distinct_points(&collection, filter, &key).await?
         } else {
-            let found = run!(self, collection.distinct(&key, filter.clone()));
+            let mut options = mongodb::options::DistinctOptions::default();
+            options.max_time = self.core.max_time;
+            options.hint = hint(schema, &spec.hints);
+            options.comment = spec.hints.comment.clone().map(Bson::String);
+            options.selection_criteria = criteria(&spec.hints).filter(|_| self.open.is_none());
+            let action = collection.distinct(&key, filter.clone());
+            let found = run!(self, action.with_options(options.clone()));
             found.map_err(of_query)?
         };
         let mut values: Vec<Value> =
@@ -289,6 +354,14 @@ impl MongoAdapter {
         if let Some(skip) = query.options.skip {
             find.insert("skip", i64::try_from(skip).unwrap_or(i64::MAX));
         }
+        if let Some(hint) = query.options.hint {
+            let hint = match hint {
+                Hint::Keys(keys) => Bson::Document(keys),
+                Hint::Name(name) => Bson::String(name),
+                _ => Bson::Null,
+            };
+            find.insert("hint", hint);
+        }
         self.explained(find).await
     }
 
@@ -321,12 +394,12 @@ impl From<Failed> for StorageError {
     }
 }
 
-fn batch(limit: Option<u64>) -> Option<u32> {
+fn batch(limit: Option<u64>, most: u32) -> Option<u32> {
     match limit {
-        Some(limit) if limit <= FIRST_BATCH => None,
+        Some(limit) if limit <= FIRST_BATCH.min(most.into()) => None,
         // One more, so that the server ends the cursor with the last document.
-        Some(limit) => Some(u32::try_from(limit.saturating_add(1)).unwrap_or(BATCH).min(BATCH)),
-        None => Some(BATCH),
+        Some(limit) => Some(u32::try_from(limit.saturating_add(1)).unwrap_or(most).min(most)),
+        None => Some(most),
     }
 }
 

@@ -154,7 +154,21 @@ impl MongoAdapter {
     }
 
     pub(super) async fn make_all(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()> {
-        self.make_startup(of_users(options, providers)).await
+        self.make_startup(of_users(options, providers)).await?;
+        for name in ["_User", "_Role", "_Idempotency"] {
+            if let Some(schema) = self.schema(&ClassName::known(name)).await? {
+                self.note_real(&schema).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_real(&self, schema: &ClassSchema) -> StorageResult<()> {
+        let real = self.real_indexes(&schema.name).await?;
+        if !real.is_empty() && real != schema.indexes {
+            self.note_indexes(&schema.name, &real).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn change_indexes(
@@ -214,10 +228,7 @@ impl MongoAdapter {
     /// Notes the indexes that classes have, however they came about.
     pub(super) async fn note_real_indexes(&self) -> StorageResult<()> {
         for schema in self.schemas(Document::new()).await? {
-            let real = self.real_indexes(&schema.name).await?;
-            if !real.is_empty() && real != schema.indexes {
-                self.note_indexes(&schema.name, &real).await?;
-            }
+            self.note_real(&schema).await?;
         }
         Ok(())
     }

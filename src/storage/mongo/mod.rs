@@ -1,14 +1,15 @@
 //! The MongoDB adapter: the layout of parse-server's Mongo adapter, so that either server opens a database of the
 //! other, at the same time too.
 //!
-//! * `options`, `error`: the URI and the options that are parameters of it; what a failure means;
+//! * `options`, `events`, `error`: the URI and the options that are parameters of it; what the driver tells; what a
+//!   failure means;
 //! * `names`, `value`, `row`, `rest_json`: where a field is kept and how; documents into rows from their bytes;
 //! * `filter`, `related`: filters as query documents, and what of them other collections are asked first;
 //! * `find`, `aggregate`: reads;
 //! * `update`, `apply`, `write`, `relations`: writes, each one command where it is one object;
 //! * `schema`, `indexes`: `_SCHEMA` and the indexes;
 //! * `session`, `transaction`, `adapter`: the storage traits; a transaction is the adapter on one session;
-//! * `listen`: how servers tell each other, by change streams;
+//! * `listen`: how servers tell each other, by change streams; `changes`: what anybody changes, for `migrate`;
 //! * `own`: what the server itself keeps, in collections `_parsimony_…`; `gridfs`: files.
 //!
 //! Named by `server` alone.
@@ -16,7 +17,9 @@
 mod adapter;
 mod aggregate;
 mod apply;
+mod changes;
 mod error;
+mod events;
 mod filter;
 mod find;
 mod gridfs;
@@ -70,6 +73,8 @@ struct Core {
     prefix: String,
     deadline: Option<Duration>,
     max_time: Option<Duration>,
+    /// Documents that one answer of the server holds at most, where there are many.
+    batch: u32,
     /// Whether the server is part of a replica set, or of a sharded cluster: only there are transactions.
     has_transactions: bool,
     /// The last stamp given where the server tells no time of its own.
@@ -110,6 +115,7 @@ impl MongoAdapter {
         let db = client.database(&database);
         let hello = db.run_command(doc! { "hello": 1 }).await?;
         let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        let batch = options.batch();
         let core = Core {
             has_transactions: is_mongos || hello.contains_key("setName"),
             client,
@@ -117,12 +123,13 @@ impl MongoAdapter {
             prefix: options.collection_prefix,
             deadline: options.deadline.filter(|deadline| !deadline.is_zero()),
             max_time: options.max_time,
+            batch,
             clock: AtomicU64::new(0),
             ending: Arc::default(),
             started: Instant::now(),
             clock_read: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(0),
-            statements: Statements::default(),
+            statements: Statements::new(options.slow),
         };
         let core = Arc::new(core);
         let streams = || Arc::new(listen::ChangeStreams { core: core.clone() });

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mongodb::options::ClientOptions;
+use mongodb::options::{ClientOptions, DriverInfo};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,8 @@ use crate::storage::{StorageError, StorageResult};
 
 /// What a URI without a database means to drivers.
 const DEFAULT_DATABASE: &str = "test";
+/// What parse-server has its driver fetch at a time.
+const BATCH: u32 = 1000;
 /// How long an operation may take unless the options say otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,8 @@ pub struct MongoOptions {
     pub deadline: Option<Duration>,
     /// `maxTimeMS`: how long one may take in the server.
     pub max_time: Option<Duration>,
+    /// What takes longer is logged.
+    pub slow: Option<Duration>,
     pub app_name: Option<String>,
 }
 
@@ -37,8 +41,15 @@ impl MongoOptions {
             collection_prefix: String::new(),
             deadline: Some(DEADLINE),
             max_time: None,
+            slow: None,
             app_name: None,
         }
+    }
+
+    /// `batchSize`.
+    pub(super) fn batch(&self) -> u32 {
+        let given = self.given.get("batchSize").and_then(Value::as_u64).filter(|size| *size > 0);
+        given.map_or(BATCH, |size| u32::try_from(size).unwrap_or(u32::MAX))
     }
 
     /// The driver's options and the name of the database. Asks DNS for `mongodb+srv://`.
@@ -51,6 +62,12 @@ impl MongoOptions {
         if options.app_name.is_none() {
             options.app_name.clone_from(&self.app_name);
         }
+        if let Some(metadata) = self.given.get("clientMetadata") {
+            let text = |key| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+            let info = DriverInfo::builder().name(text("name").unwrap_or_default()).version(text("version"));
+            options.driver_info = Some(info.build());
+        }
+        super::events::attach(&mut options, &self.given);
         let database = options.default_database.clone().unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
         Ok((options, database))
     }

@@ -12,7 +12,7 @@ use super::error::of_query;
 use super::filter::{Answer, Answers, check_key, permission};
 use super::names::{self, Kind};
 use super::rest_json;
-use crate::query::{Access, Constraint, Filter, FindSpec, Operand, RelatedTo, SubQuery, operand};
+use crate::query::{Access, Constraint, Filter, FindHints, FindSpec, Operand, RelatedTo, SubQuery, operand};
 use crate::storage::{RelationSide, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{ClassName, ClassSchema, FieldName, FieldType};
@@ -31,10 +31,15 @@ pub(super) fn ignoring_case() -> Collation {
 
 impl MongoAdapter {
     /// Everything that the filter must know.
-    pub(super) async fn answers(&self, schema: &ClassSchema, filter: &Filter) -> StorageResult<Answers> {
+    pub(super) async fn answers(
+        &self,
+        schema: &ClassSchema,
+        filter: &Filter,
+        hints: &FindHints,
+    ) -> StorageResult<Answers> {
         let mut answers = Answers::default();
         if wants_answers(schema, filter) {
-            self.collect(schema, filter, &mut answers).await?;
+            self.collect(schema, filter, &mut answers, hints).await?;
         }
         Ok(answers)
     }
@@ -44,17 +49,18 @@ impl MongoAdapter {
         schema: &'a ClassSchema,
         filter: &'a Filter,
         answers: &'a mut Answers,
+        hints: &'a FindHints,
     ) -> BoxFuture<'a, StorageResult<()>> {
         Box::pin(async move {
             match filter {
                 Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
                     for part in parts {
-                        self.collect(schema, part, answers).await?;
+                        self.collect(schema, part, answers, hints).await?;
                     }
                 }
                 Filter::Field { path, constraints } => {
                     for constraint in constraints {
-                        self.collect_constraint(schema, path, constraint, answers).await?;
+                        self.collect_constraint(schema, path, constraint, answers, hints).await?;
                     }
                 }
                 Filter::RelatedTo(related) => {
@@ -73,22 +79,23 @@ impl MongoAdapter {
         path: &FieldPath,
         constraint: &Constraint,
         answers: &mut Answers,
+        hints: &FindHints,
     ) -> StorageResult<()> {
         if matches!(names::kind_of(schema, &path.root), Some(Kind::Relation(_))) {
-            let owners = self.owners(&schema.name, &path.root, constraint).await?;
+            let owners = self.owners(&schema.name, &path.root, constraint, hints).await?;
             answers.put(constraint, Answer::Own(owners.into_iter().map(Bson::String).collect()));
             return Ok(());
         }
         match constraint {
             Constraint::InQuery(sub) | Constraint::NotInQuery(sub) => {
                 if let Some(class) = reachable(&sub.access) {
-                    let ids = self.sub_ids(sub, class).await?;
+                    let ids = self.sub_ids(sub, class, hints).await?;
                     answers.put(&**sub, Answer::Pointed { class: class.name.to_string(), ids });
                 }
             }
             Constraint::Select(sub) | Constraint::DontSelect(sub) => {
                 if let (Some(class), Some(key)) = (reachable(&sub.access), &sub.key) {
-                    answers.put(&**sub, Answer::Values(self.sub_values(sub, class, key).await?));
+                    answers.put(&**sub, Answer::Values(self.sub_values(sub, class, key, hints).await?));
                 }
             }
             Constraint::EqIgnoreCase(text) if has_caseless_index(schema, path) => {
@@ -101,20 +108,31 @@ impl MongoAdapter {
     }
 
     /// The find that a sub-query is.
-    fn sub_spec(sub: &SubQuery, columns: Vec<FieldName>) -> FindSpec {
+    fn sub_spec(sub: &SubQuery, columns: Vec<FieldName>, hints: &FindHints) -> FindSpec {
         FindSpec {
             readers: sub.access.readers.clone(),
             order: sub.order.clone(),
             limit: sub.limit,
             skip: sub.skip,
             columns: Some(columns),
+            hints: FindHints {
+                read_preference: hints.subquery_preference,
+                subquery_preference: hints.subquery_preference,
+                comment: hints.comment.clone(),
+                ..FindHints::default()
+            },
             ..FindSpec::new(sub.filter.clone())
         }
     }
 
-    async fn sub_ids(&self, sub: &SubQuery, class: &Arc<ClassSchema>) -> StorageResult<Vec<String>> {
+    async fn sub_ids(
+        &self,
+        sub: &SubQuery,
+        class: &Arc<ClassSchema>,
+        hints: &FindHints,
+    ) -> StorageResult<Vec<String>> {
         let mut ids = Vec::new();
-        let spec = Self::sub_spec(sub, Vec::new());
+        let spec = Self::sub_spec(sub, Vec::new(), hints);
         self.each_found(class, &spec, Some(doc! { "_id": 1 }), |document| {
             match document.get("_id").ok().flatten().map(rest_json::to_value) {
                 Some(serde_json::Value::String(id)) => ids.push(id),
@@ -132,10 +150,11 @@ impl MongoAdapter {
         sub: &SubQuery,
         class: &Arc<ClassSchema>,
         key: &FieldPath,
+        hints: &FindHints,
     ) -> StorageResult<Vec<Operand>> {
         check_key(class, key)?;
         let mut values = Vec::new();
-        let spec = Self::sub_spec(sub, vec![key.root.clone()]);
+        let spec = Self::sub_spec(sub, vec![key.root.clone()], hints);
         let rows = self.find_rows(class, &spec).await?;
         for row in rows.iter() {
             let object = row.to_object();
@@ -178,6 +197,7 @@ impl MongoAdapter {
         class: &ClassName,
         field: &FieldName,
         constraint: &Constraint,
+        hints: &FindHints,
     ) -> StorageResult<Vec<String>> {
         let ids = |list: &[Operand]| {
             let id = |operand: &Operand| match operand {
@@ -191,7 +211,7 @@ impl MongoAdapter {
             Constraint::Eq(operand) | Constraint::Ne(operand) => ids(std::slice::from_ref(operand)),
             Constraint::In(list) | Constraint::Nin(list) => ids(list),
             Constraint::InQuery(sub) | Constraint::NotInQuery(sub) => match reachable(&sub.access) {
-                Some(class) => self.sub_ids(sub, class).await?,
+                Some(class) => self.sub_ids(sub, class, hints).await?,
                 None => Vec::new(),
             },
             Constraint::Exists(_) => return self.all_owners(&join).await,

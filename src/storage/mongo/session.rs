@@ -19,7 +19,7 @@ use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, RowSet, 
 impl Session for MongoAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let work = async { self.find_rows(class, spec).await };
-        self.core.statements.watch(Shape::Find, work).await
+        self.core.statements.watch(Shape::Find, class.name.as_str(), work).await
     }
 
     async fn find_by_ids(
@@ -31,12 +31,12 @@ impl Session for MongoAdapter {
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
         let work = async { self.find_ids(class, ids, readers, columns, hints).await };
-        self.core.statements.watch(Shape::FindByIds, work).await
+        self.core.statements.watch(Shape::FindByIds, class.name.as_str(), work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let work = async { self.count_rows(class, spec).await };
-        self.core.statements.watch(Shape::Count, work).await
+        self.core.statements.watch(Shape::Count, class.name.as_str(), work).await
     }
 
     async fn distinct(
@@ -46,7 +46,7 @@ impl Session for MongoAdapter {
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
         let work = async { self.distinct_values(class, path, spec).await };
-        self.core.statements.watch(Shape::Distinct, work).await
+        self.core.statements.watch(Shape::Distinct, class.name.as_str(), work).await
     }
 
     async fn aggregate(
@@ -56,17 +56,17 @@ impl Session for MongoAdapter {
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
         let work = async { self.aggregated(class, pipeline, options).await };
-        self.core.statements.watch(Shape::Aggregate, work).await
+        self.core.statements.watch(Shape::Aggregate, class.name.as_str(), work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
         let work = async { self.plan_of(class, spec).await };
-        self.core.statements.watch(Shape::Explain, work).await
+        self.core.statements.watch(Shape::Explain, class.name.as_str(), work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
         let work = async { self.insert(class, rows).await };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update(
@@ -77,7 +77,7 @@ impl Session for MongoAdapter {
         returning: Returning,
     ) -> StorageResult<Changed> {
         let work = async { self.update_rows(class, target, update, returning).await };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn delete(
@@ -87,7 +87,7 @@ impl Session for MongoAdapter {
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let work = async { self.delete_rows(class, target, returning_before).await };
-        self.core.statements.watch(Shape::Delete, work).await
+        self.core.statements.watch(Shape::Delete, class.name.as_str(), work).await
     }
 
     async fn change_relations(
@@ -97,7 +97,7 @@ impl Session for MongoAdapter {
         changes: &[RelationChange],
     ) -> StorageResult<()> {
         let work = async { self.change_members(class, owner, changes).await };
-        self.core.statements.watch(Shape::Relations, work).await
+        self.core.statements.watch(Shape::Relations, class.as_str(), work).await
     }
 
     async fn create_related(
@@ -107,7 +107,7 @@ impl Session for MongoAdapter {
         related: &Related,
     ) -> StorageResult<()> {
         let work = async { self.insert_related(class, row, related).await };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update_related(
@@ -119,16 +119,16 @@ impl Session for MongoAdapter {
         related: &Related,
     ) -> StorageResult<Changed> {
         let work = async { self.update_with_related(class, target, update, returning, related).await };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
         let work = async { self.pairs(&ClassName::join(&query.field, &query.class), &query.by).await };
-        self.core.statements.watch(Shape::RelationIds, work).await
+        self.core.statements.watch(Shape::RelationIds, query.class.as_str(), work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
         let work = async { self.role_names(user_id).await };
-        self.core.statements.watch(Shape::Roles, work).await
+        self.core.statements.watch(Shape::Roles, "_Role", work).await
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use super::MongoAdapter;
 use super::error::{boxed, is_transient, is_unknown_commit};
 use super::write::pause;
+use crate::storage::push::PushWriter;
 use crate::storage::{Enqueue, Session, StorageError, StorageResult, Transaction};
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
@@ -106,6 +107,10 @@ impl Transaction for MongoAdapter {
     }
 
     fn work(&self) -> Option<&dyn Enqueue> {
+        Some(self)
+    }
+
+    fn push_writer(&self) -> Option<&dyn PushWriter> {
         Some(self)
     }
 

@@ -14,6 +14,7 @@ use super::names::{self, AUTH_DATA};
 use super::row::{self, Plan};
 use super::update::operators;
 use super::{MongoAdapter, apply, run, value};
+use crate::query::FindHints;
 use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, Target};
 use crate::types::row::{Column, ColumnKind, has_permission_columns};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet, Update};
@@ -151,7 +152,8 @@ impl MongoAdapter {
     /// The condition on what a write concerns.
     async fn targets(&self, schema: &ClassSchema, target: &Target) -> StorageResult<Document> {
         let permitted = permission(schema, "_wperm", target.writers.as_ref());
-        self.condition(schema, &target.filter, permitted, Near::Filters).await
+        let hints = FindHints::default();
+        self.condition(schema, &target.filter, permitted, Near::Filters, &hints).await
     }
 
     pub(super) async fn update_rows(

@@ -122,7 +122,7 @@ impl Core {
         let notice = listen::statement(&self.pubsub.notifications(&notice));
         let notice = notice.filter(|_| change.is_of_schema());
         let work = ddl::run(&self.control, &change, notice.as_ref());
-        self.statements.watch(Shape::Schema, work).await
+        self.statements.watch(Shape::Schema, "_SCHEMA", work).await
     }
 }
 
@@ -136,7 +136,7 @@ fn nothing_changed(class: &ClassSchema, returning: Returning) -> Changed {
 impl Session for PostgresAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let work = async { self.core.find(class, spec).await };
-        self.core.statements.watch(Shape::Find, work).await
+        self.core.statements.watch(Shape::Find, class.name.as_str(), work).await
     }
 
     async fn find_by_ids(
@@ -148,12 +148,12 @@ impl Session for PostgresAdapter {
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
         let work = async { self.core.find_by_ids(class, ids, readers, columns, hints).await };
-        self.core.statements.watch(Shape::FindByIds, work).await
+        self.core.statements.watch(Shape::FindByIds, class.name.as_str(), work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let work = async { self.core.count(class, spec).await };
-        self.core.statements.watch(Shape::Count, work).await
+        self.core.statements.watch(Shape::Count, class.name.as_str(), work).await
     }
 
     async fn distinct(
@@ -163,7 +163,7 @@ impl Session for PostgresAdapter {
         spec: &FindSpec,
     ) -> StorageResult<Vec<Value>> {
         let work = async { self.core.distinct(class, path, spec).await };
-        self.core.statements.watch(Shape::Distinct, work).await
+        self.core.statements.watch(Shape::Distinct, class.name.as_str(), work).await
     }
 
     async fn aggregate(
@@ -173,12 +173,12 @@ impl Session for PostgresAdapter {
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
         let work = async { self.core.aggregate(class, pipeline, options).await };
-        self.core.statements.watch(Shape::Aggregate, work).await
+        self.core.statements.watch(Shape::Aggregate, class.name.as_str(), work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
         let work = async { self.core.explain(class, spec).await };
-        self.core.statements.watch(Shape::Explain, work).await
+        self.core.statements.watch(Shape::Explain, class.name.as_str(), work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
@@ -191,7 +191,7 @@ impl Session for PostgresAdapter {
             let (class, rows) = (class.clone(), rows.to_vec());
             write!(self, |db| insert::run(&db, &class, &rows).await)
         };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update(
@@ -213,7 +213,7 @@ impl Session for PostgresAdapter {
                 outcome => outcome,
             }
         };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn delete(
@@ -236,7 +236,7 @@ impl Session for PostgresAdapter {
                 outcome => outcome,
             }
         };
-        self.core.statements.watch(Shape::Delete, work).await
+        self.core.statements.watch(Shape::Delete, class.name.as_str(), work).await
     }
 
     async fn change_relations(
@@ -251,7 +251,7 @@ impl Session for PostgresAdapter {
             spawned(async move { core.write_related(&class, &Beside::Nothing, &related).await.map(drop) })
                 .await
         };
-        self.core.statements.watch(Shape::Relations, work).await
+        self.core.statements.watch(Shape::Relations, class.as_str(), work).await
     }
 
     async fn create_related(
@@ -265,7 +265,7 @@ impl Session for PostgresAdapter {
             let (class, beside) = (class.name.clone(), Beside::Row(class.clone(), row.clone()));
             spawned(async move { core.write_related(&class, &beside, &related).await.map(drop) }).await
         };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update_related(
@@ -286,7 +286,7 @@ impl Session for PostgresAdapter {
                 outcome => Ok(outcome?.unwrap_or_else(|| nothing_changed(class, returning))),
             }
         };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
@@ -294,7 +294,7 @@ impl Session for PostgresAdapter {
             let ids = self.core.load(relations::ids_statement(query), false).await;
             relations::read_ids(ids)
         };
-        self.core.statements.watch(Shape::RelationIds, work).await
+        self.core.statements.watch(Shape::RelationIds, query.class.as_str(), work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
@@ -307,7 +307,7 @@ impl Session for PostgresAdapter {
                 rows => roles::read(rows),
             }
         };
-        self.core.statements.watch(Shape::Roles, work).await
+        self.core.statements.watch(Shape::Roles, "_Role", work).await
     }
 }
 
@@ -448,7 +448,7 @@ impl StorageAdapter for PostgresAdapter {
         token: &str,
     ) -> StorageResult<Option<(Object, Object)>> {
         let work = self.core.session_with_user(sessions, users, token);
-        self.core.statements.watch(Shape::Session, work).await
+        self.core.statements.watch(Shape::Session, "_Session", work).await
     }
 
     fn report(&self, page: &mut crate::metrics::Page) {
@@ -496,6 +496,13 @@ impl StorageAdapter for PostgresAdapter {
 
     async fn ping(&self) -> StorageResult<()> {
         self.core.load(super::Sql::new("SELECT 1"), true).await.map(|_| ())
+    }
+
+    async fn import(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
+        let copied = self.core.copier.copy(self.core.control.connector(), class, rows);
+        let copied = self.core.statements.watch(Shape::Insert, class.name.as_str(), copied).await?;
+        // The same as a statement says what was wrong.
+        if copied { Ok(()) } else { self.create(class, rows).await }
     }
 
     async fn close(&self) {

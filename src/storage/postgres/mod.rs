@@ -72,6 +72,7 @@ pub(crate) struct Core {
     /// Indexes that reads missed; `None` where none is built by itself.
     wishes: Option<on_demand::Wishes>,
     statements: Statements,
+    copier: write::copy::Copier,
     reads: query::reads::Reads,
     prepared_statements: bool,
     /// Opens a bracket behind a pooler: what would be the session's settings, for one transaction.
@@ -137,7 +138,8 @@ impl PostgresAdapter {
             templates: insert_template::Templates::default(),
             pace: pace::Pace::default(),
             wishes: on_demand::Wishes::new(options.auto_index),
-            statements: Statements::default(),
+            statements: Statements::new(options.slow),
+            copier: write::copy::Copier::default(),
             reads: query::reads::Reads::default(),
             prepared_statements: options.prepared_statements,
             begin,

@@ -293,7 +293,7 @@ impl Session for PgTransaction {
             let (class, spec) = (class.clone(), spec.clone());
             within!(self, |db| reads::find(&db, &class, &spec).await)
         };
-        self.core.statements.watch(Shape::Find, work).await
+        self.core.statements.watch(Shape::Find, class.name.as_str(), work).await
     }
 
     async fn find_by_ids(
@@ -311,7 +311,7 @@ impl Session for PgTransaction {
                 reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
             })
         };
-        self.core.statements.watch(Shape::FindByIds, work).await
+        self.core.statements.watch(Shape::FindByIds, class.name.as_str(), work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
@@ -319,7 +319,7 @@ impl Session for PgTransaction {
             let (class, spec) = (class.clone(), spec.clone());
             within!(self, |db| reads::count(&db, &class, &spec).await)
         };
-        self.core.statements.watch(Shape::Count, work).await
+        self.core.statements.watch(Shape::Count, class.name.as_str(), work).await
     }
 
     async fn distinct(
@@ -332,7 +332,7 @@ impl Session for PgTransaction {
             let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
             within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
         };
-        self.core.statements.watch(Shape::Distinct, work).await
+        self.core.statements.watch(Shape::Distinct, class.name.as_str(), work).await
     }
 
     async fn aggregate(
@@ -345,7 +345,7 @@ impl Session for PgTransaction {
             let (class, pipeline, options) = (class.clone(), pipeline.clone(), options.clone());
             within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options).await)
         };
-        self.core.statements.watch(Shape::Aggregate, work).await
+        self.core.statements.watch(Shape::Aggregate, class.name.as_str(), work).await
     }
 
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
@@ -353,7 +353,7 @@ impl Session for PgTransaction {
             let (class, spec) = (class.clone(), spec.clone());
             within!(self, |db| reads::explain(&db, &class, &spec).await)
         };
-        self.core.statements.watch(Shape::Explain, work).await
+        self.core.statements.watch(Shape::Explain, class.name.as_str(), work).await
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
@@ -361,7 +361,7 @@ impl Session for PgTransaction {
             let (class, rows) = (class.clone(), rows.to_vec());
             within!(self, |db| insert::run(&db, &class, &rows).await)
         };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update(
@@ -375,7 +375,7 @@ impl Session for PgTransaction {
             let (class, target, update) = (class.clone(), target.clone(), update.clone());
             within!(self, |db| update::run(&db, &class, &target, &update, returning).await)
         };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn delete(
@@ -388,7 +388,7 @@ impl Session for PgTransaction {
             let (class, target) = (class.clone(), target.clone());
             within!(self, |db| delete::run(&db, &class, &target, returning_before).await)
         };
-        self.core.statements.watch(Shape::Delete, work).await
+        self.core.statements.watch(Shape::Delete, class.name.as_str(), work).await
     }
 
     async fn change_relations(
@@ -402,7 +402,7 @@ impl Session for PgTransaction {
                 (class.clone(), Related { owner: owner.clone(), changes: changes.to_vec() });
             within!(self, |db| write_inside(&db, &class, &Beside::Nothing, &related).await.map(drop))
         };
-        self.core.statements.watch(Shape::Relations, work).await
+        self.core.statements.watch(Shape::Relations, class.as_str(), work).await
     }
 
     async fn create_related(
@@ -416,7 +416,7 @@ impl Session for PgTransaction {
             let class = class.clone();
             within!(self, |db| write_inside(&db, &class.name, &beside, &related).await.map(drop))
         };
-        self.core.statements.watch(Shape::Insert, work).await
+        self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
     async fn update_related(
@@ -432,7 +432,7 @@ impl Session for PgTransaction {
             let (class, related) = (class.clone(), related.clone());
             within!(self, |db| write_inside(&db, &class.name, &beside, &related).await?.ok_or_else(ended))
         };
-        self.core.statements.watch(Shape::Update, work).await
+        self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
     async fn relation_ids(&self, query: &RelationQuery) -> StorageResult<Vec<String>> {
@@ -452,7 +452,7 @@ impl Session for PgTransaction {
                 }
             })
         };
-        self.core.statements.watch(Shape::RelationIds, work).await
+        self.core.statements.watch(Shape::RelationIds, query.class.as_str(), work).await
     }
 
     async fn roles_of_user(&self, user_id: &str) -> StorageResult<Vec<String>> {
@@ -471,6 +471,6 @@ impl Session for PgTransaction {
                 roles::read(db.load(if nested { inherited } else { direct }).await)
             })
         };
-        self.core.statements.watch(Shape::Roles, work).await
+        self.core.statements.watch(Shape::Roles, "_Role", work).await
     }
 }

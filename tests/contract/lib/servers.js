@@ -6,7 +6,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { configurations } from './configurations.js';
-import { createDatabase, freePort, provideGeometry, startPostgres, waitFor } from './postgres.js';
+import { createDatabase, startDatabase } from './database.js';
+import { freePort, waitFor } from './postgres.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.resolve(here, '../../..');
@@ -28,9 +29,8 @@ function command(kind, file) {
  * `databaseURI` (reached through `pooler`, if given), with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
  */
 export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted, pooler } = {}) {
-  const database = databaseURI ? null : await createDatabase(postgres, `${kind}_${name}`);
+  const database = databaseURI ? null : await createDatabase(postgres, kind, name);
   const uri = databaseURI ?? database.uri;
-  if (kind === 'oracle' && database) await provideGeometry(uri);
   const home = fs.mkdtempSync(path.join(os.tmpdir(), `contract-${kind}-`));
   const port = wanted ?? await freePort();
   const origin = `http://127.0.0.1:${port}`;
@@ -110,13 +110,13 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
  */
 export async function useServer() {
   if (process.env.CONTRACT_SERVER) return { ...JSON.parse(process.env.CONTRACT_SERVER), stop: async () => {} };
-  const postgres = await startPostgres();
-  const server = await startServer(postgres, target);
+  const database = await startDatabase();
+  const server = await startServer(database, target);
   return {
     ...server,
     async stop() {
       await server.stop();
-      await postgres.stop();
+      await database.stop();
     },
   };
 }

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Socket, rest } from '../lib/live.js';
-import { startPostgres } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
 import { startServer } from '../lib/servers.js';
 
 const SUBSCRIPTIONS = 200;
@@ -34,12 +34,12 @@ Parse.Cloud.afterLiveQueryEvent('Live_stuck', async request => {
 `;
 
 test('many subscribers of slow Cloud Code', { timeout: 120_000 }, async () => {
-  const postgres = await startPostgres();
+  const database = await startDatabase();
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-live-slow-'));
   const record = path.join(home, 'record.json');
   fs.writeFileSync(path.join(home, 'main.js'), code(record));
   const overrides = { cloud: path.join(home, 'main.js'), liveQuery: { classNames: ['Live_.*'] }, startLiveQueryServer: true };
-  const server = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const server = await startServer(database, 'parsimony', 'base', { overrides });
   try {
     const sockets = await Promise.all(Array.from({ length: SOCKETS }, () => Socket.connect(server)));
     for (let id = 0; id < SUBSCRIPTIONS; id += 1) {
@@ -71,17 +71,17 @@ test('many subscribers of slow Cloud Code', { timeout: 120_000 }, async () => {
     for (const socket of sockets) socket.close();
   } finally {
     await server.stop();
-    await postgres.stop();
+    await database.stop();
     fs.rmSync(home, { recursive: true });
   }
 });
 
 test('a handler that never answers holds up its own object alone', { timeout: 60_000 }, async () => {
-  const postgres = await startPostgres();
+  const database = await startDatabase();
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-live-stuck-'));
   fs.writeFileSync(path.join(home, 'main.js'), code(path.join(home, 'record.json')));
   const overrides = { cloud: path.join(home, 'main.js'), liveQuery: { classNames: ['Live_.*'] }, startLiveQueryServer: true };
-  const server = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const server = await startServer(database, 'parsimony', 'base', { overrides });
   try {
     const socket = await Socket.connect(server);
     socket.say({ op: 'subscribe', requestId: 1, query: { className: 'Live_stuck', where: {} } });
@@ -97,7 +97,7 @@ test('a handler that never answers holds up its own object alone', { timeout: 60
     socket.close();
   } finally {
     await server.stop();
-    await postgres.stop();
+    await database.stop();
     fs.rmSync(home, { recursive: true });
   }
 });

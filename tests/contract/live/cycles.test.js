@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { Socket } from '../lib/live.js';
-import { startPostgres } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
 import { startServer } from '../lib/servers.js';
 
 // By hand with 100000.
@@ -12,9 +12,9 @@ const SOCKETS = 10;
 const LOT = 50;
 
 test(`${CYCLES} subscriptions are made and ended: memory stays`, { timeout: 280_000 }, async () => {
-  const postgres = await startPostgres();
+  const database = await startDatabase();
   const overrides = { liveQuery: { classNames: ['Live.*'] }, startLiveQueryServer: true };
-  const server = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const server = await startServer(database, 'parsimony', 'base', { overrides });
   const kilobytes = () => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]);
   try {
     const sockets = await Promise.all(Array.from({ length: SOCKETS }, () => Socket.connect(server)));
@@ -40,14 +40,14 @@ test(`${CYCLES} subscriptions are made and ended: memory stays`, { timeout: 280_
     for (const socket of sockets) socket.close();
   } finally {
     await server.stop();
-    await postgres.stop();
+    await database.stop();
   }
 });
 
 test('classes that clients invent, ended or left, leave nothing behind', { timeout: 280_000 }, async () => {
-  const postgres = await startPostgres();
+  const database = await startDatabase();
   const overrides = { liveQuery: { classNames: ['Live.*'] }, startLiveQueryServer: true };
-  const server = await startServer(postgres, 'parsimony', 'base', { overrides });
+  const server = await startServer(database, 'parsimony', 'base', { overrides });
   const kilobytes = () => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]);
   const count = Math.min(CYCLES, 5_000);
   let made = 0;
@@ -74,6 +74,6 @@ test('classes that clients invent, ended or left, leave nothing behind', { timeo
     assert.ok(grown < count, `${grown} KiB more`);
   } finally {
     await server.stop();
-    await postgres.stop();
+    await database.stop();
   }
 });

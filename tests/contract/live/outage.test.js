@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Socket, rest, startRedis } from '../lib/live.js';
-import { query, startPostgres, waitFor } from '../lib/postgres.js';
+import { postgresOnly, startDatabase } from '../lib/database.js';
+import { query, waitFor } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 
-let postgres;
-before(async () => (postgres = await startPostgres()));
-after(() => postgres.stop());
+let database;
+before(async () => (database = await startDatabase()));
+after(() => database.stop());
 
 const told = (server, text) => server.log().split(text).length - 1;
 
@@ -25,8 +26,8 @@ test('Redis goes and comes back: one warning for each server, and one line when 
   const overrides = {
     liveQuery: { classNames: ['Live_.*'], redisURL: bus.url }, liveQueryServerOptions: { redisURL: bus.url }, startLiveQueryServer: true,
   };
-  const near = await startServer(postgres, 'parsimony', 'base', { overrides });
-  const far = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
+  const near = await startServer(database, 'parsimony', 'base', { overrides });
+  const far = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
   try {
     const [here, there] = [await Socket.connect(near), await Socket.connect(far)];
     for (const socket of [here, there]) {
@@ -60,8 +61,8 @@ test('what the URL of Redis does not say is among redisOptions', async () => {
   const bus = await startRedis(undefined, '--requirepass', 'secret');
   const redis = { redisURL: bus.url, redisOptions: { password: 'secret', database: 2 } };
   const overrides = { liveQuery: { classNames: ['Live_.*'], ...redis }, liveQueryServerOptions: redis, startLiveQueryServer: true };
-  const near = await startServer(postgres, 'parsimony', 'base', { overrides });
-  const far = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
+  const near = await startServer(database, 'parsimony', 'base', { overrides });
+  const far = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
   try {
     const there = await Socket.connect(far);
     await there.subscribe(1, { className: 'Live_out' });
@@ -74,18 +75,18 @@ test('what the URL of Redis does not say is among redisOptions', async () => {
   }
 });
 
-test('the listening connection goes and comes back: one warning, and one line when it is over', async () => {
+test('the listening connection goes and comes back: one warning, and one line when it is over', postgresOnly, async () => {
   const overrides = { liveQuery: { classNames: ['Live_.*'] }, startLiveQueryServer: true };
-  const near = await startServer(postgres, 'parsimony', 'base', { overrides });
-  const far = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
-  const door = open => query(postgres.uri, `ALTER DATABASE "${new URL(near.databaseURI).pathname.slice(1)}" ALLOW_CONNECTIONS ${open}`);
+  const near = await startServer(database, 'parsimony', 'base', { overrides });
+  const far = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: near.databaseURI });
+  const door = open => query(database.uri, `ALTER DATABASE "${new URL(near.databaseURI).pathname.slice(1)}" ALLOW_CONNECTIONS ${open}`);
   try {
     const there = await Socket.connect(far);
     await there.subscribe(1, { className: 'Live_out' });
     await heardAgain(near, there);
     await door(false);
     const name = new URL(near.databaseURI).pathname.slice(1);
-    await query(postgres.uri, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'LISTEN%'`, [name]);
+    await query(database.uri, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'LISTEN%'`, [name]);
     for (const server of [near, far]) await waitFor(() => told(server, 'listening database connection was lost') > 0, { what: 'a warning' });
     await new Promise(resolve => setTimeout(resolve, 1000));
     await door(true);

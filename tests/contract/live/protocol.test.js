@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Socket, rest } from '../lib/live.js';
-import { startPostgres } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
 import { startServer } from '../lib/servers.js';
 
 const connect = { op: 'connect', applicationId: 'contractApp' };
@@ -65,12 +65,12 @@ const OURS = new Map([
   [JSON.stringify(subscribe({ className: 'Live_get', where: { objectId: 'x' } })), [{ op: 'subscribed', clientId: '<client>', requestId: 1 }]],
 ]);
 
-let postgres;
+let database;
 const servers = [];
 
 before(async () => {
-  postgres = await startPostgres();
-  servers.push(...await Promise.all(['oracle', 'parsimony'].map(kind => startServer(postgres, kind, 'base'))));
+  database = await startDatabase();
+  servers.push(...await Promise.all(['oracle', 'parsimony'].map(kind => startServer(database, kind, 'base'))));
   const open = { '*': true };
   const all = { find: open, get: open, count: open, create: open, update: open, delete: open, addField: open };
   for (const server of servers) {
@@ -84,7 +84,7 @@ before(async () => {
 });
 after(async () => {
   await Promise.all(servers.map(server => server.stop()));
-  await postgres.stop();
+  await database.stop();
 });
 
 /** Each frame with its answers. */

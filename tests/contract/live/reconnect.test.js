@@ -3,18 +3,19 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import Parse from 'parse/node';
 import { rest } from '../lib/live.js';
-import { freePort, startPostgres, waitFor } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
+import { freePort, waitFor } from '../lib/postgres.js';
 import { startServer, target } from '../lib/servers.js';
 
 const SUBSCRIBERS = Number(process.env.CONTRACT_SUBSCRIBERS ?? 1000);
 
 test(`${SUBSCRIBERS} subscribers of a server that is killed`, { timeout: 180_000 }, async () => {
-  const postgres = await startPostgres();
+  const database = await startDatabase();
   const port = await freePort();
-  const first = await startServer(postgres, target, 'base', { port });
+  const first = await startServer(database, target, 'base', { port });
   after(async () => {
     await first.stop();
-    await postgres.stop();
+    await database.stop();
   });
   Parse.initialize(first.config.appId);
   Parse.serverURL = first.url;
@@ -39,7 +40,7 @@ test(`${SUBSCRIBERS} subscribers of a server that is killed`, { timeout: 180_000
   await tell(first, 1);
   await waitFor(() => heard.length === SUBSCRIBERS, { what: 'the first event' });
   await first.kill();
-  const second = await startServer(postgres, target, 'base', { port, databaseURI: first.databaseURI });
+  const second = await startServer(database, target, 'base', { port, databaseURI: first.databaseURI });
   try {
     await waitFor(async () => {
       await tell(second, 2);

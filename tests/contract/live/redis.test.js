@@ -2,29 +2,30 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Socket, redis, rest, startRedis } from '../lib/live.js';
-import { startPostgres, waitFor } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
+import { waitFor } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 
 let bus;
-let postgres;
+let database;
 const servers = {};
 
 before(async () => {
-  [postgres, bus] = await Promise.all([startPostgres(), startRedis()]);
+  [database, bus] = await Promise.all([startDatabase(), startRedis()]);
   const overrides = {
     liveQuery: { classNames: ['Live_.*', '_Role'], redisURL: bus.url },
     liveQueryServerOptions: { redisURL: bus.url, cacheTimeout: 600000 },
     // Nothing is forgotten by itself.
     cacheTTL: 600000,
   };
-  servers.oracle = await startServer(postgres, 'oracle', 'base', { overrides });
-  servers.parsimony = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: servers.oracle.databaseURI });
+  servers.oracle = await startServer(database, 'oracle', 'base', { overrides });
+  servers.parsimony = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: servers.oracle.databaseURI });
 });
 after(async () => {
   await servers.parsimony?.stop();
   await servers.oracle?.stop();
   await bus.stop();
-  await postgres.stop();
+  await database.stop();
 });
 
 const readers = (...who) => Object.fromEntries(who.map(id => [id, { read: true }]));

@@ -2,26 +2,34 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Socket, rest } from '../lib/live.js';
-import { query, startPostgres } from '../lib/postgres.js';
+import { isMongo, startDatabase, withMongo } from '../lib/database.js';
+import { query } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 
-let postgres;
+let database;
 const servers = {};
 
 before(async () => {
-  postgres = await startPostgres();
+  database = await startDatabase();
   const overrides = { liveQuery: { classNames: ['Live_.*'] }, cacheTTL: 600000 };
-  servers.oracle = await startServer(postgres, 'oracle', 'base', { overrides });
-  servers.parsimony = await startServer(postgres, 'parsimony', 'base', { overrides, databaseURI: servers.oracle.databaseURI });
+  servers.oracle = await startServer(database, 'oracle', 'base', { overrides });
+  servers.parsimony = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: servers.oracle.databaseURI });
 });
 after(async () => {
   await servers.parsimony?.stop();
   await servers.oracle?.stop();
-  await postgres.stop();
+  await database.stop();
 });
 
 const only = user => ({ [user.objectId]: { read: true } });
 const signUp = name => rest(servers.oracle, 'POST', '/users', { username: name, password: 'secret!' }, {});
+
+/** Another program gives a session another token. */
+function rename(from, to) {
+  const uri = servers.oracle.databaseURI;
+  if (isMongo) return withMongo(uri, db => db.collection('_Session').updateOne({ _session_token: from }, { $set: { _session_token: to } }));
+  return query(uri, 'UPDATE "_Session" SET "sessionToken" = $1 WHERE "sessionToken" = $2', [to, from]);
+}
 
 /** What these sockets hear of an object, each until one that all may read. */
 async function heard(sockets, ACL) {
@@ -65,7 +73,7 @@ test('a session that begins after the subscription was made', async () => {
   await beside.subscribe(1, { className: 'Live_own' }, { sessionToken: token });
   assert.deepEqual(await heard([alone, beside], only(late)), [false, false]);
   assert.deepEqual(await heard([alone, beside], only(client)), [false, true]);
-  await query(servers.oracle.databaseURI, 'UPDATE "_Session" SET "sessionToken" = $1 WHERE "sessionToken" = $2', [token, late.sessionToken]);
+  await rename(late.sessionToken, token);
   assert.deepEqual(await heard([alone, beside], only(late)), [true, true]);
   assert.deepEqual(await heard([alone, beside], only(client)), [false, true]);
   alone.close();

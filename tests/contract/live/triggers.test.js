@@ -6,7 +6,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { Socket, rest } from '../lib/live.js';
-import { startPostgres, waitFor } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
+import { waitFor } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 
 const code = record => `
@@ -46,23 +47,23 @@ Parse.Cloud.onLiveQueryEvent(request => {
 });
 `;
 
-let postgres;
+let database;
 const home = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-live-'));
 const servers = [];
 
 before(async () => {
-  postgres = await startPostgres();
+  database = await startDatabase();
   const modules = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../node_modules');
   fs.symlinkSync(modules, path.join(home, 'node_modules'));
   servers.push(...await Promise.all(['oracle', 'parsimony'].map(kind => {
     fs.writeFileSync(path.join(home, `${kind}.js`), code(path.join(home, `${kind}.log`)));
-    return startServer(postgres, kind, 'base', { overrides: { cloud: path.join(home, `${kind}.js`) } });
+    return startServer(database, kind, 'base', { overrides: { cloud: path.join(home, `${kind}.js`) } });
   })));
 });
 after(async () => {
   if (process.env.CONTRACT_LOGS) for (const server of servers) console.log(server.log().slice(-6000));
   await Promise.all(servers.map(server => server.stop()));
-  await postgres.stop();
+  await database.stop();
   fs.rmSync(home, { recursive: true });
 });
 

@@ -5,25 +5,25 @@
 // comparison, not the product.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { startPostgres } from '../lib/postgres.js';
+import { startDatabase } from '../lib/database.js';
 import { startServer, target } from '../lib/servers.js';
 import { loadCorpus } from './corpus.js';
-import { loadKnown, spokenOf } from './known.js';
+import { isCommon, loadKnown, spokenOf } from './known.js';
 import { newContext, normalise, send } from './runner.js';
 
 const known = loadKnown();
 const corpus = await loadCorpus();
-const postgres = await startPostgres();
+const database = await startDatabase();
 const pairs = new Map();
 
 after(async () => {
   for (const pair of pairs.values()) await Promise.all(pair.map(server => server.stop()));
-  await postgres.stop();
+  await database.stop();
 });
 
 async function pairFor(name) {
   if (!pairs.has(name)) {
-    pairs.set(name, await Promise.all([startServer(postgres, 'oracle', name), startServer(postgres, target, name)]));
+    pairs.set(name, await Promise.all([startServer(database, 'oracle', name), startServer(database, target, name)]));
   }
   return pairs.get(name);
 }
@@ -31,6 +31,7 @@ async function pairFor(name) {
 function judge(id, peer, ours) {
   const listed = known.cases[id];
   if (!listed || target === 'oracle') {
+    if (isCommon(id, ours)) return;
     assert.deepEqual(ours, peer);
     return;
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { isMongo } from '../lib/database.js';
 import { Parse, make, makeAll, master, notOnOracle, rejects, uniqueClass } from '../lib/sdk.js';
 
 const labels = objects => objects.map(object => object.get('label'));
@@ -55,7 +56,8 @@ describe('comparison', () => {
     'array notEqualTo': [q => q.notEqualTo('tags', 'red'), 'bde'],
     'array containedIn': [q => q.containedIn('tags', ['blue', 'green']), 'abc'],
     containsAll: [q => q.containsAll('tags', ['red', 'blue']), 'a'],
-    containedBy: [q => q.containedBy('tags', ['red', 'blue', 'pink']), 'abd'],
+    // An unset list has no element that is none of them: parse-server on MongoDB finds it.
+    containedBy: [q => q.containedBy('tags', ['red', 'blue', 'pink']), isMongo ? 'abde' : 'abd'],
     containsAllStartingWith: [q => q.containsAllStartingWith('tags', ['re', 'bl']), 'a'],
     'nested equalTo': [q => q.equalTo('info.level', 2), 'b'],
     'nested greaterThan': [q => q.greaterThan('info.level', 1), 'bc'],
@@ -289,7 +291,7 @@ describe('geo', () => {
   });
 });
 
-describe('full text', () => {
+describe('full text', { skip: isMongo && 'SecantusDB has no text indexes' }, () => {
   test('words, stems and score', async () => {
     const name = uniqueClass('Text');
     await makeAll(name, [

@@ -14,7 +14,7 @@ use crate::support::database::TestDatabase;
 use crate::support::mongo::TestMongo;
 use crate::support::server::{APP_ID, TestServer};
 
-struct Place {
+pub struct Place {
     storage: Arc<dyn StorageAdapter>,
     files: Arc<dyn FileStore>,
 }
@@ -27,20 +27,20 @@ impl Place {
         Self { storage, files }
     }
 
-    async fn mongo(uri: &str) -> Self {
+    pub async fn mongo(uri: &str) -> Self {
         Self::of(MongoAdapter::connect(MongoOptions::new(uri)).await.unwrap()).await
     }
 
-    async fn postgres(uri: &str) -> Self {
+    pub async fn postgres(uri: &str) -> Self {
         Self::of(PostgresAdapter::connect(PostgresOptions::new(uri)).await.unwrap()).await
     }
 
-    fn side(&self) -> Side<'_> {
+    pub fn side(&self) -> Side<'_> {
         Side { storage: &*self.storage, files: Some(&*self.files) }
     }
 }
 
-async fn moved(from: &Place, to: &Place, dry_run: bool) -> Report {
+pub async fn moved(from: &Place, to: &Place, dry_run: bool) -> Report {
     migrate::run(&from.side(), &to.side(), dry_run, &mut |_| {}).await.unwrap()
 }
 

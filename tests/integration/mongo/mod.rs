@@ -1,5 +1,7 @@
 //! The server on MongoDB (SecantusDB): the layout that parse-server reads, and the behaviour of the REST API.
 
+mod faults;
+mod follow;
 mod layout;
 mod migrate;
 mod rest;

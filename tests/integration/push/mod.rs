@@ -2,6 +2,8 @@
 
 mod doubles;
 mod faults;
+#[cfg(feature = "mongo")]
+mod mongo;
 mod node;
 mod schedules;
 

@@ -97,7 +97,7 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
     };
     let raw_values = flag("rawValues", config.aggregation_raw_values);
     let raw_field_names = flag("rawFieldNames", config.aggregation_raw_field_names);
-    params.shift_remove("hint");
+    let hint = params.shift_remove("hint").filter(|hint| hint.is_string() || hint.is_object());
     let explain = params.shift_remove("explain").is_some_and(|explain| is_truthy(&explain));
     let comment = params.shift_remove("comment").and_then(|comment| comment.as_str().map(str::to_owned));
     let read_preference = match params.shift_remove("readPreference") {
@@ -108,7 +108,13 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
     Ok(AggregateOptions {
         raw_values,
         raw_field_names,
-        hints: FindHints { read_preference, comment, room: ctx.room() },
+        hints: FindHints {
+            read_preference,
+            subquery_preference: read_preference,
+            hint,
+            comment,
+            room: ctx.room(),
+        },
         explain,
     })
 }

@@ -57,8 +57,11 @@ struct Slot<'a> {
 /// # Errors
 /// Permission errors of the included classes, as parse-server raises them for the whole find.
 pub async fn load(ctx: &Ctx, rows: &Arc<RowSet>, view: &mut View, request: &Request) -> Result<()> {
-    let hints =
-        FindHints { read_preference: request.include_read_preference, comment: None, room: ctx.room() };
+    let hints = FindHints {
+        read_preference: request.include_read_preference,
+        room: ctx.room(),
+        ..FindHints::default()
+    };
     let mut sites = vec![Site {
         rows: rows.clone(),
         indexes: (0..rows.len()).collect(),

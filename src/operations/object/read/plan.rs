@@ -38,6 +38,8 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
     spec.with_score = request.with_score;
     spec.hints = FindHints {
         read_preference: request.read_preference,
+        subquery_preference: request.subquery_read_preference,
+        hint: request.hint.take(),
         comment: request.comment.take(),
         room: ctx.room(),
     };

@@ -98,7 +98,7 @@ impl MongoAdapter {
     ) -> StorageResult<Vec<Object>> {
         let mut scope = Scope::of(class);
         let mut stages: Vec<Document> = without_secrets(class).into_iter().collect();
-        stages.extend(self.stages(pipeline, &mut scope).await?);
+        stages.extend(self.stages(pipeline, &mut scope, &options.hints).await?);
         if options.explain {
             let name = self.core.full_name(&class.name);
             let command = doc! { "aggregate": name, "pipeline": stages, "cursor": {} };
@@ -123,6 +123,7 @@ impl MongoAdapter {
         let mut given = mongodb::options::AggregateOptions::default();
         given.allow_disk_use = Some(true);
         given.max_time = self.core.max_time;
+        given.hint = find::hint(class, &options.hints);
         given.comment = options.hints.comment.clone().map(bson::Bson::String);
         given.selection_criteria = find::criteria(&options.hints).filter(|_| self.open.is_none());
         let collection = self.objects(&class.name);

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use super::expression::{expression, value};
 use super::{Scope, without_secrets};
 use crate::query::pipeline::{Accumulate, Expr, Group, Lookup, Pipeline, Source, Stage};
-use crate::query::{Constraint, Filter};
+use crate::query::{Constraint, Filter, FindHints};
 use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
 use crate::storage::mongo::filter::{Near, all_of};
@@ -22,22 +22,29 @@ impl MongoAdapter {
         &'a self,
         pipeline: &'a Pipeline,
         scope: &'a mut Scope,
+        hints: &'a FindHints,
     ) -> BoxFuture<'a, StorageResult<Vec<Document>>> {
         Box::pin(async move {
             let mut stages = Vec::new();
             for stage in &pipeline.stages {
-                self.stage(stage, scope, &mut stages).await?;
+                self.stage(stage, scope, &mut stages, hints).await?;
             }
             Ok(stages)
         })
     }
 
-    async fn stage(&self, stage: &Stage, scope: &mut Scope, out: &mut Vec<Document>) -> StorageResult<()> {
+    async fn stage(
+        &self,
+        stage: &Stage,
+        scope: &mut Scope,
+        out: &mut Vec<Document>,
+        hints: &FindHints,
+    ) -> StorageResult<()> {
         match stage {
             Stage::Match { filter, condition } => {
                 let filter = renamed(filter, scope);
-                let mut wanted =
-                    self.condition(&scope.schema.clone(), &filter, Document::new(), Near::Filters).await?;
+                let (schema, all) = (scope.schema.clone(), Document::new());
+                let mut wanted = self.condition(&schema, &filter, all, Near::Filters, hints).await?;
                 if let Some(condition) = condition {
                     wanted = all_of(vec![wanted, doc! { "$expr": expression(condition, scope)? }]);
                 }
@@ -85,9 +92,9 @@ impl MongoAdapter {
                 *scope = Scope::unknown();
                 out.push(doc! { "$count": scope.column(name) });
             }
-            Stage::Lookup(lookup) => self.looked_up(lookup, scope, out).await?,
+            Stage::Lookup(lookup) => self.looked_up(lookup, scope, out, hints).await?,
             Stage::UnionWith { source, pipeline } => {
-                if let Some((class, inner, _)) = self.of_source(source, pipeline).await? {
+                if let Some((class, inner, _)) = self.of_source(source, pipeline, hints).await? {
                     let with = doc! { "coll": self.core.full_name(&class), "pipeline": inner };
                     out.push(doc! { "$unionWith": with });
                 }
@@ -97,7 +104,7 @@ impl MongoAdapter {
                 let mut next = Scope::unknown();
                 for (name, pipeline) in facets {
                     let mut inner = scope.clone();
-                    all.insert(name.as_str(), self.stages(pipeline, &mut inner).await?);
+                    all.insert(name.as_str(), self.stages(pipeline, &mut inner, hints).await?);
                     next.nested.insert(name.as_str().to_owned(), inner);
                 }
                 *scope = next;
@@ -112,13 +119,14 @@ impl MongoAdapter {
         &self,
         source: &Source,
         pipeline: &Pipeline,
+        hints: &FindHints,
     ) -> StorageResult<Option<(ClassName, Vec<Document>, Scope)>> {
         let Some(schema) = reachable(&source.access) else { return Ok(None) };
         let mut scope = Scope::of(schema);
         let mut stages: Vec<Document> =
             Self::seen(schema, source.access.readers.as_ref()).into_iter().collect();
         stages.extend(without_secrets(schema));
-        stages.extend(self.stages(pipeline, &mut scope).await?);
+        stages.extend(self.stages(pipeline, &mut scope, hints).await?);
         Ok(Some((schema.name.clone(), stages, scope)))
     }
 
@@ -127,9 +135,10 @@ impl MongoAdapter {
         lookup: &Lookup,
         scope: &mut Scope,
         out: &mut Vec<Document>,
+        hints: &FindHints,
     ) -> StorageResult<()> {
         let into = lookup.into.as_str().to_owned();
-        let mut found = self.of_source(&lookup.source, &lookup.pipeline).await?;
+        let mut found = self.of_source(&lookup.source, &lookup.pipeline, hints).await?;
         let Some((class, pipeline, inner)) = found.take() else {
             out.push(doc! { "$set": { into: [] } });
             return Ok(());

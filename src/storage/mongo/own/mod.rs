@@ -1,5 +1,6 @@
 //! What the server itself keeps: collections whose names begin with `_parsimony_`, which parse-server does not see.
 
+mod push;
 mod turn;
 mod work;
 
@@ -27,6 +28,15 @@ impl MongoAdapter {
         let due =
             doc! { "key": { "app": 1, "queue": 1, "state": 1, "priority": -1, "run_at": 1 }, "name": "due" };
         let command = doc! { "createIndexes": self.core.full_name(WORK), "indexes": [by_key, due] };
+        self.core.db.run_command(command).await?;
+        let state = doc! { "key": { "app": 1, "state": 1, "due_at": 1 }, "name": "state" };
+        let hash = doc! { "key": { "app": 1, "hash": 1, "created_at": -1 }, "name": "hash" };
+        let command = doc! { "createIndexes": self.core.full_name(push::PUSH), "indexes": [state, hash] };
+        self.core.db.run_command(command).await?;
+        let of_push = doc! { "key": { "app": 1, "push": 1, "_id": 1 }, "name": "of_push" };
+        let by_time = doc! { "key": { "app": 1, "at": 1 }, "name": "by_time" };
+        let command =
+            doc! { "createIndexes": self.core.full_name(push::DELIVERY), "indexes": [of_push, by_time] };
         self.core.db.run_command(command).await?;
         let old = doc! { "key": { "at": 1 }, "name": "old", "expireAfterSeconds": NOTICE_SECONDS };
         let command = doc! { "createIndexes": self.core.full_name(NOTICES), "indexes": [old] };

@@ -32,7 +32,7 @@ const OVER: [&str; 3] = [WorkState::Done.as_str(), WorkState::Failed.as_str(), W
 /// The key that notes when a queue's marks were first asked for.
 const FIRST: &str = "";
 
-fn date(at: Millis) -> DateTime {
+pub(super) fn date(at: Millis) -> DateTime {
     DateTime::from_millis(at.0)
 }
 
@@ -44,7 +44,7 @@ fn after(now: Millis, length: Duration) -> Millis {
 static LAST_ID: AtomicI64 = AtomicI64::new(0);
 
 /// Ids in the order in which they are given out, by this process at least; no two alike.
-fn new_id(now: Millis) -> i64 {
+pub(super) fn new_id(now: Millis) -> i64 {
     let fresh = (now.0 << 20) | i64::from(rand::random_range(0..1_u32 << 20));
     let last = LAST_ID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(fresh.max(last + 1)));
     last.map_or(fresh, |last| fresh.max(last + 1))
@@ -74,7 +74,7 @@ fn claimed(document: &Document, holder: &Arc<str>) -> StorageResult<Claimed> {
 }
 
 /// The item while the lease holds.
-fn held(lease: &Lease) -> Document {
+pub(super) fn held(lease: &Lease) -> Document {
     doc! { "_id": lease.id, "holder": &*lease.holder, "attempts": lease.attempt, "state": RUNNING }
 }
 

@@ -239,6 +239,37 @@ impl Connector {
         }
     }
 
+    /// A connection of the driver alone, for `COPY`. No statement timeout.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn connect_to_copy(&self) -> StorageResult<tokio_postgres::Client> {
+        self.in_time(async {
+            let client = match &self.link {
+                Link::Socket(_) => started(self.config.connect(NoTls).await)?,
+                Link::Open => self.copy_plain().await?,
+                Link::Encrypted(tls) => started(self.config.connect(tls.clone()).await)?,
+                Link::Either(tls) => match started(self.config.connect(tls.clone()).await) {
+                    Err(StorageError::Unavailable(error)) if error.to_string().contains(NO_TLS) => {
+                        self.copy_plain().await?
+                    }
+                    opened => opened?,
+                },
+            };
+            let settings =
+                "SET search_path = public; SET parsimony.server = 'yes'; SET statement_timeout = 0";
+            client.batch_execute(settings).await.map_err(|e| refused(&e))?;
+            Ok(client)
+        })
+        .await
+    }
+
+    async fn copy_plain(&self) -> StorageResult<tokio_postgres::Client> {
+        let mut config = self.config.clone();
+        config.ssl_mode(SslMode::Disable);
+        started(config.connect(NoTls).await)
+    }
+
     /// Ends the statement that runs on the connection of this token, if one does.
     pub async fn cancel(&self, token: CancelToken) {
         let outcome = match &self.link {
@@ -255,6 +286,19 @@ impl Connector {
             tracing::debug!(%error, "a statement cannot be cancelled: {error}");
         }
     }
+}
+
+/// The client of a connection that is driven by itself.
+fn started<S, T>(
+    opened: Result<(tokio_postgres::Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>,
+) -> StorageResult<tokio_postgres::Client>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (client, connection) = opened.map_err(|e| refused(&e))?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 /// What the driver says when it must encrypt and the server does not.

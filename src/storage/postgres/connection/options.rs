@@ -24,6 +24,8 @@ pub struct PostgresOptions {
     pub statement_timeout: Option<Duration>,
     /// Longest an operation on objects may run, where that is less.
     pub max_time: Option<Duration>,
+    /// What takes longer is logged.
+    pub slow: Option<Duration>,
     /// Longest wait for a free connection; 5 s.
     pub acquire_timeout: Duration,
     /// `false` for poolers in transaction mode: nothing outlives a transaction.
@@ -45,6 +47,7 @@ impl PostgresOptions {
             workers: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
             statement_timeout: None,
             max_time: None,
+            slow: None,
             acquire_timeout: Duration::from_secs(5),
             prepared_statements: true,
             read_uris: Vec::new(),

@@ -40,7 +40,7 @@ pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sq
     rows.chunks(chunk).map(|rows| statement(schema, &columns, rows)).collect()
 }
 
-fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnType)> {
+pub(super) fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnType)> {
     match (schema.column_name(name), value::column_type(schema, name)) {
         (Some(column), Some(ty)) => Ok((column, ty)),
         _ => Err(StorageError::StaleSchema(boxed(format!(

@@ -242,6 +242,7 @@ const texts = ['the quick brown fox', 'a lazy dog sleeps', 'Quick silver', 'foxe
 const full = (term, more = {}) => ({ subject: { $text: { $search: { $term: term, ...more } } } });
 const fullText = {
   name: 'queries.text',
+  only: 'postgres',
   cases: [
     ...texts.map((subject, i) => ({ id: `seed ${i}`, method: 'POST', path: 'classes/CorpusText', body: { label: `t${i}`, subject } })),
     ...[

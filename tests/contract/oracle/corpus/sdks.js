@@ -28,7 +28,7 @@ export const groups = [{
     post('iOS logs in', 'login', { _method: 'GET', username: 'sdkIos', password: 'x' }, ios),
     post('iOS tells of an event', 'events/AppOpened', { at: { __type: 'Date', iso: '2020-01-01T00:00:00.000Z' } }, ios),
     post('JS creates', 'classes/SdkJs', { ...js, _method: 'POST', a: 1, ACL: { '*': { read: true } } }, plain),
-    post('JS finds', 'classes/SdkJs', { ...js, _method: 'GET', where: { a: 1 }, include: 'x', keys: 'a', excludeKeys: 'b', readPreference: 'SECONDARY', explain: false, comment: 'c' }, plain),
+    post('JS finds', 'classes/SdkJs', { ...js, _method: 'GET', where: { a: 1 }, include: 'x', keys: 'a', excludeKeys: 'b', readPreference: 'SECONDARY', explain: false, comment: 'c' }, plain, { only: 'postgres' }),
     post('JS aggregates', 'aggregate/SdkJs', { ...js, _MasterKey: 'contractMasterKey', _method: 'GET', pipeline: [{ $group: { _id: '$a', n: { $sum: 1 } } }] }, plain),
     post('JS asks for distinct values', 'aggregate/SdkJs', { ...js, _MasterKey: 'contractMasterKey', _method: 'GET', distinct: 'a', where: {} }, plain),
     post('JS sends a context', 'classes/SdkJs', { ...js, _context: { x: 1 }, a: 2 }, plain),
