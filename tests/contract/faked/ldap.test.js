@@ -16,7 +16,9 @@ function directory() {
   const seen = [];
   const server = ldap.createServer();
   server.bind('o=example', (req, res, next) => {
-    seen.push(['bind', req.dn.toString().replaceAll(', ', ','), req.credentials]);
+    // However a sign is escaped, it is the same name.
+    const plain = text => text.replace(/\\([0-9a-fA-F]{2})/g, (_, code) => `\\${String.fromCharCode(parseInt(code, 16))}`);
+    seen.push(['bind', plain(req.dn.toString()).replace(/\\(.)/g, '<$1>').replaceAll('<#>', '#'), req.credentials]);
     const name = req.dn.toString();
     if (name.includes('locked')) return next(new ldap.UnwillingToPerformError('locked'));
     if (req.credentials !== 'secret' && req.credentials !== '') return next(new ldap.InvalidCredentialsError());
@@ -83,6 +85,10 @@ const cases = {
 
 /** What differs, with the reason: `true` when it is this. */
 const differences = {
+  'parse-server ends: a name is bound in which `$&` and the like were replaced': ({ label }, ours, theirs) => label === 'signs of replacements' && theirs.died !== undefined && ours.status === 201,
+  'an id is taken as it is, `$&` and the like in it too': ({ label, name, data }, ours, theirs) =>
+    label === 'signs of replacements' && name === 'by template' && ours.seen[0][1] === `cn=${data.id},ou=people,o=example` && theirs.seen[0][1] !== ours.seen[0][1],
+  'what the settings lack is told first': ({ data }, ours) => typeof data.id === 'number' && ours.error === 'LDAP auth configuration missing',
   'a bind without a password proves nothing, and directories answer it with a success': ({ data }, ours, theirs) =>
     (data.password === '' || data.password === undefined) && ours.code === 101 && ours.seen.length === 0 && theirs.seen.length <= 2,
   'a password is a text': ({ data }, ours) => typeof data.password === 'number' && ours.error === 'LDAP: Wrong username or password',

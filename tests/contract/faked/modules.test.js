@@ -54,6 +54,7 @@ class Story {
     if (Array.isArray(value)) return value.map(one => this.plain(one));
     if (value && typeof value === 'object') {
       if (value.__type === 'Date') return '(date)';
+      if (key === 'ACL') return Object.fromEntries(Object.entries(value).map(([who, rights]) => [this.known.get(who) ?? who, rights]));
       const kept = Object.entries(value).filter(([name]) => name !== 'journal').sort(([a], [b]) => (a < b ? -1 : 1));
       return Object.fromEntries(kept.map(([name, one]) => [name, this.plain(one, name)]));
     }
@@ -177,11 +178,13 @@ for (const [name, story] of Object.entries(stories)) {
     const [ours, theirs] = told;
     const wrong = [];
     for (const [at, step] of ours.entries()) {
+      // parse-server makes an adapter for each look at one, and asks whom nobody will see.
+      for (const one of [step, theirs[at] ?? {}]) one.calls = (one.calls ?? []).filter(({ method }) => !['validateOptions', 'beforeFind', 'afterFind'].includes(method));
       for (const part of ['status', 'json', 'calls']) {
         const [one, other] = [JSON.stringify(step[part]), JSON.stringify(theirs[at]?.[part])];
         if (one !== other) wrong.push(`${step.asked}: ${part}\n   ours   ${one}\n   theirs ${other}`);
       }
     }
-    assert.deepEqual(wrong, []);
+    assert.equal(wrong.length, 0, `\n${wrong.join('\n')}`);
   });
 }

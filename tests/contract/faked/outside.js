@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import fs from 'node:fs';
 import http2 from 'node:http2';
+import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -58,7 +59,7 @@ function parsed(body, type = '') {
  * `{address, caFile, seen, prefix, environment, on(url, reply), reset(), stop()}`. `on` says what a URL answers, by a
  * value or a function of the request: `{status, headers, body, type}`, `'hang'`, `'close'` or `'endless'`.
  */
-export async function startOutside() {
+export async function startOutside({ protocols = ['h2', 'http/1.1'] } = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-outside-'));
   const { caFile, cert, key } = certificates(folder);
   // An address of its own, so that several of them can do this at once.
@@ -67,7 +68,7 @@ export async function startOutside() {
   fs.writeFileSync(hostsFile, `127.0.0.1 localhost\n${hosts.map(host => `${address} ${host}\n`).join('')}`);
   const seen = [];
   let routes = new Map();
-  const server = http2.createSecureServer({ cert, key, allowHTTP1: true });
+  const server = protocols.includes('h2') ? http2.createSecureServer({ cert, key, allowHTTP1: true }) : https.createServer({ cert, key });
   server.on('request', (request, response) => {
     const chunks = [];
     request.on('error', () => {});

@@ -1,5 +1,6 @@
 // Every provider that asks somebody outside: its settings, what its servers answer to a good question, data that a
 // client sends, good and bad. `{id}` is whoever is meant by the case.
+import { gameCenter } from './game-center.js';
 import { jwk, tokens } from './tokens.js';
 
 /** Keys of an OpenID provider. */
@@ -32,7 +33,7 @@ function codeFlow(provider, endpoints, { good = () => ({ code: 'a code', redirec
   return [
     { provider, settings: { ...client, ...options }, endpoints, good, cases: { ...codes(good), ...more } },
     classic && {
-      provider, mode: 'insecure', settings: { enableInsecureAuth: true }, endpoints,
+      provider, mode: 'insecure', settings: { enableInsecureAuth: true }, endpoints, faulty: id => Object.keys(endpoints(id)).slice(1),
       good: id => ({ id, access_token: 'a token' }),
       cases: {
         'another id': () => ({ id: 'somebody else', access_token: 'a token' }),
@@ -54,7 +55,7 @@ function signed(provider, { url, claims, field, settings, more = {}, audience, e
   const cases = Object.fromEntries(Object.entries(made).map(([name, make]) => [name, id => ({ id, [field]: make(id), ...extra(id) })]));
   const { 'a good token': good, ...rest } = cases;
   return {
-    provider, settings, endpoints: () => ({ [url]: keys() }), good, isSigned: true,
+    provider, settings, endpoints: () => ({ [url]: keys() }), good, keepsKeys: true,
     cases: {
       ...rest,
       'without an id': id => ({ ...good(id), id: undefined }),
@@ -231,6 +232,7 @@ export const providers = [
       'no app': id => [{ id, access_token: 'a token' }, { 'https://introspect.example/introspect': { body: { active: true, sub: id } } }],
     },
   },
+  gameCenter,
   bare('janraincapture', id => ({ 'https://capture.example/entity': { body: { stat: 'ok', result: id } } }), { settings: { janrain_capture_host: 'capture.example' } }),
   bare('janrainengage', id => ({ 'https://rpxnow.com/api/v2/auth_info': { body: { stat: 'ok', profile: { identifier: id } } } }), { settings: { api_key: 'the key' }, field: 'auth_token' }),
   bare('meetup', id => ({ 'https://api.meetup.com/2/member/self': { body: { id } } })),

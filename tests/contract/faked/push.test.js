@@ -55,20 +55,77 @@ async function send(server, item) {
   const sent = await call(server, 'POST', 'push', structuredClone(item));
   if (sent.status !== 200) return { answer: { status: sent.status, json: sent.json } };
   let row;
-  await waitFor(async () => {
+  const settled = waitFor(async () => {
     row = (await call(server, 'GET', `classes/_PushStatus/${sent.id}`)).json;
     return ['succeeded', 'failed', 'scheduled'].includes(row.status);
-  }, { what: 'the push to be sent' });
+  }, { what: 'the push to be sent', timeout: server.kind === 'oracle' ? 3000 : 30000 });
+  // There are pushes that parse-server never ends.
+  await settled.catch(error => {
+    if (server.kind !== 'oracle') throw error;
+  });
   const { objectId, createdAt, updatedAt, pushTime, maybeRepeated, opened, ...rest } = row;
   const seen = outside.seen.slice(start).filter(({ path }) => path !== '/token')
     .map(({ host, path, all, raw }) => ({ host, path, headers: all, body: raw }));
   return { answer: { status: sent.status, json: sent.json }, row: rest, seen };
 }
 
+const own = crypto.createECDH('prime256v1');
+own.generateKeys();
+const subscription = JSON.stringify({ endpoint: 'https://push.example/s/1', keys: { p256dh: own.getPublicKey('base64url'), auth: crypto.randomBytes(16).toString('base64url') } });
+const devices = [
+  ...installations, { deviceType: 'web', deviceToken: subscription, installationId: 'web' },
+  { deviceType: 'winrt', deviceToken: 'w1', installationId: 'winrt' },
+].map((one, at) => ({ ...one, badge: at, channels: [at % 2 ? 'odd' : 'even'], localeIdentifier: ['de-AT', 'fr', 'en-US'][at % 3], timeZone: 'Europe/Vienna' }));
+
+const apple = 'api.sandbox.push.apple.com';
+const fcm = 'https://fcm.googleapis.com/v1/projects/project/messages:send';
+const unregistered = { status: 404, body: { error: { code: 404, status: 'NOT_FOUND', message: 'Requested entity was not found.', details: [{ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode: 'UNREGISTERED' }] } } };
+const invalid = { status: 400, body: { error: { code: 400, status: 'INVALID_ARGUMENT', message: 'The registration token is not a valid FCM registration token', details: [{ '@type': 'type.googleapis.com/google.firebase.fcm.v1.FcmError', errorCode: 'INVALID_ARGUMENT' }] } } };
+const data = { alert: 'hi' };
+/** `[name, body, what services answer]`; without `where` and channels it goes to everybody. */
+const cases = [
+  ['everybody', { data }],
+  ['a channel', { channels: ['odd'], data }],
+  ['two channels', { channels: ['odd', 'even', 'none'], data }],
+  ['a channel that is no list', { channels: 'odd', data }],
+  ['one kind', { where: { deviceType: 'ios' }, data }],
+  ['nobody', { where: { deviceType: 'nothing' }, data }],
+  ['one token', { where: { deviceToken: hex(1) }, data }],
+  ['no data', { bad: true, where: { deviceType: 'ios' } }],
+  ['a badge', { data: { ...data, badge: 7 } }],
+  ['a badge more', { data: { ...data, badge: 'Increment' } }],
+  ['badges more', { data: { ...data, badge: { increment: 3 } } }],
+  ['a badge as an operation', { data: { ...data, badge: { __op: 'Increment', amount: 2 } } }],
+  ['local texts', { data: { ...data, 'alert-de': 'hallo', 'alert-fr': 'salut', title: 'T', 'title-de': 'Titel' } }],
+  ['an end', { data, expiration_time: 4000000000 }],
+  ['an end as a date', { data, expiration_time: '2096-10-02T07:06:40.000Z' }],
+  ['an interval', { data, expiration_interval: 3600 }],
+  ['an alert that is an object', { data: { alert: { title: 't', body: 'b' } } }],
+  ['where and channels', { bad: true, where: {}, channels: ['odd'], data }],
+  ['neither', { bad: true, data }],
+  ['two ends', { data, expiration_time: 4000000000, expiration_interval: 5 }],
+  ['an end that is none', { data, expiration_time: 'soon' }],
+  ['an interval that is none', { data, expiration_interval: -5 }],
+  ['a time that is none', { data, push_time: 'soon' }],
+  ['Apple: BadDeviceToken', { data }, { [apple]: { status: 400, body: { reason: 'BadDeviceToken' } } }],
+  ['Apple: Unregistered', { data }, { [apple]: { status: 410, body: { reason: 'Unregistered', timestamp: 1700000000000 } } }],
+  ['Apple: InvalidProviderToken', { data }, { [apple]: { status: 403, body: { reason: 'InvalidProviderToken' } } }],
+  ['Apple: PayloadTooLarge', { data }, { [apple]: { status: 413, body: { reason: 'PayloadTooLarge' } } }],
+  ['FCM: UNREGISTERED', { data }, { [fcm]: unregistered }],
+  ['FCM: INVALID_ARGUMENT', { data }, { [fcm]: invalid }],
+  ['Expo: DeviceNotRegistered', { data }, { 'exp.host': ({ body }) => ({ body: { data: (body ?? []).map?.(() => ({ status: 'error', message: 'gone', details: { error: 'DeviceNotRegistered' } })) ?? {} } }) }],
+  ['Web: 404', { data }, { 'push.example': { status: 404 } }],
+  ['Web: 410', { data }, { 'push.example': { status: 410 } }],
+  ['Web: 403', { data }, { 'push.example': { status: 403 } }],
+];
+
+/** Each makes of what parse-server did what it should have done. */
+const statusDifferences = {};
+
 test('pushes through both servers', { skip: unavailable, timeout: 280000 }, async t => {
   for (const kind of kinds) {
     const server = servers[kind] = await startServer(postgres, kind, 'base', { overrides: { push, ...kind === 'parsimony' ? { outboundAllowedNetworks: ['127.0.0.0/8'] } : {} }, outside });
-    for (const one of installations) {
+    for (const one of devices) {
       const made = await call(server, 'POST', 'classes/_Installation', one);
       assert.equal(made.status, 201, JSON.stringify(made.json));
     }
@@ -100,6 +157,40 @@ test('pushes through both servers', { skip: unavailable, timeout: 280000 }, asyn
           if (mended) expected = mended;
         }
         if (!same()) wrong.push(`${JSON.stringify(item)} ${token}\n   ours   ${JSON.stringify(ours[token])}\n   theirs ${JSON.stringify(theirs[token])}`);
+      }
+    }
+    assert.deepEqual(wrong, []);
+  });
+  await t.test('what the status says', async () => {
+    const where = { installationId: { $exists: true } };
+    const wrong = [];
+    for (const [name, item, ill] of cases) {
+      const body = item.channels || item.where || item.bad ? { ...item } : { where, ...item };
+      delete body.bad;
+      const got = {};
+      for (const kind of kinds) {
+        well();
+        for (const [url, reply] of Object.entries(ill ?? {})) outside.on(url, reply);
+        const { seen = [], ...rest } = await send(servers[kind], body);
+        const hosts = {};
+        for (const { host } of seen.filter(({ path }) => !path.endsWith('getReceipts'))) hosts[host] = (hosts[host] ?? 0) + 1;
+        const badges = shown(seen.filter(({ host }) => host !== 'push.example'));
+        const aps = Object.fromEntries(Object.entries(badges).map(([token, one]) => [token, one.json?.aps ?? one.json?.message?.apns?.payload?.aps]));
+        got[kind] = JSON.parse(JSON.stringify({ ...rest, hosts, aps }));
+        // What the service calls dead is away afterwards, but for parse-server.
+        for (const [at, { deviceToken, installationId }] of devices.entries()) {
+          const found = (await call(servers[kind], 'GET', `classes/_Installation?where=${encodeURIComponent(JSON.stringify({ installationId }))}`)).json.results[0];
+          if (found.deviceToken !== deviceToken || found.badge !== at) await call(servers[kind], 'PUT', `classes/_Installation/${found.objectId}`, { deviceToken, badge: at });
+        }
+      }
+      if (process.env.FAKED_SHOW) console.log(name, '|', JSON.stringify(got[kinds.at(-1)]));
+      if (kinds.length < 2) continue;
+      let { parsimony: ours, oracle: theirs } = got;
+      for (const mend of Object.values(statusDifferences)) theirs = mend({ name, item, ill }, theirs, ours) || theirs;
+      try {
+        assert.deepEqual(ours, theirs);
+      } catch {
+        wrong.push(`${name}\n   ours   ${JSON.stringify(ours)}\n   theirs ${JSON.stringify(got.oracle)}`);
       }
     }
     assert.deepEqual(wrong, []);
