@@ -61,7 +61,9 @@ fn known(error: &(dyn StdError + 'static)) -> Option<OutboundError> {
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(match tls {
             rustls::Error::NoApplicationProtocol
-            | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => OutboundError::Protocol,
+            | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                OutboundError::Protocol
+            }
             other => OutboundError::Tls(other.to_string()),
         });
     }

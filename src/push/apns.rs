@@ -211,7 +211,8 @@ impl Apns {
     /// Live Activities of everybody who listens to a channel of the app.
     async fn to_channel(&self, id: &str, app: &str, body: Bytes, message: &Message) -> Outcome {
         let mut headers = apple::headers(message);
-        headers.retain(|(name, _)| !matches!(*name, "apns-channel-id" | "apns-push-type" | "apns-collapse-id"));
+        headers
+            .retain(|(name, _)| !matches!(*name, "apns-channel-id" | "apns-push-type" | "apns-collapse-id"));
         headers.push(("apns-push-type", "liveactivity".to_owned()));
         headers.push(("apns-channel-id", id.to_owned()));
         if !headers.iter().any(|(name, _)| *name == "apns-expiration") {
@@ -380,7 +381,9 @@ mod tests {
     fn encrypted_keys_are_opened() {
         let plain = include_bytes!("tests/key.pem");
         let PrivateKeyDer::Pkcs8(expected) = private_key(plain, "").unwrap() else { panic!() };
-        for encrypted in [include_bytes!("tests/key-aes.pem").as_slice(), include_bytes!("tests/key-des3.pem")] {
+        for encrypted in
+            [include_bytes!("tests/key-aes.pem").as_slice(), include_bytes!("tests/key-des3.pem")]
+        {
             let PrivateKeyDer::Pkcs8(opened) = private_key(encrypted, "hush").unwrap() else { panic!() };
             assert_eq!(opened.secret_pkcs8_der(), expected.secret_pkcs8_der());
             for passphrase in ["", "other"] {

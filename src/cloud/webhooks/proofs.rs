@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn proofs_are_kept_back_and_put_back() {
         let user = json!({"objectId": "u", "authData": {"facebook": {"id": "1", "access_token": "t"}, "anonymous": {"id": "a"}}});
-        let Value::Object(mut body) = json!({"object": user, "user": user, "objects": [user]}) else { panic!() };
+        let Value::Object(mut body) = json!({"object": user, "user": user, "objects": [user]}) else {
+            panic!()
+        };
         let proofs = Proofs::keep_back(&mut body, true);
         let shown = json!({"objectId": "u", "authData": {"facebook": {"id": "1"}, "anonymous": {"id": "a"}}});
         assert_eq!((&body["object"], &body["user"], &body["objects"][0]), (&shown, &shown, &shown));

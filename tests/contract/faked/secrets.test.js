@@ -21,7 +21,7 @@ const hooks = http.createServer((incoming, response) => {
     const body = JSON.parse(Buffer.concat(chunks));
     hooked.push(body);
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify({ success: body.triggerName === 'beforeSave' ? answered(body) : {} }));
+    response.end(JSON.stringify({ success: body.triggerName === 'beforeSave' ? answered(body) : body.objects ?? {} }));
   });
 });
 await new Promise(resolve => hooks.listen(0, '127.0.0.1', resolve));

@@ -139,8 +139,12 @@ impl AuthProvider for Custom {
         let settings = self.ctx.services.auth.settings(&self.name);
         let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
         if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
-            let args =
-                vec![AdapterArg::Json(ids.clone()), given(), AdapterArg::Options, self.request(request, None)];
+            let args = vec![
+                AdapterArg::Json(ids.clone()),
+                given(),
+                AdapterArg::Options,
+                self.request(request, None),
+            ];
             self.call("validateAppId", args).await?;
         }
         if let Some(Value::String(policy)) = self.info.properties.get("policy") {
@@ -148,11 +152,14 @@ impl AuthProvider for Custom {
         }
         let step = match self.has("validateAuthData") {
             true => None,
-            false if [Step::SetUp, Step::Login, Step::Update].iter().all(|s| self.has(s.method())) => Some(step),
+            false if [Step::SetUp, Step::Login, Step::Update].iter().all(|s| self.has(s.method())) => {
+                Some(step)
+            }
             false => return Err(misconfigured()),
         };
         let method = step.map_or("validateAuthData", Step::method);
-        let answer = self.call(method, vec![given(), AdapterArg::Options, self.request(request, step)]).await?;
+        let answer =
+            self.call(method, vec![given(), AdapterArg::Options, self.request(request, step)]).await?;
         let given = |key: &str| answer.get(key).filter(|value| crate::types::javascript::is_truthy(value));
         Ok(Verdict {
             response: given("response").cloned(),
