@@ -2,13 +2,15 @@
 //! provider's server goes through [`ProviderEnv::ask`], which bounds it: 10 seconds, 64 KiB, no redirects. What
 //! goes wrong is logged once, without tokens and without URLs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use super::key_set::Keys;
@@ -19,6 +21,10 @@ use crate::types::Object;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of an answer.
 const MOST: usize = 64 * 1024;
+
+/// Questions to one provider at a time. A provider that answers slowly holds up its own logins, not the server: of
+/// more than these the next are refused at once.
+const MOST_ASKED: usize = 64;
 
 /// What time it is. Tests bring their own.
 pub trait Clock: Send + Sync {
@@ -46,6 +52,7 @@ pub struct ProviderEnv {
     pub clock: Arc<dyn Clock>,
     pub seal: Arc<dyn Sealing>,
     pub keys: Keys,
+    asking: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// A question without a usable answer.
@@ -64,7 +71,7 @@ impl Unanswered {
 
 impl ProviderEnv {
     pub fn new(outbound: Arc<Outbound>, clock: Arc<dyn Clock>, seal: Arc<dyn Sealing>) -> Arc<Self> {
-        Arc::new(Self { outbound, clock, seal, keys: Keys::default() })
+        Arc::new(Self { outbound, clock, seal, keys: Keys::default(), asking: Mutex::default() })
     }
 
     /// Seconds since 1970.
@@ -77,6 +84,15 @@ impl ProviderEnv {
     /// # Errors
     /// When there is none in time, or too much of one.
     pub async fn ask(&self, provider: &str, request: Request) -> Result<Answer, Unanswered> {
+        let places = {
+            let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let places = asking.entry(provider.to_owned());
+            places.or_insert_with(|| Arc::new(Semaphore::new(MOST_ASKED))).clone()
+        };
+        let Ok(_place) = places.try_acquire() else {
+            tracing::warn!(provider, "a login provider is asked too many questions at a time");
+            return Err(Unanswered { status: None });
+        };
         self.outbound.send(request.within(DEADLINE).at_most(MOST)).await.map_err(|error| {
             tracing::warn!(provider, %error, "a login provider cannot be asked: {error}");
             Unanswered { status: None }

@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::jwt::not_found;
 use super::settings::Settings;
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections without work are kept for so long, and so many of them.
 const IDLE: Duration = Duration::from_secs(60);
 const MOST_IDLE: usize = 8;
+/// Logins at a time: each has a connection to the directory. Of more than these the next are refused at once.
+const MOST_AT_ONCE: usize = 64;
 /// Longest user name and password.
 const MAX_TEXT: usize = 1024;
 /// LDAP's "invalid credentials".
@@ -41,6 +44,7 @@ pub struct LdapProvider {
     name_template: Option<String>,
     group: Option<Group>,
     idle: Mutex<Vec<(Ldap, Instant)>>,
+    places: Semaphore,
 }
 
 fn failure(text: &'static str) -> Error {
@@ -85,7 +89,15 @@ pub fn ldap(settings: &Settings<'_>) -> Result<Arc<dyn AuthProvider>> {
         _ => None,
     };
     let name_template = text("dn");
-    Ok(Arc::new(LdapProvider { url, connections, suffix, name_template, group, idle: Mutex::default() }))
+    Ok(Arc::new(LdapProvider {
+        url,
+        connections,
+        suffix,
+        name_template,
+        group,
+        idle: Mutex::default(),
+        places: Semaphore::new(MOST_AT_ONCE),
+    }))
 }
 
 /// Trusts what the machine trusts, or the certificates of `tlsOptions.ca` alone.
@@ -221,6 +233,10 @@ impl AuthProvider for LdapProvider {
         let name = match &self.name_template {
             Some(template) => template.replacen("{{id}}", &escaped, 1),
             None => format!("uid={escaped},{}", self.suffix),
+        };
+        let Ok(_place) = self.places.try_acquire() else {
+            tracing::warn!(provider = "ldap", "the directory is asked too many questions at a time");
+            return Err(not_found("LDAP: Somthing went wrong (EBUSY)"));
         };
         let mut connection = self.bound(&name, password).await?;
         let checked = match &self.group {

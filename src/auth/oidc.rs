@@ -3,6 +3,7 @@
 //! and keys are, the issuer's discovery document says. Only the subject is stored.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -27,6 +28,9 @@ use crate::types::Object;
 /// A discovery document counts for so long.
 const DISCOVERY_AGE: TimeDelta = TimeDelta::hours(1);
 
+/// An issuer that did not answer is left alone for so long while there is an old document.
+const RETRY: TimeDelta = TimeDelta::seconds(30);
+
 /// What the issuer says about itself.
 struct Discovered {
     issuer: String,
@@ -48,7 +52,15 @@ pub struct Oidc {
     algorithms: Vec<Algorithm>,
     /// Where a code may have been sent; anywhere, when there are none.
     redirects: Vec<String>,
-    discovered: tokio::sync::Mutex<Option<Arc<Discovered>>>,
+    discovered: tokio::sync::Mutex<Discovery>,
+}
+
+#[derive(Default)]
+struct Discovery {
+    document: Option<Arc<Discovered>>,
+    /// When the last question for it had ended.
+    asked: Option<Instant>,
+    failed_at: Option<DateTime<Utc>>,
 }
 
 /// # Errors
@@ -114,21 +126,28 @@ impl Oidc {
         not_found(format!("{} auth is invalid for this user.", self.name))
     }
 
-    /// The discovery document; an old one while there is no other.
+    /// The discovery document; an old one while there is no other. Whoever waited while another asked takes what
+    /// came of it: an issuer that is down holds up each login once.
     async fn discover(&self) -> Result<Arc<Discovered>> {
+        let came = Instant::now();
         let mut known = self.discovered.lock().await;
         let now = self.env.clock.now();
-        if let Some(known) = known.as_ref().filter(|known| now < known.until) {
-            return Ok(known.clone());
+        let is_fresh = known.document.as_ref().is_some_and(|known| now < known.until);
+        let failed_lately = known.failed_at.is_some_and(|at| now - at < RETRY) && known.document.is_some();
+        let left_alone = failed_lately || known.asked.is_some_and(|ended| ended > came);
+        if !is_fresh && !left_alone {
+            let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+            let document = self.env.ask_json(&self.name, Request::get(&url)).await;
+            match document.ok().and_then(|document| self.read(&document, now)) {
+                Some(read) => {
+                    known.document = Some(Arc::new(read));
+                    known.failed_at = None;
+                }
+                None => known.failed_at = Some(now),
+            }
+            known.asked = Some(Instant::now());
         }
-        let url = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let document = self.env.ask_json(&self.name, Request::get(&url)).await;
-        let read = document.ok().and_then(|document| self.read(&document, now));
-        match (read, &*known) {
-            (Some(read), _) => Ok(known.insert(Arc::new(read)).clone()),
-            (None, Some(old)) => Ok(old.clone()),
-            (None, None) => Err(self.unanswered()),
-        }
+        known.document.clone().ok_or_else(|| self.unanswered())
     }
 
     fn read(&self, document: &Value, now: DateTime<Utc>) -> Option<Discovered> {

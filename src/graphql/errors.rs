@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::language::ast::Offset;
-use super::language::{SyntaxError, location};
+use super::language::{Lines, SyntaxError};
 use crate::error::{Error, ErrorCode};
 
 /// A step of a path in the answer.
@@ -62,12 +62,24 @@ impl GraphQLError {
         Self { at: vec![at], ..self }
     }
 
-    pub fn to_json(&self, source: &str) -> Value {
+    /// Bytes of its text, about.
+    pub fn weight(&self) -> usize {
+        const STEP: usize = 16;
+        const PLACE: usize = 32;
+        let steps = self.path.iter().flatten().map(|step| match step {
+            Step::Key(key) => key.len() + STEP,
+            Step::Index(_) => STEP,
+        });
+        64 + self.message.len() + self.at.len() * PLACE + steps.sum::<usize>()
+    }
+
+    /// `lines`: those of the document.
+    pub fn to_json(&self, lines: &Lines<'_>) -> Value {
         let mut json = Map::new();
         json.insert("message".to_owned(), self.message.clone().into());
         if !self.at.is_empty() {
             let places = self.at.iter().map(|at| {
-                let (line, column) = location(source, *at);
+                let (line, column) = lines.location(*at);
                 json!({ "line": line, "column": column })
             });
             json.insert("locations".to_owned(), places.collect());

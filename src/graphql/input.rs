@@ -508,6 +508,9 @@ impl Coercion<'_> {
     }
 
     fn value(&mut self, value: &Value, ty: &TypeRef) -> Option<Value> {
+        if self.errors.len() > MOST_ERRORS {
+            return None;
+        }
         match ty {
             TypeRef::NonNull(inner) if !value.is_null() => self.value(value, inner),
             TypeRef::NonNull(_) => {
@@ -564,6 +567,9 @@ impl Coercion<'_> {
                     object.insert(name.to_string(), coerced.unwrap_or_default());
                 }
                 for name in given.keys().filter(|name| !known.contains_key(name.as_str())) {
+                    if self.errors.len() > MOST_ERRORS {
+                        return None;
+                    }
                     let near = near(name, known.keys().map(|name| &**name));
                     let hint = did_you_mean("", &near);
                     self.fail(

@@ -1,13 +1,26 @@
 //! How much a document may ask for: depth and number of fields (`requestComplexity`), lists within lists of
-//! introspection, and a depth that nobody may exceed, since what answers a selection calls itself for each level.
+//! introspection, and what nobody may exceed: a depth, since what answers a selection calls itself for each level,
+//! and numbers of fields and of variables' bytes, since fragments and variables multiply what a client sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value as Json;
 
 use super::errors::{Code, GraphQLError};
-use super::language::ast::{Definition, Document, Field, Fragment, Operation, Selection, SelectionSet};
+use super::language::ast::{
+    Argument, Definition, Directive, Document, Field, Fragment, Operation, Selection, SelectionSet, Value,
+    ValueKind,
+};
+use crate::operations::budget::json_size;
 
 /// Levels of a selection, fragments followed, for everybody.
 const DEEPEST: usize = 400;
+/// Fields of a selection, fragments followed wherever they are spread, for everybody.
+const MOST_FIELDS: usize = 20_000;
+/// Bytes of variables, counted wherever the document has them.
+const MOST_GIVEN: usize = 20 * 1024 * 1024;
+/// Bytes of a document that a client may send, as long as the body of a request without files may be.
+const LONGEST_DOCUMENT: usize = 100 * 1024;
 /// Lists of types within each other.
 const INTROSPECTED_LISTS: usize = 3;
 
@@ -70,28 +83,170 @@ impl<'d> Scales<'d> {
     }
 }
 
+/// What counts for callers without the master key (`requestComplexity`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    pub depth: Option<u32>,
+    pub fields: Option<u32>,
+    /// Fields of the root: each is an operation of its own, as the items of a batch are.
+    pub operations: Option<u32>,
+}
+
 /// # Errors
-/// For an operation that asks for too much. `limits`: depth and fields, where they count.
-pub fn check(
-    operation: &Operation,
-    fragments: &Fragments<'_>,
-    limits: Option<(Option<u32>, Option<u32>)>,
-) -> Result<(), GraphQLError> {
+/// For an operation that asks for too much.
+pub fn check(operation: &Operation, fragments: &Fragments<'_>, limits: Limits) -> Result<(), GraphQLError> {
     let mut scales = Scales { fragments, known: HashMap::new(), too_deep: false };
     let Weight { depth, fields } = scales.weigh(&operation.selection, 0);
     let too_deep = scales.too_deep || depth > DEEPEST;
     let refuse = |text: String| Err(GraphQLError::new(Code::Internal, text));
-    let (most_depth, most_fields) = limits.unwrap_or_default();
-    if let Some(most) = most_depth.filter(|most| depth > *most as usize) {
+    if let Some(most) = limits.depth.filter(|most| depth > *most as usize) {
         return refuse(format!("GraphQL query depth of {depth} exceeds maximum allowed depth of {most}"));
     }
     if too_deep {
         return refuse("The document is nested too deeply.".to_owned());
     }
-    if let Some(most) = most_fields.filter(|most| fields > *most as usize) {
+    if let Some(most) = limits.fields.filter(|most| fields > *most as usize) {
         return refuse(format!("Number of GraphQL fields ({fields}) exceeds maximum allowed ({most})"));
     }
+    if fields > MOST_FIELDS {
+        return refuse(format!("The document selects more than {MOST_FIELDS} fields."));
+    }
+    if let Some(most) = limits.operations {
+        let mut keys = HashSet::new();
+        root_keys(&operation.selection, fragments, &mut HashSet::new(), &mut keys);
+        if keys.len() > most as usize {
+            let count = keys.len();
+            return refuse(format!(
+                "The document asks for {count} operations, more than the limit of {most}."
+            ));
+        }
+    }
     Ok(())
+}
+
+fn root_keys<'d>(
+    set: &'d SelectionSet,
+    fragments: &Fragments<'d>,
+    followed: &mut HashSet<&'d str>,
+    keys: &mut HashSet<&'d str>,
+) {
+    for selection in &set.items {
+        match selection {
+            Selection::Field(field) if field.name.text.starts_with("__") => {}
+            Selection::Field(field) => drop(keys.insert(field.key())),
+            Selection::Inline(inline) => root_keys(&inline.selection, fragments, followed, keys),
+            Selection::Spread(spread) => {
+                let name = spread.name.text.as_str();
+                if followed.insert(name)
+                    && let Some(fragment) = fragments.get(name)
+                {
+                    root_keys(&fragment.selection, fragments, followed, keys);
+                }
+            }
+        }
+    }
+}
+
+/// # Errors
+/// For a document that is too long to be read.
+pub fn check_length(source: &str) -> Result<(), GraphQLError> {
+    if source.len() > LONGEST_DOCUMENT {
+        let text = format!("The document is longer than {LONGEST_DOCUMENT} bytes.");
+        return Err(GraphQLError::new(Code::BadRequest, text));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When the variables, each wherever it is used, are more than a request may hold.
+pub fn check_given(document: &Document, variables: &super::input::Variables) -> Result<(), GraphQLError> {
+    if variables.is_empty() {
+        return Ok(());
+    }
+    let sizes =
+        variables.iter().map(|(name, value): (&String, &Json)| (name.as_str(), json_size(value, MOST_GIVEN)));
+    let mut given = Given { sizes: sizes.collect(), sum: 0 };
+    for definition in &document.definitions {
+        match definition {
+            Definition::Operation(operation) => {
+                given.directives(&operation.directives);
+                given.selection(&operation.selection);
+            }
+            Definition::Fragment(fragment) => given.selection(&fragment.selection),
+            _ => {}
+        }
+    }
+    if given.sum > MOST_GIVEN {
+        let text = format!("The variables, wherever they are used, are more than {MOST_GIVEN} bytes.");
+        return Err(GraphQLError::new(Code::BadUserInput, text));
+    }
+    Ok(())
+}
+
+/// Bytes that the uses of variables come to.
+struct Given<'v> {
+    sizes: HashMap<&'v str, usize>,
+    sum: usize,
+}
+
+impl Given<'_> {
+    fn selection(&mut self, set: &SelectionSet) {
+        for selection in &set.items {
+            match selection {
+                Selection::Field(field) => {
+                    self.arguments(&field.arguments);
+                    self.directives(&field.directives);
+                    if let Some(set) = &field.selection {
+                        self.selection(set);
+                    }
+                }
+                Selection::Inline(inline) => self.selection(&inline.selection),
+                Selection::Spread(_) => {}
+            }
+        }
+    }
+
+    fn directives(&mut self, directives: &[Directive]) {
+        for directive in directives {
+            self.arguments(&directive.arguments);
+        }
+    }
+
+    fn arguments(&mut self, arguments: &[Argument]) {
+        for argument in arguments {
+            self.value(&argument.value);
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match &value.kind {
+            ValueKind::Variable(name) => {
+                let size = self.sizes.get(name.as_str()).copied().unwrap_or_default();
+                self.sum = self.sum.saturating_add(size);
+            }
+            ValueKind::List(items) => items.iter().for_each(|item| self.value(item)),
+            ValueKind::Object(fields) => fields.iter().for_each(|field| self.value(&field.value)),
+            _ => {}
+        }
+    }
+}
+
+/// Bytes that a document takes when it is parsed, at most: what stands for a name or a number is far larger than
+/// its text.
+pub fn parsed_size(source: &str) -> usize {
+    const WORD: usize = 256;
+    const SIGN: usize = 80;
+    let (mut size, mut in_word) = (source.len() * 2, false);
+    for byte in source.bytes() {
+        let is_word = byte == b'_' || byte.is_ascii_alphanumeric() || !byte.is_ascii();
+        if is_word && !in_word {
+            size += WORD;
+        } else if !is_word && !byte.is_ascii_whitespace() {
+            size += SIGN;
+        }
+        in_word = is_word;
+    }
+    size
 }
 
 /// Whether a field of introspection asks for lists of types within lists, deeper than any tool does.

@@ -31,7 +31,8 @@ use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use self::errors::{Code, GraphQLError};
+use self::errors::{Code, Failure, GraphQLError};
+use self::language::Lines;
 use self::language::ast::{Definition, Document, Field, Operation, OperationKind, Selection, SelectionSet};
 use self::persisted::Persisted;
 pub use self::resolve::upload::{Part, Uploads};
@@ -41,14 +42,18 @@ use self::schema::{Ingredients, Schema};
 pub use self::subscription::Subscription;
 use crate::error::{Error, Result};
 use crate::operations::admin::graphql_config;
+use crate::operations::budget::json_size;
 use crate::operations::ports::RateHeaders;
 use crate::operations::{Ctx, Services};
 use crate::pubsub::Notice;
 use crate::types::ClassSchema;
 
-/// Documents that are kept parsed and validated, and the length of the longest.
+/// Documents that are kept parsed and validated, their bytes in memory, and the length of the longest.
 const KEPT_DOCUMENTS: usize = 500;
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
 const LONGEST_KEPT: usize = 16 * 1024;
+/// Bytes of an answer that tells of a write.
+const LONGEST_RECEIPT: usize = 16 * 1024;
 
 /// What a client asks.
 #[derive(Debug, Default)]
@@ -74,7 +79,8 @@ pub struct Answer {
 impl Answer {
     /// An answer of errors alone.
     pub fn refused(status: u16, errors: &[GraphQLError], source: &str) -> Self {
-        let errors: Vec<Value> = errors.iter().map(|error| error.to_json(source)).collect();
+        let lines = Lines::of(source);
+        let errors: Vec<Value> = errors.iter().map(|error| error.to_json(&lines)).collect();
         Self { status, body: json!({ "errors": errors }), headers: Vec::new(), rate: None }
     }
 
@@ -88,7 +94,14 @@ impl Answer {
 struct Loaded {
     key: Key,
     schema: Schema,
-    documents: Mutex<HashMap<String, Arc<Document>>>,
+    documents: Mutex<Documents>,
+}
+
+#[derive(Default)]
+struct Documents {
+    by_source: HashMap<String, Arc<Document>>,
+    /// In memory, about.
+    bytes: usize,
 }
 
 /// What a schema was made from.
@@ -237,11 +250,29 @@ impl Endpoint {
             Ok(admitted) => admitted,
             Err(answer) => return Ok(answer),
         };
+        let info = ctx.info.clone();
+        let budget = &info.budget;
         let server = resolve::Server::new(ctx, &loaded.schema, &fragments, &variables, request.uploads);
-        let execution = execute::Execution::new(&loaded.schema, &fragments, &variables);
+        let room = budget.bytes_left();
+        let execution = execute::Execution::new(&loaded.schema, &fragments, &variables, room);
         let outcome = execution.run(operation, &server).await;
-        let rate = server.rate();
-        Ok(Answer { status: 200, body: outcome.body(source), headers: Vec::new(), rate })
+        let (rate, is_cut) = (server.rate(), outcome.is_cut);
+        drop(server);
+        let mut body = outcome.body(source);
+        let size = json_size(&body, budget.bytes_left());
+        let charged = if is_cut { Err(budget.too_many_bytes()) } else { budget.charge_bytes(size) };
+        match charged {
+            // A write that was done is not called a failure because of the few bytes of its answer.
+            Err(_) if !is_cut && operation.kind == OperationKind::Mutation && size <= LONGEST_RECEIPT => {}
+            Err(error) if error.status() == 503 => return Err(error),
+            Err(error) => {
+                let lines = Lines::of(source);
+                let error = Failure::Coded(error).shown(true).at(operation.at).to_json(&lines);
+                body = json!({ "errors": [error], "data": null });
+            }
+            Ok(()) => {}
+        }
+        Ok(Answer { status: 200, body, headers: Vec::new(), rate })
     }
 
     /// Reads a document that subscribes to something.
@@ -271,6 +302,9 @@ impl Endpoint {
     }
 
     fn source(&self, ctx: &Ctx, request: &Request) -> Result<std::result::Result<String, Answer>> {
+        if let Some(Err(error)) = request.query.as_deref().map(limits::check_length) {
+            return Ok(Err(Answer::refused(400, &[error], "")));
+        }
         let persisted = self.persisted.as_ref().map_err(|text| Error::internal(text.clone()))?;
         Ok(persisted.source(request, ctx.auth.is_unrestricted()))
     }
@@ -287,7 +321,7 @@ impl Endpoint {
 impl Loaded {
     /// The document, parsed and validated.
     fn document(&self, source: &str) -> std::result::Result<Arc<Document>, Vec<GraphQLError>> {
-        if let Some(known) = locked(&self.documents).get(source) {
+        if let Some(known) = locked(&self.documents).by_source.get(source) {
             return Ok(known.clone());
         }
         let document = language::parse(source).map_err(|error| vec![GraphQLError::from(error)])?;
@@ -297,11 +331,14 @@ impl Loaded {
         }
         let document = Arc::new(document);
         if source.len() <= LONGEST_KEPT {
+            let size = limits::parsed_size(source);
             let mut documents = locked(&self.documents);
-            if documents.len() >= KEPT_DOCUMENTS {
-                documents.clear();
+            if documents.by_source.len() >= KEPT_DOCUMENTS || documents.bytes + size > KEPT_BYTES {
+                *documents = Documents::default();
             }
-            documents.insert(source.to_owned(), document.clone());
+            if documents.by_source.insert(source.to_owned(), document.clone()).is_none() {
+                documents.bytes += size;
+            }
         }
         Ok(document)
     }
@@ -323,14 +360,23 @@ fn admit<'d>(
     }
     let operation = operation.map_err(|error| Answer::refused(400, &[error], source))?;
     let complexity = &ctx.config().request_complexity;
-    let limits =
-        (!ctx.auth.is_unrestricted()).then_some((complexity.graphql_depth, complexity.graphql_fields));
+    let limits = if ctx.auth.is_unrestricted() {
+        limits::Limits::default()
+    } else {
+        limits::Limits {
+            depth: complexity.graphql_depth,
+            fields: complexity.graphql_fields,
+            operations: complexity.batch_request_limit,
+        }
+    };
     if let Err(error) = limits::check(operation, fragments, limits) {
         tracing::warn!("{}", error.message);
         return Err(Answer::refused(400, &[error], source));
     }
     let variables = input::variables(schema, operation, given);
-    Ok((operation, variables.map_err(|errors| Answer::refused(400, &errors, source))?))
+    let variables = variables.map_err(|errors| Answer::refused(400, &errors, source))?;
+    limits::check_given(document, &variables).map_err(|error| Answer::refused(400, &[error], source))?;
+    Ok((operation, variables))
 }
 
 fn may_introspect(ctx: &Ctx) -> bool {

@@ -124,6 +124,12 @@ fn is_own_name(host: &str) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a path is that of the form that logs in, in every spelling that the process takes for it.
+fn logs_in(path: &str) -> bool {
+    let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase();
+    path.trim_end_matches('/').ends_with("/login")
+}
+
 /// # Errors
 /// 503 while there is no process, 413 for a body that is too long, 429 for too many attempts to log in.
 async fn pass_on(
@@ -133,7 +139,7 @@ async fn pass_on(
     dashboard: &Dashboard,
     reached: &Reached,
 ) -> Result<HttpResponse> {
-    if http.method() == Method::POST && http.path().trim_end_matches('/').ends_with("/login") {
+    if http.method() == Method::POST && logs_in(http.path()) {
         front.dashboard_attempts.admit()?;
     }
     let incoming = front.pace.incoming(payload);
@@ -222,6 +228,14 @@ fn refusal(title: &str, text: &str) -> HttpResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_spelling_of_the_log_in_is_counted() {
+        for path in ["/dashboard/login", "/dashboard/LogIn", "/dashboard/login/", "/dashboard/%6cogin"] {
+            assert!(logs_in(path), "{path}");
+        }
+        assert!(!logs_in("/dashboard/apps"));
+    }
 
     #[test]
     fn names_of_this_machine() {

@@ -6,7 +6,7 @@
 //! mounted the server at. A request that no route takes goes back to it with a header of ours, for the routes that
 //! may come behind. The other side is `packaging/npm/lib/proxy.js`. Used by [`super::exchange`] and [`super::front`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use actix_web::dev::Extensions;
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -36,9 +36,17 @@ pub struct Client<'a> {
 /// The client of a request that came in here.
 pub fn client(request: &HttpRequest) -> Option<Client<'_>> {
     request.conn_data::<Private>()?;
-    let mut words = request.headers().get(&CLIENT)?.to_str().ok()?.split(' ');
-    let address = words.next()?.parse().ok()?;
-    Some(Client { address, scheme: words.next()?, mount: words.next().unwrap_or_default() })
+    let mut words = request.headers().get(&CLIENT)?.to_str().unwrap_or_default().split(' ');
+    let address = address_of(words.next().unwrap_or_default());
+    Some(Client { address, scheme: words.next().unwrap_or("http"), mount: words.next().unwrap_or_default() })
+}
+
+/// An address, with a port or the zone of a link behind it or without. One that cannot be understood is nobody's,
+/// and above all not this machine's.
+fn address_of(text: &str) -> IpAddr {
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    let bare = text.split('%').next().unwrap_or_default();
+    bare.parse().or_else(|_| with_port()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// The peer of the connection on which the request left its client.
@@ -59,5 +67,24 @@ pub fn hand_back(request: &HttpRequest, response: &mut HttpResponse) {
     let unrouted = response.extensions().get::<Unrouted>().is_some();
     if unrouted && request.conn_data::<Private>().is_some() {
         response.headers_mut().insert(UNROUTED.clone(), HeaderValue::from_static("1"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_is_not_this_machine() {
+        for (text, expected) in [
+            ("1.2.3.4", "1.2.3.4"),
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("unknown", "0.0.0.0"),
+            ("", "0.0.0.0"),
+        ] {
+            assert_eq!(address_of(text), expected.parse::<IpAddr>().unwrap(), "{text}");
+        }
     }
 }

@@ -198,7 +198,8 @@ impl Budget {
         (self.objects_left() == 0).then(|| self.too_many_objects())
     }
 
-    fn too_many_bytes(&self) -> Error {
+    /// The error of an answer that is too long, of which nothing is left then.
+    pub fn too_many_bytes(&self) -> Error {
         self.bytes_left.store(0, Ordering::Relaxed);
         let limit = self.limits.bytes.unwrap_or_default();
         Error::invalid_query(format!("The response exceeds the limit of {limit} bytes."))

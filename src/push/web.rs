@@ -241,3 +241,57 @@ fn outcome_of(status: u16, after: Option<Duration>) -> Outcome {
         _ => Outcome::rejected(format!("status {status}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::push::Halt;
+
+    fn sender() -> WebPush {
+        let options = json!({ "vapidDetails": {
+            "subject": "mailto:push@example.com",
+            "publicKey": "BLpZkciKav5MD9BgyEKwVnsGPgZ03gxw1WbdgtH4wKeVrTTti7PK7J3nYSLB0apT8SzUdjewpXRszeV8-iWS5-8",
+            "privateKey": "OfNwCWx9iQk45CVbANn3DASaXPqQ5j5sGoiTil9fWI8",
+        } });
+        WebPush::new(&options, &Outbound::for_tests()).unwrap()
+    }
+
+    fn message() -> Message {
+        let data = Object::from_iter([("alert".to_owned(), "hi".into())]);
+        let halt = Halt::default();
+        Message { push_id: "p".to_owned(), body: Object::new(), data, expires_at: None, halt }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever an installation calls its subscription: it is refused, and the batch goes on.
+        #[test]
+        fn no_subscription_panics(
+            endpoint in "(https?://)?(127\\.0\\.0\\.1|\\[::1\\]|[a-z@:%\\[/.]{0,12})(:[0-9]{0,6})?[/?#a-z%\\r\\n \u{e4}]{0,10}",
+            public in proptest::collection::vec(any::<u8>(), 0..80), is_point in any::<bool>(),
+            auth in proptest::collection::vec(any::<u8>(), 0..24), text in ".{0,60}", is_text in any::<bool>(),
+        ) {
+            let mut public = public;
+            if is_point {
+                public.resize(65, 7);
+                public[0] = 4;
+            }
+            let keys = json!({ "p256dh": URL_SAFE_NO_PAD.encode(&public), "auth": URL_SAFE_NO_PAD.encode(&auth) });
+            let token = match is_text {
+                true => text,
+                // Names are not asked for in a test.
+                false if endpoint.contains("127.0.0.1") || endpoint.contains("[::1]") => {
+                    json!({ "endpoint": endpoint, "keys": keys }).to_string()
+                }
+                false => json!({ "endpoint": "https://127.0.0.1/", "keys": keys }).to_string(),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let devices = vec![Device { token, ..Device::default() }];
+            let outcomes = runtime.block_on(sender().send(&message(), devices));
+            prop_assert!(matches!(outcomes.as_slice(), [Outcome::Rejected { .. }]), "{outcomes:?}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::speaker::{Said, Speaker};
-use crate::live_query::ledger::Account;
+use crate::live_query::ledger::{Account, MAX_UNREAD};
 use crate::live_query::outlet::Letter;
 use crate::live_query::parcel::{ConnectionId, Parcel};
 use crate::live_query::protocol::{Refusal, Request, Subscribe};
@@ -27,6 +27,8 @@ const UNAUTHORIZED: u16 = 4401;
 const FORBIDDEN: u16 = 4403;
 const SUBSCRIBER_EXISTS: u16 = 4409;
 const TOO_MANY_INITIALISATIONS: u16 = 4429;
+/// Of live queries.
+const SLOW_READER: u16 = 4008;
 
 /// Longest id that a client may give a subscription.
 const LONGEST_ID: usize = 256;
@@ -264,12 +266,19 @@ impl Speaker for GraphQLClient {
     fn tell(&mut self, letters: Vec<Letter>) -> LocalBoxFuture<'_, Vec<Said>> {
         async move {
             let mut said = Vec::with_capacity(letters.len());
+            let mut bytes = 0;
             for (parcel, request_id) in letters {
                 let spoken = self.event(&parcel, &request_id).await;
-                if spoken.is_some() {
+                if let Some(Said::Frame(frame)) = &spoken {
                     self.client.count_frame();
+                    bytes += frame.len();
                 }
                 said.extend(spoken);
+                // A document may show much more than was told.
+                if bytes > MAX_UNREAD {
+                    said.extend(close(SLOW_READER, "The client does not read what it is sent"));
+                    break;
+                }
             }
             said
         }

@@ -60,6 +60,13 @@ pub enum StorageError {
     Other(BoxError),
 }
 
+impl StorageError {
+    /// 102 for results of which there was no room for all.
+    pub fn no_room() -> Self {
+        Self::Refused(Error::invalid_query("The results take more memory than a request may have."))
+    }
+}
+
 impl std::fmt::Display for StorageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -19,6 +19,9 @@ function addressOf(req, server) {
   return req.socket.remoteAddress;
 }
 
+// Of a client that is gone already nothing is known; only a socket of this machine has no address while it lives.
+const unnamed = req => (req.socket.destroyed ? '0.0.0.0' : '127.0.0.1');
+
 function schemeOf(req) {
   return req.protocol || (req.socket.encrypted ? 'https' : 'http');
 }
@@ -35,7 +38,7 @@ function mountOf(req) {
   return mount.endsWith('/') ? mount.slice(0, -1) : mount;
 }
 
-const client = (req, server) => `${addressOf(req, server) || '127.0.0.1'} ${schemeOf(req)} ${mountOf(req).replace(/\s/g, '')}`;
+const client = (req, server) => `${addressOf(req, server) || unnamed(req)} ${schemeOf(req)} ${mountOf(req).replace(/\s/g, '')}`;
 
 // Only what an application has put there could contain a space or a line end.
 const safe = target => (/[\s]/.test(target) ? encodeURI(target) : target);

@@ -8,6 +8,10 @@ use super::super::language::ast::Field;
 use super::super::schema::field_of;
 use super::super::schema::types::{FieldDef, Introspection, Resolver, TypeDef, TypeKind, TypeRef};
 use super::{Asked, Execution, Pending, collect, leaf};
+use crate::operations::budget::json_size;
+
+/// Bytes of a field that waits to be resolved.
+const PENDING: usize = 256;
 
 /// Nothing may stand here: what is above becomes null. The error was told.
 pub struct Nulled;
@@ -29,6 +33,12 @@ impl<'e> Execution<'e> {
         value: &Value,
     ) -> Result<Value, Nulled> {
         self.complete(&mut place, ty, value)
+    }
+
+    /// # Errors
+    /// When the answer has no room for so much: then it is none.
+    fn spend(&self, bytes: usize) -> Result<(), Nulled> {
+        if self.room.take(bytes) { Ok(()) } else { Err(Nulled) }
     }
 
     fn refuse(&self, place: &Place<'_, 'e>, message: String) {
@@ -91,6 +101,7 @@ impl<'e> Execution<'e> {
                     let item = self.complete(place, inner, item);
                     place.path.pop();
                     completed.push(item?);
+                    self.spend(1)?;
                 }
                 Ok(Value::Array(completed))
             }
@@ -101,7 +112,10 @@ impl<'e> Execution<'e> {
                 };
                 match &named.kind {
                     TypeKind::Scalar | TypeKind::Enum(_) => match leaf::serialize(named, value) {
-                        Ok(value) => Ok(value),
+                        Ok(value) => {
+                            self.spend(json_size(&value, self.room.left()))?;
+                            Ok(value)
+                        }
                         Err(text) => {
                             self.refuse(place, text);
                             Err(Nulled)
@@ -152,6 +166,7 @@ impl<'e> Execution<'e> {
         for (key, fields) in collected.iter() {
             let Some(first) = fields.first() else { continue };
             let Some(definition) = field_of(ty, &first.name.text) else { continue };
+            self.spend(key.len() + 4)?;
             let value = self.field(place, key, ty, definition, fields, value)?;
             object.insert((*key).to_owned(), value);
         }
@@ -171,7 +186,10 @@ impl<'e> Execution<'e> {
         let property = source.get(name);
         let owned;
         let value: &Value = match &definition.resolver {
-            Resolver::Introspection(Introspection::Typename) => return Ok(parent.name.as_ref().into()),
+            Resolver::Introspection(Introspection::Typename) => {
+                self.spend(parent.name.len() + 2)?;
+                return Ok(parent.name.as_ref().into());
+            }
             Resolver::Property => property.unwrap_or(&Value::Null),
             other => {
                 owned = match other {
@@ -216,6 +234,7 @@ impl<'e> Execution<'e> {
         let mut path = outer.path.clone();
         path.push(Step::Key(key.to_owned()));
         let nullable = if definition.ty.is_required() { outer.nullable } else { path.len() };
+        self.spend(PENDING)?;
         match self.arguments(definition, fields) {
             Ok(arguments) => {
                 let source = match &definition.resolver {
@@ -225,7 +244,10 @@ impl<'e> Execution<'e> {
                         let name = fields.first().map_or("", |field| field.name.text.as_str());
                         json!({ "objectId": id, "relation": source.get(name) })
                     }
-                    _ => source.clone(),
+                    _ => {
+                        self.spend(json_size(source, self.room.left()))?;
+                        source.clone()
+                    }
                 };
                 let fields = fields.to_vec();
                 let asked = Asked { source, parent, definition, fields, arguments };

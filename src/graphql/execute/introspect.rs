@@ -23,8 +23,12 @@ impl<'e> Execution<'e> {
         let collected = self.collect(ty, sets);
         let mut object = Map::with_capacity(collected.len());
         for (key, fields) in collected.iter() {
+            if !self.room.take(key.len() + 4) {
+                return Value::Null;
+            }
             let name = fields.first().map_or("", |field| field.name.text.as_str());
             let value = if name == "__typename" { ty.name.as_ref().into() } else { answer(name, fields) };
+            self.room.take(value.as_str().map_or(1, str::len));
             object.insert((*key).to_owned(), value);
         }
         Value::Object(object)

@@ -6,20 +6,24 @@ pub mod collect;
 mod complete;
 mod introspect;
 pub mod leaf;
+mod room;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::{Map, Value};
 
 use super::errors::{Code, Failure, GraphQLError, Step};
 use super::input::{self, Variables};
+use super::language::Lines;
 use super::language::ast::{Field, Offset, Operation, OperationKind};
 use super::limits::Fragments;
 use super::schema::types::{FieldDef, Introspection, Resolver, TypeDef};
 use super::schema::{self, Schema};
 use collect::Cache;
+use room::Room;
 
 /// A field that a resolver is asked for.
 pub struct Asked<'e> {
@@ -29,7 +33,8 @@ pub struct Asked<'e> {
     pub definition: &'e FieldDef,
     /// The same field may stand in several places of a selection.
     pub fields: Vec<&'e Field>,
-    pub arguments: Map<String, Value>,
+    /// The same ones for all objects that are asked.
+    pub arguments: Rc<Map<String, Value>>,
 }
 
 impl Asked<'_> {
@@ -43,6 +48,9 @@ pub trait Resolvers {
     /// Values of fields that were asked for at one level, each in its place.
     fn resolve<'a>(&'a self, asked: Vec<Asked<'a>>) -> LocalBoxFuture<'a, Vec<Result<Value, Failure>>>;
 
+    /// What was resolved has become part of the answer.
+    fn taken(&self);
+
     /// Whether details of errors are kept from clients.
     fn sanitizes(&self) -> bool;
 }
@@ -53,6 +61,9 @@ pub struct Execution<'e> {
     pub fragments: &'e Fragments<'e>,
     pub variables: &'e Variables,
     cache: RefCell<Cache<'e>>,
+    /// By the address of the field.
+    arguments: RefCell<HashMap<usize, Rc<Map<String, Value>>>>,
+    room: Room,
     state: RefCell<State<'e>>,
 }
 
@@ -74,6 +85,8 @@ struct Pending<'e> {
 pub struct Outcome {
     pub data: Value,
     pub errors: Vec<GraphQLError>,
+    /// There was no room for all of it.
+    pub is_cut: bool,
 }
 
 impl Outcome {
@@ -81,7 +94,8 @@ impl Outcome {
     pub fn body(self, source: &str) -> Value {
         let mut body = Map::new();
         if !self.errors.is_empty() {
-            body.insert("errors".to_owned(), self.errors.iter().map(|error| error.to_json(source)).collect());
+            let lines = Lines::of(source);
+            body.insert("errors".to_owned(), self.errors.iter().map(|error| error.to_json(&lines)).collect());
         }
         body.insert("data".to_owned(), self.data);
         Value::Object(body)
@@ -89,8 +103,22 @@ impl Outcome {
 }
 
 impl<'e> Execution<'e> {
-    pub fn new(schema: &'e Schema, fragments: &'e Fragments<'e>, variables: &'e Variables) -> Self {
-        Self { schema, fragments, variables, cache: RefCell::default(), state: RefCell::default() }
+    /// `room`: bytes that the answer may have.
+    pub fn new(
+        schema: &'e Schema,
+        fragments: &'e Fragments<'e>,
+        variables: &'e Variables,
+        room: usize,
+    ) -> Self {
+        Self {
+            schema,
+            fragments,
+            variables,
+            cache: RefCell::default(),
+            arguments: RefCell::default(),
+            room: Room::of(room),
+            state: RefCell::default(),
+        }
     }
 
     /// The first field of an operation that is to be resolved.
@@ -107,7 +135,7 @@ impl<'e> Execution<'e> {
         let Some(root) = self.schema.get(root) else {
             let text = format!("Schema is not configured to execute {} operation.", operation.kind.as_str());
             let errors = vec![GraphQLError::new(Code::Internal, text).at(operation.at)];
-            return Outcome { data: Value::Null, errors };
+            return Outcome { data: Value::Null, errors, is_cut: false };
         };
         let collected = self.collect(root, &[&operation.selection]);
         let mut roots = Vec::new();
@@ -127,7 +155,7 @@ impl<'e> Execution<'e> {
             for one in roots {
                 self.resolve_roots(root, vec![one], &mut data, resolvers).await;
                 self.settle(&mut data, resolvers).await;
-                if data.is_null() {
+                if data.is_null() || self.room.is_full() {
                     break;
                 }
             }
@@ -136,7 +164,7 @@ impl<'e> Execution<'e> {
             self.settle(&mut data, resolvers).await;
         }
         let errors = std::mem::take(&mut self.state.borrow_mut().errors);
-        Outcome { data, errors }
+        Outcome { data, errors, is_cut: self.room.is_full() }
     }
 
     async fn resolve_roots(
@@ -170,9 +198,17 @@ impl<'e> Execution<'e> {
         &self,
         definition: &FieldDef,
         fields: &[&Field],
-    ) -> Result<Map<String, Value>, GraphQLError> {
-        let Some(field) = fields.first() else { return Ok(Map::new()) };
-        input::arguments(self.schema, &definition.args, &field.arguments, field.at, self.variables)
+    ) -> Result<Rc<Map<String, Value>>, GraphQLError> {
+        let Some(field) = fields.first() else { return Ok(Rc::default()) };
+        let address = std::ptr::from_ref(*field) as usize;
+        if let Some(known) = self.arguments.borrow().get(&address) {
+            return Ok(known.clone());
+        }
+        let read =
+            input::arguments(self.schema, &definition.args, &field.arguments, field.at, self.variables);
+        let read = Rc::new(read?);
+        self.arguments.borrow_mut().insert(address, read.clone());
+        Ok(read)
     }
 
     fn introspected(
@@ -198,7 +234,7 @@ impl<'e> Execution<'e> {
     async fn settle(&self, data: &mut Value, resolvers: &'e dyn Resolvers) {
         loop {
             let pending = std::mem::take(&mut self.state.borrow_mut().pending);
-            if pending.is_empty() {
+            if pending.is_empty() || self.room.is_full() {
                 return;
             }
             // What lies in a part that became null is nobody's to see.
@@ -248,6 +284,7 @@ impl<'e> Execution<'e> {
                 }
             }
         }
+        resolvers.taken();
     }
 
     fn place(
@@ -273,7 +310,9 @@ impl<'e> Execution<'e> {
         let at: Vec<Offset> =
             if error.at.is_empty() { fields.iter().map(|field| field.at).collect() } else { error.at };
         let error = GraphQLError { at, path: Some(path.to_vec()), ..error };
-        self.state.borrow_mut().errors.push(error);
+        if self.room.take(error.weight()) {
+            self.state.borrow_mut().errors.push(error);
+        }
     }
 }
 

@@ -156,7 +156,8 @@ fn constraints(
             // A constraint on a key of an object.
             let path = format!("{field}.{key}");
             let entry = made.entry(path).or_insert_with(|| Value::Object(Map::new()));
-            entry[known] = inner.clone();
+            let Value::Object(entry) = entry else { return Err(internal()) };
+            entry.insert(known.to_owned(), inner.clone());
             is_split = true;
             continue;
         }

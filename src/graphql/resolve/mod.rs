@@ -10,11 +10,13 @@ mod read;
 pub mod upload;
 mod write;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, join_all};
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use super::errors::Failure;
 use super::execute::collect::Names;
@@ -25,8 +27,9 @@ use super::schema::Schema;
 use super::schema::class::Class;
 use super::schema::types::{Mutation, Query, Resolver};
 use crate::error::{Error, ErrorCode};
+use crate::operations::budget::json_size;
 use crate::operations::ports::RateHeaders;
-use crate::operations::{Ctx, gate};
+use crate::operations::{Ctx, RequestInfo, gate};
 use crate::types::ClassName;
 use upload::Uploads;
 
@@ -43,7 +46,27 @@ pub struct Server<'e> {
     rate: RefCell<Option<RateHeaders>>,
     /// What a subscription tells of: the kind of event and the object.
     event: Option<(&'static str, Value)>,
+    /// Operations under way: others want connections too.
+    places: Semaphore,
+    /// Objects that were created within others.
+    nested: Cell<u32>,
+    /// Of the request itself: a login changes who asks, not how much.
+    info: Arc<RequestInfo>,
+    held: Held,
 }
+
+/// Bytes of what was resolved and is no part of the answer yet: counted as the answer is.
+#[derive(Default)]
+struct Held {
+    charged: Cell<usize>,
+    /// Too few to be charged one by one.
+    few: Cell<usize>,
+}
+
+/// Operations of one request at a time, as in a batch.
+const CONCURRENCY: usize = 8;
+/// Bytes that are charged together.
+const FEW: usize = 64 * 1024;
 
 /// What parse-server says where its own code fails on what a client sent.
 fn internal() -> Failure {
@@ -63,6 +86,7 @@ impl<'e> Server<'e> {
         uploads: Uploads,
     ) -> Self {
         Self {
+            info: ctx.info.clone(),
             ctx: RefCell::new(ctx),
             schema,
             fragments,
@@ -70,6 +94,9 @@ impl<'e> Server<'e> {
             uploads,
             rate: RefCell::default(),
             event: None,
+            places: Semaphore::new(CONCURRENCY),
+            nested: Cell::new(0),
+            held: Held::default(),
         }
     }
 
@@ -106,14 +133,35 @@ impl<'e> Server<'e> {
         Ok(())
     }
 
+    /// Holds what was resolved until it is part of the answer.
+    fn hold(&self, resolved: Resolved) -> Resolved {
+        let value = resolved?;
+        let budget = &self.info.budget;
+        let few = self.held.few.get() + json_size(&value, budget.bytes_left());
+        if few <= FEW {
+            self.held.few.set(few);
+            return Ok(value);
+        }
+        self.held.few.set(0);
+        budget.charge_bytes(few)?;
+        self.held.charged.set(self.held.charged.get() + few);
+        Ok(value)
+    }
+
     async fn one(&self, asked: Asked<'e>) -> Resolved {
+        // Never closed.
+        let _place = self.places.acquire().await;
+        self.hold(self.resolved(asked).await)
+    }
+
+    async fn resolved(&self, asked: Asked<'e>) -> Resolved {
         match &asked.definition.resolver {
             Resolver::Query(query) => self.query(query, &asked).await,
             Resolver::Mutation(mutation) => self.mutation(mutation, &asked).await,
             Resolver::Relation { class, target } => self.relation(class, target, &asked).await,
             Resolver::Function(name) => {
                 self.count("POST", &format!("/functions/{name}")).await?;
-                self.call(name, asked.arguments.clone()).await
+                self.call(name, (*asked.arguments).clone()).await
             }
             Resolver::Subscription(class) => self.happened(class, &asked).await,
             Resolver::Mock(value) => Ok(value.clone()),
@@ -187,12 +235,23 @@ impl<'e> Resolvers for Server<'e> {
         // The fields are those of the operation, which outlives the call.
         async move {
             let this: &Server<'a> = self;
-            match this.relations_at_once(&asked).await {
-                Some(resolved) => resolved,
+            let place = this.places.acquire().await;
+            let at_once = this.relations_at_once(&asked).await;
+            drop(place);
+            match at_once {
+                Some(resolved) => resolved.into_iter().map(|resolved| this.hold(resolved)).collect(),
                 None => join_all(asked.into_iter().map(|asked| this.one(asked))).await,
             }
         }
         .boxed_local()
+    }
+
+    fn taken(&self) {
+        self.held.few.set(0);
+        let charged = self.held.charged.take();
+        if charged > 0 {
+            self.info.budget.refund_bytes(charged);
+        }
     }
 
     fn sanitizes(&self) -> bool {

@@ -2,6 +2,7 @@
 //! stands for each of them, with a number that nobody outside knows.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -29,12 +30,14 @@ pub struct Part {
 pub struct Uploads {
     nonce: String,
     parts: Mutex<Vec<Option<Part>>>,
+    /// Bytes that were stored.
+    stored: AtomicU64,
 }
 
 impl Uploads {
     /// `parts` in the order of the numbers that stand for them; absent ones did not come.
     pub fn new(nonce: String, parts: Vec<Option<Part>>) -> Self {
-        Self { nonce, parts: Mutex::new(parts) }
+        Self { nonce, parts: Mutex::new(parts), stored: AtomicU64::new(0) }
     }
 
     /// What stands for a file in the variables.
@@ -71,7 +74,14 @@ impl Uploads {
             _ => part.file_name,
         };
         upload::admit(ctx, &name, None).await?;
-        let length = Some(part.content.len() as u64);
+        let bytes = part.content.len() as u64;
+        // One file may be named many times.
+        let most = ctx.config().http.max_upload_size;
+        if self.stored.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
+            let text = format!("The files of a request may be stored up to {most} bytes in all.");
+            return Err(Failure::Coded(Error::parse(ErrorCode::FILE_SAVE_ERROR, text)));
+        }
+        let length = Some(bytes);
         let upload = Upload {
             name,
             content_type: None,

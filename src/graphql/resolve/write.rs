@@ -27,6 +27,11 @@ fn pointer(class: &ClassName, id: &str) -> Value {
     json!({ "__type": "Pointer", "className": class.as_str(), "objectId": id })
 }
 
+/// Where the REST API creates objects of a class.
+fn created_at(class: &ClassName) -> String {
+    if class.is_user() { "/users".to_owned() } else { format!("/classes/{class}") }
+}
+
 fn fields_of(input: &mut Map<String, Value>) -> Map<String, Value> {
     match input.shift_remove("fields") {
         Some(Value::Object(fields)) => fields,
@@ -52,8 +57,7 @@ impl<'e> Server<'e> {
         mut input: Map<String, Value>,
         asked: &Asked<'e>,
     ) -> Resolved {
-        let path = if class.is_user() { "/users".to_owned() } else { format!("/classes/{class}") };
-        self.count("POST", &path).await?;
+        self.count("POST", &created_at(class)).await?;
         let ctx = self.ctx();
         let fields = self.fields(&ctx, class, fields_of(&mut input), true, 0).await?;
         let saved = classes::create(&ctx, class, fields.clone()).await?;
@@ -242,9 +246,24 @@ impl<'e> Server<'e> {
         depth: usize,
     ) -> Result<String, Failure> {
         let Value::Object(given) = given else { return Err(internal()) };
+        self.count_nested(ctx)?;
+        self.count("POST", &created_at(target)).await?;
         let fields = self.fields(ctx, target, given, true, depth + 1).await?;
         let saved = Box::pin(classes::create(ctx, target, fields)).await?.into_value();
         Ok(saved.get("objectId").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// An object within another costs what one by itself does.
+    fn count_nested(&self, ctx: &Ctx) -> Result<(), Failure> {
+        let count = self.nested.get() + 1;
+        self.nested.set(count);
+        match ctx.config().request_complexity.batch_request_limit {
+            Some(most) if count > most && !ctx.auth.is_unrestricted() => {
+                let text = format!("No more than {most} objects may be created within others.");
+                Err(Failure::Coded(Error::invalid_json(text)))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn linked(

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::super::language::ast::{Definition, Directive, Operation, Selection, ValueKind};
 use super::super::schema::types::{TypeKind, TypeRef};
 use super::super::suggest::{did_you_mean, near};
-use super::{Usage, Walk};
+use super::values::by_name;
+use super::{Usage, Walk, definition_address};
 
 impl<'d> Walk<'d> {
     pub(super) fn directives(&mut self, directives: &'d [Directive], location: &str) {
@@ -20,7 +21,10 @@ impl<'d> Walk<'d> {
                 }
                 Some(_) => {}
             }
-            for argument in &directive.arguments {
+            if self.is_over() {
+                return;
+            }
+            for argument in directive.arguments.iter().filter(|_| !self.quiet) {
                 let given = argument.name.text.as_str();
                 if let Some(known) = known.filter(|known| !known.args.contains_key(given)) {
                     let hint = did_you_mean("", &near(given, known.args.keys().map(|name| &**name)));
@@ -48,12 +52,8 @@ impl<'d> Walk<'d> {
     }
 
     pub(super) fn unique_variables(&mut self, operation: &Operation) {
-        for (index, variable) in operation.variables.iter().enumerate() {
-            let name = &variable.name.text;
-            let same = operation.variables.iter().filter(|other| other.name.text == *name);
-            let places: Vec<_> = same.map(|other| other.name.at).collect();
-            let earlier = operation.variables.iter().take(index).any(|earlier| earlier.name.text == *name);
-            if !earlier && places.len() > 1 {
+        for (name, places) in by_name(operation.variables.iter().map(|variable| &variable.name)) {
+            if places.len() > 1 {
                 self.report(format!("There can be only one variable named \"${name}\"."), &places);
             }
         }
@@ -158,17 +158,10 @@ impl<'d> Walk<'d> {
 
     /// The uses in an operation and in all fragments that it spreads.
     fn recursive_usages(&self, definition: &'d Definition, operation: &'d Operation) -> Vec<Usage<'d>> {
-        let of = |definition: &Definition| {
-            let address = std::ptr::from_ref(definition) as usize;
-            self.collected.get(&address).cloned().unwrap_or_default()
-        };
-        let mut usages = of(definition);
+        let of = |address: usize| self.collected.get(&address).cloned().unwrap_or_default();
+        let mut usages = of(definition_address(definition));
         for fragment in self.referenced(&operation.selection) {
-            let found = self.document.definitions.iter().find(|definition| match definition {
-                Definition::Fragment(known) => std::ptr::eq(known, fragment),
-                _ => false,
-            });
-            usages.extend(found.map(of).unwrap_or_default());
+            usages.extend(of(std::ptr::from_ref(fragment) as usize));
         }
         usages
     }

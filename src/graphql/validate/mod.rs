@@ -20,8 +20,17 @@ use super::suggest::{did_you_mean, near};
 /// More errors than this are not told.
 const MOST_ERRORS: usize = 100;
 
+/// Operations of a document: fragments are followed for each of them.
+const MOST_OPERATIONS: usize = 500;
+
 /// Everything that is wrong, in order; empty for a document that can be executed.
 pub fn validate(schema: &Schema, document: &Document) -> Vec<GraphQLError> {
+    let operations = document.definitions.iter();
+    let count = operations.filter(|definition| matches!(definition, Definition::Operation(_))).count();
+    if count > MOST_OPERATIONS {
+        let text = format!("The document holds more than {MOST_OPERATIONS} operations.");
+        return vec![GraphQLError::new(Code::ValidationFailed, text)];
+    }
     let fragments = super::limits::fragments(document);
     let mut walk = Walk {
         schema,
@@ -41,11 +50,20 @@ pub fn validate(schema: &Schema, document: &Document) -> Vec<GraphQLError> {
             _ => continue,
         }
         let usages = std::mem::take(&mut walk.usages);
-        walk.collected.insert(std::ptr::from_ref(definition) as usize, usages);
+        walk.collected.insert(definition_address(definition), usages);
     }
     walk.quiet = false;
     walk.document();
     walk.errors
+}
+
+/// What an operation or a fragment is known by.
+fn definition_address(definition: &Definition) -> usize {
+    match definition {
+        Definition::Operation(operation) => std::ptr::from_ref(operation) as usize,
+        Definition::Fragment(fragment) => std::ptr::from_ref(fragment) as usize,
+        other => std::ptr::from_ref(other) as usize,
+    }
 }
 
 /// A use of a variable.
@@ -255,8 +273,11 @@ impl<'d> Walk<'d> {
         self.unique_directives(&field.directives);
         self.unique_arguments(&field.arguments);
         for argument in &field.arguments {
+            if self.is_over() {
+                return;
+            }
             let known = definition.and_then(|definition| definition.args.get(argument.name.text.as_str()));
-            if let (None, Some(definition), Some(parent)) = (known, definition, parent) {
+            if let (None, Some(definition), Some(parent), false) = (known, definition, parent, self.quiet) {
                 let near = near(&argument.name.text, definition.args.keys().map(|name| &**name));
                 let text = format!(
                     "Unknown argument \"{}\" on field \"{}.{}\".{}",

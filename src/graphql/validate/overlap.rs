@@ -30,6 +30,8 @@ pub(super) struct Seen<'d> {
     sets: HashMap<usize, Rc<Collected<'d>>>,
     with_fragment: HashMap<(usize, &'d str), bool>,
     fragments: HashMap<(&'d str, &'d str), bool>,
+    /// Arguments as text, by the address of the field.
+    arguments: HashMap<usize, Rc<str>>,
     pairs: usize,
     depth: usize,
     told: bool,
@@ -177,6 +179,9 @@ impl<'d> Walk<'d> {
     ) {
         let mut open = vec![name];
         while let Some(name) = open.pop() {
+            if !self.counts(None) {
+                return;
+            }
             let pair = (Rc::as_ptr(own) as usize, name);
             if self.overlap.with_fragment.get(&pair).is_some_and(|known| exclusive || !*known) {
                 continue;
@@ -194,6 +199,9 @@ impl<'d> Walk<'d> {
     fn fragments(&mut self, one: &'d str, other: &'d str, exclusive: bool, conflicts: &mut Vec<Conflict>) {
         let mut open = vec![(one, other)];
         while let Some((one, other)) = open.pop() {
+            if !self.counts(None) {
+                return;
+            }
             if one == other {
                 continue;
             }
@@ -211,6 +219,35 @@ impl<'d> Walk<'d> {
         }
     }
 
+    /// Counts a pair of fields, selections or fragments: `false` when there were too many.
+    fn counts(&mut self, at: Option<Offset>) -> bool {
+        self.overlap.pairs += 1;
+        if self.overlap.pairs <= MOST_PAIRS && self.overlap.depth <= DEEPEST {
+            return true;
+        }
+        if !self.overlap.told {
+            self.overlap.told = true;
+            self.report("Too many fields share their keys.", at.as_slice());
+        }
+        false
+    }
+
+    /// Arguments in the order of their names.
+    fn arguments_of(&mut self, field: &'d Field) -> Rc<str> {
+        if let Some(known) = self.overlap.arguments.get(&address(field)) {
+            return known.clone();
+        }
+        let mut all: Vec<String> = field
+            .arguments
+            .iter()
+            .map(|argument| format!("{}:{}", argument.name.text, print::sorted(&argument.value)))
+            .collect();
+        all.sort_unstable();
+        let text: Rc<str> = all.join("\n").into();
+        self.overlap.arguments.insert(address(field), text.clone());
+        text
+    }
+
     fn conflict(
         &mut self,
         exclusive: bool,
@@ -218,12 +255,7 @@ impl<'d> Walk<'d> {
         one: &Entry<'d>,
         other: &Entry<'d>,
     ) -> Option<Conflict> {
-        self.overlap.pairs += 1;
-        if self.overlap.pairs > MOST_PAIRS || self.overlap.depth > DEEPEST {
-            if !self.overlap.told {
-                self.overlap.told = true;
-                self.report("Too many fields share their keys.", &[one.1.at]);
-            }
+        if !self.counts(Some(one.1.at)) {
             return None;
         }
         let (parent1, node1, def1) = one;
@@ -244,7 +276,7 @@ impl<'d> Walk<'d> {
             if name1 != name2 {
                 return conflict(format!("\"{name1}\" and \"{name2}\" are different fields"));
             }
-            if !same_arguments(node1, node2) {
+            if self.arguments_of(node1) != self.arguments_of(node2) {
                 return conflict("they have differing arguments".to_owned());
             }
         }
@@ -316,12 +348,4 @@ impl<'d> Walk<'d> {
             }
         }
     }
-}
-
-fn same_arguments(one: &Field, other: &Field) -> bool {
-    one.arguments.len() == other.arguments.len()
-        && one.arguments.iter().all(|argument| {
-            let same = other.arguments.iter().find(|other| other.name.text == argument.name.text);
-            same.is_some_and(|other| print::sorted(&argument.value) == print::sorted(&other.value))
-        })
 }

@@ -1,11 +1,24 @@
 //! Rules about values: each fits the type of its place, required fields are there, none is given twice.
 
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
 use super::super::input::{Refused, enum_hint, scalar_literal};
-use super::super::language::ast::{Argument, Directive, ObjectField, Offset, Value, ValueKind};
+use super::super::language::ast::{Argument, Directive, Name, ObjectField, Offset, Value, ValueKind};
 use super::super::language::print;
 use super::super::schema::types::{TypeDef, TypeKind, TypeRef};
 use super::super::suggest::{did_you_mean, near};
 use super::{Usage, Walk};
+
+/// Where each name stands, in the order of their first places.
+pub(super) fn by_name<'n>(names: impl Iterator<Item = &'n Name>) -> IndexMap<&'n str, Vec<Offset>> {
+    let mut places: IndexMap<&str, Vec<Offset>> = IndexMap::new();
+    for name in names {
+        places.entry(&name.text).or_default().push(name.at);
+    }
+    places
+}
 
 impl<'d> Walk<'d> {
     /// A value at a place of this type; `None` where nothing is known of the place.
@@ -15,6 +28,9 @@ impl<'d> Walk<'d> {
 
     /// `checked`: the value is looked at; what is inside of a value of one's own making is not.
     fn typed(&mut self, value: &'d Value, ty: Option<&TypeRef>, has_default: bool, checked: bool) {
+        if self.is_over() {
+            return;
+        }
         match &value.kind {
             ValueKind::Variable(name) => {
                 self.usages.push(Usage { name, at: value.at, ty: ty.cloned(), has_default });
@@ -46,7 +62,8 @@ impl<'d> Walk<'d> {
     fn object(&mut self, value: &'d Value, fields: &'d [ObjectField], ty: Option<&TypeRef>, checked: bool) {
         let named = ty.and_then(|ty| self.schema.of(ty));
         let known = named.and_then(TypeDef::inputs);
-        if checked {
+        let is_told = checked && !self.quiet;
+        if is_told {
             match (named, known) {
                 (Some(named), Some(known)) => {
                     for (name, input) in known {
@@ -62,23 +79,25 @@ impl<'d> Walk<'d> {
                 _ => self.valid_literal(value, ty),
             }
         }
-        let mut seen: Vec<(&str, Offset)> = Vec::new();
+        let mut seen: HashMap<&str, Offset> = HashMap::with_capacity(fields.len());
         for field in fields {
+            if self.is_over() {
+                return;
+            }
             let name = field.name.text.as_str();
             let input = known.and_then(|known| known.get(name));
-            if let (true, None, Some(named), Some(known)) = (checked, input, named, known) {
+            if let (true, None, Some(named), Some(known)) = (is_told, input, named, known) {
                 let near = near(name, known.keys().map(|name| &**name));
                 let hint = did_you_mean("", &near);
                 let text = format!("Field \"{name}\" is not defined by type \"{}\".{hint}", named.name);
                 self.report(text, &[field.at]);
             }
-            match seen.iter().find(|(known, _)| *known == name) {
-                Some((_, first)) => {
-                    let first = *first;
+            match seen.get(name).copied() {
+                Some(first) => {
                     let text = format!("There can be only one input field named \"{name}\".");
                     self.report(text, &[first, field.name.at]);
                 }
-                None => seen.push((name, field.name.at)),
+                None => drop(seen.insert(name, field.name.at)),
             }
             let has_default = input.is_some_and(|input| input.default.is_some());
             let ty = input.map(|input| &input.ty);
@@ -115,15 +134,8 @@ impl<'d> Walk<'d> {
     }
 
     pub(super) fn unique_arguments(&mut self, arguments: &[Argument]) {
-        for (index, argument) in arguments.iter().enumerate() {
-            let name = &argument.name.text;
-            let earlier = arguments.iter().take(index).any(|earlier| earlier.name.text == *name);
-            let places: Vec<Offset> = arguments
-                .iter()
-                .filter(|other| other.name.text == *name)
-                .map(|other| other.name.at)
-                .collect();
-            if !earlier && places.len() > 1 {
+        for (name, places) in by_name(arguments.iter().map(|argument| &argument.name)) {
+            if places.len() > 1 {
                 self.report(format!("There can be only one argument named \"{name}\"."), &places);
             }
         }
@@ -131,13 +143,15 @@ impl<'d> Walk<'d> {
 
     /// Directives that may stand once only stand once.
     pub(super) fn unique_directives(&mut self, directives: &[Directive]) {
-        for (index, directive) in directives.iter().enumerate() {
-            let name = &directive.name.text;
+        let mut seen: HashMap<&str, Offset> = HashMap::with_capacity(directives.len());
+        for directive in directives {
+            let name = directive.name.text.as_str();
+            let first = seen.get(name).copied();
+            seen.entry(name).or_insert(directive.at);
             let is_unique = self.schema.directive(name).is_none_or(|known| !known.repeatable);
-            let first = directives.iter().take(index).find(|earlier| earlier.name.text == *name);
             if let (Some(first), true, true) = (first, is_unique, self.schema.directive(name).is_some()) {
                 let text = format!("The directive \"@{name}\" can only be used once at this location.");
-                self.report(text, &[first.at, directive.at]);
+                self.report(text, &[first, directive.at]);
             }
         }
     }

@@ -64,7 +64,7 @@ impl Engine for Documents {
                     class: subscription.class.clone(),
                     condition: subscription.condition.clone(),
                     weight: subscription.weight(),
-                    selection: Rc::new(Selected(subscription)),
+                    selection: Rc::new(Selected(subscription, self.0.clone())),
                 }),
                 Ok(Err(mut answer)) => Err(answer.body["errors"].take()),
                 Err(error) => {
@@ -77,10 +77,10 @@ impl Engine for Documents {
     }
 }
 
-struct Selected(Subscription);
+struct Selected(Subscription, Arc<Endpoint>);
 
 impl Selection for Selected {
     fn shown<'a>(&'a self, ctx: Ctx, event: &'static str, object: Value) -> LocalBoxFuture<'a, Value> {
-        self.0.shown(ctx, event, object).boxed_local()
+        self.0.shown(&self.1, ctx, event, object).boxed_local()
     }
 }

@@ -16,6 +16,8 @@ use crate::types::time::Millis;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Time that JavaScript knows.
 const LONGEST_MS: f64 = 8.64e15;
+/// The end of the year 9999: clocks of devices are reckoned with around a push's time.
+const FURTHEST_MS: i64 = 253_402_300_799_999;
 /// Devices per second, at most.
 const FASTEST: f64 = 1e6;
 /// No payload of any service is larger; the database keeps it once for each push.
@@ -237,7 +239,7 @@ struct When {
 }
 
 fn push_time(value: &Value) -> Result<When> {
-    let at = epoch(value).ok_or_else(|| not_a_time(value))?;
+    let at = epoch(value).filter(|at| at.0.abs() <= FURTHEST_MS).ok_or_else(|| not_a_time(value))?;
     let has_zone = value.as_str().is_some_and(has_zone);
     let iso = at.to_iso();
     // Numbers too are stored without their zone, as parse-server stores them.
@@ -355,6 +357,10 @@ mod tests {
         assert_eq!(text(json!({"expiration_time": "never"})), "never is not valid time.");
         assert_eq!(text(json!({"push_time": {}})), "[object Object] is not valid time.");
         assert_eq!(text(json!({"push_time": 1e300})), "1e+300 is not valid time.");
+        for far in ["+262142-12-31T23:59:59", "-262143-01-01T00:00:00", "+012000-01-01T00:00:00"] {
+            assert_eq!(text(json!({"push_time": far})), format!("{far} is not valid time."));
+        }
+        assert!(accepted(json!({"push_time": "9999-12-31T23:59:59"}), true).is_ok());
         assert_eq!(
             text(json!({"expiration_interval": 0})),
             "expiration_interval must be a number greater than 0"

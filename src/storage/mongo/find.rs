@@ -1,6 +1,7 @@
 //! Finds, counts, distinct values and plans.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
@@ -327,12 +328,12 @@ impl MongoAdapter {
         filter: Document,
         key: &str,
     ) -> StorageResult<Vec<Bson>> {
-        let mut points = Vec::new();
+        let (mut points, mut seen) = (Vec::new(), HashSet::new());
         let options = FindOptions::builder().projection(doc! { key: 1 }).build();
         self.each(collection, filter, options, |document| {
             if let Ok(Some(value)) = document.get(key)
                 && let Ok(point) = Bson::try_from(value)
-                && !points.contains(&point)
+                && seen.insert(point.to_string())
             {
                 points.push(point);
             }

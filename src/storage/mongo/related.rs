@@ -2,24 +2,52 @@
 //! object. Unknown classes and denied access match nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bson::{Bson, doc};
 use futures_util::future::BoxFuture;
 use mongodb::options::{Collation, CollationStrength, FindOptions};
 
 use super::MongoAdapter;
-use super::error::of_query;
+use super::error::{of_query, refused};
 use super::filter::{Answer, Answers, check_key, permission};
 use super::names::{self, Kind};
 use super::rest_json;
+use crate::error::Error;
 use crate::query::{Access, Constraint, Filter, FindHints, FindSpec, Operand, RelatedTo, SubQuery, operand};
-use crate::storage::{RelationSide, StorageResult};
+use crate::storage::{RelationSide, StorageError, StorageResult};
 use crate::types::path::FieldPath;
+use crate::types::room::{Lent, Room};
 use crate::types::{ClassName, ClassSchema, FieldName, FieldType};
 
 /// The class that a part of a query may look at, if it may look at all.
 pub(super) fn reachable(access: &Access) -> Option<&Arc<ClassSchema>> {
     access.schema.as_ref().filter(|_| !access.denied)
+}
+
+/// Bytes of what one part of a query may be answered: it becomes part of the query itself, which has 16 MB.
+pub(super) const MOST_ANSWERED: usize = 12 * 1024 * 1024;
+/// Bytes of an entry in a list of a query, beside its own.
+pub(super) const IN_QUERY: usize = 16;
+
+/// 102 for more than that.
+pub(super) fn too_many() -> StorageError {
+    refused(Error::invalid_query("A sub-query matches too many objects."))
+}
+
+/// Room for the rows of a sub-query.
+#[derive(Debug)]
+struct Answered(AtomicUsize);
+
+impl Room for Answered {
+    fn take(&self, bytes: usize) -> bool {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= 2 * MOST_ANSWERED
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Most objects that differ from each other in case alone, of which the filter then takes those it wants.
@@ -133,16 +161,18 @@ impl MongoAdapter {
     ) -> StorageResult<Vec<String>> {
         let mut ids = Vec::new();
         let spec = Self::sub_spec(sub, Vec::new(), hints);
+        let mut bytes = 0;
         self.each_found(class, &spec, Some(doc! { "_id": 1 }), |document| {
             match document.get("_id").ok().flatten().map(rest_json::to_value) {
                 Some(serde_json::Value::String(id)) => ids.push(id),
                 Some(other) => ids.push(other.to_string()),
                 None => {}
             }
-            true
+            bytes += ids.last().map_or(0, String::len) + class.name.as_str().len() + IN_QUERY;
+            bytes <= MOST_ANSWERED
         })
         .await?;
-        Ok(ids)
+        if bytes > MOST_ANSWERED { Err(too_many()) } else { Ok(ids) }
     }
 
     async fn sub_values(
@@ -154,8 +184,12 @@ impl MongoAdapter {
     ) -> StorageResult<Vec<Operand>> {
         check_key(class, key)?;
         let mut values = Vec::new();
-        let spec = Self::sub_spec(sub, vec![key.root.clone()], hints);
+        let mut spec = Self::sub_spec(sub, vec![key.root.clone()], hints);
+        spec.hints.room = Lent::of(Arc::new(Answered(AtomicUsize::new(0))));
         let rows = self.find_rows(class, &spec).await?;
+        if rows.is_cut() {
+            return Err(too_many());
+        }
         for row in rows.iter() {
             let object = row.to_object();
             let Some(value) = super::find::at(&object, key) else { continue };

@@ -7,6 +7,7 @@ use bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 
 use super::error::{check_reply, of_query};
+use super::related::{IN_QUERY, MOST_ANSWERED, too_many};
 use super::{MongoAdapter, run};
 use crate::storage::{RelationSide, StorageResult};
 use crate::types::update::RelationChange;
@@ -25,14 +26,17 @@ impl MongoAdapter {
         let mut found = BTreeSet::new();
         let options = FindOptions::builder().projection(doc! { "_id": 0, key: 1 }).batch_size(1000).build();
         let collection = self.core.collection(collection);
+        let mut bytes = 0;
         self.each(&collection, filter, options, |document| {
-            if let Ok(text) = document.get_str(key) {
-                found.insert(text.to_owned());
+            if let Ok(text) = document.get_str(key)
+                && found.insert(text.to_owned())
+            {
+                bytes += text.len() + IN_QUERY;
             }
-            true
+            bytes <= MOST_ANSWERED
         })
         .await?;
-        Ok(found)
+        if bytes > MOST_ANSWERED { Err(too_many()) } else { Ok(found) }
     }
 
     /// Members of owners, or owners of members; each once.

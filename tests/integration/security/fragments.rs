@@ -24,6 +24,33 @@ async fn server() -> TestServer {
     .await
 }
 
+/// Keys with `$` or dots are refused wherever they would come to lie.
+#[actix_web::test]
+async fn nested_keys_are_judged_where_they_are_stored() {
+    let server = TestServer::start().await;
+    let client = server.anonymous();
+    let made = client.post("/classes/Bag", json!({"o": {"a": [{"b": 1}]}, "list": [{"x": 1}]})).await.ok();
+    let path = format!("/classes/Bag/{}", made["objectId"].as_str().unwrap());
+    for body in [
+        json!({"o": {"$a": 1}}),
+        json!({"o": {"b": {"$where": 1}}}),
+        json!({"o": {"b": {"__op": "x", "$where": 1}}}),
+        json!({"o": {"b": [{"__op": "Delete", "c.d": 1}]}}),
+        json!({"o.$a": 1}),
+        json!({"o.a.$[].b": 2}),
+        json!({"list.$.x": {"__op": "Increment", "amount": 1}}),
+        json!({"o.$where.x": {"__op": "Delete"}}),
+    ] {
+        let answers =
+            [client.put(&path, body.clone()).await, client.post("/classes/Bag", body.clone()).await];
+        for answer in answers {
+            assert_eq!((answer.status, answer.error().1), (400, 121), "{body} {}", answer.text);
+        }
+    }
+    let stored = client.get(&path).await.ok();
+    assert_eq!((&stored["o"], &stored["list"]), (&json!({"a": [{"b": 1}]}), &json!([{"x": 1}])));
+}
+
 #[actix_web::test]
 async fn private_files_are_not_put_together() {
     let server = server().await;

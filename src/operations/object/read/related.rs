@@ -91,6 +91,7 @@ async fn members(
         Err(StorageError::StaleSchema(_)) => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
+    ctx.budget().check_whole(&rows)?;
     let pairs = rows.iter().filter_map(|row| {
         let mut row = row.to_object();
         match (row.shift_remove("owningId"), row.shift_remove("relatedId")) {

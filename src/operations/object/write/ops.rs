@@ -186,19 +186,24 @@ pub fn update_op(value: &Value) -> Result<Option<Op>> {
     }))
 }
 
+pub(super) fn nested_key() -> Error {
+    Error::parse(ErrorCode::INVALID_NESTED_KEY, "Nested keys should not contain the '$' or '.' characters")
+}
+
 /// # Errors
 /// 121 when a key below the top level contains `$` or `.`.
 pub fn check_nested_keys(value: &Value) -> Result<()> {
+    let none = Object::new();
+    let outer = value.as_object().unwrap_or(&none);
     let mut pending = vec![value];
     while let Some(value) = pending.pop() {
         match value {
             Value::Array(elements) => pending.extend(elements),
             Value::Object(object) => {
-                if object.keys().any(|key| key.contains(['$', '.'])) && !object.contains_key("__op") {
-                    return Err(Error::parse(
-                        ErrorCode::INVALID_NESTED_KEY,
-                        "Nested keys should not contain the '$' or '.' characters",
-                    ));
+                // Only the value itself is an operator; what lies in it is stored as it is.
+                let is_operator = std::ptr::eq(object, outer) && object.contains_key("__op");
+                if object.keys().any(|key| key.contains(['$', '.'])) && !is_operator {
+                    return Err(nested_key());
                 }
                 pending.extend(object.values());
             }

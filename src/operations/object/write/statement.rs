@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::class_rules::ClassRules;
 use super::ops::{
-    check_nested_keys, created_value, is_delete, objects, operator, unknown_operator, update_op,
+    check_nested_keys, created_value, is_delete, nested_key, objects, operator, unknown_operator, update_op,
 };
 use super::stages::Checked;
 use crate::error::{Error, ErrorCode, Result};
@@ -117,7 +117,7 @@ fn path_in(class: &ClassSchema, key: &str) -> Result<FieldPath> {
 /// `a.b.c` → root `a`, rest `b`, `c`.
 ///
 /// # Errors
-/// 105 `Invalid field name: ….`
+/// 105 `Invalid field name: ….`, 121 for a part with `$`: it would be a nested key with one.
 pub fn path_of(key: &str) -> Result<FieldPath> {
     let mut segments = key.split('.');
     let root = segments.next().unwrap_or_default();
@@ -126,6 +126,9 @@ pub fn path_of(key: &str) -> Result<FieldPath> {
     let rest: Vec<String> = segments.map(str::to_owned).collect();
     if rest.iter().any(|segment| segment.is_empty() || segment.contains('\0')) {
         return Err(invalid());
+    }
+    if rest.iter().any(|segment| segment.contains('$')) {
+        return Err(nested_key());
     }
     Ok(FieldPath { root, rest })
 }

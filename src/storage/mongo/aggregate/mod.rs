@@ -16,8 +16,9 @@ use super::filter::permission;
 use super::names;
 use super::{MongoAdapter, find};
 use crate::query::Pipeline;
-use crate::storage::{AggregateOptions, StorageResult};
+use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::path::FieldPath;
+use crate::types::room::Taken;
 use crate::types::{ClassName, ClassSchema, FieldName, Object};
 
 /// Columns of users that no pipeline sees, whatever way it takes whole documents apart.
@@ -32,6 +33,9 @@ const SECRETS: &[&str] = &[
     "_failed_login_count",
     "_password_changed_at",
 ];
+
+/// A document as values in memory is about so many times as long as its bytes.
+const IN_MEMORY: usize = 4;
 
 /// The stage that takes them away. The server looks for what later stages match before it.
 fn without_secrets(schema: &ClassSchema) -> Option<Document> {
@@ -106,11 +110,17 @@ impl MongoAdapter {
             return Ok(plan.as_object().cloned().into_iter().collect());
         }
         let mut objects = Vec::new();
+        let (mut taken, mut bytes, mut is_cut) = (Taken::from(&options.hints.room), 0, false);
         self.each_aggregated(class, stages, options, |row| {
-            objects.push(output::object(row, &scope, options));
+            bytes += row.as_bytes().len() * IN_MEMORY;
+            is_cut = !taken.grow(bytes);
+            if !is_cut {
+                objects.push(output::object(row, &scope, options));
+            }
+            !is_cut
         })
         .await?;
-        Ok(objects)
+        if is_cut { Err(StorageError::no_room()) } else { Ok(objects) }
     }
 
     async fn each_aggregated(
@@ -118,7 +128,7 @@ impl MongoAdapter {
         class: &ClassSchema,
         stages: Vec<Document>,
         options: &AggregateOptions,
-        mut see: impl FnMut(&RawDocument) + Send,
+        mut see: impl FnMut(&RawDocument) -> bool + Send,
     ) -> StorageResult<()> {
         let mut given = mongodb::options::AggregateOptions::default();
         given.allow_disk_use = Some(true);
@@ -133,14 +143,18 @@ impl MongoAdapter {
                 None => {
                     let mut cursor = sent.await?;
                     while cursor.advance().await? {
-                        see(cursor.current());
+                        if !see(cursor.current()) {
+                            break;
+                        }
                     }
                 }
                 Some(open) => {
                     let mut session = open.lock().await;
                     let mut cursor = sent.session(&mut *session).await?;
                     while cursor.advance(&mut session).await? {
-                        see(cursor.current());
+                        if !see(cursor.current()) {
+                            break;
+                        }
                     }
                 }
             }

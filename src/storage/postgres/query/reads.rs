@@ -324,7 +324,7 @@ impl Core {
             return Ok(plan_objects(plan(&self.rows(sql, lane).await?)));
         }
         let rows = self.set(built.query.clone(), lane).await?;
-        Ok(built.objects(&rows))
+        built.objects(&rows)
     }
 
     /// Rows of a statement that some other part built.
@@ -451,5 +451,5 @@ pub(crate) async fn aggregate(
         return Ok(plan_objects(plan(&db.load(sql).await?)));
     }
     let rows = built.query.load(db.conn).await?;
-    Ok(built.objects(&rows))
+    built.objects(&rows)
 }

@@ -1,7 +1,9 @@
 //! Indexes that queries would have used: noted by reads, handed to whoever builds them (the class registry), each
 //! once. Those of small tables are not worth it; whether a table has grown is looked at now and then.
+//!
+//! Anybody may ask, in any language, and every index makes each write dearer: so a class gets a few of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,8 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::storage::postgres::connection::control::ControlLane;
-use crate::storage::postgres::sql::{Sql, WantedIndex, with_bytes};
+use crate::storage::postgres::schema::table as schema_table;
+use crate::storage::postgres::sql::{ON_DEMAND, Sql, WantedIndex, with_bytes};
 use crate::storage::{IndexMap, IndexWishes, StorageResult};
 use crate::types::ClassName;
 
@@ -20,6 +23,9 @@ const SMALL_TABLE: i64 = 1 << 20;
 const GROWTH: Duration = Duration::from_secs(60);
 /// An index that was asked for, and is still not there, is asked for again after this.
 const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Wishes that are remembered; what is more is not looked at.
+const MOST_SEEN: usize = 10_000;
 
 /// When an index is to be thought of again.
 type Seen = Arc<Mutex<HashMap<WantedIndex, Instant>>>;
@@ -47,6 +53,12 @@ impl Wishes {
             if seen.get(index).is_some_and(|again| *again > now) {
                 continue;
             }
+            if seen.len() >= MOST_SEEN {
+                seen.retain(|_, again| *again > now);
+                if seen.len() >= MOST_SEEN {
+                    return;
+                }
+            }
             seen.insert(index.clone(), now + GROWTH);
             // Nobody builds any more: the server stops.
             let _ = self.sender.send(index.clone());
@@ -56,7 +68,13 @@ impl Wishes {
     /// The wishes, for the first who asks.
     pub fn take(&self, control: &Arc<ControlLane>) -> Option<Box<dyn IndexWishes>> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Box::new(Grown { receiver, seen: self.seen.clone(), control: control.clone() }))
+        Some(Box::new(Grown {
+            receiver,
+            seen: self.seen.clone(),
+            control: control.clone(),
+            sizes: HashMap::new(),
+            asked: HashMap::new(),
+        }))
     }
 }
 
@@ -65,6 +83,40 @@ struct Grown {
     receiver: UnboundedReceiver<WantedIndex>,
     seen: Seen,
     control: Arc<ControlLane>,
+    /// Whether a table was large, and until when that counts.
+    sizes: HashMap<ClassName, (bool, Instant)>,
+    /// What was asked for already.
+    asked: HashMap<ClassName, HashSet<WantedIndex>>,
+}
+
+impl Grown {
+    async fn is_large(&mut self, class: &ClassName) -> StorageResult<bool> {
+        let now = Instant::now();
+        if let Some((is_large, _)) = self.sizes.get(class).filter(|(_, until)| *until > now) {
+            return Ok(*is_large);
+        }
+        let is_large = is_large(&self.control, class).await?;
+        self.sizes.insert(class.clone(), (is_large, now + GROWTH));
+        Ok(is_large)
+    }
+
+    /// Whether the class gets one more, counting what other servers and earlier lives of this one built too.
+    async fn has_room(&mut self, wanted: &WantedIndex) -> StorageResult<bool> {
+        let built = built(&self.control, &wanted.class).await?;
+        let asked = self.asked.entry(wanted.class.clone()).or_default();
+        let mut names: HashSet<String> = asked.iter().map(WantedIndex::name).collect();
+        names.extend(built);
+        let name = wanted.name();
+        let has_room = names.contains(&name) || wanted.fits_beside(names.iter().map(String::as_str));
+        if has_room {
+            asked.insert(wanted.clone());
+        }
+        Ok(has_room)
+    }
+
+    async fn is_worth_it(&mut self, wanted: &WantedIndex) -> StorageResult<bool> {
+        Ok(self.is_large(&wanted.class).await? && self.has_room(wanted).await?)
+    }
 }
 
 #[async_trait]
@@ -72,11 +124,11 @@ impl IndexWishes for Grown {
     async fn next(&mut self) -> Option<(ClassName, IndexMap)> {
         loop {
             let wanted = self.receiver.recv().await?;
-            match is_large(&self.control, &wanted.class).await {
+            match self.is_worth_it(&wanted).await {
                 Ok(false) => continue,
                 Ok(true) => {}
                 Err(error) => {
-                    tracing::debug!(%error, class = %wanted.class, "the size of a table is not known: {error}");
+                    tracing::debug!(%error, class = %wanted.class, "what a class has is not known: {error}");
                     continue;
                 }
             }
@@ -88,6 +140,16 @@ impl IndexWishes for Grown {
             return Some((class, map));
         }
     }
+}
+
+/// Indexes of the class that were built on demand, by their names in its map.
+async fn built(control: &ControlLane, class: &ClassName) -> StorageResult<Vec<String>> {
+    let conn = control.lock().await?;
+    let stored = schema_table::load_raw(&conn, class, false).await?;
+    conn.done();
+    let schema = stored.map(|json| schema_table::decode(class.clone(), &json));
+    let names = schema.into_iter().flat_map(|schema| schema.indexes.into_iter().map(|(name, _)| name));
+    Ok(names.filter(|name| name.starts_with(ON_DEMAND)).collect())
 }
 
 async fn is_large(control: &ControlLane, class: &ClassName) -> StorageResult<bool> {

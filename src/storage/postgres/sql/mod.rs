@@ -22,7 +22,7 @@ use futures_util::{Stream, TryStreamExt};
 pub use self::bind::{Bind, millis_from_micros, sql_types};
 use self::bind::{Stored, push};
 pub use self::shapes::Shapes;
-pub use self::wanted::{IndexKind, WantedIndex};
+pub use self::wanted::{IndexKind, ON_DEMAND, WantedIndex};
 use crate::types::{ClassName, FieldName};
 
 /// A row in PostgreSQL's binary encoding.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{ROOT_COLUMN, Relation};
-use crate::storage::AggregateOptions;
 use crate::storage::postgres::query::select::BuiltQuery;
 use crate::storage::postgres::sql::Sql;
+use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::row::{CellRef, Column, ColumnKind, Layout, RowSet, cell_json};
 use crate::types::{FieldName, FieldType, Object};
 
@@ -57,7 +57,13 @@ impl BuiltAggregate {
     }
 
     /// Rows as the API answers them.
-    pub fn objects(&self, rows: &RowSet) -> Vec<Object> {
+    ///
+    /// # Errors
+    /// 102 when there was no room for all of them.
+    pub fn objects(&self, rows: &RowSet) -> StorageResult<Vec<Object>> {
+        if rows.is_cut() {
+            return Err(StorageError::no_room());
+        }
         let columns = &self.query.layout.columns;
         let show = |row: crate::types::RowRef<'_>| {
             let mut object = Object::new();
@@ -83,7 +89,7 @@ impl BuiltAggregate {
             }
             object
         };
-        rows.iter().map(show).collect()
+        Ok(rows.iter().map(show).collect())
     }
 
     fn entry(&self, cell: CellRef<'_>, column: &Column) -> (String, Value) {
