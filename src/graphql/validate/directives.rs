@@ -24,7 +24,8 @@ impl<'d> Walk<'d> {
             if self.is_over() {
                 return;
             }
-            for argument in directive.arguments.iter().filter(|_| !self.quiet) {
+            let quiet = self.quiet;
+            for argument in directive.arguments.iter().filter(|_| !quiet) {
                 let given = argument.name.text.as_str();
                 if let Some(known) = known.filter(|known| !known.args.contains_key(given)) {
                     let hint = did_you_mean("", &near(given, known.args.keys().map(|name| &**name)));
