@@ -81,7 +81,8 @@ async fn run(fixture: &Fixture, pipeline: &Value, options: &AggregateOptions) ->
         .unwrap_or_else(|error| panic!("{pipeline}: {error}"));
     let rows = built.query.load(&fixture.conn).await;
     let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
-    built.objects(&rows).into_iter().map(Value::Object).collect()
+    let objects = built.objects(&rows).unwrap_or_else(|error| panic!("{pipeline}: {error}"));
+    objects.into_iter().map(Value::Object).collect()
 }
 
 #[tokio::test]
@@ -225,7 +226,10 @@ async fn what_is_not_understood_is_refused() {
     for (pipeline, message) in [
         (json!([{"$out": "x"}]), "Unrecognized pipeline stage name: '$out'"),
         (json!([{"$group": {"n": {"$sum": 1}}}]), "Invalid parameter for query: group. Missing key _id"),
-        (json!([{"$group": {"_id": null, "n": {"$accumulator": 1}}}]), "unknown group operator '$accumulator'"),
+        (
+            json!([{"$group": {"_id": null, "n": {"$accumulator": 1}}}]),
+            "unknown group operator '$accumulator'",
+        ),
         (json!([{"$project": {"x": {"$foo": 1}}}]), "Unrecognized expression '$foo'"),
         (json!([{"$project": {"a\"b": 1}}]), "Invalid field name in aggregation: a\"b"),
         (json!([{"$limit": -1}]), "$limit wants a positive whole number"),
