@@ -150,6 +150,7 @@ describe('parsimony types', () => {
     assert.equal(code, 0, out);
     fs.writeFileSync(inFolder('uses.ts'), `
 import Parse from 'parse';
+import type { GeoPoint } from 'parse';
 import type { CloudFunction, Game, ParseClasses, User } from './classes.js';
 
 export async function play() {
@@ -162,9 +163,9 @@ export async function play() {
   const owner: User | undefined = game.get('owner');
   const name: string | undefined = owner?.get('username');
   const next: Game | undefined = game.get('next');
-  const place: Parse.GeoPoint | undefined = game.get('place');
+  const place: GeoPoint | undefined = game.get('place');
   game.set('score', 5);
-  const fans: User[] = await game.relation<'fans', User>('fans').query().find();
+  const fans: User[] = await game.relation<User, 'fans'>('fans').query().find();
   const call: CloudFunction = 'hello';
   await Parse.Cloud.run(call);
   const other: ParseClasses['Game'] = game;
