@@ -49,7 +49,7 @@ async function schema(method, className, body) {
 
 /** The program beside the server; `{code, out}`. */
 async function parsimony(...args) {
-  const options = ['--appId', server.config.appId, '--masterKey', server.config.masterKey, '--databaseURI', server.databaseURI, '--cloud', cloud,
+  const options = ['--appName', server.config.appName, '--appId', server.config.appId, '--masterKey', server.config.masterKey, '--databaseURI', server.databaseURI, '--cloud', cloud,
     '--serverURL', server.url, '--publicServerURL', server.url];
   const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target/debug/parsimony');
   try {
