@@ -138,8 +138,7 @@ pub static SCHEMA: Group = Group {
             .callable(),
         opt("beforeMigration", "PARSE_SERVER_SCHEMA_BEFORE_MIGRATION", Text, "", "Function called before")
             .callable(),
-        opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes")
-            .required(),
+        opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes").required(),
         opt(
             "deleteExtraFields",
             "PARSE_SERVER_SCHEMA_DELETE_EXTRA_FIELDS",
