@@ -5,27 +5,51 @@ use std::fmt::Write;
 use super::{Base, Class, HEAD, Model, quoted};
 use crate::types::FieldType;
 
-const IMPORTED: [&str; 9] =
-    ["File", "GeoPoint", "Installation", "Object", "Polygon", "Relation", "Role", "Session", "User"];
+const IMPORTED: [&str; 8] =
+    ["File", "GeoPoint", "Installation", "Polygon", "Relation", "Role", "Session", "User"];
 
 pub fn write(model: &Model) -> String {
-    let imports = IMPORTED.map(|name| format!("  {name} as Parse{name}_,\n")).concat();
-    let mut out = format!("// {HEAD}\n\nimport type {{\n{imports}}} from 'parse';\n");
+    let mut body = String::new();
     for class in &model.classes {
-        class_types(model, class, &mut out);
+        class_types(model, class, &mut body);
     }
-    out.push_str("\n/** The type of each class, by its name. */\nexport interface ParseClasses {\n");
+    body.push_str("\n/** The type of each class, by its name. */\nexport interface ParseClasses {\n");
     for class in &model.classes {
-        let _ = writeln!(out, "  {}: {};", class.name, class.type_name);
+        let _ = writeln!(body, "  {}: {};", class.name, class.type_name);
     }
-    out.push_str("}\n\n/** Cloud functions of the server. */\nexport type CloudFunction =");
+    body.push_str("}\n\n/** Cloud functions of the server. */\nexport type CloudFunction =");
     if model.functions.is_empty() {
-        out.push_str(" never");
+        body.push_str(" never");
     }
     for name in &model.functions {
-        let _ = write!(out, "\n  | {}", quoted(name, false));
+        let _ = write!(body, "\n  | {}", quoted(name, false));
     }
-    out.push_str(";\n");
+    body.push_str(";\n");
+    format!("// {HEAD}\n\n{}{body}", imports(&body))
+}
+
+/// Of what is used alone: compilers may be told to complain about the rest.
+fn imports(body: &str) -> String {
+    let uses = |name: &str| body.contains(&format!("Parse{name}_"));
+    let mut names: Vec<String> = IMPORTED
+        .iter()
+        .filter(|name| uses(name))
+        .map(|name| format!("  {name} as Parse{name}_,\n"))
+        .collect();
+    let mut out = String::new();
+    if uses("Object") {
+        names.insert(0, "  Attributes,\n".to_owned());
+        out.push_str("import type Parse from 'parse';\n");
+    }
+    if !names.is_empty() {
+        let _ = writeln!(out, "import type {{\n{}}} from 'parse';", names.concat());
+    }
+    if uses("Object") {
+        out.push_str(
+            "\n// Of what the package exports under the class's own name, only the value is generic.\n\
+             type ParseObject_<T extends Attributes = Attributes> = InstanceType<typeof Parse.Object<T>>;\n",
+        );
+    }
     out
 }
 
@@ -33,7 +57,9 @@ fn class_types(model: &Model, class: &Class, out: &mut String) {
     let Class { type_name, .. } = class;
     let _ = writeln!(out, "\nexport interface {type_name}Attributes {{");
     for field in &class.fields {
-        let optional = if field.required { "" } else { "?" };
+        // A relation is always there, and the SDK's `relation` wants it so.
+        let is_there = field.required || matches!(field.ty, FieldType::Relation(_));
+        let optional = if is_there { "" } else { "?" };
         let _ = writeln!(out, "  {}{optional}: {};", field.name, ty(model, class, &field.ty));
     }
     let base = match class.base {

@@ -49,7 +49,7 @@ async function schema(method, className, body) {
 
 /** The program beside the server; `{code, out}`. */
 async function parsimony(...args) {
-  const options = ['--appId', server.config.appId, '--masterKey', server.config.masterKey, '--databaseURI', server.databaseURI, '--cloud', cloud,
+  const options = ['--appName', server.config.appName, '--appId', server.config.appId, '--masterKey', server.config.masterKey, '--databaseURI', server.databaseURI, '--cloud', cloud,
     '--serverURL', server.url, '--publicServerURL', server.url];
   const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target/debug/parsimony');
   try {
@@ -150,6 +150,7 @@ describe('parsimony types', () => {
     assert.equal(code, 0, out);
     fs.writeFileSync(inFolder('uses.ts'), `
 import Parse from 'parse';
+import type { GeoPoint } from 'parse';
 import type { CloudFunction, Game, ParseClasses, User } from './classes.js';
 
 export async function play() {
@@ -162,9 +163,9 @@ export async function play() {
   const owner: User | undefined = game.get('owner');
   const name: string | undefined = owner?.get('username');
   const next: Game | undefined = game.get('next');
-  const place: Parse.GeoPoint | undefined = game.get('place');
+  const place: GeoPoint | undefined = game.get('place');
   game.set('score', 5);
-  const fans: User[] = await game.relation<'fans', User>('fans').query().find();
+  const fans: User[] = await game.relation<User, 'fans'>('fans').query().find();
   const call: CloudFunction = 'hello';
   await Parse.Cloud.run(call);
   const other: ParseClasses['Game'] = game;

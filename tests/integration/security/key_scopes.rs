@@ -84,6 +84,7 @@ fn routes() -> Vec<(Method, &'static str, Kind, Value)> {
         (Post, "/events/AppOpened", Public, none()),
         (Post, "/events/:eventName", Public, none()),
         (Get, "/scriptlog", Reads, none()),
+        (Get, "/openapi.json", Reads, none()),
         (Get, "/serverInfo", Reads, none()),
         (Get, "/graphql-config", Reads, none()),
         (Put, "/graphql-config", Writes, json!({"params": {"enabledForClasses": ["A"]}})),
