@@ -456,7 +456,10 @@ mod tests {
                 "a value is required for '--masterKey <masterKey>' but none was supplied. See --help.",
             ),
             (vec!["--push", "{"], "Key push has invalid value <redacted>."),
-            (vec!["migrate"], "the following required arguments were not provided: <FROM>, <TO>. See --help."),
+            (
+                vec!["migrate"],
+                "the following required arguments were not provided: <FROM>, <TO>. See --help.",
+            ),
         ] {
             let Err(CliExit::Refused(line)) = parse([vec!["parsimony"], args].concat()) else {
                 panic!("accepted")

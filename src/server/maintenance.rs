@@ -54,6 +54,8 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
             | Command::Attached
             | Command::ConfigDocs
             | Command::ConfigCheck
+            | Command::Completions(_)
+            | Command::ManPage
             | Command::Migrate { .. } => Ok(true),
         };
         database.close().await;
