@@ -11,7 +11,7 @@ import { dist, have, program, temporary } from './fixture.js';
 const folder = temporary('deb');
 let deb;
 before(() => {
-  const packages = dist(program, path.join(folder, 'dist'), { DEB_MAINTAINER: 'Parsimony <parsimony@example.org>' });
+  const packages = dist(program, path.join(folder, 'dist'), { DEB_COMPRESSION: 'gzip', DEB_MAINTAINER: 'Parsimony <parsimony@example.org>' });
   deb = Object.values(packages).find(file => file.endsWith('.deb'));
 });
 
