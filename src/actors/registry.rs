@@ -93,8 +93,10 @@ impl ClassRegistry {
     async fn ask_replica(&self, class: &ClassName) -> Result<Option<Arc<ClassSnapshot>>> {
         let mut is_renewed = false;
         while let Some(replica) = ClassReplica::here(self.number, class) {
-            let _letter = mail::letter(&replica);
-            match replica.send(Admit { is_renewed }).await {
+            let letter = mail::letter(&replica);
+            let answer = replica.send(Admit { is_renewed }).await;
+            drop(letter);
+            match answer {
                 Ok(Admitted::Class(snapshot)) => return Ok(Some(snapshot)),
                 Ok(Admitted::Stale) => self.renew(class).await?,
                 // It may just have stopped for idleness.

@@ -45,7 +45,7 @@ describe('completions', () => {
       // As bash breaks words.
       const words = ['parsimony', ...before.flatMap(word => word.split(/(=)/)), current];
       const script = `. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _parsimony; printf '%s\\n' "\${COMPREPLY[@]}"`;
-      return execFileSync('bash', ['-uec', script, file, ...words], { encoding: 'utf8', cwd: folder }).split('\n');
+      return execFileSync('bash', ['-uc', script, file, ...words], { encoding: 'utf8', cwd: folder }).split('\n');
     });
   });
 
