@@ -251,8 +251,8 @@ fn unknown_keys_are_listed_with_their_paths() {
 
 #[test]
 fn options_without_effect_warn_or_stop() {
-    let lines = warnings(json!({"cluster": false, "databaseOptions": {"batchSize": 5}}));
-    let line = "Accepted, not effective yet: databaseOptions.batchSize";
+    let lines = warnings(json!({"cluster": false, "databaseOptions": {"socketTimeoutMS": 5}}));
+    let line = "Accepted, not effective yet: databaseOptions.socketTimeoutMS";
     assert!(lines.contains(&line.to_owned()), "{lines:?}");
     let protecting = json!({"appId": "a", "masterKey": "m", "middleware": "x"});
     let error = AppConfig::from_json(protecting.clone()).unwrap_err();

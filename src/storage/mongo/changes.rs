@@ -67,7 +67,7 @@ fn read(place: &str) -> StorageResult<ResumeToken> {
     let unreadable = || stale("the place in the change stream cannot be read");
     let bytes = hex::decode(place).map_err(|_| unreadable())?;
     let raw = RawDocumentBuf::from_bytes(bytes).map_err(|_| unreadable())?;
-    let mut document = Document::try_from(raw.as_ref()).map_err(|_| unreadable())?;
+    let mut document = Document::try_from(raw).map_err(|_| unreadable())?;
     let token = document.remove("t").ok_or_else(unreadable)?;
     bson::deserialize_from_bson(token).map_err(|_| unreadable())
 }

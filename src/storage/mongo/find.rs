@@ -242,12 +242,14 @@ impl MongoAdapter {
         let behind = match after.map(|after| (after, after.strip_prefix(NATIVE))) {
             None => Document::new(),
             Some((_, Some(hex))) => {
-                let id = bson::oid::ObjectId::parse_str(hex).unwrap_or_default();
+                let id = bson::oid::ObjectId::parse_str(hex)
+                    .map_err(|_| StorageError::Other(super::error::boxed("a cursor that is none")))?;
                 doc! { "_id": { "$gt": id } }
             }
             Some((id, None)) => doc! { "$or": [{ "_id": { "$gt": id } }, native] },
         };
         let options = FindOptions::builder()
+            .projection(columns.filter(|columns| columns.is_empty()).map(|_| doc! { "_id": 1 }))
             .sort(doc! { "_id": 1 })
             .limit(i64::try_from(most).ok())
             .batch_size(u32::try_from(most.saturating_add(1)).ok())
