@@ -26,7 +26,7 @@ function files(name) {
     .map(file => path.join(full, file)).sort();
 }
 
-const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push', 'npm'];
+const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push', 'faked', 'npm'];
 const wanted = (args.length > 0 ? args : pooledOnly ? ['sdk'] : suites).flatMap(files);
 const postgres = await startPostgres();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));

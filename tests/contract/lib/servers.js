@@ -26,8 +26,9 @@ function command(kind, file) {
 /**
  * Starts one server of `kind` ('parsimony' or 'oracle') with a named configuration on a fresh database, or on
  * `databaseURI` (reached through `pooler`, if given), with what the CommonJS module `script` exports on top; answers once it is healthy: `{url, config, databaseURI, log(), stop()}`.
+ * `outside`: the world that it sees (`faked/outside.js`).
  */
-export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted, pooler } = {}) {
+export async function startServer(postgres, kind, name = 'base', { databaseURI, overrides = {}, script, port: wanted, pooler, outside } = {}) {
   const database = databaseURI ? null : await createDatabase(postgres, `${kind}_${name}`);
   const uri = databaseURI ?? database.uri;
   if (kind === 'oracle' && database) await provideGeometry(uri);
@@ -51,13 +52,13 @@ export async function startServer(postgres, kind, name = 'base', { databaseURI, 
   }
   const logFile = path.join(home, 'log');
   const out = fs.openSync(logFile, 'w');
-  const [executable, args] = command(kind, file);
+  const [executable, ...args] = [...outside?.prefix ?? [], ...command(kind, file).flat()];
   // Nothing of the caller's own server settings may reach either server.
   const environment = Object.fromEntries(Object.entries(process.env).filter(
     ([key]) => !key.startsWith('PARSE_') && !key.startsWith('PARSIMONY_') && key !== 'PORT' && key !== 'NODE_OPTIONS',
   ));
   const child = spawn(executable, args, {
-    cwd: home, stdio: ['ignore', out, out], env: { ...environment, PARSE_SERVER_LOGS_FOLDER: 'null' },
+    cwd: home, stdio: ['ignore', out, out], env: { ...environment, ...outside?.environment, PARSE_SERVER_LOGS_FOLDER: 'null' },
   });
   const log = () => fs.readFileSync(logFile, 'utf8');
   let exit = null;
