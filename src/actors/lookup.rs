@@ -10,6 +10,7 @@ use super::published::Number;
 use super::role::Roles;
 use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
+use crate::operations::classes::session;
 use crate::operations::ports::ClassDirectory;
 use crate::operations::{ClassSnapshot, Principal};
 use crate::query::Filter;
@@ -119,26 +120,28 @@ impl Lookup {
         if token.contains('\0') {
             return Err(Failure::Unknown);
         }
-        let (session, mut user) = self.find(token).await?.ok_or(Failure::Unknown)?;
-        let user_id = session.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
+        let (row, mut user) = self.find(token).await?.ok_or(Failure::Unknown)?;
+        let user_id = row.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
         let user_id = user_id.and_then(ObjectId::new).ok_or(Failure::Unknown)?;
         if user_id.starts_with("role:") {
             return Err(Failure::RoleLikeId);
         }
         crate::operations::classes::user::strip_secrets(&mut user);
         let roles = self.roles.of(user_id.as_str()).await?;
-        let text = |key: &str| session.get(key).and_then(Value::as_str).map(str::to_owned);
+        let text = |key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
         let principal = Principal {
             acl_ids: Principal::acl_ids_of(user_id.as_str(), &roles),
             roles: roles.as_ref().clone(),
             session_token: token.to_owned(),
             session_id: text("objectId"),
             session_installation_id: text("installationId"),
-            expires_at: session
+            expires_at: row
                 .get("expiresAt")
                 .and_then(|at| at.get("iso"))
                 .and_then(Value::as_str)
                 .and_then(Millis::parse),
+            limited_by: session::limit(&self.config, row.get("createdWith"))
+                .map(|(providers, _)| providers.to_owned()),
             user,
             user_id,
         };
@@ -182,6 +185,7 @@ impl Lookup {
         let length_ms = time::millis_of(self.config.users.session_length);
         let now = Millis::now();
         let due = loaded.session_updated_at.is_some_and(|at| at.0 <= now.0.saturating_sub(length_ms / 2));
+        let due = due && loaded.principal.limited_by.is_none();
         let Some(id) = loaded.principal.session_id.as_deref().and_then(ObjectId::new).filter(|_| due) else {
             return Ok(false);
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use url::Url;
@@ -26,6 +26,8 @@ use crate::outbound::{Answer, Request};
 const ROOT: &str = "https://cacerts.digicert.com/DigiCertTrustedG4CodeSigningRSA4096SHA3842021CA1.crt.pem";
 /// Longest pinned certificate, in bytes.
 const MAX_ROOT: usize = 10_000;
+/// A device's clock may be so far ahead of ours.
+const MOST_AHEAD: TimeDelta = TimeDelta::minutes(5);
 /// So many of Apple's certificates are kept; there are one or two at a time.
 const MOST_KEPT: usize = 16;
 
@@ -36,6 +38,8 @@ pub struct GameCenter {
     env: Arc<ProviderEnv>,
     bundle: Option<String>,
     is_insecure: bool,
+    /// Option `timestampMaxAge`: a signature counts so long.
+    oldest: Option<TimeDelta>,
     root_url: String,
     root: tokio::sync::Mutex<Option<Arc<Certificate>>>,
     kept: Mutex<KeptKeys>,
@@ -56,6 +60,7 @@ pub fn gcenter(settings: &Settings<'_>, env: &Arc<ProviderEnv>) -> Result<Arc<dy
         env: env.clone(),
         bundle,
         is_insecure,
+        oldest: settings.seconds("timestampMaxAge"),
         root_url,
         root: tokio::sync::Mutex::default(),
         kept: Mutex::default(),
@@ -129,7 +134,7 @@ impl GameCenter {
         }
         let root = self.root().await?;
         let answer = self.env.ask_text("gcenter", Request::get(url.as_str())).await;
-        let answer = answer.map_err(|_| wrong_url(text))?;
+        let answer = answer.map_err(|_| refused(format!("Failed to fetch certificate: {url}")))?;
         let leaf = read_certificate(&answer).ok_or_else(|| wrong_url(text))?;
         let is_good = is_issued_by(&leaf, &root) && is_valid_at(&leaf, now) && is_valid_at(&root, now);
         let key = certificate::rsa_key(&leaf).filter(|_| is_good).ok_or_else(|| wrong_url(text))?;
@@ -143,6 +148,19 @@ impl GameCenter {
             }
         }
         Ok(key)
+    }
+}
+
+impl GameCenter {
+    /// Whoever has seen a signature has it for ever, unless its age is limited. `timestamp` in milliseconds.
+    fn check_age(&self, timestamp: u64) -> Result<()> {
+        let Some(oldest) = self.oldest else { return Ok(()) };
+        let made = i64::try_from(timestamp).ok().and_then(DateTime::from_timestamp_millis);
+        let age = made.map(|made| self.env.clock.now() - made);
+        match age {
+            Some(age) if age <= oldest && age >= -MOST_AHEAD => Ok(()),
+            _ => Err(not_found("The signature is too old.")),
+        }
     }
 }
 
@@ -170,11 +188,11 @@ impl AuthProvider for GameCenter {
         signed.extend_from_slice(&timestamp.to_be_bytes());
         signed.extend_from_slice(&decoded(&salt).ok_or_else(wrong)?);
         let signature = decoded(&signature).ok_or_else(wrong)?;
-        if certificate::is_signed(&key, jsonwebtoken::Algorithm::RS256, &signed, &signature) {
-            Ok(Verdict::default())
-        } else {
-            Err(wrong())
+        if !certificate::is_signed(&key, jsonwebtoken::Algorithm::RS256, &signed, &signature) {
+            return Err(wrong());
         }
+        self.check_age(timestamp)?;
+        Ok(Verdict::default())
     }
 }
 

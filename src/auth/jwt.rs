@@ -53,14 +53,17 @@ pub async fn verify(env: &ProviderEnv, token: &str, expected: &Expected<'_>) -> 
     if !signature.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
         return Err(undecodable());
     }
-    let id = match header.get("kid") {
-        None => None,
-        Some(Value::String(id)) => Some(id.as_str()),
-        Some(_) => return Err(undecodable()),
+    let key = match header.get("kid") {
+        None => env.key(expected.provider, expected.keys, None, expected.key_age).await,
+        Some(Value::String(id)) => {
+            env.key(expected.provider, expected.keys, Some(id), expected.key_age).await
+        }
+        // No key has such an id.
+        Some(_) => None,
     };
-    let key = env.key(expected.provider, expected.keys, id, expected.key_age).await;
     let key = key.ok_or_else(|| {
-        let shown: String = id.unwrap_or("undefined").chars().filter(|c| !c.is_control()).take(200).collect();
+        let shown = shown(&header, "kid");
+        let shown: String = shown.chars().filter(|c| !c.is_control()).take(200).collect();
         not_found(format!("Unable to find matching key for Key ID: {shown}"))
     })?;
     if signature.is_empty() {
@@ -124,11 +127,7 @@ fn check_audience(claims: &Object, expected: &[String]) -> Result<()> {
 
 /// A claim as it is shown in a refusal.
 pub fn shown(claims: &Object, name: &str) -> String {
-    match claims.get(name) {
-        None => "undefined".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
+    claims.get(name).map_or_else(|| "undefined".to_owned(), crate::types::javascript::to_text)
 }
 
 /// The token is about whom the client says it is about.

@@ -59,6 +59,12 @@ impl<'a> Settings<'a> {
         self.value(key) == Some(&Value::Bool(true))
     }
 
+    /// A number of seconds above 0.
+    pub fn seconds(&self, key: &str) -> Option<TimeDelta> {
+        let given = self.value(key).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0);
+        given.and_then(|seconds| TimeDelta::try_milliseconds((seconds * 1000.0) as i64))
+    }
+
     /// `enableInsecureAuth`: tokens of which nobody knows for whom they were made count.
     pub fn allows_insecure(&self) -> bool {
         self.is_on("enableInsecureAuth")

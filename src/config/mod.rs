@@ -202,6 +202,14 @@ fn auth(reader: Reader<'_>) -> Result<Secret<IndexMap<String, Value>>, ConfigErr
                 "Provider names consist of letters, digits and underscores and begin with a letter.",
             ));
         }
+        // Limits: one that is none must not be taken for one.
+        for key in ["revalidateAfter", "timestampMaxAge"] {
+            let given = settings.get(key).filter(|value| !value.is_null());
+            if given.is_some_and(|value| !value.as_f64().is_some_and(|seconds| seconds > 0.0)) {
+                let message = format!("auth.{name}.{key} must be a number of seconds above 0.");
+                return Err(reader.fail("auth", message));
+            }
+        }
         providers.insert(name.clone(), settings.clone());
     }
     Ok(Secret::new(providers))

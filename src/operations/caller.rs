@@ -33,6 +33,9 @@ pub struct Principal {
     pub session_installation_id: Option<String>,
     /// Milliseconds; `None` never expires.
     pub expires_at: Option<crate::types::time::Millis>,
+    /// The login providers that the session began with, where one of them wants to be asked again
+    /// (`revalidateAfter`): then nothing prolongs it.
+    pub limited_by: Option<String>,
 }
 
 impl Principal {

@@ -13,6 +13,22 @@ pub fn is_truthy(value: &Value) -> bool {
     }
 }
 
+/// What JavaScript makes of a value in a text.
+pub fn to_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(elements) => {
+            let text = |element: &Value| match element {
+                Value::Null => String::new(),
+                other => to_text(other),
+            };
+            elements.iter().map(text).collect::<Vec<_>>().join(",")
+        }
+        Value::Object(_) => "[object Object]".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// What PHP makes of an empty map: `[]`.
 pub fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)

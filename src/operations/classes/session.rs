@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use crate::config::AppConfig;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::object::write;
@@ -29,10 +30,11 @@ pub fn new_row(ctx: &Ctx, user_id: &str, created_with: Option<Value>) -> Object 
     row.insert("sessionToken".to_owned(), new_token().into());
     let user = json!({ "__type": "Pointer", "className": "_User", "objectId": user_id });
     row.insert("user".to_owned(), user);
+    let until = expires_at(ctx, created_with.as_ref());
     if let Some(created_with) = created_with {
         row.insert("createdWith".to_owned(), created_with);
     }
-    if let Some(at) = expires_at(ctx) {
+    if let Some(at) = until {
         row.insert("expiresAt".to_owned(), json!({ "__type": "Date", "iso": at.to_iso() }));
     }
     row
@@ -44,9 +46,21 @@ fn new_token() -> String {
     format!("r:{}", hex::encode(bytes))
 }
 
-fn expires_at(ctx: &Ctx) -> Option<Millis> {
+fn expires_at(ctx: &Ctx, created_with: Option<&Value>) -> Option<Millis> {
     let users = &ctx.config().users;
-    users.expire_inactive_sessions.then(|| Millis::in_seconds(users.session_length))
+    let inactive = users.expire_inactive_sessions.then(|| Millis::in_seconds(users.session_length));
+    let limit = limit(ctx.config(), created_with).map(|(_, seconds)| Millis::in_seconds(seconds));
+    inactive.into_iter().chain(limit).min()
+}
+
+/// The providers that a session began with, and the seconds after which one of them wants to be asked again
+/// (`auth.<provider>.revalidateAfter`); `None` where no provider does.
+pub fn limit<'v>(config: &AppConfig, created_with: Option<&'v Value>) -> Option<(&'v str, f64)> {
+    let names = created_with?.get("authProvider")?.as_str()?;
+    let settings = config.auth.expose();
+    let seconds = |name: &str| settings.get(name)?.get("revalidateAfter")?.as_f64();
+    let limits = names.split(',').filter_map(seconds).filter(|seconds| *seconds > 0.0);
+    limits.reduce(f64::min).map(|seconds| (names, seconds))
 }
 
 /// Whether a sign-up, or a login by `authData`, is made by a program: those get no session. Logins by
@@ -161,7 +175,17 @@ async fn create_by_client(ctx: &Ctx, draft: &Draft, user: &str) -> Result<Saved>
     // Stored with full rights, so that nobody would look at it later.
     write::contents::check(ctx, &draft.data)?;
     const OURS: [&str; 5] = ["objectId", "user", "sessionToken", "expiresAt", "createdWith"];
-    let mut row = new_row(ctx, user, Some(json!({ "action": "create" })));
+    let caller = ctx.auth.principal.as_deref();
+    let mut made_by = json!({ "action": "create" });
+    let limited_by = caller.and_then(|caller| caller.limited_by.as_deref());
+    if let Some(providers) = limited_by {
+        made_by["authProvider"] = providers.into();
+    }
+    let mut row = new_row(ctx, user, Some(made_by));
+    if let (Some(_), Some(at)) = (limited_by, caller.and_then(|caller| caller.expires_at)) {
+        // No session makes one that outlives it.
+        row.insert("expiresAt".to_owned(), json!({ "__type": "Date", "iso": at.to_iso() }));
+    }
     for (key, value) in draft.data.iter().filter(|(key, _)| {
         let root = key.split('.').next().unwrap_or(key);
         !OURS.contains(&root)

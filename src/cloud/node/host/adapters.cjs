@@ -127,6 +127,52 @@ function describe(adapter) {
   return { methods: [...methods], properties };
 }
 
+// Where methods of login providers are given authData.
+const LOGIN_DATA = {
+  beforeFind: 0,
+  validateAuthData: 0,
+  validateSetUp: 0,
+  validateLogin: 0,
+  validateUpdate: 0,
+};
+
+// Modules may change the data that they are given: beforeFind answers by that alone, and what the others leave of
+// it is what is stored, unless they say otherwise.
+async function withChanges(method, data, run) {
+  const before = JSON.stringify(data);
+  const result = await run();
+  if (data === null || typeof data !== 'object' || JSON.stringify(data) === before) {
+    return method === 'beforeFind' ? undefined : result;
+  }
+  if (method === 'beforeFind') {
+    return data;
+  }
+  const isObject = result !== null && typeof result === 'object';
+  return isObject && (result.save || result.doNotSave) ? result : { ...(isObject ? result : {}), save: data };
+}
+
+// A login provider that does not like its options refuses everybody, and says why.
+async function optionsChecked(name, adapter, options) {
+  if (!name.startsWith('auth.') || typeof adapter.validateOptions !== 'function') {
+    return adapter;
+  }
+  try {
+    await adapter.validateOptions(options);
+    return adapter;
+  } catch (error) {
+    console.warn(`The login provider ${name} cannot be used: ${(error && error.message) || error}`);
+    const refusing = Object.create(adapter);
+    for (const method of ['challenge', 'validateAppId', ...Object.keys(LOGIN_DATA)]) {
+      if (typeof adapter[method] === 'function') {
+        refusing[method] = () => {
+          throw error;
+        };
+      }
+    }
+    return refusing;
+  }
+}
+
 class Adapters {
   constructor(live, directory) {
     this.live = live;
@@ -148,6 +194,7 @@ class Adapters {
       if (adapter === null || typeof adapter !== 'object') {
         throw new Error(`Adapter ${name} is not an object.`);
       }
+      adapter = await optionsChecked(name, adapter, options);
       this.adapters.set(name, { adapter, options });
       described[name] = describe(adapter);
     }
@@ -168,7 +215,12 @@ class Adapters {
     if (!entry || typeof entry.adapter[method] !== 'function') {
       throw new Error(`Adapter ${name} has no method ${method}.`);
     }
-    return entry.adapter[method](...args.map(arg => decodeArg(arg, entry.options)));
+    const decoded = args.map(arg => decodeArg(arg, entry.options));
+    const at = LOGIN_DATA[method];
+    if (!name.startsWith('auth.') || at === undefined) {
+      return entry.adapter[method](...decoded);
+    }
+    return withChanges(method, decoded[at], () => entry.adapter[method](...decoded));
   }
 
   callback({ callback, args }, decodeArg) {

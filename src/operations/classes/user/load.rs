@@ -87,6 +87,7 @@ pub async fn with_rights_of(ctx: &Ctx, user_id: &str, session_token: &str) -> Re
         session_id: None,
         session_installation_id: None,
         expires_at: None,
+        limited_by: None,
     };
     Ok(ctx.with_auth(Auth { credentials: Credentials::Client, principal: Some(Arc::new(principal)) }))
 }

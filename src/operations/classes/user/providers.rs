@@ -48,6 +48,9 @@ impl Callbacks for CloudCallbacks<'_> {
     }
 }
 
+/// What the Cloud Code process makes of an error that is none.
+const SAID_NOTHING: &str = "Script failed. Unknown error.";
+
 /// An adapter of the application.
 struct Custom {
     ctx: Ctx,
@@ -65,16 +68,31 @@ impl Custom {
     async fn call(&self, method: &str, args: Vec<AdapterArg>) -> Result<Value> {
         let call =
             AdapterCall { adapter: self.adapter.clone(), method: method.to_owned(), args, deadline: None };
-        self.ctx.services.cloud.call_adapter(call).await
+        let answered = self.ctx.services.cloud.call_adapter(call).await;
+        answered.map_err(|error| match error {
+            Error::Parse { code, message } if message == SAID_NOTHING => {
+                let what = if method == "challenge" { "Challenge" } else { "Auth" };
+                Error::parse(code, format!("{what} failed. Unknown error."))
+            }
+            other => other,
+        })
     }
 
-    /// The trigger-like object adapters are given.
-    fn request(&self, request: &AuthRequest<'_>) -> AdapterArg {
+    /// The trigger-like object adapters are given. `step`: the method of three that is called.
+    fn request(&self, request: &AuthRequest<'_>, step: Option<Step>) -> AdapterArg {
         let shown = |object: &Object| Value::Object(object.clone()).into();
         let mut call = TriggerCall::new(TriggerKind::BeforeSave, "_User");
         call.object_id = request.original.and_then(|user| user.get("objectId")?.as_str().map(str::to_owned));
         call.original = request.original.map(shown);
-        call.object = Some(shown(request.object));
+        let mut object = request.object.clone();
+        if let Some(id) = &call.object_id {
+            object.entry("objectId").or_insert_with(|| id.clone().into());
+        }
+        call.object = Some(Value::Object(object).into());
+        call.extra.insert("triggerName".into(), step.map(Step::method).into());
+        if request.is_challenge {
+            call.extra.insert("isChallenge".into(), true.into());
+        }
         call.caller = self.ctx.caller();
         call.context.clone_from(&self.ctx.info.context);
         call.scope = self.ctx.scope();
@@ -121,21 +139,27 @@ impl AuthProvider for Custom {
         let settings = self.ctx.services.auth.settings(&self.name);
         let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
         if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
-            let args =
-                vec![AdapterArg::Json(ids.clone()), given(), AdapterArg::Options, self.request(request)];
+            let args = vec![
+                AdapterArg::Json(ids.clone()),
+                given(),
+                AdapterArg::Options,
+                self.request(request, None),
+            ];
             self.call("validateAppId", args).await?;
         }
         if let Some(Value::String(policy)) = self.info.properties.get("policy") {
             policy_of(policy)?;
         }
-        let method = if self.has("validateAuthData") {
-            "validateAuthData"
-        } else if [Step::SetUp, Step::Login, Step::Update].iter().all(|step| self.has(step.method())) {
-            step.method()
-        } else {
-            return Err(misconfigured());
+        let step = match self.has("validateAuthData") {
+            true => None,
+            false if [Step::SetUp, Step::Login, Step::Update].iter().all(|s| self.has(s.method())) => {
+                Some(step)
+            }
+            false => return Err(misconfigured()),
         };
-        let answer = self.call(method, vec![given(), AdapterArg::Options, self.request(request)]).await?;
+        let method = step.map_or("validateAuthData", Step::method);
+        let answer =
+            self.call(method, vec![given(), AdapterArg::Options, self.request(request, step)]).await?;
         let given = |key: &str| answer.get(key).filter(|value| crate::types::javascript::is_truthy(value));
         Ok(Verdict {
             response: given("response").cloned(),
@@ -172,7 +196,7 @@ impl AuthProvider for Custom {
             AdapterArg::Json(challenge.clone()),
             AdapterArg::Json(data),
             AdapterArg::Options,
-            self.request(request),
+            self.request(request, None),
         ];
         let answer = self.call("challenge", args).await?;
         Ok(Some(if crate::types::javascript::is_truthy(&answer) { answer } else { true.into() }))
