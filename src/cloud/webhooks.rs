@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use self::proofs::Proofs;
 use super::merge::{merged, pending};
 use super::{
     Caller, FILE_CLASS, FunctionAnswer, FunctionCall, FunctionInfo, Payload, Registrations, Scope,
@@ -114,6 +115,7 @@ impl WebhookClient {
         body.insert("functionName".into(), call.name.into());
         body.insert("params".into(), call.params.into());
         body.insert("context".into(), super::plain_context(call.context).into());
+        Proofs::keep_back(&mut body, false);
         let success = self.call(url, &body, call.scope).await?;
         let result = success.map(|value| serde_json::value::to_raw_value(&value)).transpose();
         let result: Option<Box<RawValue>> = result.map_err(Error::internal)?;
@@ -125,12 +127,15 @@ impl WebhookClient {
     pub async fn run_trigger(&self, url: &str, call: TriggerCall) -> Result<TriggerAnswer> {
         let (kind, scope) = (call.kind, call.scope);
         let code = refusal_code(kind, &call.class_name);
-        let body = trigger_body(call).map_err(Error::internal)?;
-        let success = self.call(url, &body, scope).await.map_err(|error| match error {
+        let is_user = call.class_name == "_User";
+        let mut body = trigger_body(call).map_err(Error::internal)?;
+        let proofs = Proofs::keep_back(&mut body, is_user);
+        let mut success = self.call(url, &body, scope).await.map_err(|error| match error {
             Error::Parse { message, .. } => Error::parse(code, message),
             Error::Thrown { value, .. } => Error::thrown(Some(code), *value),
             other => other,
         })?;
+        success.iter_mut().for_each(|answer| proofs.put_back(answer));
         Ok(trigger_answer(kind, success))
     }
 
@@ -323,6 +328,8 @@ fn trigger_answer(kind: TriggerKind, success: Option<Value>) -> TriggerAnswer {
     }
     answer
 }
+
+mod proofs;
 
 #[cfg(test)]
 pub(super) mod loopback;

@@ -13,6 +13,7 @@ use crate::operations::permissions::Protection;
 use crate::operations::ports::ObjectEvent;
 use crate::operations::{Auth, ClassSnapshot};
 use crate::types::Object;
+use crate::types::auth_data::without_proofs;
 
 /// Kept whatever `keys` say.
 const ALWAYS: [&str; 5] = ["className", "objectId", "updatedAt", "createdAt", "ACL"];
@@ -83,6 +84,7 @@ fn write(
     let auth_data = providers.and_then(|providers| {
         let mut data = object.get("authData")?.as_object()?.clone();
         providers.mask(&mut data);
+        without_proofs(&mut data);
         Some(Value::Object(data))
     });
     let shown = |key: &str| {
