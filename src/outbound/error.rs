@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use rustls::AlertDescription;
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
     #[error("the URL is not valid")]
@@ -22,6 +24,9 @@ pub enum OutboundError {
     /// The certificate is not trusted, or is another host's, or the two sides have no protocol in common.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// Where HTTP/2 has to be spoken.
+    #[error("the other side does not speak HTTP/2")]
+    Protocol,
     #[error("the proxy did not connect")]
     Proxy,
     #[error("there was no answer in time")]
@@ -54,7 +59,13 @@ fn known(error: &(dyn StdError + 'static)) -> Option<OutboundError> {
         return Some(own.clone());
     }
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(OutboundError::Tls(tls.to_string()));
+        return Some(match tls {
+            rustls::Error::NoApplicationProtocol
+            | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+                OutboundError::Protocol
+            }
+            other => OutboundError::Tls(other.to_string()),
+        });
     }
     // What is inside an `io::Error` is no source of it.
     let inner = error.downcast_ref::<io::Error>()?.get_ref()?;

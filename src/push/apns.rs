@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use a2::ErrorReason;
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
+use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
@@ -20,7 +23,7 @@ use tokio::sync::Semaphore;
 use super::apple::{self, Style};
 use super::options::{self, misconfigured};
 use super::token::{Current, ProviderToken, ProviderTokens};
-use super::{Device, Message, Outcome, Sender, retry_after};
+use super::{Broadcast, Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
 use crate::outbound::{Multiplexed, Outbound, Request};
 use crate::tls::Identity;
@@ -139,14 +142,30 @@ fn identity(options: &Object) -> Result<Identity> {
         // One file may hold both.
         None => certificate.clone(),
     };
-    let wrong = |what: &'static str| {
-        move |_| misconfigured(format!("push: {what} is not in PEM form, or is encrypted"))
-    };
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate)
         .collect::<std::result::Result<_, _>>()
-        .map_err(wrong("cert"))?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(wrong("key"))?;
-    Ok(Identity { chain, key })
+        .map_err(|_| misconfigured("push: cert is not in PEM form"))?;
+    Ok(Identity { chain, key: private_key(&key, passphrase)? })
+}
+
+/// A key in PEM form, opened with the passphrase where it is encrypted (PKCS 8).
+fn private_key(pem: &[u8], passphrase: &str) -> Result<PrivateKeyDer<'static>> {
+    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
+    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
+    let text = String::from_utf8_lossy(pem);
+    if text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(misconfigured(
+            "push: key is encrypted in an old form; `openssl pkcs8 -topk8 -in key.pem` makes a new one of it",
+        ));
+    }
+    let Some((body, _)) = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)) else {
+        return PrivateKeyDer::from_pem_slice(pem).map_err(|_| misconfigured("push: key is not in PEM form"));
+    };
+    let wrong = || misconfigured("push: key cannot be opened with this passphrase");
+    let der = STANDARD.decode(body.split_whitespace().collect::<String>()).map_err(|_| wrong())?;
+    let info = EncryptedPrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| wrong())?;
+    let opened = info.decrypt(passphrase).map_err(|_| wrong())?;
+    Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
 }
 
 /// What devices of one app get through one provider.
@@ -162,6 +181,9 @@ impl Sender for Apns {
             Ok(body) => Bytes::from(body),
             Err(_) => return vec![Outcome::rejected("PayloadEmpty"); devices.len()],
         };
+        if let Some(Device { broadcast: Some(Broadcast::Channel { id, app }), .. }) = devices.first() {
+            return vec![self.to_channel(id, app, body, message).await];
+        }
         let (headers, push_type) = (apple::headers(message), apple::push_type(message));
         let mut apps: Vec<(Option<String>, std::result::Result<Arc<[Prepared]>, &'static str>)> = Vec::new();
         let mut requests = Vec::with_capacity(devices.len());
@@ -179,9 +201,30 @@ impl Sender for Apns {
         }
         stream::iter(requests).buffered(STREAMS).collect().await
     }
+
+    fn reaches(&self, broadcast: &Broadcast) -> bool {
+        matches!(broadcast, Broadcast::Channel { app, .. } if !self.providers_of(Some(app)).is_empty())
+    }
 }
 
 impl Apns {
+    /// Live Activities of everybody who listens to a channel of the app.
+    async fn to_channel(&self, id: &str, app: &str, body: Bytes, message: &Message) -> Outcome {
+        let mut headers = apple::headers(message);
+        headers
+            .retain(|(name, _)| !matches!(*name, "apns-channel-id" | "apns-push-type" | "apns-collapse-id"));
+        headers.push(("apns-push-type", "liveactivity".to_owned()));
+        headers.push(("apns-channel-id", id.to_owned()));
+        if !headers.iter().any(|(name, _)| *name == "apns-expiration") {
+            // Demanded here; a channel that keeps nothing takes no other.
+            headers.push(("apns-expiration", "0".to_owned()));
+        }
+        match self.prepare(Some(app), None, &headers) {
+            Ok(prepared) => through(&prepared, &format!("/4/broadcasts/apps/{app}"), &body, message).await,
+            Err(reason) => Outcome::rejected(reason),
+        }
+    }
+
     fn prepare(
         &self,
         app: Option<&str>,
@@ -205,7 +248,6 @@ impl Apns {
     }
 }
 
-/// Tries the providers one after the other until one takes it.
 async fn to_device(
     prepared: std::result::Result<Arc<[Prepared]>, &'static str>,
     token: String,
@@ -221,10 +263,15 @@ async fn to_device(
     if token.is_empty() || token.len() > LONGEST_TOKEN || !token.bytes().all(is_plain) {
         return Outcome::rejected("BadDeviceToken");
     }
+    through(&prepared, &format!("/3/device/{token}"), &body, message).await
+}
+
+/// Tries the providers one after the other until one takes it.
+async fn through(prepared: &[Prepared], path: &str, body: &Bytes, message: &Message) -> Outcome {
     let mut all_dead = true;
     let mut last = Outcome::rejected("No Provider found");
-    for one in prepared.iter() {
-        last = one.send(&token, &body, message).await;
+    for one in prepared {
+        last = one.send(path, body, message).await;
         match &last {
             Outcome::Rejected { is_dead, .. } => all_dead &= is_dead,
             _ => return last,
@@ -237,13 +284,13 @@ async fn to_device(
 }
 
 impl Prepared {
-    async fn send(&self, token: &str, body: &Bytes, message: &Message) -> Outcome {
+    async fn send(&self, path: &str, body: &Bytes, message: &Message) -> Outcome {
         let Ok(_stream) = self.provider.streams.acquire().await else { return Outcome::Unsent };
         if message.halt.is_set() {
             return Outcome::Unsent;
         }
         let first = self.provider.token.as_ref().map(|tokens| tokens.current());
-        let outcome = self.once(token, body, first.clone().flatten()).await;
+        let outcome = self.once(path, body, first.clone().flatten()).await;
         let (Answered::Expired, Some(tokens), Some(Some(seen))) = (&outcome, &self.provider.token, first)
         else {
             return outcome.outcome();
@@ -251,12 +298,12 @@ impl Prepared {
         if !tokens.expired(&seen) {
             return outcome.outcome();
         }
-        self.once(token, body, tokens.current()).await.outcome()
+        self.once(path, body, tokens.current()).await.outcome()
     }
 
-    async fn once(&self, token: &str, body: &Bytes, current: Option<Current>) -> Answered {
+    async fn once(&self, path: &str, body: &Bytes, current: Option<Current>) -> Answered {
         let provider = &self.provider;
-        let mut request = Request::post(&format!("{}/3/device/{token}", provider.host))
+        let mut request = Request::post(&format!("{}{path}", provider.host))
             .within(provider.deadline)
             .at_most(MOST)
             .headers(self.headers.clone())
@@ -328,6 +375,26 @@ fn read_refusal(status: u16, reason: Option<&str>, after: Option<Duration>) -> A
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `openssl pkcs8 -topk8` with `-v2 aes-256-cbc` and with `-v2 des3 -v2prf hmacWithSHA1`, passphrase `hush`.
+    #[test]
+    fn encrypted_keys_are_opened() {
+        let plain = include_bytes!("tests/key.pem");
+        let PrivateKeyDer::Pkcs8(expected) = private_key(plain, "").unwrap() else { panic!() };
+        for encrypted in
+            [include_bytes!("tests/key-aes.pem").as_slice(), include_bytes!("tests/key-des3.pem")]
+        {
+            let PrivateKeyDer::Pkcs8(opened) = private_key(encrypted, "hush").unwrap() else { panic!() };
+            assert_eq!(opened.secret_pkcs8_der(), expected.secret_pkcs8_der());
+            for passphrase in ["", "other"] {
+                let error = private_key(encrypted, passphrase).unwrap_err();
+                assert_eq!(error.public_message(false), "push: key cannot be opened with this passphrase");
+            }
+        }
+        let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
+        assert!(private_key(old, "hush").unwrap_err().public_message(false).contains("openssl pkcs8"));
+        assert!(private_key(b"no key", "").is_err());
+    }
 
     #[test]
     fn refusals() {

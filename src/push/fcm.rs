@@ -1,6 +1,7 @@
 //! FCM, HTTP v1: a message for each device over one HTTP/2 connection, with a token of the service account.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,15 +14,18 @@ use tokio::sync::Semaphore;
 use super::apple::{self, Style};
 use super::options::{self, misconfigured};
 use super::token::AccessToken;
-use super::{Device, Message, Outcome, Sender, retry_after};
+use super::{Broadcast, Device, Message, Outcome, Sender, retry_after};
 use crate::error::Result;
-use crate::outbound::{Answer, Multiplexed, Outbound, Request};
+use crate::outbound::{Answer, Multiplexed, Outbound, OutboundError, Request};
 use crate::types::Object;
+use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
 
 const HOST: &str = "https://fcm.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const STREAMS: usize = 1000;
+/// Connections where HTTP/2 cannot be had: each carries one request at a time.
+const CONNECTIONS: usize = 64;
 const DEADLINE: Duration = Duration::from_secs(15);
 const MOST: usize = 64 * 1024;
 /// Four weeks, in seconds.
@@ -46,9 +50,12 @@ pub struct Fcm {
 pub struct Project {
     url: String,
     token: AccessToken,
-    connections: Multiplexed,
+    multiplexed: Multiplexed,
     outbound: Arc<Outbound>,
     streams: Semaphore,
+    /// HTTP/2 is not wanted, or a proxy on the way does not speak it.
+    is_plain: AtomicBool,
+    connections: Semaphore,
 }
 
 impl Fcm {
@@ -84,9 +91,11 @@ impl Project {
         Ok(Self {
             url: format!("{HOST}/v1/projects/{project}/messages:send"),
             token: AccessToken::new(&account, SCOPE)?,
-            connections: outbound.multiplexed(None)?,
+            multiplexed: outbound.multiplexed(None)?,
             outbound: outbound.clone(),
             streams: Semaphore::new(STREAMS),
+            is_plain: AtomicBool::new(options.get("fcmEnableLegacyHttpTransport").is_some_and(is_truthy)),
+            connections: Semaphore::new(CONNECTIONS),
         })
     }
 }
@@ -112,6 +121,19 @@ fn for_apple(message: &Message) -> Object {
         headers.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
     let apns = json!({ "payload": apple::payload(message, Style::Fcm), "headers": headers });
     Object::from_iter([("apns".to_owned(), apns)])
+}
+
+/// A message for devices of every kind, and its target.
+fn for_listeners(message: &Message, broadcast: &Broadcast, now: Millis) -> Object {
+    let mut content = content(message, Kind::Android, now);
+    if !message.body.contains_key("rawPayload") {
+        content.extend(for_apple(message));
+    }
+    for target in ["token", "topic", "condition"] {
+        content.shift_remove(target);
+    }
+    broadcast.put_target(&mut content);
+    content
 }
 
 fn for_android(message: &Message, now: Millis) -> Object {
@@ -226,6 +248,11 @@ fn renamed(object: &mut Object, names: &[(&str, &str)]) {
 #[async_trait]
 impl Sender for Fcm {
     async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome> {
+        if let Some(Device { broadcast: Some(broadcast), .. }) = devices.first() {
+            let content = for_listeners(message, broadcast, Millis::now());
+            let body = json!({ "message": content }).to_string();
+            return vec![self.project.to_device(body, message).await];
+        }
         let mut content = content(message, self.kind, Millis::now());
         content.shift_remove("token");
         let content = Value::Object(content).to_string();
@@ -238,6 +265,10 @@ impl Sender for Fcm {
             self.project.to_device(format!("{prefix}{separator}\"token\":{token}}}}}"), message)
         });
         stream::iter(requests).buffered(STREAMS).collect().await
+    }
+
+    fn reaches(&self, broadcast: &Broadcast) -> bool {
+        matches!(broadcast, Broadcast::Topic(_) | Broadcast::Condition(_))
     }
 }
 
@@ -259,7 +290,7 @@ impl Project {
                 .within(DEADLINE)
                 .at_most(MOST)
                 .body(body.clone());
-            let answer = match self.connections.send(request).await {
+            let answer = match self.exchange(request).await {
                 Ok(answer) => answer,
                 Err(error) => return Outcome::failed(&error),
             };
@@ -274,6 +305,19 @@ impl Project {
             }
             return outcome_of(answer.status.as_u16(), reason, &text, retry_after(&answer.headers));
         }
+    }
+}
+
+impl Project {
+    async fn exchange(&self, request: Request) -> Result<Answer, OutboundError> {
+        if !self.is_plain.load(Ordering::Relaxed) {
+            match self.multiplexed.send(request.clone()).await {
+                Err(OutboundError::Protocol) => self.is_plain.store(true, Ordering::Relaxed),
+                answered => return answered,
+            }
+        }
+        let Ok(_connection) = self.connections.acquire().await else { return Err(OutboundError::Broken) };
+        self.outbound.send(request).await
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod apns;
 mod apple;
+pub mod broadcast;
 pub mod expo;
 pub mod fcm;
 pub mod options;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use broadcast::Broadcast;
 pub use senders::Senders;
 
 use crate::outbound::OutboundError;
@@ -78,6 +80,8 @@ pub struct Device {
     pub badge: Option<f64>,
     /// The row as REST shows it, for adapters that ask for it.
     pub object: Option<Object>,
+    /// It is none, but whoever listens.
+    pub broadcast: Option<Broadcast>,
 }
 
 impl Device {
@@ -133,7 +137,7 @@ impl Outcome {
             OutboundError::Connect(_) | OutboundError::Resolve | OutboundError::Proxy => {
                 Self::retry(error.to_string(), None)
             }
-            OutboundError::Tls(_) => Self::retry("TLS failed", None),
+            OutboundError::Tls(_) | OutboundError::Protocol => Self::retry("TLS failed", None),
             OutboundError::Url
             | OutboundError::Header
             | OutboundError::Port
@@ -170,6 +174,11 @@ pub trait PushAdapter: Send + Sync {
         false
     }
 
+    /// The push type whose sender can do this.
+    fn reaches(&self, _: &Broadcast) -> Option<&'static str> {
+        None
+    }
+
     /// What became of tickets, in their order.
     ///
     /// # Errors
@@ -184,6 +193,11 @@ pub trait PushAdapter: Send + Sync {
 pub trait Sender: Send + Sync {
     /// One outcome for each device, in their order.
     async fn send(&self, message: &Message, devices: Vec<Device>) -> Vec<Outcome>;
+
+    /// Whether it can send to this.
+    fn reaches(&self, _: &Broadcast) -> bool {
+        false
+    }
 }
 
 /// `Retry-After` in seconds, or a date.

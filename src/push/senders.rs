@@ -12,7 +12,7 @@ use super::fcm::{Fcm, Kind, Project};
 use super::options::{self, QueueOptions, misconfigured};
 use super::token::ProviderTokens;
 use super::web::WebPush;
-use super::{Device, Message, Outcome, PushAdapter, Receipt, Sender};
+use super::{Broadcast, Device, Message, Outcome, PushAdapter, Receipt, Sender};
 use crate::error::Result;
 use crate::outbound::{Outbound, OutboundError};
 use crate::types::Object;
@@ -107,6 +107,10 @@ impl PushAdapter for Senders {
 
     fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    fn reaches(&self, broadcast: &Broadcast) -> Option<&'static str> {
+        self.by_type.iter().find(|(_, sender)| sender.reaches(broadcast)).map(|(kind, _)| *kind)
     }
 
     async fn receipts(&self, tickets: &[String]) -> std::result::Result<Vec<Receipt>, OutboundError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDateTime;
 use serde_json::Value;
 
-use super::request::{Badge, LOCAL, later};
+use super::request::{BROADCAST, Badge, LOCAL, later};
 use super::texts::Texts;
 use super::zones::{self, Wave};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::operations::permissions::Protection;
 use crate::operations::permissions::query::authorize_filter;
 use crate::operations::services::Services;
 use crate::operations::{ClassSnapshot, gate};
-use crate::push::Halt;
+use crate::push::{Broadcast, Halt};
 use crate::query::{Constraint, Filter, Operand, parse_where};
 use crate::storage::push::StoredPush;
 use crate::types::time::Millis;
@@ -26,6 +26,8 @@ pub struct Campaign {
     pub id: String,
     pub body: Object,
     pub condition: Object,
+    /// It goes to no installations.
+    pub broadcast: Option<Broadcast>,
     pub texts: Texts,
     pub badge: Option<Badge>,
     pub rate: Option<f64>,
@@ -50,9 +52,11 @@ impl Campaign {
         });
         let local = settings.get("local").and_then(Value::as_str);
         let local = local.and_then(|text| NaiveDateTime::parse_from_str(text, LOCAL).ok());
+        let condition = stored.condition.as_object().cloned().unwrap_or_default();
         Self {
             texts: Texts::of(&data),
-            condition: stored.condition.as_object().cloned().unwrap_or_default(),
+            broadcast: condition.get(BROADCAST).and_then(|to| Broadcast::read(to).ok()),
+            condition,
             badge,
             rate: number("rate"),
             batch: number("batch").map_or(100, |batch| batch as usize).clamp(1, 10_000),
@@ -137,6 +141,9 @@ fn read(stored: Value) -> Object {
 /// # Errors
 /// 102, 105, 107 as of any query.
 pub async fn check(services: &Arc<Services>, condition: &Object) -> Result<()> {
+    if condition.contains_key(BROADCAST) {
+        return Ok(());
+    }
     match services.classes.admit(&ClassName::known(INSTALLATION)).await? {
         Some(class) => compile(services, &class, condition).await.map(drop),
         None => Ok(()),

@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
 use crate::operations::services::Services;
 use crate::pubsub::Notice;
+use crate::push::Broadcast;
 use crate::query::{Filter, Operand};
 use crate::storage::push::{NewPush, PushState, queue_of};
 use crate::storage::{NewWork, Retry, Returning, Target};
@@ -70,6 +71,12 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
     let condition = request::condition(&body)?;
     let scheduled = ctx.config().push.scheduled_push;
     let accepted = request::read(body, condition, Millis::now(), scheduled)?;
+    let broadcast = accepted.condition.get(request::BROADCAST).and_then(|to| Broadcast::read(to).ok());
+    if let (Some(broadcast), Some(adapter)) = (broadcast, &services.push)
+        && adapter.reaches(&broadcast).is_none()
+    {
+        return Err(misconfigured("No sender can do this broadcast."));
+    }
     // What parse-server finds out too late to refuse it.
     let refused = campaign::check(services, &accepted.condition).await.err();
     let id = ObjectId::generate(ctx.config().schema.object_id_size).to_string();

@@ -95,7 +95,7 @@ impl<'a> Batch<'a> {
                 }
                 Outcome::Rejected { reason, is_dead } => {
                     self.fail(&device, "rejected", &reason);
-                    if is_dead {
+                    if is_dead && device.broadcast.is_none() {
                         self.dead.push((device.id, device.token));
                     }
                 }

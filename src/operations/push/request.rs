@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{hash, zones};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::services::Services;
+use crate::push::Broadcast;
 use crate::types::Object;
 use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
@@ -87,11 +88,22 @@ fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::parse(ErrorCode::PUSH_MISCONFIGURED, text)
 }
 
-/// `where`, or what `channels` means.
+/// The condition of a push to no installations.
+pub const BROADCAST: &str = "$broadcast";
+
+/// `where`, or what `channels` or `broadcast` means.
 ///
 /// # Errors
 /// 115 for both, or neither.
 pub fn condition(body: &Object) -> Result<Object> {
+    if let Some(broadcast) = body.get("broadcast") {
+        if body.contains_key("where") || body.contains_key("channels") {
+            return Err(refused("broadcast and a query or channels can not be set at the same time."));
+        }
+        Broadcast::read(broadcast).map_err(refused)?;
+        // No condition on installations has such a name.
+        return Ok(Object::from_iter([(BROADCAST.to_owned(), broadcast.clone())]));
+    }
     match (body.get("where"), body.get("channels")) {
         (Some(_), Some(_)) => Err(refused("Channels and query can not be set at the same time.")),
         (Some(Value::Object(condition)), None) => Ok(condition.clone()),
@@ -107,6 +119,7 @@ pub fn condition(body: &Object) -> Result<Object> {
 /// 115 as parse-server has it.
 pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -> Result<Accepted> {
     body.shift_remove("where");
+    body.shift_remove("broadcast");
     let size =
         Value::Object(body.clone()).to_string().len() + Value::Object(condition.clone()).to_string().len();
     if size > LARGEST {
@@ -166,6 +179,9 @@ pub fn read(mut body: Object, condition: Object, now: Millis, schedules: bool) -
         (None, Some(seconds)) => later(last_due, seconds),
         (None, None) => Millis(last_due.max(now).0.saturating_add(DAY_MS)),
     };
+    if condition.contains_key(BROADCAST) && (local.is_some() || matches!(badge, Some(Badge::Increment(_)))) {
+        return Err(refused("a broadcast has neither local times nor badges that are counted"));
+    }
     let hash = hash::of(data.get("alert"));
     let audience =
         body.get("audience_id").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);

@@ -257,6 +257,7 @@ impl Runner {
         let mut batch = Batch::new(&campaign, claimed.lease.clone(), wave.as_ref());
         let class = campaign::installations(&self.services).await?;
         let devices = match (&job, class) {
+            _ if campaign.broadcast.is_some() => self.listeners(&campaign, &job, &mut batch).await?,
             (_, None) => Vec::new(),
             (_, Some(class)) if Millis::now() > campaign.deadline => {
                 self.expire(&campaign, &class, &job, wave.as_ref(), &mut batch).await?;
@@ -292,6 +293,24 @@ impl Runner {
             hooks::after(&self.services, push).await;
         }
         Ok(())
+    }
+
+    /// What stands for whoever listens.
+    async fn listeners(&self, campaign: &Campaign, job: &Job, batch: &mut Batch<'_>) -> Result<Vec<Device>> {
+        match job {
+            Job::Page { .. } => {
+                batch.is_page = true;
+                self.begin(campaign, 1).await?;
+            }
+            Job::Again { tries, .. } => batch.tries = *tries,
+        }
+        if Millis::now() > campaign.deadline {
+            batch.expired(1);
+            return Ok(Vec::new());
+        }
+        let push_type = campaign.broadcast.as_ref().and_then(|to| self.adapter.reaches(to));
+        let (push_type, broadcast) = (push_type.map(str::to_owned), campaign.broadcast.clone());
+        Ok(vec![Device { push_type, broadcast, ..Device::default() }])
     }
 
     /// Reads a page, and writes the next one down together with how far this one goes.
@@ -430,6 +449,7 @@ impl Runner {
             app_identifier: text("appIdentifier"),
             locale: text("localeIdentifier"),
             badge,
+            broadcast: None,
             object: self.adapter.wants_objects().then(|| {
                 let mut object = row.to_object();
                 object.retain(|key, _| !key.starts_with('_'));
