@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use base64::Engine;
@@ -34,6 +35,14 @@ const MOST_KEPT: usize = 16;
 /// Keys by their URL, each with the end of its time.
 type KeptKeys = HashMap<String, (Arc<[u8]>, DateTime<Utc>)>;
 
+/// The pinned certificate.
+#[derive(Default)]
+struct Root {
+    certificate: Option<Arc<Certificate>>,
+    /// When the last question for it had ended.
+    asked: Option<Instant>,
+}
+
 pub struct GameCenter {
     env: Arc<ProviderEnv>,
     bundle: Option<String>,
@@ -41,7 +50,7 @@ pub struct GameCenter {
     /// Option `timestampMaxAge`: a signature counts so long.
     oldest: Option<TimeDelta>,
     root_url: String,
-    root: tokio::sync::Mutex<Option<Arc<Certificate>>>,
+    root: tokio::sync::Mutex<Root>,
     kept: Mutex<KeptKeys>,
 }
 
@@ -104,20 +113,25 @@ fn read_certificate(answer: &Answer) -> Option<Certificate> {
 }
 
 impl GameCenter {
-    /// The pinned certificate; fetched once.
+    /// The pinned certificate; fetched once. Whoever waited while another asked in vain does not ask again.
     async fn root(&self) -> Result<Arc<Certificate>> {
+        let came = Instant::now();
         let mut root = self.root.lock().await;
-        if let Some(root) = &*root {
-            return Ok(root.clone());
+        if let Some(known) = &root.certificate {
+            return Ok(known.clone());
+        }
+        if root.asked.is_some_and(|ended| ended > came) {
+            return Err(no_root());
         }
         let answer = self.env.ask_text("gcenter", Request::get(&self.root_url)).await;
+        root.asked = Some(Instant::now());
         let answer = answer.map_err(|_| no_root())?;
         let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind != Some("application/x-pem-file") || answer.body.len() > MAX_ROOT {
             return Err(not_found("Invalid rootCertificateURL."));
         }
         let read = certificate::from_pem(&answer.body).ok_or_else(no_root)?;
-        Ok(root.insert(Arc::new(read)).clone())
+        Ok(root.certificate.insert(Arc::new(read)).clone())
     }
 
     /// The key behind a URL of Apple's.

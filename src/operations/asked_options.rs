@@ -10,12 +10,21 @@ use crate::cloud::{self, CloudEngine};
 use crate::config::{AppConfig, CallbackId, OptionValue, Secret};
 use crate::error::{Error, Result};
 
-/// What the function `masterKey` answered, and when it was asked.
+/// What the function `masterKey` answered.
 #[derive(Default)]
-pub struct MasterKey(Mutex<Option<(Secret<String>, Instant)>>);
+pub struct MasterKey(Mutex<Answered>);
+
+#[derive(Default)]
+struct Answered {
+    /// With the time at which it was asked.
+    key: Option<(Secret<String>, Instant)>,
+    /// When the last question without an answer had ended.
+    failed: Option<Instant>,
+}
 
 impl MasterKey {
-    /// Whether `key` is the master key; a `masterKey` function is asked at most every `masterKeyTtl`.
+    /// Whether `key` is the master key; a `masterKey` function is asked at most every `masterKeyTtl`. Anybody may
+    /// show some key: whoever waited while the function failed does not wait for it again.
     ///
     /// # Errors
     /// When the function of the configuration fails.
@@ -24,16 +33,24 @@ impl MasterKey {
             OptionValue::Value(secret) => return Ok(secret.matches(key)),
             OptionValue::Callback(id) => *id,
         };
+        let came = Instant::now();
         let mut cached = self.0.lock().await;
         let ttl = config.keys.master_key_ttl_s.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let fresh = cached.as_ref().filter(|(_, asked)| ttl.is_none_or(|ttl| asked.elapsed() < ttl));
+        let fresh = cached.key.as_ref().filter(|(_, asked)| ttl.is_none_or(|ttl| asked.elapsed() < ttl));
         if let Some((master, _)) = fresh {
             return Ok(master.matches(key));
         }
-        let Value::String(master) = call(cloud, id).await? else { return Ok(false) };
+        if cached.failed.is_some_and(|ended| ended > came) {
+            return Err(Error::internal("the function masterKey failed a moment ago"));
+        }
+        let asked = call(cloud, id).await;
+        if asked.is_err() {
+            cached.failed = Some(Instant::now());
+        }
+        let Value::String(master) = asked? else { return Ok(false) };
         let master = Secret::new(master);
         let matches = master.matches(key);
-        *cached = Some((master, Instant::now()));
+        cached.key = Some((master, Instant::now()));
         Ok(matches)
     }
 }

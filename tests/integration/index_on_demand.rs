@@ -126,6 +126,27 @@ async fn words_are_found_by_the_index() {
     client.execute(r#"UPDATE "Place" SET text = $1 WHERE "objectId" = 'o1'"#, &[&words]).await.unwrap();
 }
 
+/// Who may ask may ask in every language, and every index makes each write dearer.
+#[tokio::test]
+async fn a_text_gets_few_indexes_whatever_it_is_asked_for() {
+    let (_database, adapter) = filled().await;
+    let mut wishes = adapter.index_wishes().expect("asked for the first time");
+    for language in ["en", "de", "fr", "es", "it", "nl", "pt", "sv", "none", "tr"] {
+        for sensitive in [true, false] {
+            let search = json!({"$term": "cafe", "$language": language, "$diacriticSensitive": sensitive});
+            ids(&adapter, &json!({"text": {"$text": {"$search": search}}}), 0).await;
+        }
+    }
+    ids(&adapter, &json!({"loc": {"$nearSphere": point(1.0, 2.0)}}), 0).await;
+    let mut wished = Vec::new();
+    while wished.last().is_none_or(|name| name != "parsimony_near_loc") {
+        let (_, indexes) = wishes.next().await.expect("an index was missed");
+        wished.extend(indexes.keys().cloned());
+    }
+    let expected = ["parsimony_text_text_english", "parsimony_folded_text_english", "parsimony_near_loc"];
+    assert_eq!(wished, expected);
+}
+
 #[tokio::test]
 async fn areas_are_found_by_the_index() {
     let (_database, adapter) = filled().await;

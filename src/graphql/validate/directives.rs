@@ -24,10 +24,10 @@ impl<'d> Walk<'d> {
             if self.is_over() {
                 return;
             }
-            let quiet = self.quiet;
-            for argument in directive.arguments.iter().filter(|_| !quiet) {
+            for argument in &directive.arguments {
                 let given = argument.name.text.as_str();
-                if let Some(known) = known.filter(|known| !known.args.contains_key(given)) {
+                let is_known = known.is_none_or(|known| known.args.contains_key(given));
+                if let Some(known) = known.filter(|_| !self.quiet && !is_known) {
                     let hint = did_you_mean("", &near(given, known.args.keys().map(|name| &**name)));
                     let text = format!("Unknown argument \"{given}\" on directive \"@{name}\".{hint}");
                     self.report(text, &[argument.at]);

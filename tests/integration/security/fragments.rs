@@ -38,7 +38,7 @@ async fn nested_keys_are_judged_where_they_are_stored() {
         json!({"o": {"b": [{"__op": "Delete", "c.d": 1}]}}),
         json!({"o.$a": 1}),
         json!({"o.a.$[].b": 2}),
-        json!({"list.$.x": {"__op": "Increment", "amount": 1}}),
+        json!({"list.0.$x": {"__op": "Increment", "amount": 1}}),
         json!({"o.$where.x": {"__op": "Delete"}}),
     ] {
         let answers =
