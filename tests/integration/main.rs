@@ -41,6 +41,7 @@ mod statements;
 mod storage_conformance;
 #[cfg(feature = "mongo")]
 mod storage_differential;
+mod storage_expressions;
 mod storage_postgres;
 mod storage_queries;
 mod storage_writers;

@@ -137,7 +137,8 @@ async fn only_the_pinned_certificate_vouches() {
         outside.on(LEAF, Reply::With(200, Vec::new(), body));
         assert_eq!(log_in(&server, &good).await.error(), (404, 101, refused.as_str()));
         outside.on(LEAF, Reply::Status(500, json!({})));
-        assert_eq!(log_in(&server, &good).await.error(), (404, 101, refused.as_str()));
+        let unanswered = format!("Failed to fetch certificate: {URL}");
+        assert_eq!(log_in(&server, &good).await.error(), (400, 141, unanswered.as_str()));
     }
     let outside = Outside::new();
     let server = start(&outside).await;

@@ -168,7 +168,7 @@ mod tests {
             ),
         ];
         let (statement, text) = written(&schema, &rows).unwrap();
-        assert_eq!(statement, r#"COPY "Thing" ("objectId", "t", "n", "_rperm", "o", "g") FROM STDIN"#);
+        assert_eq!(statement, r#"COPY public."Thing" ("objectId", "t", "n", "_rperm", "o", "g") FROM STDIN"#);
         let expected = "a\tx\\ty\\\\\\n\t1e300\t{\"*\",\"a\\\\\"\\\\\\\\b\"}\t\\N\t\\N\n\
                         b\t\\N\t\\N\t\\N\t{\"k\":\"\\\\\\\\\"}\t(2.5,1.0)\n";
         assert_eq!(text, expected);
