@@ -38,7 +38,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     let (begun, seen) = (Instant::now(), Seen::default());
     let response = answer(&http, payload, &front, &seen).await;
     front.figures.answered(&seen, response.status(), begun.elapsed());
-    response
+    if http.method() == HttpMethod::HEAD { respond::without_body(response) } else { response }
 }
 
 async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: &Seen) -> HttpResponse {

@@ -1,8 +1,14 @@
 //! From answers and errors to HTTP: the one place where status, headers and bodies are written.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 
 use super::door::Unrouted;
 use crate::config::HttpConfig;
@@ -68,6 +74,38 @@ pub fn error(error: &Error, sanitize: bool) -> HttpResponse {
         builder.insert_header(("Retry-After", "1"));
     }
     builder.body(error.body(sanitize).to_string())
+}
+
+/// The answer to HEAD: its head alone. actix leaves the body out by itself, unless the next request of the same
+/// connection has been read by then: the answer would be written by that one's method, and its body be taken for
+/// the next answer.
+pub fn without_body(response: HttpResponse) -> HttpResponse {
+    let length = match response.body().size() {
+        BodySize::None | BodySize::Sized(0) => return response,
+        BodySize::Sized(length) => Some(length),
+        BodySize::Stream => None,
+    };
+    let mut response = response.set_body(Nothing).map_into_boxed_body();
+    response.head_mut().no_chunking(true);
+    if let Some(length) = length {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+/// A body that ends at once, and leaves the length that a header tells as it is.
+struct Nothing;
+
+impl MessageBody for Nothing {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
 }
 
 /// What is left of a rate limit; a refusal has its own.

@@ -164,7 +164,7 @@ async fn what_limits_leave_open_is_bounded_all_the_same() {
         // One key, many fields with arguments.
         format!(
             "{{ {} }}",
-            many(800, &|_| {
+            many(700, &|_| {
                 "a:notes(where:{text:{in:[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\"]}} first:1 skip:1 options:{}){count} ".to_owned()
             })
         ),

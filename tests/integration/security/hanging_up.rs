@@ -24,7 +24,7 @@ fn text(method: &str, path: &str, body: &Value) -> String {
 }
 
 async fn count(client: &Client, path: &str) -> i64 {
-    client.get(&format!("{path}&count=1&limit=0")).await.ok()["count"].as_i64().unwrap()
+    client.get(&format!("{path}?count=1&limit=0")).await.ok()["count"].as_i64().unwrap()
 }
 
 /// Places that are taken, as the page of metrics counts them.
@@ -100,8 +100,8 @@ async fn nothing_is_left_half_done() {
     .await;
     let lonely = r#"SELECT count(*) FROM "Owner" o WHERE NOT EXISTS (SELECT 1 FROM "_Join:to:Owner" j WHERE j."owningId" = o."objectId")"#;
     assert_eq!(database.query_one(lonely, &[]).await.unwrap().get::<_, i64>(0), 0);
-    assert_eq!(count(&master, "/classes/Left?x=1").await, count(&master, "/classes/Right?x=1").await);
-    assert!(count(&master, "/classes/Owner?x=1").await > 1);
+    assert_eq!(count(&master, "/classes/Left").await, count(&master, "/classes/Right").await);
+    assert!(count(&master, "/classes/Owner").await > 1);
     for n in 0..30 {
         master.post("/batch", both(1000 + n)).await.ok();
         master.get("/classes/Owner?include=ptr").await.ok();
