@@ -14,7 +14,6 @@ use super::exchange::Front;
 use super::respond;
 use crate::app::App;
 use crate::config::is_mongo;
-use crate::rest::routes::ROUTES;
 
 const PAGE: &str = include_str!("../../static/start/index.html");
 const STYLE: &str = include_str!("../../static/start/style.css");
@@ -130,7 +129,8 @@ fn links(front: &Front, app: &App) -> String {
     if config.graphql.mount && config.graphql.mount_playground {
         link(&config.graphql.playground_path, "GraphiQL", "Ask the GraphQL API, and read its schema.");
     }
-    if ROUTES.list().any(|(_, pattern, _)| pattern == "/openapi.json") {
+    // Who reads this page has no key.
+    if config.http.open_api_is_public {
         link(&format!("{mount}/openapi.json"), "OpenAPI", "The REST API of your classes, for tools.");
     }
     if let Some(metrics) = config.metrics.as_ref().filter(|metrics| metrics.port.is_none()) {

@@ -29,7 +29,8 @@ function files(name) {
     .map(file => path.join(full, file)).sort();
 }
 
-const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push', 'faked', 'schema', 'npm', 'packages'];
+const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push',
+  ...['providers', 'push', 'ldap', 'limits'].map(name => `faked/${name}.test.js`), 'schema', 'npm', 'packages'];
 /** What runs on either database. */
 const onMongo = ['sdk', 'oracle', 'live'];
 const wanted = (args.length > 0 ? args : pooledOnly ? ['sdk'] : isMongo ? onMongo : suites).flatMap(files);

@@ -3,7 +3,7 @@
 
 const text = value => JSON.stringify(value);
 /** Ours is a refusal of the provider's own, and asked nobody whom parse-server did not ask. */
-const refused = (ours, theirs) => ours.status >= 400 && ours.status !== 500 && [101, 142].includes(ours.code)
+const refused = (ours, theirs) => ours.status >= 400 && ours.status !== 500 && [101, 141, 142].includes(ours.code)
   && ours.requests.every(({ at }) => (theirs.requests ?? []).some(made => made.at === at) || theirs.requests.length === 0);
 /** Ours lets exactly this user in. */
 const letIn = (ours, provider, id) => [200, 201].includes(ours.status) && text(ours.stored) === text({ [provider]: { id } });

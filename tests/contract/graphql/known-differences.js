@@ -12,14 +12,12 @@ const refusesOnPostgres = {
 };
 const estimates = cases => ({ why: 'counts of small tables without conditions are estimates there', cases });
 const readable = cases => ({ why: 'values that no client could read are refused, as by the REST API', cases });
-const distances = cases => ({ why: 'objects without a place are near everything there', cases });
 
 export const known = {
   queries: [
     { why: 'a null inside an array is read as an object there', cases: ['array', 'array with typename'] },
     estimates(['find as master']),
     { why: 'dates in conditions, keys of objects and equality of arrays fail inside on PostgreSQL there', cases: ['where date', 'where object key', 'where array equal'] },
-    { why: '`maxDistanceInKilometers` does nothing on PostgreSQL there', cases: ['where near'] },
     { why: '`$notInQuery` finds no unset pointers on PostgreSQL there', cases: ['where haveNot'] },
     { why: 'a broken expression is an internal error there', cases: ['where regex broken'] },
   ],
@@ -45,7 +43,6 @@ export const known = {
     { why: 'one of no values is any unset field on PostgreSQL there', cases: ['number in []', 'bytes in []', 'file in []', 'object in []', 'list in []'] },
     { why: 'bytes are compared as their letters there, which does not order them', cases: ['bytes lessThanOrEqualTo', 'bytes greaterThanOrEqualTo'] },
     { why: 'an object in an array equals nothing there', cases: ['list equalTo { three: 3 }'] },
-    distances(['place nearSphere', 'place maxDistanceInRadians', 'place maxDistanceInMiles', 'variable geo']),
     { why: 'a place that is none is near everything there', cases: ['place nearSphere out of range'] },
     readable(['create place { latitude: 1, longitude: 200 }', 'create area []', 'create area { latitude: 1, longitude: 1 }']),
     { why: 'numbers that JSON has not are refused before anything is written', cases: ['create number 1e400'] },

@@ -152,7 +152,7 @@ async fn what_limits_leave_open_is_bounded_all_the_same() {
         // Operations that follow the same fragments.
         format!(
             "{} {}",
-            many(2500, &|n| format!("query q{n}{{...A0}}")),
+            many(2400, &|n| format!("query q{n}{{...A0}}")),
             many(1500, &|n| format!("fragment A{n} on Query{{...A{} health}}", n + 1))
         ),
         // Names given twice, and names looked for among all others.
