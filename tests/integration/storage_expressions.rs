@@ -32,7 +32,7 @@ async fn expressions_answer_the_same_on_both() {
         (json!({"$round": [{"$sin": "$n"}, 6]}), json!(0.841_471)),
         (json!({"$round": [{"$degreesToRadians": "$n"}, 6]}), json!(0.017_453)),
         (json!({"$concat": ["$name", "!"]}), json!("Apple pie!")),
-        (json!({"$round": [{"$atan2": ["$n", 1]}, 6]}), json!(0.785_398)),
+        (json!({"$round": [{"$atan2": [2, "$n"]}, 6]}), json!(1.107_149)),
         (json!({"$acos": "$n"}), json!(0)),
         (json!({"$asin": 2}), Value::Null),
         (json!({"$round": [{"$tanh": 1}, 6]}), json!(0.761_594)),
