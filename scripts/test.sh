@@ -31,6 +31,6 @@ if [ $# -eq 0 ] && [ -x tests/contract/run.sh ]; then
   export PARSIMONY_BIN=$(realpath "$target/debug/parsimony")
   tests/contract/run.sh
   # A selection on MongoDB; the whole is `tests/contract/run.sh --database mongo`.
-  CONTRACT_GROUPS=objects,batch,queries,users,sessions,roles,schemas,files,installations,config,sdks \
+  CONTRACT_GROUPS=objects,batch,queries,users,sessions,roles,files,installations,config,sdks \
     tests/contract/run.sh --database mongo sdk oracle live/protocol.test.js live/sessions.test.js live/triggers.test.js
 fi
