@@ -21,7 +21,7 @@ const hooks = http.createServer((incoming, response) => {
     const body = JSON.parse(Buffer.concat(chunks));
     hooked.push(body);
     response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify({ success: body.triggerName === 'beforeSave' ? answered(body) : body.objects ?? {} }));
+    response.end(JSON.stringify({ success: body.triggerName === 'beforeSave' ? answered(body) : body.objects ?? null }));
   });
 });
 await new Promise(resolve => hooks.listen(0, '127.0.0.1', resolve));
@@ -105,7 +105,7 @@ test('live events and webhooks', { skip: unavailable, timeout: 60000 }, async ()
   outside.on('https://graph.facebook.com/app', { body: { id: 'a2' } });
   outside.on('https://graph.facebook.com/me', { body: { id: 'f1' } });
   const url = `http://127.0.0.1:${hooks.address().port}/hook`;
-  for (const triggerName of ['beforeSave', 'afterSave', 'beforeLogin', 'afterLogin']) {
+  for (const triggerName of ['beforeSave', 'afterSave', 'beforeLogin', 'afterLogin', 'afterFind']) {
     const made = await call(server, 'POST', 'hooks/triggers', { className: '_User', triggerName, url }, asMaster);
     assert.equal(made.status, 200, JSON.stringify(made.json));
   }
