@@ -1,8 +1,8 @@
 // Sends the corpus to npm parse-server and to the server under test, and compares answer by answer.
 //
 // A difference must be listed in known-differences.json with a reason and with what Parsimony answers instead; a
-// listed difference that is none any more fails too. TARGET=oracle compares parse-server with itself, which proves the
-// comparison, not the product.
+// listed difference that is none any more fails too (but where it is listed as one that varies). TARGET=oracle
+// compares parse-server with itself, which proves the comparison, not the product.
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { startDatabase } from '../lib/database.js';
@@ -36,7 +36,8 @@ function judge(id, peer, ours) {
     return;
   }
   assert.ok(known.reasons[listed.because], `${id} is listed without a reason`);
-  assert.notDeepEqual(ours, peer, `${id} is listed as a difference but does not differ any more`);
+  // What a test component answers now so, now so, proves nothing about the peer.
+  if (!listed.varies) assert.notDeepEqual(ours, peer, `${id} is listed as a difference but does not differ any more`);
   assert.deepEqual(spokenOf(ours, listed.parsimony), listed.parsimony);
 }
 
