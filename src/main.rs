@@ -10,6 +10,10 @@ use parsimony::config::{self, AppConfig, ConfigError, Loaded};
 use parsimony::server::{JavaScriptConfig, Parent, StartError};
 use parsimony::{logging, server};
 
+/// Gives the memory of long answers back to the system, which glibc's keeps. Tuned in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,

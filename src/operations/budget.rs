@@ -1,8 +1,9 @@
 //! How much one request may be answered: bytes and objects, shared by all that the request asks for, the
 //! items of a batch included (options `requestComplexity.responseBytes` and its kind).
 //!
-//! What multiplies (an include shows a shared object once for each pointer) is refused while it is written,
-//! by a [`Meter`] that is asked once for each object; what an answer has in the end is charged where all
+//! What multiplies (an include shows a shared object once for each pointer) is weighed before it is written
+//! ([`Budget::check_weight`]); everything is refused while it is written, by a [`Meter`] that is asked once for
+//! each object; what an answer has in the end is charged where all
 //! routes come together (`rest::route::dispatch`).
 
 use std::cell::Cell;
@@ -114,6 +115,20 @@ impl Budget {
         }
         if count as u64 > self.objects_left() {
             return Err(self.too_many_objects());
+        }
+        Ok(())
+    }
+
+    /// Whether so much may be answered, before any of it is written.
+    ///
+    /// # Errors
+    /// 102 when it may not; nothing is left then.
+    pub fn check_weight(&self, objects: u64, bytes: u64) -> Result<()> {
+        if objects > self.objects_left() {
+            return Err(self.too_many_objects());
+        }
+        if bytes > self.bytes_left() as u64 {
+            return Err(self.too_many_bytes());
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ pub async fn get(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
     read::get(&ctx, &class, request.param("objectId"), params)
         .await?
         .into_object_body(&ctx)
+        .await
         .map(RestResponse::json)
 }
 

@@ -11,6 +11,7 @@ use super::encode;
 use super::request::Request;
 use super::values::Tree;
 use super::view::View;
+use super::weight::Weight;
 use crate::error::{Error, Result};
 use crate::operations::budget::Budget;
 use crate::operations::{Ctx, Principal};
@@ -75,21 +76,30 @@ impl Found {
     /// 102 for more than the request may be answered.
     pub async fn into_body(self, ctx: &Ctx) -> Result<Bytes> {
         let budget = ctx.budget();
-        let expected = match &self.results {
-            Results::Rows(rows, _) => rows.json_size(),
-            _ => 0,
-        };
-        let meter = budget.meter();
+        let (mut expected, mut weight) = (0, Weight::default());
+        if let Results::Rows(rows, view) = &self.results {
+            weight = Weight::of(rows, view);
+            weight.check(budget)?;
+            expected = rows.json_size();
+        }
+        let mut meter = budget.meter();
         let mut out = Vec::with_capacity(256 + expected.min(budget.bytes_left()));
         out.extend_from_slice(b"{\"results\":");
-        let class = self.redirected_to.as_ref();
-        match &self.results {
-            Results::Rows(rows, view) => {
-                encode::write_rows_in_turns(&mut out, rows, view, class, &meter).await;
+        let class = self.redirected_to;
+        match self.results {
+            Results::Rows(rows, view) if weight.is_long() => {
+                (out, meter) = aside(move || {
+                    encode::write_rows(&mut out, &rows, &view, class.as_ref(), &meter);
+                    (out, meter)
+                })
+                .await?;
             }
-            Results::Values(values) => encode::write_values(&mut out, values, class, &meter),
+            Results::Rows(rows, view) => {
+                encode::write_rows_in_turns(&mut out, &rows, &view, class.as_ref(), &meter).await;
+            }
+            Results::Values(values) => encode::write_values(&mut out, &values, class.as_ref(), &meter),
             Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
+            Results::Plan(plan) => encode::write_json(&mut out, &plan),
         }
         if let Some(count) = self.count {
             out.extend_from_slice(b",\"count\":");
@@ -108,13 +118,25 @@ impl Found {
     ///
     /// # Errors
     /// 101 when there is none, 102 for more than the request may be answered.
-    pub fn into_object_body(self, ctx: &Ctx) -> Result<Bytes> {
+    pub async fn into_object_body(self, ctx: &Ctx) -> Result<Bytes> {
         let budget = ctx.budget();
-        let (mut out, meter) = (Vec::with_capacity(256), budget.meter());
-        match &self.results {
+        let (mut out, mut meter) = (Vec::with_capacity(256), budget.meter());
+        match self.results {
             Results::Rows(rows, view) => {
                 let row = rows.first().ok_or_else(Error::object_not_found)?;
-                encode::write_row(&mut out, row, view, None, &meter);
+                let weight = Weight::of(&rows, &view);
+                weight.check(budget)?;
+                if weight.is_long() {
+                    (out, meter) = aside(move || {
+                        if let Some(row) = rows.first() {
+                            encode::write_row(&mut out, row, &view, None, &meter);
+                        }
+                        (out, meter)
+                    })
+                    .await?;
+                } else {
+                    encode::write_row(&mut out, row, &view, None, &meter);
+                }
                 budget.settle(&meter, out.len())?;
             }
             Results::Values(values) => {
@@ -126,7 +148,7 @@ impl Found {
                 let object = objects.first().ok_or_else(Error::object_not_found)?;
                 out.extend_from_slice(object.get().as_bytes());
             }
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
+            Results::Plan(plan) => encode::write_json(&mut out, &plan),
         }
         if let Some(own) = &self.own
             && out.last() == Some(&b'}')
@@ -153,6 +175,7 @@ impl Found {
             Results::Plan(plan) => vec![plan],
             Results::Raw(objects) => serde_json::from_str(objects.get()).map_err(Error::internal)?,
             Results::Rows(rows, view) => {
+                Weight::of(&rows, &view).check(budget)?;
                 let meter = budget.meter();
                 let mut tree = Tree::new(&meter);
                 let values = tree.rows(&rows, &view);
@@ -188,7 +211,10 @@ impl Found {
         let (mut out, meter) = (Vec::with_capacity(1024), budget.meter());
         match &self.results {
             Results::Raw(objects) => return Ok(objects.clone()),
-            Results::Rows(rows, view) => encode::write_rows(&mut out, rows, view, Some(class), &meter),
+            Results::Rows(rows, view) => {
+                Weight::of(rows, view).check(budget)?;
+                encode::write_rows(&mut out, rows, view, Some(class), &meter);
+            }
             Results::Values(values) => encode::write_values(&mut out, values, Some(class), &meter),
             Results::Plan(plan) => encode::write_json(&mut out, plan),
         }
@@ -196,4 +222,9 @@ impl Found {
         let text = String::from_utf8(out).map_err(Error::internal)?;
         RawValue::from_string(text).map_err(Error::internal)
     }
+}
+
+/// A longer piece of work, not on the thread of other requests.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
 }

@@ -20,6 +20,7 @@ pub mod subqueries;
 pub mod triggers;
 mod values;
 pub mod view;
+mod weight;
 
 use std::sync::Arc;
 
