@@ -359,6 +359,8 @@ pub enum AdapterArg {
     Json(Value),
     /// With dates, pointers and objects (`__type`) made SDK values.
     Decoded(Value),
+    /// `undefined`.
+    Nothing,
     /// The adapter's own options, functions in them included.
     Options,
     /// The request that a function in the form of an Express middleware gets, with response and `next`.

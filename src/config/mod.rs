@@ -111,6 +111,7 @@ impl AppConfig {
         let mut warnings = Warnings::new();
         warnings.extend(check::unknown_keys_warning(options));
         warnings.extend(check::without_effect(options, allow_incomplete)?);
+        warnings.extend(sections::cache::unknown_adapter(options));
         warnings.extend(check::app_id_warning(&config.app_id));
         if !development {
             warnings.extend(check::deprecations(options));

@@ -78,6 +78,59 @@ fn complexity_limits_are_on_and_can_be_lifted() {
 }
 
 #[test]
+fn options_of_the_postgresql_driver_stand_for_parameters_of_the_url() {
+    let of = |options: Value| AppConfig::for_tests(json!({ "databaseOptions": options })).database.options;
+    let given = of(json!({
+        "application_name": "billing & co", "idleTimeoutMillis": 5, "keepAlive": false,
+        "ssl": {"rejectUnauthorized": false, "ca": "/etc/ca.pem"},
+    }));
+    let expected = [
+        ("application_name", "billing & co"),
+        ("idleTimeoutMillis", "5"),
+        ("keepAlive", "false"),
+        ("ssl", "true"),
+        ("rejectUnauthorized", "false"),
+        ("ca", "/etc/ca.pem"),
+    ];
+    assert_eq!(given.uri_parameters, expected.map(|(name, value)| (name, value.to_owned())));
+    assert!(!given.has_own_statement_timeout);
+    let timeout = |options: Value| {
+        let options = of(options);
+        options.has_own_statement_timeout.then_some(options.statement_timeout_ms)
+    };
+    assert_eq!(timeout(json!({"query_timeout": 250})), Some(250));
+    assert_eq!(timeout(json!({"query_timeout": 250, "statementTimeout": 100})), Some(100));
+    assert_eq!(timeout(json!({"query_timeout": 250, "statementTimeout": 0})), Some(250));
+    assert_eq!(timeout(json!({"statementTimeout": 0})), Some(0));
+    let pem = json!({"appId": "a", "masterKey": "m", "databaseOptions": {"ssl": {"key": "-----BEGIN KEY----- hush"}}});
+    let error = AppConfig::from_json(pem).unwrap_err();
+    assert_eq!(error.option, "databaseOptions.ssl");
+    assert!(!error.to_string().contains("hush"), "{error}");
+}
+
+#[test]
+fn cache_adapters_of_parse_server_are_known_by_name() {
+    let of = |adapter: Value| AppConfig::for_tests(json!({"cacheAdapter": adapter, "cacheTTL": 9})).cache;
+    assert_eq!(of(Value::Null).ttl_ms, 9);
+    assert_eq!(of(json!("NullCacheAdapter")).ttl_ms, 0);
+    let memory = of(
+        json!({"module": "parse-server/lib/Adapters/Cache/InMemoryCacheAdapter.js", "options": {"ttl": 7, "maxSize": 3}}),
+    );
+    assert_eq!((memory.ttl_ms, memory.max_size), (7, 3));
+    let redis =
+        of(json!({"module": "RedisCacheAdapter", "options": {"url": "redis://r:1", "password": "hush"}}));
+    let redis = redis.redis.unwrap();
+    assert_eq!(redis.url.expose(), "redis://r:1");
+    assert_eq!(redis.options.unwrap().expose()["password"], "hush");
+    let own = json!({"appId": "a", "masterKey": "m", "cacheAdapter": {"module": "./cache.js"}});
+    let (config, lines) = AppConfig::from_json(own).unwrap();
+    assert_eq!((config.cache.ttl_ms, config.cache.redis.is_none()), (5000, true));
+    assert!(lines.iter().any(|line| line.starts_with("cacheAdapter has no effect")), "{lines:?}");
+    let wrong = AppConfig::from_json(json!({"appId": "a", "masterKey": "m", "cacheAdapter": 7})).unwrap_err();
+    assert_eq!(wrong.option, "cacheAdapter");
+}
+
+#[test]
 fn key_addresses_follow_family_and_network() {
     let rules = |ips: Value| AppConfig::for_tests(json!({"masterKeyIps": ips})).keys.master_key_ips;
     let yes = |rules: &IpRules, ip: &str| rules.contains(ip.parse().unwrap());

@@ -108,8 +108,11 @@ pub fn pubsub(config: &AppConfig, adapter: &dyn StorageAdapter) -> crate::error:
         return Ok(own);
     }
     let live = &config.live_query;
-    Ok(match &live.redis_url {
-        Some(url) => RedisPubSub::new(url.expose(), live.redis_options.as_ref(), &config.app_id)?,
+    let redis = live.redis_url.as_ref().map(|url| (url, live.redis_options.as_ref()));
+    let redis =
+        redis.or_else(|| config.cache.redis.as_ref().map(|redis| (&redis.url, redis.options.as_ref())));
+    Ok(match redis {
+        Some((url, options)) => RedisPubSub::new(url.expose(), options, &config.app_id)?,
         None => {
             let ttl = config.database.options.schema_cache_ttl_ms.filter(|ttl| *ttl > 0);
             match ttl {
@@ -118,7 +121,7 @@ pub fn pubsub(config: &AppConfig, adapter: &dyn StorageAdapter) -> crate::error:
                 }
                 None => tracing::warn!(
                     "Other servers on this database are not heard: classes that they change are not noticed. Set \
-                     databaseOptions.schemaCacheTtl, or liveQuery.redisURL, when there are any."
+                     databaseOptions.schemaCacheTtl, liveQuery.redisURL, or a RedisCacheAdapter, when there are any."
                 ),
             }
             Arc::new(LocalPubSub::default())
@@ -128,11 +131,15 @@ pub fn pubsub(config: &AppConfig, adapter: &dyn StorageAdapter) -> crate::error:
 
 fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
     let given = &config.database.options;
-    let text = |secret: &Secret<String>| secret.expose().clone();
+    let text = |secret: &Secret<String>| with_parameters(secret.expose().clone(), &given.uri_parameters);
+    // The private cluster is spoken to as it was made.
+    let uri = if config.database.uri.is_some() { with_parameters(uri, &given.uri_parameters) } else { uri };
     PostgresOptions {
         max: given.pool_size.map(|size| u32::try_from(size).unwrap_or(u32::MAX)),
         workers,
-        statement_timeout: Some(Duration::from_millis(given.statement_timeout_ms)),
+        statement_timeout: given
+            .has_own_statement_timeout
+            .then(|| Duration::from_millis(given.statement_timeout_ms)),
         max_time: given.max_time_ms.map(Duration::from_millis).filter(|t| !t.is_zero()),
         slow: given.slow_query_ms.map(Duration::from_millis),
         prepared_statements: given.prepared_statements,
@@ -142,6 +149,17 @@ fn options(config: &AppConfig, uri: String, workers: usize) -> PostgresOptions {
         auto_index: given.auto_index,
         ..PostgresOptions::new(uri)
     }
+}
+
+/// The URL with these parameters after its own, so that they count.
+fn with_parameters(mut uri: String, parameters: &[(&str, String)]) -> String {
+    for (name, value) in parameters {
+        uri.push(if uri.contains('?') { '&' } else { '?' });
+        uri.push_str(name);
+        uri.push('=');
+        uri.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
+    }
+    uri
 }
 
 /// One line for the operator; connection strings stay out of it.
@@ -162,5 +180,33 @@ pub fn startup_indexes(config: &AppConfig) -> StartupIndexes {
         user_password_reset_token: wanted.user_password_reset_token,
         user_username: wanted.user_username,
         user_username_case_insensitive: wanted.user_username_case_insensitive,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::storage::postgres::connection::options::ParsedUri;
+
+    #[test]
+    fn options_come_before_the_url() {
+        let config = |options| {
+            let uri = "postgres://h/d?application_name=x&query_timeout=250";
+            AppConfig::for_tests(json!({"databaseURI": uri, "databaseOptions": options}))
+        };
+        let of =
+            |config: &AppConfig| options(config, config.database.uri.as_ref().unwrap().expose().clone(), 1);
+        let plain = of(&config(json!({})));
+        assert_eq!(plain.statement_timeout, None);
+        let parsed = ParsedUri::parse(&plain.uri).unwrap();
+        assert_eq!(
+            (parsed.app_name.as_deref(), parsed.query_timeout),
+            (Some("x"), Some(Duration::from_millis(250)))
+        );
+        let own = of(&config(json!({"application_name": "a & b", "query_timeout": 100, "ssl": true})));
+        assert_eq!(own.statement_timeout, Some(Duration::from_millis(100)));
+        assert_eq!(ParsedUri::parse(&own.uri).unwrap().app_name.as_deref(), Some("a & b"));
     }
 }

@@ -221,6 +221,174 @@ async fn raw_names_and_values() {
 }
 
 #[tokio::test]
+async fn fields_of_a_window() {
+    let fixture = sales().await;
+    let sorted = json!({"$sort": {"_id": 1}});
+    for (pipeline, expected) in [
+        (
+            json!([{"$setWindowFields": {"partitionBy": "$item", "sortBy": {"price": 1}, "output": {
+                    "running": {"$sum": "$price", "window": {"documents": ["unbounded", "current"]}},
+                    "all": {"$sum": "$price"}, "n": {"$documentNumber": {}},
+                    "next": {"$shift": {"output": "$price", "by": 1, "default": -1}},
+                    "before": {"$shift": {"output": "$objectId", "by": -1}}}}}, sorted,
+                   {"$project": {"running": 1, "all": 1, "n": 1, "next": 1, "before": 1}}]),
+            json!([
+                {"objectId": "s1", "running": 2, "all": 6, "n": 1, "next": 4, "before": null},
+                {"objectId": "s2", "running": 6, "all": 6, "n": 2, "next": -1, "before": "s1"},
+                {"objectId": "s3", "running": 3, "all": 3, "n": 1, "next": -1, "before": null},
+                {"objectId": "s4", "running": 0, "all": 0, "n": 1, "next": -1, "before": null},
+            ]),
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"objectId": 1}, "output": {
+                    "near": {"$push": "$objectId", "window": {"documents": [-1, 0]}},
+                    "items": {"$addToSet": "$item", "window": {"documents": ["unbounded", "current"]}},
+                    "least": {"$min": "$info.k"}, "first": {"$first": "$price"},
+                    "mean": {"$avg": "$price", "window": {"documents": [1, 2]}},
+                    "top": {"$maxN": {"input": "$price", "n": 1}}}}}, sorted,
+                   {"$project": {"near": 1, "items": 1, "least": 1, "first": 1, "mean": 1, "top": 1}}]),
+            json!([
+                {"objectId": "s1", "near": ["s1"], "items": ["tea"], "least": "x", "first": 2, "mean": 3.5, "top": [4]},
+                {"objectId": "s2", "near": ["s1", "s2"], "items": ["tea"], "least": "x", "first": 2, "mean": 3, "top": [4]},
+                {"objectId": "s3", "near": ["s2", "s3"], "items": ["cola", "tea"], "least": "x", "first": 2, "mean": null,
+                 "top": [4]},
+                {"objectId": "s4", "near": ["s3", "s4"], "items": ["cola", "gum", "tea"], "least": "x", "first": 2,
+                 "mean": null, "top": [4]},
+            ]),
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"item": 1}, "output": {"rank": {"$rank": {}},
+                    "dense": {"$denseRank": {}}}}},
+                   {"$setWindowFields": {"sortBy": {"rank": -1}, "output": {"back": {"$denseRank": {}}}}}, sorted,
+                   {"$project": {"rank": 1, "dense": 1, "back": 1}}]),
+            json!([
+                {"objectId": "s1", "rank": 3, "dense": 3, "back": 1}, {"objectId": "s2", "rank": 3, "dense": 3, "back": 1},
+                {"objectId": "s3", "rank": 1, "dense": 1, "back": 3}, {"objectId": "s4", "rank": 2, "dense": 2, "back": 2},
+            ]),
+        ),
+        (
+            json!([{"$replaceWith": {"$mergeObjects": ["$$ROOT", {"z": 1}]}},
+                   {"$setWindowFields": {"sortBy": {"price": 1}, "output": {"n": {"$documentNumber": {}}}}},
+                   {"$sort": {"n": 1}}, {"$project": {"n": 1, "z": 1}}]),
+            json!([
+                {"objectId": "s4", "n": 1, "z": 1}, {"objectId": "s1", "n": 2, "z": 1},
+                {"objectId": "s3", "n": 3, "z": 1}, {"objectId": "s2", "n": 4, "z": 1},
+            ]),
+        ),
+        (
+            json!([{"$fill": {"output": {"price": {"value": 0}}}}, sorted, {"$skip": 2}, {"$project": {"price": 1}}]),
+            json!([{"objectId": "s3", "price": 3}, {"objectId": "s4", "price": 0}]),
+        ),
+        // Another number for each row.
+        (
+            json!([{"$project": {"r": {"$rand": {}}}}, {"$match": {"r": {"$gte": 0, "$lt": 1}}},
+                   {"$group": {"_id": "$r"}}, {"$count": "n"}]),
+            json!([{"n": 4}]),
+        ),
+    ] {
+        let answered = run(&fixture, &pipeline, &AggregateOptions::default()).await;
+        assert_eq!(Value::Array(answered), expected, "{pipeline}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_reached() {
+    let place = schema(
+        "Place",
+        &[
+            ("parent", Pointer(class("Place"))),
+            ("near", Array),
+            ("code", Number),
+            ("hidden", parsimony::types::FieldType::Boolean),
+        ],
+    );
+    let mut fixture = Fixture::new(vec![place]).await;
+    fixture
+        .insert(
+            "Place",
+            &[
+                json!({"objectId": "world", "code": 1}),
+                json!({"objectId": "land", "parent": pointer("Place", "world"), "code": 2}),
+                json!({"objectId": "town", "parent": pointer("Place", "land"), "near": ["land", "world"], "code": 3}),
+                json!({"objectId": "loop", "parent": pointer("Place", "loop"), "near": [3], "hidden": true}),
+            ],
+        )
+        .await;
+    let ids = |name: &str| json!({"$map": {"input": format!("${name}"), "in": ["$$this.objectId", "$$this.steps"]}});
+    let graph = |stage: Value, of: &str| json!([{"$match": {"objectId": of}}, {"$graphLookup": stage}, {"$project": {"_id": 0, "found": ids("all")}}]);
+    for (of, stage, expected) in [
+        // Up, by the pointer.
+        (
+            "town",
+            json!({"from": "Place", "startWith": "$parent", "connectFromField": "parent", "connectToField": "_id",
+                "as": "all", "depthField": "steps"}),
+            json!([["land", 0], ["world", 1]]),
+        ),
+        (
+            "town",
+            json!({"from": "Place", "startWith": "$parent", "connectFromField": "_p_parent",
+                "connectToField": "objectId", "as": "all", "depthField": "steps", "maxDepth": 0}),
+            json!([["land", 0]]),
+        ),
+        // Down, and round in a circle.
+        (
+            "world",
+            json!({"from": "Place", "startWith": "$objectId", "connectFromField": "objectId", "connectToField": "parent",
+                "as": "all", "depthField": "steps"}),
+            json!([["land", 0], ["town", 1]]),
+        ),
+        (
+            "loop",
+            json!({"from": "Place", "startWith": "$objectId", "connectFromField": "parent", "connectToField": "objectId",
+                "as": "all", "depthField": "steps"}),
+            json!([["loop", 0]]),
+        ),
+        // Through lists, of numbers too.
+        (
+            "town",
+            json!({"from": "Place", "startWith": "$near", "connectFromField": "near", "connectToField": "objectId",
+                "as": "all", "depthField": "steps"}),
+            json!([["land", 0], ["world", 0]]),
+        ),
+        (
+            "loop",
+            json!({"from": "Place", "startWith": 3, "connectFromField": "code", "connectToField": "near", "as": "all",
+                "depthField": "steps"}),
+            json!([["loop", 0]]),
+        ),
+        (
+            "loop",
+            json!({"from": "Place", "startWith": "$near", "connectFromField": "nothing", "connectToField": "code",
+                "as": "all", "depthField": "steps"}),
+            json!([["town", 0]]),
+        ),
+        (
+            "town",
+            json!({"from": "Place", "startWith": ["land", "loop", "town"], "connectFromField": "nothing",
+                "connectToField": "objectId", "as": "all", "depthField": "steps",
+                "restrictSearchWithMatch": {"hidden": {"$ne": true}, "objectId": {"$ne": "town"}}}),
+            json!([["land", 0]]),
+        ),
+        (
+            "town",
+            json!({"from": "Nowhere", "startWith": 1, "connectFromField": "a", "connectToField": "b", "as": "all"}),
+            json!([]),
+        ),
+    ] {
+        let pipeline = graph(stage, of);
+        let mut parsed =
+            parse_pipeline(pipeline.as_array().unwrap(), Some(&fixture.schema("Place"))).unwrap();
+        resolve(&mut parsed, &fixture.schemas);
+        let built =
+            aggregate::build(&fixture.schema("Place"), &parsed, &AggregateOptions::default()).unwrap();
+        let rows = built.query.load(&fixture.conn).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
+        let objects = built.objects(&rows).unwrap();
+        assert_eq!(json!(objects), json!([{ "found": expected }]), "{pipeline}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused() {
     let fixture = sales().await;
     for (pipeline, message) in [
@@ -247,6 +415,42 @@ async fn what_is_not_understood_is_refused() {
             "unrecognized time zone identifier: \"'; --\"",
         ),
         (json!([{"$facet": {"a": {}}}]), "arguments to $facet must be arrays, a is none"),
+        (
+            json!([{"$setWindowFields": {"output": {"x": {"$sum": 1, "window": {"documents": [-1, 1]}}}}}]),
+            "Document-based bounds require a sortBy",
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"price": 1}, "output": {"x": {"$sum": 1,
+                "window": {"documents": [1, -1]}}}}}]),
+            "Lower bound must not exceed upper bound",
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"price": 1}, "output": {"x": {"$sum": 1,
+                "window": {"range": [-1, 1]}}}}}]),
+            "Windows are supported as 'documents' only",
+        ),
+        (
+            json!([{"$setWindowFields": {"output": {"x": {"$rank": {}}}}}]),
+            "$rank must be specified with a sortBy expression with exactly one element",
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"price": 1}, "output": {"x": {"$shift": {"output": "$price",
+                "by": 1, "default": "$item"}}}}}]),
+            "'$shift:default' must be a constant",
+        ),
+        (
+            json!([{"$setWindowFields": {"output": {"a.b": {"$sum": 1}}}}]),
+            "Invalid field name in aggregation: a.b",
+        ),
+        (
+            json!([{"$graphLookup": {"from": "Sale", "startWith": "$item", "as": "x"}}]),
+            "$graphLookup requires 'from', 'as', 'startWith', 'connectFromField', and 'connectToField' to be specified.",
+        ),
+        (
+            json!([{"$fill": {"output": {"x": {"method": "locf"}}}}]),
+            "$fill is supported with 'value' only: x",
+        ),
+        (json!([{"$project": {"x": {"$rand": 1}}}]), "$rand does not currently accept arguments"),
     ] {
         let Err(error) = parsed(&fixture, &pipeline) else { panic!("{pipeline} was not refused") };
         assert_eq!(error.public_message(true), message);

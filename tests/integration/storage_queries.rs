@@ -464,6 +464,26 @@ async fn stages_answer_the_same_on_both() {
             Value::Null,
         ),
         (
+            json!([{"$setWindowFields": {"partitionBy": "$maker", "sortBy": {"objectId": 1}, "output": {
+                "sum": {"$sum": "$n", "window": {"documents": ["unbounded", "current"]}},
+                "names": {"$push": "$name", "window": {"documents": [-1, 1]}}, "all": {"$addToSet": "$on"},
+                "place": {"$documentNumber": {}}, "before": {"$shift": {"output": "$n", "by": -1, "default": 0}}}}},
+                {"$project": {"sum": 1, "names": 1, "all": 1, "place": 1, "before": 1}}, sorted]),
+            Value::Null,
+        ),
+        (
+            json!([{"$graphLookup": {"from": "Maker", "startWith": "$makers", "connectFromField": "nothing",
+                "connectToField": "objectId", "as": "all", "depthField": "steps",
+                "restrictSearchWithMatch": {"name": {"$ne": "Bob"}}}}, {"$project": {"all": 1}}, sorted]),
+            Value::Null,
+        ),
+        (
+            json!([{"$setWindowFields": {"sortBy": {"maker": 1}, "output": {"rank": {"$rank": {}}, "dense": {"$denseRank": {}},
+                "low": {"$min": "$name"}, "high": {"$max": "$n"}}}},
+                {"$project": {"rank": 1, "dense": 1, "low": 1, "high": 1}}, sorted]),
+            Value::Null,
+        ),
+        (
             json!([{"$match": {"objectId": "b"}}, {"$group": {"_id": "$maker", "all": {"$push": "$$ROOT"}}},
             {"$project": {"_id": 0, "one": {"$arrayElemAt": ["$all", 0]}}}]),
             Value::Null,

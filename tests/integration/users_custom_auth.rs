@@ -50,3 +50,43 @@ async fn an_adapter_decides_about_its_data() {
     let answer: Value = client.post("/challenge", challenge).await.ok();
     assert_eq!(answer, json!({"challengeData": {"acme": {"echo": "w"}}}));
 }
+
+const TOLD: &str = "
+const seen = (request, more) => ({
+  ...more,
+  context: typeof request.context, trigger: String(request.triggerName), object: typeof request.object,
+  hidden: request.original ? Object.keys(request.original.attributes).filter(key => /^_|password/.test(key)) : 'nobody',
+});
+module.exports = {
+  validateAuthData(authData, options, request) { return { response: seen(request) }; },
+  challenge(challengeData, authData, options, request) { return seen(request, { data: typeof authData }); },
+  afterFind(authData, options, request) { return { id: authData.id, asker: request.user && request.user.id }; },
+};
+";
+
+#[actix_web::test]
+async fn an_adapter_is_told_of_no_trigger_and_of_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("acme.js");
+    std::fs::write(&module, TOLD).unwrap();
+    let server = TestServer::with(json!({"auth": {"acme": {"module": module}}})).await;
+    let body = json!({"username": "ann", "password": "p", "authData": {"acme": {"id": "a"}}});
+    let made = server.anonymous().post("/users", body.clone()).await.ok();
+    let told =
+        json!({"context": "undefined", "trigger": "undefined", "object": "object", "hidden": "nobody"});
+    assert_eq!(made["authDataResponse"]["acme"], told);
+    let back = server.anonymous().post("/login", body).await.ok();
+    assert_eq!(back["authDataResponse"]["acme"]["hidden"], json!([]));
+    assert_eq!(back["authData"]["acme"], json!({"id": "a", "asker": made["objectId"]}));
+    let challenge = async |more: Value| {
+        let mut body = json!({"challengeData": {"acme": {"word": "w"}}});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.anonymous().post("/challenge", body).await.ok()["challengeData"]["acme"].clone()
+    };
+    let by_nobody = challenge(json!({})).await;
+    assert_eq!((&by_nobody["data"], &by_nobody["object"]), (&json!("undefined"), &json!("undefined")));
+    let by_data = challenge(json!({"authData": {"acme": {"id": "a"}}})).await;
+    assert_eq!((&by_data["data"], &by_data["hidden"]), (&json!("object"), &json!([])));
+    let by_password = challenge(json!({"username": "ann", "password": "p"})).await;
+    assert_eq!((&by_password["object"], &by_password["hidden"]), (&json!("object"), &json!([])));
+}

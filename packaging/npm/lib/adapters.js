@@ -4,12 +4,17 @@
 const { FileSystemAdapter } = require('./fs-adapter');
 const { ofApplication } = require('./application');
 
-// A cache of an application's own use; the server's caches are its own.
+// Caches of an application's own use; the server's are its own. As an option they say how long and how much it keeps,
+// and through what servers tell each other of changes.
 class InMemoryCacheAdapter {
   constructor({ ttl = 5000, maxSize = 10000 } = {}) {
     this.ttl = ttl;
     this.maxSize = maxSize;
     this.entries = new Map();
+  }
+
+  toOptions() {
+    return { module: 'InMemoryCacheAdapter', options: { ttl: this.ttl, maxSize: this.maxSize } };
   }
 
   async get(key) {
@@ -54,6 +59,10 @@ class LRUCacheAdapter extends InMemoryCacheAdapter {
 }
 
 class NullCacheAdapter {
+  toOptions() {
+    return { module: 'NullCacheAdapter' };
+  }
+
   async get() {
     return null;
   }
@@ -65,12 +74,18 @@ class NullCacheAdapter {
   async clear() {}
 }
 
-// A cache of an application's own use, in Redis, with the application's package `redis`. The server's caches are its
-// own: as an option it has no effect, so that it does without the package.
+// The same in Redis, with the application's package `redis`; as an option it does without the package.
 class RedisCacheAdapter {
   constructor(redisContext, ttl = 30000) {
     this.redisContext = typeof redisContext === 'string' ? { url: redisContext } : { ...redisContext };
     this.ttl = Number.isFinite(ttl) && ttl > 0 ? ttl : 30000;
+  }
+
+  toOptions() {
+    const { url, username, password, database, socket = {} } = this.redisContext;
+    const address = url || `redis://${socket.host || 'localhost'}:${socket.port || 6379}`;
+    const tls = socket.tls ? { socket: { tls: true } } : {};
+    return { module: 'RedisCacheAdapter', options: { url: address, username, password, database, ...tls } };
   }
 
   async connect() {
@@ -190,6 +205,7 @@ class PushWorker {
 module.exports = {
   AuthAdapter,
   BUILT_IN: [FileSystemAdapter],
+  CACHES: [InMemoryCacheAdapter, LRUCacheAdapter, NullCacheAdapter, RedisCacheAdapter],
   FileSystemAdapter,
   GCSAdapter,
   InMemoryCacheAdapter,

@@ -3,7 +3,7 @@
 
 const { ParseServer: Server } = require('./ParseServer');
 const { ParseGraphQLServer } = require('./graphql');
-const { BUILT_IN, ...adapters } = require('./adapters');
+const { BUILT_IN, CACHES, ...adapters } = require('./adapters');
 const { logger } = require('./parse');
 
 // With or without `new`, as ever.

@@ -3,7 +3,7 @@
 // that the server has itself become their options, and what cannot be had stops the start.
 
 const { LiveValues } = require('./host')('adapters');
-const { BUILT_IN } = require('./adapters');
+const { BUILT_IN, CACHES } = require('./adapters');
 
 // Options that hold an object with code.
 const ADAPTERS = ['filesAdapter', 'emailAdapter', 'analyticsAdapter'];
@@ -14,11 +14,15 @@ const REFUSED = {
     'the server has its own adapters for PostgreSQL and MongoDB and cannot run one written in JavaScript: give databaseURI instead',
 };
 
-// What the child does by itself, and why.
+// What the child does by itself, and why. Of caches only those of the package say something to it.
 const WITHOUT_EFFECT = {
   cacheAdapter:
     'the server keeps its caches in its own memory, and several servers tell each other of changes through the database',
 };
+
+function isOwnCache(name, value) {
+  return name === 'cacheAdapter' && value && CACHES.includes(value.constructor);
+}
 
 // Options of the listener, which is this process, and of what is done here.
 const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graphQLPath', 'mountPlayground', 'playgroundPath'];
@@ -75,7 +79,9 @@ function encode(options) {
     if (REFUSED[name] && value !== null) {
       throw new Error(`The option ${name} cannot be used: ${REFUSED[name]}.`);
     }
-    if (ADAPTERS.includes(name)) {
+    if (isOwnCache(name, value)) {
+      encoded[name] = live.encode(value.toOptions());
+    } else if (ADAPTERS.includes(name)) {
       encoded[name] = encodeAdapter(live, value);
     } else if (name === 'push' && value && typeof value === 'object' && value.adapter) {
       const { adapter, ...rest } = value;
@@ -134,7 +140,7 @@ function forChild(options, liveQueryServerOptions) {
 // A line for each option that is given and has no effect.
 function withoutEffect(options) {
   return Object.keys(WITHOUT_EFFECT)
-    .filter(name => options[name])
+    .filter(name => options[name] && !isOwnCache(name, options[name]))
     .map(name => `The option ${name} has no effect: ${WITHOUT_EFFECT[name]}.`);
 }
 

@@ -313,6 +313,7 @@ impl<'a> From<&'a TriggerCall> for TriggerFrame<'a> {
 pub enum ArgFrame<'a> {
     Json(&'a Value),
     Decoded(&'a Value),
+    Nothing(bool),
     Options(bool),
     Exchange(&'a Value),
     Request(Box<TriggerFrame<'a>>),
@@ -323,6 +324,7 @@ impl<'a> From<&'a AdapterArg> for ArgFrame<'a> {
         match arg {
             AdapterArg::Json(value) => Self::Json(value),
             AdapterArg::Decoded(value) => Self::Decoded(value),
+            AdapterArg::Nothing => Self::Nothing(true),
             AdapterArg::Options => Self::Options(true),
             AdapterArg::Exchange(request) => Self::Exchange(request),
             AdapterArg::Request(call) => Self::Request(Box::new(TriggerFrame::from(call.as_ref()))),

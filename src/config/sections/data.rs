@@ -74,14 +74,6 @@ pub struct ResponseLimits {
     pub objects: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
-pub struct CacheConfig {
-    /// Milliseconds until a cached principal is read again.
-    pub ttl_ms: u64,
-    /// Most entries.
-    pub max_size: usize,
-}
-
 /// Class → group (`*`, `authenticated`, `role:x`, user id, `userField:x`) → hidden fields.
 pub type ProtectedFields = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
@@ -231,15 +223,6 @@ impl RequestComplexity {
                 bytes: wide("masterResponseBytes")?,
                 objects: wide("masterResponseObjects")?,
             },
-        })
-    }
-}
-
-impl CacheConfig {
-    pub(in crate::config) fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
-        Ok(Self {
-            ttl_ms: reader.required_whole("cacheTTL", 0)?,
-            max_size: reader.required_whole("cacheMaxSize", 1)? as usize,
         })
     }
 }

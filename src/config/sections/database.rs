@@ -35,6 +35,10 @@ pub struct DatabaseOptions {
     pub prepared_statements: bool,
     /// Milliseconds of `statement_timeout`; 0 for no limit.
     pub statement_timeout_ms: u64,
+    /// Whether that was set, so that it comes before what the URL says.
+    pub has_own_statement_timeout: bool,
+    /// Parameters of a PostgreSQL URL that were given as options; they come before those of the URL.
+    pub uri_parameters: Vec<(&'static str, String)>,
     /// Most connections (`max` or `poolSize`); these override the parameters of the URL.
     pub pool_size: Option<u64>,
     /// Everything that was given, for the parameters of one driver only; contains secrets.
@@ -124,6 +128,9 @@ impl DatabaseOptions {
             return Err(reader.fail("schemaCacheTtl", "databaseOptions.schemaCacheTtl must be a number"));
         }
         let max = reader.whole("max", 1)?;
+        let statement_timeout = reader.required_whole("statementTimeout", 0)?;
+        let has_own_statement_timeout = reader.raw("statementTimeout").is_some();
+        let query_timeout = reader.whole("query_timeout", 0)?.filter(|milliseconds| *milliseconds > 0);
         Ok(Self {
             allow_public_explain: reader.bool_saying(
                 "allowPublicExplain",
@@ -145,9 +152,60 @@ impl DatabaseOptions {
                 user_username_case_insensitive: reader.bool("createIndexUserUsernameCaseInsensitive")?,
             },
             prepared_statements: reader.bool("preparedStatements")?,
-            statement_timeout_ms: reader.required_whole("statementTimeout", 0)?,
+            statement_timeout_ms: match query_timeout {
+                Some(least) if has_own_statement_timeout && statement_timeout > 0 => {
+                    least.min(statement_timeout)
+                }
+                Some(least) => least,
+                None => statement_timeout,
+            },
+            has_own_statement_timeout: has_own_statement_timeout || query_timeout.is_some(),
+            uri_parameters: if top.text("databaseURI")?.is_some_and(|uri| is_mongo(&uri)) {
+                Vec::new()
+            } else {
+                uri_parameters(reader)?
+            },
             pool_size: max.or(reader.whole("poolSize", 1)?),
             raw: Secret::new(top.object("databaseOptions")?.cloned().unwrap_or_default()),
         })
     }
+}
+
+/// What node-postgres takes as options, and the URL as parameters.
+fn uri_parameters(reader: Reader<'_>) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    let mut parameters = Vec::new();
+    for name in ["application_name", "fallback_application_name"] {
+        parameters.extend(reader.text(name)?.filter(|text| !text.is_empty()).map(|text| (name, text)));
+    }
+    let idle = reader.whole("idleTimeoutMillis", 0)?;
+    parameters.extend(idle.map(|milliseconds| ("idleTimeoutMillis", milliseconds.to_string())));
+    if reader.raw("keepAlive").is_some() {
+        parameters.push(("keepAlive", reader.bool("keepAlive")?.to_string()));
+    }
+    let tls = match reader.raw("ssl") {
+        Some(Value::Object(tls)) => tls,
+        Some(Value::Bool(on)) => {
+            parameters.push(("ssl", on.to_string()));
+            return Ok(parameters);
+        }
+        _ => return Ok(parameters),
+    };
+    parameters.push(("ssl", "true".to_owned()));
+    if let Some(Value::Bool(refuses)) = tls.get("rejectUnauthorized") {
+        parameters.push(("rejectUnauthorized", refuses.to_string()));
+    }
+    for name in ["ca", "cert", "key"] {
+        match tls.get(name).and_then(Value::as_str).filter(|file| !file.is_empty()) {
+            Some(text) if text.contains("-----BEGIN") => {
+                // Without the value, which may be a key.
+                let message = format!("databaseOptions.ssl.{name} must name a PEM file.");
+                let error = ConfigError::new("databaseOptions.ssl", message, None);
+                return Err(
+                    error.with_remedy(format!("Put the text into a file, and name it in ssl.{name}."))
+                );
+            }
+            file => parameters.extend(file.map(|file| (name, file.to_owned()))),
+        }
+    }
+    Ok(parameters)
 }

@@ -1,5 +1,6 @@
 //! One struct per section of the configuration, each read and checked once.
 
+pub(super) mod cache;
 mod dashboard;
 mod data;
 mod database;
@@ -12,10 +13,10 @@ mod metrics;
 mod services;
 mod users;
 
+pub use cache::CacheConfig;
 pub use dashboard::DashboardConfig;
 pub use data::{
-    CacheConfig, DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, ResponseLimits,
-    SchemaConfig,
+    DefinedSchemas, ProtectedFields, QueryConfig, RequestComplexity, ResponseLimits, SchemaConfig,
 };
 pub use database::{DatabaseConfig, DatabaseOptions, IndexOptions, is_mongo};
 pub use files::{FileDownload, FileUpload, FilesConfig, PagesConfig, PagesRoute};

@@ -73,10 +73,16 @@ pub static OPTIONS: &[OptionDef] = &[
         "true",
         "The read-only master key may run aggregations",
     ),
-    opt("cacheAdapter", "PARSE_SERVER_CACHE_ADAPTER", Module, "", "Own cache implementation")
-        .callable()
-        .secret()
-        .accepted(),
+    opt(
+        "cacheAdapter",
+        "PARSE_SERVER_CACHE_ADAPTER",
+        Module,
+        "",
+        "NullCacheAdapter, InMemoryCacheAdapter (ttl, maxSize) or RedisCacheAdapter (url), whose Redis tells servers of \
+         changes that their database cannot tell; others have no effect",
+    )
+    .callable()
+    .secret(),
     opt(
         "cacheTTL",
         "PARSE_SERVER_CACHE_TTL",

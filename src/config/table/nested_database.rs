@@ -325,7 +325,13 @@ pub static DATABASE: Group = Group {
             "",
             "Service name in DNS (MongoDB)",
         ),
-        opt("ssl", "PARSE_SERVER_DATABASE_SSL", Bool, "", "Use TLS (MongoDB)"),
+        opt(
+            "ssl",
+            "PARSE_SERVER_DATABASE_SSL",
+            Bool,
+            "",
+            "Use TLS; for PostgreSQL also an object: rejectUnauthorized, and the files ca, cert, key",
+        ),
         opt("tls", "PARSE_SERVER_DATABASE_TLS", Bool, "", "Use TLS (MongoDB)"),
         opt(
             "tlsAllowInvalidCertificates",
@@ -397,9 +403,7 @@ pub static DATABASE: Group = Group {
         opt("poolSize", "", Number, "", "Most connections; the same as max (PostgreSQL)").ours(),
         opt("max", "", Number, "", "Most connections (PostgreSQL)").ours(),
         opt("client_encoding", "", Text, "", "Encoding of the connection (PostgreSQL)").accepted().ours(),
-        opt("application_name", "", Text, "", "Name shown in pg_stat_activity (PostgreSQL)")
-            .accepted()
-            .ours(),
+        opt("application_name", "", Text, "", "Name shown in pg_stat_activity (PostgreSQL)").ours(),
         opt(
             "fallback_application_name",
             "",
@@ -407,15 +411,18 @@ pub static DATABASE: Group = Group {
             "",
             "The same, when application_name is not set (PostgreSQL)",
         )
-        .accepted()
         .ours(),
-        opt("query_timeout", "", Number, "", "Milliseconds one query may take (PostgreSQL)")
-            .accepted()
-            .ours(),
+        opt(
+            "query_timeout",
+            "",
+            Number,
+            "",
+            "Milliseconds one query may take, where that is less than statementTimeout",
+        )
+        .ours(),
         opt("idleTimeoutMillis", "", Number, "", "Milliseconds an idle connection is kept (PostgreSQL)")
-            .accepted()
             .ours(),
-        opt("keepAlive", "", Bool, "", "TCP keep-alive (PostgreSQL)").accepted().ours(),
+        opt("keepAlive", "", Bool, "", "TCP keep-alive (PostgreSQL)").ours(),
         opt("binary", "", Bool, "", "Binary results (PostgreSQL; always so here)").accepted().ours(),
         opt("initOptions", "", Object, "", "Settings of the pg-promise library").accepted().ours(),
         opt("pgOptions", "", Object, "", "Settings of the pg library").accepted().ours(),

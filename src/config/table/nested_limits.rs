@@ -371,7 +371,14 @@ pub static LIVE_QUERY_SERVER: Group = Group {
             "Keys of which clients must send one",
         )
         .secret(),
-        opt("logLevel", "PARSE_LIVE_QUERY_SERVER_LOG_LEVEL", Text, "", "Level of the log"),
+        opt(
+            "logLevel",
+            "PARSE_LIVE_QUERY_SERVER_LOG_LEVEL",
+            Text,
+            "",
+            "Level of the log (here logLevel counts)",
+        )
+        .accepted(),
         opt("masterKey", "PARSE_LIVE_QUERY_SERVER_MASTER_KEY", Text, "", "Master key").secret(),
         opt(
             "maxAddressBytes",

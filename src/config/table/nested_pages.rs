@@ -146,7 +146,7 @@ pub static PAGES_CUSTOM_URLS: Group = Group {
     ],
 };
 
-/// `customPages`, the older form of `pages.customUrls`.
+/// `customPages`, the older form of `pages.customUrls`. As in parse-server 9, only the frame has effect.
 pub static CUSTOM_PAGES: Group = Group {
     name: "customPages",
     options: &[
@@ -156,43 +156,50 @@ pub static CUSTOM_PAGES: Group = Group {
             Text,
             "",
             "URL shown for: choosing a password",
-        ),
+        )
+        .accepted(),
         opt(
             "expiredVerificationLink",
             "PARSE_SERVER_CUSTOM_PAGES_EXPIRED_VERIFICATION_LINK",
             Text,
             "",
             "URL shown for: expired verification link",
-        ),
-        opt("invalidLink", "PARSE_SERVER_CUSTOM_PAGES_INVALID_LINK", Text, "", "URL shown for: invalid link"),
+        )
+        .accepted(),
+        opt("invalidLink", "PARSE_SERVER_CUSTOM_PAGES_INVALID_LINK", Text, "", "URL shown for: invalid link")
+            .accepted(),
         opt(
             "invalidPasswordResetLink",
             "PARSE_SERVER_CUSTOM_PAGES_INVALID_PASSWORD_RESET_LINK",
             Text,
             "",
             "URL shown for: invalid reset link",
-        ),
+        )
+        .accepted(),
         opt(
             "invalidVerificationLink",
             "PARSE_SERVER_CUSTOM_PAGES_INVALID_VERIFICATION_LINK",
             Text,
             "",
             "URL shown for: invalid verification link",
-        ),
+        )
+        .accepted(),
         opt(
             "linkSendFail",
             "PARSE_SERVER_CUSTOM_PAGES_LINK_SEND_FAIL",
             Text,
             "",
             "URL shown for: verification mail that was not sent",
-        ),
+        )
+        .accepted(),
         opt(
             "linkSendSuccess",
             "PARSE_SERVER_CUSTOM_PAGES_LINK_SEND_SUCCESS",
             Text,
             "",
             "URL shown for: verification mail that was sent",
-        ),
+        )
+        .accepted(),
         opt(
             "parseFrameURL",
             "PARSE_SERVER_CUSTOM_PAGES_PARSE_FRAME_URL",
@@ -206,14 +213,16 @@ pub static CUSTOM_PAGES: Group = Group {
             Text,
             "",
             "URL shown for: changed password",
-        ),
+        )
+        .accepted(),
         opt(
             "verifyEmailSuccess",
             "PARSE_SERVER_CUSTOM_PAGES_VERIFY_EMAIL_SUCCESS",
             Text,
             "",
             "URL shown for: verified address",
-        ),
+        )
+        .accepted(),
     ],
 };
 

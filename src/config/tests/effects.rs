@@ -21,21 +21,12 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Fields of options that the table calls accepted: they are checked, and that is all.
-const CHECKED_ONLY: &[&str] = &[
-    "after_migration",
-    "allow_expired_auth_data_token",
-    "before_migration",
-    "cache_timeout_ms",
-    "collection_prefix",
-    "delete_extra_fields",
-    "keep_unknown_indexes",
-    "log_level",
-    "mount",
-    "playground_path",
-    "recreate_modified_fields",
-    "signup_username_taken",
-    "strict",
+/// Fields of options that the table calls accepted, and those options: they are checked, and that is all.
+const CHECKED_ONLY: &[(&str, &str)] = &[
+    ("allow_expired_auth_data_token", "allowExpiredAuthDataToken"),
+    ("cache_timeout_ms", "liveQueryServerOptions.cacheTimeout"),
+    ("log_level", "liveQueryServerOptions.logLevel"),
+    ("signup_username_taken", "logLevels.signupUsernameTaken"),
 ];
 
 /// What only another option, or a function, makes visible in the configuration.
@@ -57,9 +48,48 @@ fn every_field_of_the_configuration_is_read() {
         .flat_map(|(_, text)| declared.captures_iter(text).map(|found| found[1].to_owned()))
         .collect();
     assert!(fields.len() > 50, "{fields:?}");
-    let unread: Vec<_> =
-        fields.difference(&used).filter(|field| !CHECKED_ONLY.contains(&field.as_str())).collect();
-    assert!(unread.is_empty(), "options that are read into these fields have no effect: {unread:?}");
+    let unread: Vec<&str> = fields.difference(&used).map(String::as_str).collect();
+    let known: Vec<&str> = CHECKED_ONLY.iter().map(|(field, _)| *field).collect();
+    assert_eq!(unread, known, "options that are read into fields that nobody looks at have no effect");
+    for (_, path) in CHECKED_ONLY {
+        assert_eq!(table::find_path(path).map(|option| option.status), Some(Status::Accepted), "{path}");
+    }
+}
+
+/// All options that the table calls effective, those of groups included.
+fn effective(options: impl Iterator<Item = &'static OptionDef>, group: &str, found: &mut Vec<String>) {
+    for option in options {
+        let path = if group.is_empty() { option.name.to_owned() } else { format!("{group}.{}", option.name) };
+        if let Some(group) = option.group {
+            effective(group.options.iter(), &path, found);
+        }
+        if option.status == Status::Effective {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_effective_option_is_named_by_code() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    // Where an option is only listed, or set, it has no effect.
+    files.retain(|(name, _)| !name.starts_with("src/config/table/") && name != "src/config/compat.rs");
+    let text: String = files.into_iter().map(|(_, text)| text).collect();
+    let mut paths = Vec::new();
+    effective(table::options(), "", &mut paths);
+    let mut dead: Vec<String> = Vec::new();
+    for path in paths {
+        let name = path.rsplit('.').next().unwrap_or(&path);
+        // Pages have a name each, which the URL of `customUrls` is found by.
+        if !text.contains(&format!("\"{name}\""))
+            && !path.starts_with("pages.customUrls.")
+            && path != "compat"
+        {
+            dead.push(path);
+        }
+    }
+    assert!(dead.is_empty(), "called effective, and named nowhere: {dead:#?}");
 }
 
 /// Values that another kind of effect may need, one of which is surely not the default.

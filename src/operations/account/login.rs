@@ -147,7 +147,10 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     };
     auth_data::check_additional(ctx, given, auth_data::of(&user)).await?;
     let accepted = match given {
-        Some(given) => Some(auth_data::validate(ctx, given, &user, Some(&user)).await?),
+        Some(given) => {
+            let object = with_request(&user, body);
+            Some(auth_data::validate(ctx, given, &object, Some(&user)).await?)
+        }
         None => None,
     };
     check_password_age(ctx, &user).await?;
@@ -173,6 +176,15 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
     }
     Ok(answer)
+}
+
+/// The user with what the request says of it, as providers are shown who logs in; the password is not theirs to see.
+fn with_request(user: &Object, body: &Object) -> Object {
+    let is_field = |key: &str| !key.starts_with('_') && key != "password";
+    let said = body.iter().filter(|(key, _)| is_field(key));
+    let mut object = user.clone();
+    object.extend(said.map(|(key, value)| (key.clone(), value.clone())));
+    object
 }
 
 /// The user as somebody may read it; when that is nothing, its id alone. Only a master, for whom

@@ -32,6 +32,7 @@ pub enum Function {
     Tanh,
     DegreesToRadians,
     RadiansToDegrees,
+    Random,
     BitAnd,
     BitOr,
     BitXor,

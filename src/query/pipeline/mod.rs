@@ -8,9 +8,11 @@ pub mod date;
 pub mod expression;
 pub mod function;
 mod parse;
+pub mod window;
 
 pub use expression::Expr;
 pub use parse::parse_pipeline;
+pub use window::Windows;
 
 use super::{Access, Filter};
 use crate::types::names::{ClassName, FieldName};
@@ -56,10 +58,13 @@ pub enum Stage {
     },
     Count(FieldName),
     Lookup(Lookup),
+    GraphLookup(GraphLookup),
     UnionWith {
         source: Source,
         pipeline: Pipeline,
     },
+    /// `$setWindowFields`.
+    Windows(Windows),
     /// Each pipeline runs on the same rows; one row with a list for each comes out.
     Facet(Vec<(FieldName, Pipeline)>),
 }
@@ -88,6 +93,24 @@ pub struct Lookup {
     /// `let`: what the pipeline sees as `$$name`.
     pub variables: Vec<(String, Expr)>,
     pub pipeline: Pipeline,
+    pub into: FieldName,
+}
+
+/// `$graphLookup`: an array of the rows of another class that are reached from this one, step by step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GraphLookup {
+    pub source: Source,
+    /// What the rows of the first step are found by.
+    pub start: Expr,
+    /// What leads on from a row, and what it is looked for in.
+    pub from: FieldPath,
+    pub to: FieldPath,
+    /// Steps after the first.
+    pub max_depth: Option<u32>,
+    /// Where a row is told how many steps lead to it.
+    pub depth_field: Option<FieldName>,
+    /// Other rows are neither found nor gone through.
+    pub filter: Filter,
     pub into: FieldName,
 }
 
@@ -162,6 +185,10 @@ impl Pipeline {
                 }
                 Stage::Lookup(Lookup { source, pipeline, .. }) | Stage::UnionWith { source, pipeline } => {
                     pipeline.guarded(source.class.as_ref(), found);
+                    found.push(Guarded::Source(source));
+                }
+                Stage::GraphLookup(GraphLookup { source, filter, .. }) => {
+                    found.push(Guarded::Filter { class: source.class.clone(), filter });
                     found.push(Guarded::Source(source));
                 }
                 Stage::Facet(facets) => {

@@ -1,7 +1,9 @@
 //! MongoDB's JSON → [`Pipeline`], refusing what is malformed or unknown.
 
 mod expression;
+mod graph;
 mod stages;
+mod windows;
 
 use serde_json::{Map, Value, json};
 

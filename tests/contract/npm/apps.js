@@ -89,7 +89,7 @@ const { ParseServer, FileSystemAdapter, InMemoryCacheAdapter } = require('parse-
       appOpened: async () => { seen.events.push('opened'); return {}; },
       trackEvent: async name => { seen.events.push(name); return {}; },
     },
-    cacheAdapter: new InMemoryCacheAdapter({}),
+    cacheAdapter: new (class extends InMemoryCacheAdapter {})({}),
     loggerAdapter: {
       log: (level, message, meta) => { seen.logs.push([level, String(message), meta]); },
       query: async () => [],

@@ -136,6 +136,9 @@ const LOGIN_DATA = {
   validateUpdate: 0,
 };
 
+// Where methods of login providers are told who asks, and nothing else of the request.
+const ASKER = { policy: 0, afterFind: 2 };
+
 // Modules may change the data that they are given: beforeFind answers by that alone, and what the others leave of
 // it is what is stored, unless they say otherwise.
 async function withChanges(method, data, run) {
@@ -174,9 +177,10 @@ async function optionsChecked(name, adapter, options) {
 }
 
 class Adapters {
-  constructor(live, directory) {
+  constructor(live, directory, inflateUser) {
     this.live = live;
     this.directory = directory || process.cwd();
+    this.inflateUser = inflateUser;
     this.adapters = new Map();
   }
 
@@ -216,8 +220,13 @@ class Adapters {
       throw new Error(`Adapter ${name} has no method ${method}.`);
     }
     const decoded = args.map(arg => decodeArg(arg, entry.options));
+    const isLogin = name.startsWith('auth.');
+    if (isLogin && method in ASKER) {
+      const asker = decoded[ASKER[method]];
+      asker.user = this.inflateUser(asker.user);
+    }
     const at = LOGIN_DATA[method];
-    if (!name.startsWith('auth.') || at === undefined) {
+    if (!isLogin || at === undefined) {
       return entry.adapter[method](...decoded);
     }
     return withChanges(method, decoded[at], () => entry.adapter[method](...decoded));

@@ -55,7 +55,7 @@ function createApplication(link, init, live, embedding) {
   const functions = createFunctions(parts);
   const triggers = createTriggers(parts);
   const special = createSpecialTriggers({ ...parts, triggers });
-  const adapters = new Adapters(live, directory);
+  const adapters = new Adapters(live, directory, codec.inflateUser);
   const files = new Files({ Parse, adapters, link, options });
   let described = {};
 
@@ -103,8 +103,11 @@ function createApplication(link, init, live, embedding) {
     if (arg.options) {
       return adapterOptions;
     }
+    if (arg.nothing) {
+      return undefined;
+    }
     if (arg.request) {
-      const request = triggers.baseRequest(arg.request);
+      const request = triggers.adapterRequest(arg.request);
       if (arg.request.data || arg.request.object) {
         Object.assign(request, triggers.buildObjects(arg.request));
       }

@@ -57,6 +57,12 @@ function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
     return Object.assign(request, call.extra);
   }
 
+  // What adapters are given: it belongs to no trigger, and so has no context.
+  function adapterRequest(call) {
+    const { context, ...request } = baseRequest({ ...call, extra: undefined });
+    return Object.assign(request, { triggerName: undefined }, call.extra);
+  }
+
   async function validate(entry, request, roles) {
     try {
       return await runValidator(entry.validator, request, roles);
@@ -299,7 +305,7 @@ function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
     }
   }
 
-  return { runTrigger, baseRequest, buildObjects, run };
+  return { runTrigger, baseRequest, adapterRequest, buildObjects, run };
 }
 
 module.exports = { createTriggers };

@@ -72,7 +72,7 @@ async fn handle(
     match found.first() {
         Some(user) if found.len() > 1 || is_somebody_else(user) => {
             // Only who could log in as that user learns that it exists.
-            auth_data::validate(ctx, &given, &draft.data, Some(user)).await?;
+            auth_data::validate(ctx, &given, &about(draft), Some(user)).await?;
             Err(auth_data::already_used())
         }
         Some(user) => {
@@ -81,7 +81,7 @@ async fn handle(
         }
         None => {
             let user = own_user(ctx, current, subject_id.as_deref()).await?;
-            let accepted = auth_data::validate(ctx, &given, &draft.data, user.as_ref()).await?;
+            let accepted = auth_data::validate(ctx, &given, &about(draft), user.as_ref()).await?;
             if let (Some(user), Some(_)) = (&user, &draft.id) {
                 lock(memory, draft, auth_data::lock(auth_data::of(user), &accepted.auth_data));
             }
@@ -89,6 +89,15 @@ async fn handle(
             Ok(None)
         }
     }
+}
+
+/// What is about to be written, and to whom: providers may be shown somebody else as the user.
+fn about(draft: &Draft) -> Object {
+    let mut object = draft.data.clone();
+    if let Some(id) = &draft.id {
+        object.insert("objectId".to_owned(), id.as_str().into());
+    }
+    object
 }
 
 /// The stored user, when the caller is that user or a master.
@@ -138,7 +147,9 @@ async fn for_existing(
     let validates = is_login || !changed.is_empty();
     if validates {
         let checked = if is_login { &given } else { &changed };
-        accepted = auth_data::validate(ctx, checked, &draft.data, Some(&user)).await?;
+        let mut object = draft.data.clone();
+        object.insert("objectId".to_owned(), load::object_id(&user).into());
+        accepted = auth_data::validate(ctx, checked, &object, Some(&user)).await?;
     }
     if !draft.is_create() {
         if validates {

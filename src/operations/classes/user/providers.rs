@@ -80,24 +80,29 @@ impl Custom {
 
     /// The trigger-like object adapters are given. `step`: the method of three that is called.
     fn request(&self, request: &AuthRequest<'_>, step: Option<Step>) -> AdapterArg {
-        let shown = |object: &Object| Value::Object(object.clone()).into();
         let mut call = TriggerCall::new(TriggerKind::BeforeSave, "_User");
         call.object_id = request.original.and_then(|user| user.get("objectId")?.as_str().map(str::to_owned));
-        call.original = request.original.map(shown);
-        let mut object = request.object.clone();
-        if let Some(id) = &call.object_id {
-            object.entry("objectId").or_insert_with(|| id.clone().into());
+        call.original = request.original.map(|user| Value::Object(public(user)).into());
+        // Where nobody is known, nobody is challenged.
+        if !request.is_challenge || request.original.is_some() {
+            call.object = Some(Value::Object(public(request.object)).into());
         }
-        call.object = Some(Value::Object(object).into());
-        call.extra.insert("triggerName".into(), step.map(Step::method).into());
+        if let Some(step) = step {
+            call.extra.insert("triggerName".into(), step.method().into());
+        }
         if request.is_challenge {
             call.extra.insert("isChallenge".into(), true.into());
         }
         call.caller = self.ctx.caller();
-        call.context.clone_from(&self.ctx.info.context);
         call.scope = self.ctx.scope();
         AdapterArg::Request(Box::new(call))
     }
+}
+
+/// An adapter proves who somebody is; it needs no hash of the password and no token of a mail.
+fn public(object: &Object) -> Object {
+    let fields = object.iter().filter(|(key, _)| !key.starts_with('_'));
+    fields.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn misconfigured() -> Error {
@@ -191,10 +196,9 @@ impl AuthProvider for Custom {
         if !self.has("challenge") {
             return Ok(None);
         }
-        let data = data.cloned().unwrap_or(Value::Null);
         let args = vec![
             AdapterArg::Json(challenge.clone()),
-            AdapterArg::Json(data),
+            data.map_or(AdapterArg::Nothing, |data| AdapterArg::Json(data.clone())),
             AdapterArg::Options,
             self.request(request, None),
         ];

@@ -128,6 +128,10 @@ impl PipelineParser<'_, '_> {
         let boxed = |value: &Value| Ok::<_, crate::error::Error>(Box::new(self.at_depth(value, depth)?));
         let call = |function, arguments| Ok(Expr::Call(function, arguments));
         match operator {
+            "$rand" if *argument == Value::Object(Map::new()) || list.is_empty() => {
+                call(Function::Random, Vec::new())
+            }
+            "$rand" => Err(refused("$rand does not currently accept arguments")),
             "$cond" => self.cond(argument, list, depth),
             "$switch" => self.switch(&named, depth),
             "$let" => {

@@ -13,7 +13,7 @@ use crate::types::names::{ClassName, FieldName};
 use crate::types::path::FieldPath;
 
 /// What becomes of columns once their group is whole.
-type Finish = Vec<(FieldPath, Expr)>;
+pub(super) type Finish = Vec<(FieldPath, Expr)>;
 
 /// What a `$project` says about one name.
 enum Projected<'v> {
@@ -66,8 +66,19 @@ impl PipelineParser<'_, '_> {
             "$unwind" => unwind(body)?,
             "$count" => Stage::Count(column_name(body.as_str().unwrap_or_default())?),
             "$lookup" => Stage::Lookup(self.lookup(body)?),
+            "$graphLookup" => Stage::GraphLookup(self.graph_lookup(body)?),
             "$unionWith" => self.union_with(body)?,
             "$facet" => self.facet(body)?,
+            "$fill" => self.fill(body)?,
+            "$setWindowFields" => {
+                let (windows, finish) = self.windows(body)?;
+                if finish.is_empty() {
+                    Stage::Windows(windows)
+                } else {
+                    stages.push(Stage::Windows(windows));
+                    Stage::AddFields(finish)
+                }
+            }
             "$sortByCount" => {
                 let count = FieldName::known("count");
                 stages.push(Stage::Group(Group {
@@ -142,7 +153,7 @@ impl PipelineParser<'_, '_> {
         Ok((all.collect::<Result<_>>()?, finish))
     }
 
-    fn accumulator(
+    pub(super) fn accumulator(
         &self,
         name: &str,
         value: &Value,
@@ -356,7 +367,7 @@ fn counting() -> Accumulator {
     Accumulator { kind: Accumulate::Count, value: Expr::null() }
 }
 
-fn source(class: &str) -> Source {
+pub(super) fn source(class: &str) -> Source {
     Source { class: ClassName::valid(class), access: Access::default() }
 }
 
@@ -377,7 +388,7 @@ fn unset(body: &Value) -> Result<Stage> {
     exclude(names.into_iter())
 }
 
-fn sort(body: &Value) -> Result<Vec<SortKey>> {
+pub(super) fn sort(body: &Value) -> Result<Vec<SortKey>> {
     let keys = body.as_object().filter(|keys| !keys.is_empty());
     let keys = keys.ok_or_else(|| refused("the $sort key specification must be an object"))?;
     let key = |(name, direction): (&String, &Value)| {

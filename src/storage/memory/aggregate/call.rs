@@ -87,6 +87,7 @@ pub(super) fn call(function: F, arguments: Vec<Value>) -> Value {
         | F::Tanh
         | F::DegreesToRadians
         | F::RadiansToDegrees => some_number(given.number(0).and_then(|n| of_one(function, n))),
+        F::Random => some_number(Some(rand::random())),
         F::Round | F::Trunc => some_number(rounded(function, &given)),
         F::BitAnd | F::BitOr | F::BitXor | F::BitNot => bits(function, &given),
         F::Concat => given.0.iter().map(text_of).collect::<Option<String>>().map_or(NULL, Value::String),

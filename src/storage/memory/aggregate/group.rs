@@ -46,7 +46,7 @@ impl Runner<'_> {
 }
 
 /// Pointers and files are grouped by their text.
-fn groupable(key: Value) -> Value {
+pub(super) fn groupable(key: Value) -> Value {
     match key.get("__type").and_then(Value::as_str) {
         Some("Pointer" | "File") => text_of(&key).map_or(Value::Null, Value::String),
         _ => key,
@@ -54,7 +54,7 @@ fn groupable(key: Value) -> Value {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn accumulated(kind: Accumulate, values: Vec<Value>) -> Value {
+pub(super) fn accumulated(kind: Accumulate, values: Vec<Value>) -> Value {
     let numbers = || values.iter().filter_map(number_of).collect::<Vec<f64>>();
     match kind {
         Accumulate::Count => number_json(values.len() as f64),

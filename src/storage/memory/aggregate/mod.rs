@@ -5,10 +5,12 @@
 mod call;
 mod date;
 mod expression;
+mod graph;
 mod group;
 mod order;
 mod stages;
 mod value;
+mod windows;
 
 use serde_json::{Value, json};
 

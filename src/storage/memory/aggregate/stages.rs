@@ -74,12 +74,14 @@ impl Runner<'_> {
                 vec![row]
             }
             Stage::Lookup(lookup) => each(rows, |row| self.looked_up(row, lookup, variables))?,
+            Stage::GraphLookup(graph) => each(rows, |row| self.reached(row, graph, variables))?,
             Stage::UnionWith { source, pipeline } => {
                 if let Some(others) = self.rows_from(source) {
                     rows.extend(self.run(others, pipeline, variables)?);
                 }
                 rows
             }
+            Stage::Windows(windows) => self.windows(rows, windows, variables)?,
             Stage::Facet(facets) => {
                 let mut row = Object::new();
                 for (name, pipeline) in facets {
@@ -172,7 +174,7 @@ fn each(
 }
 
 /// Equal values; a list finds what it names. Pointers are known by their ids.
-fn same(own: &Value, other: &Value) -> bool {
+pub(super) fn same(own: &Value, other: &Value) -> bool {
     let bare = |value: &Value| match value.get("objectId") {
         Some(id) => id.clone(),
         None => value.clone(),
@@ -194,7 +196,7 @@ fn refuse_inside(row: &Object, path: &FieldPath) -> StorageResult<()> {
     Ok(())
 }
 
-fn sort(rows: &mut [Object], keys: &[SortKey]) -> StorageResult<()> {
+pub(super) fn sort(rows: &mut [Object], keys: &[SortKey]) -> StorageResult<()> {
     for key in keys {
         rows.iter().try_for_each(|row| refuse_inside(row, &key.path))?;
     }

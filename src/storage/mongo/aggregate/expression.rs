@@ -145,6 +145,7 @@ fn operator(function: Function) -> &'static str {
         F::WithoutMember => "$unsetField",
         F::DegreesToRadians => "$degreesToRadians",
         F::RadiansToDegrees => "$radiansToDegrees",
+        F::Random => "$rand",
         F::Concat => "$concat",
         F::Lower => "$toLower",
         F::Upper => "$toUpper",
@@ -232,6 +233,7 @@ fn call(function: Function, arguments: &[Expr], scope: &Scope) -> StorageResult<
             Ok(doc! { operator: given }.into())
         }
         Function::Member | Function::WithoutMember => named(&["input", "field"]),
+        Function::Random => named(&[]),
         _ => {
             let mut values: Vec<Bson> =
                 arguments.iter().map(|argument| expression(argument, scope)).collect::<StorageResult<_>>()?;

@@ -4,6 +4,7 @@
 mod expression;
 mod output;
 mod stages;
+mod windows;
 
 use std::collections::HashMap;
 use std::sync::Arc;

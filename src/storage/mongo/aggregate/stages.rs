@@ -4,12 +4,14 @@ use bson::{Bson, Document, doc};
 use futures_util::future::BoxFuture;
 
 use super::expression::{expression, value};
-use super::{Scope, without_secrets};
-use crate::query::pipeline::{Accumulate, Expr, Group, Lookup, Pipeline, Source, Stage};
+use super::{SECRETS, Scope, without_secrets};
+use crate::query::pipeline::{
+    Accumulate, Accumulator, Expr, GraphLookup, Group, Lookup, Pipeline, Source, Stage,
+};
 use crate::query::{Constraint, Filter, FindHints};
 use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
-use crate::storage::mongo::filter::{Near, all_of};
+use crate::storage::mongo::filter::{Near, all_of, permission};
 use crate::storage::mongo::related::reachable;
 use crate::types::path::FieldPath;
 use crate::types::{ClassName, FieldName, FieldType};
@@ -93,12 +95,14 @@ impl MongoAdapter {
                 out.push(doc! { "$count": scope.column(name) });
             }
             Stage::Lookup(lookup) => self.looked_up(lookup, scope, out, hints).await?,
+            Stage::GraphLookup(graph) => self.graph_looked_up(graph, scope, out, hints).await?,
             Stage::UnionWith { source, pipeline } => {
                 if let Some((class, inner, _)) = self.of_source(source, pipeline, hints).await? {
                     let with = doc! { "coll": self.core.full_name(&class), "pipeline": inner };
                     out.push(doc! { "$unionWith": with });
                 }
             }
+            Stage::Windows(windows) => Self::windowed(windows, scope, out)?,
             Stage::Facet(facets) => {
                 let mut all = Document::new();
                 let mut next = Scope::unknown();
@@ -173,13 +177,52 @@ impl MongoAdapter {
         scope.nested.insert(into, inner);
         Ok(())
     }
+
+    async fn graph_looked_up(
+        &self,
+        graph: &GraphLookup,
+        scope: &mut Scope,
+        out: &mut Vec<Document>,
+        hints: &FindHints,
+    ) -> StorageResult<()> {
+        let into = graph.into.as_str().to_owned();
+        let Some(schema) = reachable(&graph.source.access) else {
+            out.push(doc! { "$set": { into: [] } });
+            return Ok(());
+        };
+        let theirs = Scope::of(schema);
+        let wanted = self.condition(schema, &graph.filter, Document::new(), Near::Filters, hints).await?;
+        let permitted = permission(schema, "_rperm", graph.source.access.readers.as_ref());
+        let mut stage = doc! {
+            "from": self.core.full_name(&schema.name),
+            "startWith": expression(&graph.start, scope)?,
+            "connectFromField": theirs.key(&graph.from),
+            "connectToField": theirs.key(&graph.to),
+            "as": into.as_str(),
+            "restrictSearchWithMatch": all_of(vec![wanted, permitted]),
+        };
+        if let Some(depth) = graph.max_depth {
+            stage.insert("maxDepth", i64::from(depth));
+        }
+        if let Some(name) = &graph.depth_field {
+            stage.insert("depthField", name.as_str());
+        }
+        out.push(doc! { "$graphLookup": stage });
+        if schema.name.is_user() {
+            let secrets: Vec<String> = SECRETS.iter().map(|secret| format!("{into}.{secret}")).collect();
+            out.push(doc! { "$unset": secrets });
+        }
+        forget(scope, std::iter::once(&graph.into));
+        scope.nested.insert(into, theirs);
+        Ok(())
+    }
 }
 
 fn whole(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn pointer_of<'s>(scope: &'s Scope, path: &FieldPath) -> Option<&'s ClassName> {
+pub(super) fn pointer_of<'s>(scope: &'s Scope, path: &FieldPath) -> Option<&'s ClassName> {
     match scope.schema.field_type(&path.root) {
         Some(FieldType::Pointer(target)) if !path.is_dotted() => Some(target),
         _ => None,
@@ -219,7 +262,7 @@ fn renamed(filter: &Filter, scope: &Scope) -> Filter {
 }
 
 /// These fields are not what they were.
-fn forget<'n>(scope: &mut Scope, names: impl Iterator<Item = &'n FieldName>) {
+pub(super) fn forget<'n>(scope: &mut Scope, names: impl Iterator<Item = &'n FieldName>) {
     let mut schema = (*scope.schema).clone();
     for name in names {
         schema.fields.shift_remove(name);
@@ -236,26 +279,31 @@ fn grouped(group: &Group, scope: &mut Scope) -> StorageResult<Document> {
     }
     let mut stage = doc! { "_id": expression(&group.key, scope)? };
     for (name, accumulator) in &group.accumulators {
-        let operator = match accumulator.kind {
-            Accumulate::Count | Accumulate::Sum => "$sum",
-            Accumulate::Avg => "$avg",
-            Accumulate::StdDevPop => "$stdDevPop",
-            Accumulate::StdDevSamp => "$stdDevSamp",
-            Accumulate::Min => "$min",
-            Accumulate::Max => "$max",
-            Accumulate::First => "$first",
-            Accumulate::Last => "$last",
-            Accumulate::Push => "$push",
-            Accumulate::AddToSet => "$addToSet",
-        };
-        let value = match accumulator.kind {
-            Accumulate::Count => Bson::Int32(1),
-            _ => expression(&accumulator.value, scope)?,
-        };
-        stage.insert(next.column(name), doc! { operator: value });
+        stage.insert(next.column(name), accumulated(accumulator, scope)?);
     }
     *scope = next;
     Ok(doc! { "$group": stage })
+}
+
+/// `{$sum: …}` and its kind.
+pub(super) fn accumulated(accumulator: &Accumulator, scope: &Scope) -> StorageResult<Document> {
+    let operator = match accumulator.kind {
+        Accumulate::Count | Accumulate::Sum => "$sum",
+        Accumulate::Avg => "$avg",
+        Accumulate::StdDevPop => "$stdDevPop",
+        Accumulate::StdDevSamp => "$stdDevSamp",
+        Accumulate::Min => "$min",
+        Accumulate::Max => "$max",
+        Accumulate::First => "$first",
+        Accumulate::Last => "$last",
+        Accumulate::Push => "$push",
+        Accumulate::AddToSet => "$addToSet",
+    };
+    let value = match accumulator.kind {
+        Accumulate::Count => Bson::Int32(1),
+        _ => expression(&accumulator.value, scope)?,
+    };
+    Ok(doc! { operator: value })
 }
 
 fn shaped(keep_id: bool, fields: &[(FieldPath, Expr)], scope: &mut Scope) -> StorageResult<Document> {

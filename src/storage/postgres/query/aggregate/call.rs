@@ -328,6 +328,8 @@ pub(super) fn write(function: F, arguments: Vec<Typed>) -> StorageResult<Typed> 
             let parts = arguments.into_iter().map(Typed::condition).collect();
             return truth(joined("(NOT ", "", parts, ")"));
         }
+        // By itself, so that it is another number for each row.
+        F::Random => return number(Sql::new("random()")),
         F::ConcatArrays | F::Merge => return Ok(concatenated(function, arguments)),
         F::Slice => return Ok(slice(arguments)),
         F::ToNumber | F::ToWhole => return number(to_number(function, arguments)),

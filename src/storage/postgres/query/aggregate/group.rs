@@ -109,7 +109,7 @@ fn around(open: &'static str, value: Sql, close: &'static str) -> Sql {
 
 /// A key is compared with others: pointers and files by their text, as MongoDB shows them, points
 /// by their JSON.
-fn groupable(key: Typed) -> Typed {
+pub(super) fn groupable(key: Typed) -> Typed {
     match key.ty {
         FieldType::Pointer(_) | FieldType::File => Typed { sql: key.sql, ty: FieldType::String },
         FieldType::GeoPoint | FieldType::Polygon => Typed { sql: key.json(), ty: JSON },

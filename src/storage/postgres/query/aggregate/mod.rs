@@ -8,11 +8,13 @@ mod call;
 mod combine;
 mod date;
 mod expr;
+mod graph;
 mod group;
 mod lookup;
 mod output;
 mod project;
 mod typed;
+mod windows;
 
 use std::sync::Arc;
 
@@ -159,8 +161,10 @@ impl Relation {
                 Ok(())
             }
             Stage::Lookup(lookup) => self.lookup(lookup),
+            Stage::GraphLookup(graph) => self.graph_lookup(graph),
             Stage::UnionWith { source, pipeline } => self.union_with(source, pipeline),
             Stage::Facet(facets) => self.facet(facets),
+            Stage::Windows(windows) => self.windows(windows),
         }
     }
 

@@ -42,13 +42,13 @@ impl Relation {
     }
 
     /// Columns of the relation as they are, but for some.
-    fn kept_columns(&self, dropped: &[FieldName]) -> Vec<(FieldName, Typed)> {
+    pub(super) fn kept_columns(&self, dropped: &[FieldName]) -> Vec<(FieldName, Typed)> {
         let names = self.schema.fields.keys();
         let kept = names.filter(|name| *name != ORDER_COLUMN && !dropped.contains(name));
         kept.map(|name| (name.clone(), self.column(name))).collect()
     }
 
-    fn column(&self, name: &FieldName) -> Typed {
+    pub(super) fn column(&self, name: &FieldName) -> Typed {
         let path = FieldPath::from(name.clone());
         let mut sql = Sql::default();
         Column { alias: self.alias, path: &path }.push(&mut sql);
@@ -121,7 +121,7 @@ impl Relation {
         root
     }
 
-    fn replace_document(&mut self, root: Sql) {
+    pub(super) fn replace_document(&mut self, root: Sql) {
         self.replace_columns(vec![(FieldName::known(ROOT_COLUMN), Typed { sql: root, ty: JSON })]);
         self.is_document = true;
         self.plain_parts.clear();
@@ -137,7 +137,12 @@ impl Relation {
     }
 
     /// The relation with exactly these columns, and its hidden order.
-    fn replace_columns(&mut self, columns: Vec<(FieldName, Typed)>) {
+    pub(super) fn replace_columns(&mut self, columns: Vec<(FieldName, Typed)>) {
+        self.replace_columns_with(columns, Sql::default());
+    }
+
+    /// The same; `rest` stands behind FROM.
+    pub(super) fn replace_columns_with(&mut self, columns: Vec<(FieldName, Typed)>, rest: Sql) {
         let mut list = Sql::default();
         let mut fields = indexmap::IndexMap::new();
         for (name, value) in columns {
@@ -155,7 +160,7 @@ impl Relation {
         if fields.is_empty() {
             list.push_sql("1 AS \"_nothing\"");
         }
-        self.wrap(list, Sql::default());
+        self.wrap(list, rest);
         self.keep_null.retain(|name| fields.contains_key(name));
         self.schema.fields = fields;
     }
@@ -229,7 +234,7 @@ fn as_columns(fields: &[(String, Expr)]) -> Option<Vec<(FieldPath, Expr)>> {
 }
 
 /// The object with a value at a path, objects made on the way.
-fn inside(whole: Sql, segments: &[String], value: Sql) -> Sql {
+pub(super) fn inside(whole: Sql, segments: &[String], value: Sql) -> Sql {
     let Some((first, rest)) = segments.split_first() else { return value };
     let value = if rest.is_empty() {
         value
