@@ -2,30 +2,24 @@
 //! transaction where the server has them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use mongodb::options::{FindOneAndUpdateOptions, FindOptions, ReturnDocument};
 
-use super::error::stale;
-use super::filter::{Near, permission};
-use super::names::{self, AUTH_DATA};
-use super::row::{self, Plan};
+use super::apply;
 use super::update::operators;
-use super::{MongoAdapter, apply, run, value};
 use crate::query::FindHints;
+use crate::storage::mongo::error::stale;
+use crate::storage::mongo::layout::names::{self, AUTH_DATA};
+use crate::storage::mongo::layout::row::{self, Plan};
+use crate::storage::mongo::layout::value;
+use crate::storage::mongo::query::filter::{Near, all_of, permission};
+use crate::storage::mongo::transaction::{TRIES, pause};
+use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, Target};
 use crate::types::row::{Column, ColumnKind, has_permission_columns};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet, Update};
-
-/// Times that a transaction of ours is tried when others write the same.
-pub(super) const TRIES: u32 = 5;
-
-pub(super) async fn pause(tries: u32) {
-    let most = 10_u64 << tries.min(6);
-    tokio::time::sleep(Duration::from_millis(rand::random_range(most / 2..=most))).await;
-}
 
 /// Does the work in a transaction of its own, again when others wrote the same meanwhile; in the open one, if there
 /// is one; or as it comes, where the server has none.
@@ -86,7 +80,11 @@ fn stored(schema: &ClassSchema, row: &Object) -> StorageResult<Document> {
 }
 
 impl MongoAdapter {
-    pub(super) async fn insert(&self, schema: &ClassSchema, rows: &[Object]) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn insert(
+        &self,
+        schema: &ClassSchema,
+        rows: &[Object],
+    ) -> StorageResult<()> {
         let documents = rows.iter().map(|row| stored(schema, row)).collect::<StorageResult<Vec<_>>>()?;
         match documents.as_slice() {
             [] => Ok(()),
@@ -119,7 +117,7 @@ impl MongoAdapter {
         Err(error.into())
     }
 
-    pub(super) async fn insert_related(
+    pub(in crate::storage::mongo) async fn insert_related(
         &self,
         schema: &ClassSchema,
         row: &Object,
@@ -132,7 +130,7 @@ impl MongoAdapter {
         })
     }
 
-    pub(super) async fn update_with_related(
+    pub(in crate::storage::mongo) async fn update_with_related(
         &self,
         schema: &Arc<ClassSchema>,
         target: &Target,
@@ -156,7 +154,7 @@ impl MongoAdapter {
         self.condition(schema, &target.filter, permitted, Near::Filters, &hints).await
     }
 
-    pub(super) async fn update_rows(
+    pub(in crate::storage::mongo) async fn update_rows(
         &self,
         schema: &Arc<ClassSchema>,
         target: &Target,
@@ -233,7 +231,7 @@ impl MongoAdapter {
         let mut sides = Sides::new(schema, update, returning);
         let mut stamp = 0;
         for id in self.ids(schema, filter).await? {
-            let one = super::filter::all_of(vec![doc! { "_id": id }, doc! { "$and": [filter.clone()] }]);
+            let one = all_of(vec![doc! { "_id": id }, doc! { "$and": [filter.clone()] }]);
             stamp = stamp.max(self.update_into(schema, one, operators, &mut sides).await?);
         }
         Ok(sides.changed(stamp))
@@ -291,7 +289,7 @@ impl MongoAdapter {
         Ok(stamp)
     }
 
-    pub(super) async fn delete_rows(
+    pub(in crate::storage::mongo) async fn delete_rows(
         &self,
         schema: &Arc<ClassSchema>,
         target: &Target,
@@ -308,7 +306,7 @@ impl MongoAdapter {
         }
         atomically!(self, |inside| async {
             let ids = inside.ids(schema, &filter).await?;
-            let one = |id| super::filter::all_of(vec![doc! { "_id": id }, doc! { "$and": [filter.clone()] }]);
+            let one = |id| all_of(vec![doc! { "_id": id }, doc! { "$and": [filter.clone()] }]);
             inside.delete_each(schema, ids.into_iter().map(one).collect()).await
         })
     }

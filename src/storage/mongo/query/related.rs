@@ -8,30 +8,30 @@ use bson::{Bson, doc};
 use futures_util::future::BoxFuture;
 use mongodb::options::{Collation, CollationStrength, FindOptions};
 
-use super::MongoAdapter;
-use super::error::{of_query, refused};
 use super::filter::{Answer, Answers, check_key, permission};
-use super::names::{self, Kind};
-use super::rest_json;
 use crate::error::Error;
 use crate::query::{Access, Constraint, Filter, FindHints, FindSpec, Operand, RelatedTo, SubQuery, operand};
+use crate::storage::mongo::MongoAdapter;
+use crate::storage::mongo::error::{of_query, refused};
+use crate::storage::mongo::layout::names::{self, Kind};
+use crate::storage::mongo::layout::rest_json;
 use crate::storage::{RelationSide, StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::room::{Lent, Room};
-use crate::types::{ClassName, ClassSchema, FieldName, FieldType};
+use crate::types::{ClassName, ClassSchema, FieldName, FieldType, Object};
 
 /// The class that a part of a query may look at, if it may look at all.
-pub(super) fn reachable(access: &Access) -> Option<&Arc<ClassSchema>> {
+pub fn reachable(access: &Access) -> Option<&Arc<ClassSchema>> {
     access.schema.as_ref().filter(|_| !access.denied)
 }
 
 /// Bytes of what one part of a query may be answered: it becomes part of the query itself, which has 16 MB.
-pub(super) const MOST_ANSWERED: usize = 12 * 1024 * 1024;
+pub const MOST_ANSWERED: usize = 12 * 1024 * 1024;
 /// Bytes of an entry in a list of a query, beside its own.
-pub(super) const IN_QUERY: usize = 16;
+pub const IN_QUERY: usize = 16;
 
 /// 102 for more than that.
-pub(super) fn too_many() -> StorageError {
+pub fn too_many() -> StorageError {
     refused(Error::invalid_query("A sub-query matches too many objects."))
 }
 
@@ -53,13 +53,13 @@ impl Room for Answered {
 /// Most objects that differ from each other in case alone, of which the filter then takes those it wants.
 const SAME_BUT_FOR_CASE: i64 = 100;
 
-pub(super) fn ignoring_case() -> Collation {
+pub fn ignoring_case() -> Collation {
     Collation::builder().locale("en_US").strength(CollationStrength::Secondary).build()
 }
 
 impl MongoAdapter {
     /// Everything that the filter must know.
-    pub(super) async fn answers(
+    pub(in crate::storage::mongo) async fn answers(
         &self,
         schema: &ClassSchema,
         filter: &Filter,
@@ -192,7 +192,7 @@ impl MongoAdapter {
         }
         for row in rows.iter() {
             let object = row.to_object();
-            let Some(value) = super::find::at(&object, key) else { continue };
+            let Some(value) = at(&object, key) else { continue };
             match value {
                 serde_json::Value::Array(list) => values.extend(list.iter().map(operand)),
                 serde_json::Value::String(text) if key.is("createdAt") || key.is("updatedAt") => {
@@ -215,7 +215,8 @@ impl MongoAdapter {
         if related.access.readers.is_some() {
             let mut filter = permission(owner, "_rperm", related.access.readers.as_ref());
             filter.insert("_id", related.owner_id.as_str());
-            let found = super::run!(self, self.objects(&owner.name).count_documents(filter).limit(1));
+            let found =
+                crate::storage::mongo::run!(self, self.objects(&owner.name).count_documents(filter).limit(1));
             if found.map_err(of_query)? == 0 {
                 return Ok(None);
             }
@@ -302,4 +303,16 @@ fn wants_answers(schema: &ClassSchema, filter: &Filter) -> bool {
         }
         Filter::RelatedTo(_) => true,
     }
+}
+
+/// What is at a path of an object.
+fn at<'a>(object: &'a Object, path: &FieldPath) -> Option<&'a serde_json::Value> {
+    let mut value = object.get(path.root.as_str())?;
+    for key in &path.rest {
+        value = match value {
+            serde_json::Value::Array(elements) => elements.get(key.parse::<usize>().ok()?)?,
+            other => other.get(key)?,
+        };
+    }
+    Some(value)
 }

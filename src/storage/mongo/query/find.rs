@@ -1,32 +1,31 @@
-//! Finds, counts, distinct values and plans.
+//! Finds and counts.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Bson, Document, doc};
 use futures_util::future::BoxFuture;
 use mongodb::Collection;
-use mongodb::options::{FindOptions, Hint, ReadPreference as DriverPreference, SelectionCriteria};
-use serde_json::Value;
+use mongodb::options::FindOptions;
 
-use super::error::{of_query, refused, wants_geo_index, wants_text_index};
 use super::filter::{self, Builder, Near, all_of, permission};
-use super::names::{self, Kind};
-use super::row::{self, SCORE};
-use super::{MongoAdapter, rest_json, run};
+use super::hints::{criteria, hint};
 use crate::error::Error;
-use crate::query::{Filter, FindHints, FindSpec, OrderKey, ReadPreference};
+use crate::query::{Filter, FindHints, FindSpec, OrderKey};
+use crate::storage::mongo::error::{boxed, of_query, refused, wants_geo_index, wants_text_index};
+use crate::storage::mongo::layout::names::{self, Kind};
+use crate::storage::mongo::layout::row::{self, SCORE};
+use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
-use crate::types::{CellRef, ClassSchema, FieldName, Object, RowSet};
+use crate::types::{CellRef, ClassSchema, FieldName, RowSet};
 
 /// What a server answers at first when it is not told otherwise.
 const FIRST_BATCH: u64 = 101;
 
 /// A find, ready to be sent.
-pub(super) struct Query {
+pub struct Query {
     pub filter: Document,
     pub options: FindOptions,
     /// Where nearness orders.
@@ -34,39 +33,9 @@ pub(super) struct Query {
     text: Option<FieldPath>,
 }
 
-pub(super) fn criteria(hints: &FindHints) -> Option<SelectionCriteria> {
-    let preference = match hints.read_preference {
-        ReadPreference::Primary => return None,
-        ReadPreference::PrimaryPreferred => DriverPreference::PrimaryPreferred { options: None },
-        ReadPreference::Secondary => DriverPreference::Secondary { options: None },
-        ReadPreference::SecondaryPreferred => DriverPreference::SecondaryPreferred { options: None },
-        ReadPreference::Nearest => DriverPreference::Nearest { options: None },
-    };
-    Some(SelectionCriteria::ReadPreference(preference))
-}
-
-/// The index that the query asks for; its columns go by the names of fields or of keys.
-pub(super) fn hint(schema: &ClassSchema, hints: &FindHints) -> Option<Hint> {
-    let keys = match hints.hint.as_ref()? {
-        Value::String(name) => return Some(Hint::Name(name.clone())),
-        Value::Object(keys) => keys,
-        _ => return None,
-    };
-    let key = |(name, kind): (&String, &Value)| {
-        let kind = match kind {
-            Value::String(kind) => Bson::String(kind.clone()),
-            other => {
-                Bson::Int32(if other.as_f64().is_some_and(|direction| direction < 0.0) { -1 } else { 1 })
-            }
-        };
-        (names::column_key(schema, name).into_owned(), kind)
-    };
-    Some(Hint::Keys(keys.iter().map(key).collect()))
-}
-
 impl MongoAdapter {
     /// The condition on documents of the class that `who` may see (or write, by `_wperm`).
-    pub(super) async fn condition(
+    pub(in crate::storage::mongo) async fn condition(
         &self,
         schema: &ClassSchema,
         filter: &Filter,
@@ -82,7 +51,7 @@ impl MongoAdapter {
         Ok(all_of(vec![built, permitted]))
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         schema: &ClassSchema,
         spec: &FindSpec,
@@ -108,7 +77,7 @@ impl MongoAdapter {
     }
 
     /// Shows each document that a find answers until told to stop.
-    pub(super) fn each_found<'a>(
+    pub(in crate::storage::mongo) fn each_found<'a>(
         &'a self,
         schema: &'a ClassSchema,
         spec: &'a FindSpec,
@@ -146,7 +115,7 @@ impl MongoAdapter {
     }
 
     /// Shows the documents of one query. In a transaction the session is held as long.
-    pub(super) async fn each(
+    pub(in crate::storage::mongo) async fn each(
         &self,
         collection: &Collection<RawDocumentBuf>,
         filter: Document,
@@ -179,7 +148,7 @@ impl MongoAdapter {
         self.core.timed(work).await.map_err(Failed::Driver)
     }
 
-    pub(super) async fn find_rows(
+    pub(in crate::storage::mongo) async fn find_rows(
         &self,
         schema: &Arc<ClassSchema>,
         spec: &FindSpec,
@@ -209,7 +178,7 @@ impl MongoAdapter {
         })
     }
 
-    pub(super) async fn find_ids(
+    pub(in crate::storage::mongo) async fn find_ids(
         &self,
         schema: &Arc<ClassSchema>,
         ids: &[String],
@@ -230,7 +199,7 @@ impl MongoAdapter {
 
     /// A page of every object by `_id`, whatever types the ids have: the server sorts texts before `ObjectId`s, and
     /// compares each with its kind alone.
-    pub(super) async fn scanned(
+    pub(in crate::storage::mongo) async fn scanned(
         &self,
         schema: &Arc<ClassSchema>,
         after: Option<&str>,
@@ -243,7 +212,7 @@ impl MongoAdapter {
             None => Document::new(),
             Some((_, Some(hex))) => {
                 let id = bson::oid::ObjectId::parse_str(hex)
-                    .map_err(|_| StorageError::Other(super::error::boxed("a cursor that is none")))?;
+                    .map_err(|_| StorageError::Other(boxed("a cursor that is none")))?;
                 doc! { "_id": { "$gt": id } }
             }
             Some((id, None)) => doc! { "$or": [{ "_id": { "$gt": id } }, native] },
@@ -273,7 +242,11 @@ impl MongoAdapter {
         Ok((set, cursor.filter(|_| !is_last)))
     }
 
-    pub(super) async fn count_rows(&self, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<u64> {
+    pub(in crate::storage::mongo) async fn count_rows(
+        &self,
+        schema: &ClassSchema,
+        spec: &FindSpec,
+    ) -> StorageResult<u64> {
         let permitted = permission(schema, "_rperm", spec.readers.as_ref());
         let filter = self.condition(schema, &spec.filter, permitted, Near::Filters, &spec.hints).await?;
         let collection = self.objects(&schema.name);
@@ -288,102 +261,17 @@ impl MongoAdapter {
         options.selection_criteria = criteria(&spec.hints).filter(|_| self.open.is_none());
         run!(self, collection.count_documents(filter.clone()).with_options(options.clone())).map_err(of_query)
     }
-
-    pub(super) async fn distinct_values(
-        &self,
-        schema: &ClassSchema,
-        path: &FieldPath,
-        spec: &FindSpec,
-    ) -> StorageResult<Vec<Value>> {
-        let kind = names::kind_of(schema, &path.root);
-        if matches!(kind, Some(Kind::Relation(_))) {
-            return Ok(Vec::new());
-        }
-        let permitted = permission(schema, "_rperm", spec.readers.as_ref());
-        let filter = self.condition(schema, &spec.filter, permitted, Near::Filters, &spec.hints).await?;
-        let key = names::path_key(schema, path);
-        let collection = self.objects(&schema.name);
-        let values = if matches!(kind, Some(Kind::Point)) && !path.is_dotted() {
-            // The pair is one value here, not two.
-            self.distinct_points(&collection, filter, &key).await?
-        } else {
-            let mut options = mongodb::options::DistinctOptions::default();
-            options.max_time = self.core.max_time;
-            options.hint = hint(schema, &spec.hints);
-            options.comment = spec.hints.comment.clone().map(Bson::String);
-            options.selection_criteria = criteria(&spec.hints).filter(|_| self.open.is_none());
-            let action = collection.distinct(&key, filter.clone());
-            let found = run!(self, action.with_options(options.clone()));
-            found.map_err(of_query)?
-        };
-        let mut values: Vec<Value> =
-            values.into_iter().map(|value| shown(schema, path, kind.as_ref(), value)).collect();
-        values.retain(|value| !value.is_null());
-        values.sort_by(value_order);
-        values.dedup();
-        Ok(values)
-    }
-
-    async fn distinct_points(
-        &self,
-        collection: &Collection<RawDocumentBuf>,
-        filter: Document,
-        key: &str,
-    ) -> StorageResult<Vec<Bson>> {
-        let (mut points, mut seen) = (Vec::new(), HashSet::new());
-        let options = FindOptions::builder().projection(doc! { key: 1 }).build();
-        self.each(collection, filter, options, |document| {
-            if let Ok(Some(value)) = document.get(key)
-                && let Ok(point) = Bson::try_from(value)
-                && seen.insert(point.to_string())
-            {
-                points.push(point);
-            }
-            true
-        })
-        .await?;
-        Ok(points)
-    }
-
-    pub(super) async fn plan_of(&self, schema: &ClassSchema, spec: &FindSpec) -> StorageResult<Value> {
-        let query = self.query(schema, spec, None).await?;
-        let mut find = doc! { "find": self.core.full_name(&schema.name), "filter": query.filter };
-        if let Some(sort) = query.options.sort {
-            find.insert("sort", sort);
-        }
-        if let Some(limit) = query.options.limit {
-            find.insert("limit", limit);
-        }
-        if let Some(skip) = query.options.skip {
-            find.insert("skip", i64::try_from(skip).unwrap_or(i64::MAX));
-        }
-        if let Some(hint) = query.options.hint {
-            let hint = match hint {
-                Hint::Keys(keys) => Bson::Document(keys),
-                Hint::Name(name) => Bson::String(name),
-                _ => Bson::Null,
-            };
-            find.insert("hint", hint);
-        }
-        self.explained(find).await
-    }
-
-    pub(super) async fn explained(&self, command: Document) -> StorageResult<Value> {
-        let command = doc! { "explain": command, "verbosity": "queryPlanner" };
-        let plan = run!(self, self.core.db.run_command(command.clone())).map_err(of_query)?;
-        Ok(document_value(&plan))
-    }
 }
 
 /// Why a query was not answered.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub enum Failed {
     Driver(mongodb::error::Error),
 }
 
 impl Failed {
     /// For collections that no request names: whatever is wrong is the server's fault.
-    pub(super) fn of_server(self) -> StorageError {
+    pub(in crate::storage::mongo) fn of_server(self) -> StorageError {
         let Self::Driver(error) = self;
         error.into()
     }
@@ -454,71 +342,4 @@ fn nearest_first(set: RowSet, path: &FieldPath, center: crate::types::GeoPoint) 
         }
     }
     sorted
-}
-
-/// A distinct value as the REST API shows it.
-fn shown(schema: &ClassSchema, path: &FieldPath, kind: Option<&Kind>, value: Bson) -> Value {
-    use serde_json::json;
-    let value = bson_value(value);
-    if path.is_dotted() {
-        return value;
-    }
-    match (kind, value) {
-        (Some(Kind::Pointer(_)), Value::String(text)) => match text.split_once('$') {
-            Some((class, id)) => json!({ "__type": "Pointer", "className": class, "objectId": id }),
-            None => Value::Null,
-        },
-        (Some(Kind::File), Value::String(name)) => json!({ "__type": "File", "name": name }),
-        (Some(Kind::Date), Value::Object(date)) if path.is("createdAt") || path.is("updatedAt") => {
-            date.get("iso").cloned().unwrap_or(Value::Object(date))
-        }
-        (Some(Kind::Point), Value::Array(pair)) => {
-            let at = |index: usize| pair.get(index).cloned().unwrap_or_default();
-            json!({ "__type": "GeoPoint", "latitude": at(1), "longitude": at(0) })
-        }
-        (Some(Kind::Id), Value::Number(id)) if schema.field("objectId").is_some() => id.to_string().into(),
-        (_, value) => value,
-    }
-}
-
-pub(super) fn bson_value(value: Bson) -> Value {
-    let wrapped = bson::RawDocumentBuf::try_from(&doc! { "v": value });
-    let value = wrapped.ok().and_then(|raw| raw.get("v").ok().flatten().map(rest_json::to_value));
-    value.unwrap_or_default()
-}
-
-pub(super) fn document_value(document: &Document) -> Value {
-    let raw = bson::RawDocumentBuf::try_from(document);
-    raw.map_or(Value::Null, |raw| Value::Object(rest_json::object(&raw)))
-}
-
-pub(super) fn at<'a>(object: &'a Object, path: &FieldPath) -> Option<&'a Value> {
-    let mut value = object.get(path.root.as_str())?;
-    for key in &path.rest {
-        value = match value {
-            Value::Array(elements) => elements.get(key.parse::<usize>().ok()?)?,
-            other => other.get(key)?,
-        };
-    }
-    Some(value)
-}
-
-/// Texts, numbers, truth values, arrays, objects; each kind in its own order.
-fn value_order(a: &Value, b: &Value) -> Ordering {
-    let rank = |value: &Value| match value {
-        Value::Null => 0,
-        Value::String(_) => 1,
-        Value::Number(_) => 2,
-        Value::Bool(_) => 3,
-        Value::Array(_) => 4,
-        Value::Object(_) => 5,
-    };
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(Ordering::Equal)
-        }
-        (Value::String(a), Value::String(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        _ => rank(a).cmp(&rank(b)).then_with(|| a.to_string().cmp(&b.to_string())),
-    }
 }

@@ -3,10 +3,10 @@
 use bson::{Bson, Document, doc};
 use serde_json::{Map, Value};
 
-use super::error::{INDEX_DIFFERS, INDEX_NOT_FOUND, NAMESPACE_NOT_FOUND, code, of_query};
-use super::names::AUTH_DATA;
-use super::schema::plain;
-use super::{MongoAdapter, find};
+use crate::storage::mongo::MongoAdapter;
+use crate::storage::mongo::error::{INDEX_DIFFERS, INDEX_NOT_FOUND, NAMESPACE_NOT_FOUND, code, of_query};
+use crate::storage::mongo::layout::names::{AUTH_DATA, column_key};
+use crate::storage::mongo::layout::plain::{bson_value, document_value, plain};
 use crate::storage::{IndexMap, StartupIndexes, StorageResult};
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
@@ -113,7 +113,7 @@ impl MongoAdapter {
     }
 
     /// An index that a query turned out to need.
-    pub(super) async fn make_index(
+    pub(in crate::storage::mongo) async fn make_index(
         &self,
         class: &ClassName,
         key: Document,
@@ -125,7 +125,7 @@ impl MongoAdapter {
     }
 
     /// Shapes are asked for by where they are.
-    pub(super) async fn index_polygons<'f>(
+    pub(in crate::storage::mongo) async fn index_polygons<'f>(
         &self,
         class: &ClassName,
         fields: impl Iterator<Item = (&'f FieldName, &'f Field)> + Send,
@@ -149,11 +149,15 @@ impl MongoAdapter {
         first_error.map_or(Ok(()), Err)
     }
 
-    pub(super) async fn make_small(&self, options: &StartupIndexes) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn make_small(&self, options: &StartupIndexes) -> StorageResult<()> {
         self.make_startup(small(options)).await
     }
 
-    pub(super) async fn make_all(&self, options: &StartupIndexes, providers: &[String]) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn make_all(
+        &self,
+        options: &StartupIndexes,
+        providers: &[String],
+    ) -> StorageResult<()> {
         self.make_startup(of_users(options, providers)).await?;
         for name in ["_User", "_Role", "_Idempotency"] {
             if let Some(schema) = self.schema(&ClassName::known(name)).await? {
@@ -171,7 +175,7 @@ impl MongoAdapter {
         Ok(())
     }
 
-    pub(super) async fn change_indexes(
+    pub(in crate::storage::mongo) async fn change_indexes(
         &self,
         class: &ClassName,
         create: &IndexMap,
@@ -195,13 +199,16 @@ impl MongoAdapter {
         }
         noted.retain(|name, _| !gone.contains(name));
         for (name, key) in create {
-            noted.insert(name.clone(), find::bson_value(plain(key)));
+            noted.insert(name.clone(), bson_value(plain(key)));
         }
         self.note_indexes(class, &noted).await
     }
 
     /// What indexes a class really has, as the schema API shows them.
-    pub(super) async fn real_indexes(&self, class: &ClassName) -> StorageResult<Map<String, Value>> {
+    pub(in crate::storage::mongo) async fn real_indexes(
+        &self,
+        class: &ClassName,
+    ) -> StorageResult<Map<String, Value>> {
         let command = doc! { "listIndexes": self.core.full_name(class.as_str()) };
         let mut found = Map::new();
         let mut cursor = match self.core.timed(self.core.db.run_cursor_command(command)).await {
@@ -220,13 +227,13 @@ impl MongoAdapter {
                     key.insert(field.as_str(), "text");
                 }
             }
-            found.insert(name.to_owned(), find::document_value(&key));
+            found.insert(name.to_owned(), document_value(&key));
         }
         Ok(found)
     }
 
     /// Notes the indexes that classes have, however they came about.
-    pub(super) async fn note_real_indexes(&self) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn note_real_indexes(&self) -> StorageResult<()> {
         for schema in self.schemas(Document::new()).await? {
             self.note_real(&schema).await?;
         }
@@ -248,7 +255,7 @@ fn index_key(schema: Option<&ClassSchema>, key: &Value) -> Document {
     let mut columns = Document::new();
     for (field, kind) in key.as_object().into_iter().flatten() {
         let name = match (schema, field.split_once('.')) {
-            (Some(schema), None) => super::names::column_key(schema, field).into_owned(),
+            (Some(schema), None) => column_key(schema, field).into_owned(),
             _ => field.clone(),
         };
         columns.insert(name, plain(kind));

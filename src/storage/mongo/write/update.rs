@@ -3,11 +3,11 @@
 use bson::{Bson, Document};
 use serde_json::Value;
 
-use super::error::stale;
-use super::names::{self, AUTH_DATA, Kind};
-use super::value;
 use crate::storage::StorageResult;
 use crate::storage::mismatch::mismatch;
+use crate::storage::mongo::error::stale;
+use crate::storage::mongo::layout::names::{self, AUTH_DATA, Kind};
+use crate::storage::mongo::layout::value;
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
 use crate::types::{ClassSchema, Update};

@@ -10,18 +10,18 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::json;
 
-use super::Core;
-use super::schema::SCHEMA;
 use crate::error::{Error, Result};
 use crate::pubsub::postgres::{Channels, Notification, OWN_CHANNEL};
+use crate::storage::mongo::Core;
+use crate::storage::mongo::schema::SCHEMA;
 
-pub(super) const NOTICES: &str = "_parsimony_notices";
+pub const NOTICES: &str = "_parsimony_notices";
 /// How long a notice stays: everybody who listens has heard it by then.
-pub(super) const NOTICE_SECONDS: i32 = 60;
+pub const NOTICE_SECONDS: i32 = 60;
 
 /// The database's change streams.
-pub(super) struct ChangeStreams {
-    pub(super) core: Arc<Core>,
+pub(in crate::storage::mongo) struct ChangeStreams {
+    pub(in crate::storage::mongo) core: Arc<Core>,
 }
 
 #[async_trait]

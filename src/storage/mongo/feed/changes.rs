@@ -7,11 +7,11 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use mongodb::change_stream::event::ResumeToken;
 
-use super::MongoAdapter;
-use super::error::{boxed, code, stale};
 use super::listen::NOTICES;
-use super::schema::SCHEMA;
 use crate::storage::changes::{Change, ChangeFeed, Told};
+use crate::storage::mongo::MongoAdapter;
+use crate::storage::mongo::error::{boxed, code, stale};
+use crate::storage::mongo::schema::SCHEMA;
 use crate::storage::{StorageError, StorageResult};
 
 /// Channel of the notices that marks are.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 
-use super::error::{check_reply, of_query};
-use super::related::{IN_QUERY, MOST_ANSWERED, too_many};
-use super::{MongoAdapter, run};
+use crate::storage::mongo::error::{NAMESPACE_NOT_FOUND, check_reply, code, of_query};
+use crate::storage::mongo::query::related::{IN_QUERY, MOST_ANSWERED, too_many};
+use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{RelationSide, StorageResult};
 use crate::types::update::RelationChange;
 use crate::types::{ClassName, FieldName, ObjectId};
@@ -40,7 +40,11 @@ impl MongoAdapter {
     }
 
     /// Members of owners, or owners of members; each once.
-    pub(super) async fn pairs(&self, join: &ClassName, side: &RelationSide) -> StorageResult<Vec<String>> {
+    pub(in crate::storage::mongo) async fn pairs(
+        &self,
+        join: &ClassName,
+        side: &RelationSide,
+    ) -> StorageResult<Vec<String>> {
         let (given, wanted, ids) = match side {
             RelationSide::Owners(ids) => ("owningId", "relatedId", ids),
             RelationSide::Members(ids) => ("relatedId", "owningId", ids),
@@ -53,11 +57,11 @@ impl MongoAdapter {
         Ok(self.texts(join.as_str(), filter, wanted).await?.into_iter().collect())
     }
 
-    pub(super) async fn all_owners(&self, join: &ClassName) -> StorageResult<Vec<String>> {
+    pub(in crate::storage::mongo) async fn all_owners(&self, join: &ClassName) -> StorageResult<Vec<String>> {
         Ok(self.texts(join.as_str(), Document::new(), "owningId").await?.into_iter().collect())
     }
 
-    pub(super) async fn change_members(
+    pub(in crate::storage::mongo) async fn change_members(
         &self,
         class: &ClassName,
         owner: &ObjectId,
@@ -88,7 +92,7 @@ impl MongoAdapter {
         Ok(())
     }
 
-    pub(super) async fn role_names(&self, user_id: &str) -> StorageResult<Vec<String>> {
+    pub(in crate::storage::mongo) async fn role_names(&self, user_id: &str) -> StorageResult<Vec<String>> {
         let role = ClassName::known("_Role");
         let join = |field: &'static str| ClassName::join(&FieldName::known(field), &role);
         let mut names = BTreeSet::new();
@@ -116,9 +120,9 @@ impl MongoAdapter {
     }
 
     /// Removes a collection, if it is there.
-    pub(super) async fn drop_collection(&self, name: &str) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn drop_collection(&self, name: &str) -> StorageResult<()> {
         match self.core.timed(self.documents(name).drop()).await {
-            Err(error) if super::error::code(&error) == Some(super::error::NAMESPACE_NOT_FOUND) => Ok(()),
+            Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => Ok(()),
             other => other.map_err(of_query),
         }
     }

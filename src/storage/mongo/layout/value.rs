@@ -8,9 +8,9 @@ use bson::spec::BinarySubtype;
 use bson::{Binary, Bson, DateTime, Document, doc};
 use serde_json::{Map, Value};
 
-use super::names::Kind;
 use crate::error::Error;
 use crate::storage::mismatch::mismatch;
+use crate::storage::mongo::layout::names::Kind;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
 use crate::types::time::Millis;

@@ -1,34 +1,23 @@
 //! `_SCHEMA`: one document per class, in parse-server's form, changed field by field so that what we do not know
-//! survives and two servers can add fields at once.
+//! survives and two servers can add fields at once; and the indexes of classes.
+
+mod indexes;
 
 use bson::raw::{RawBsonRef, RawDocument};
-use bson::{Bson, Document, doc};
+use bson::{Document, doc};
 use mongodb::options::FindOptions;
 use serde_json::{Map, Value};
 
-use super::error::{refused, stale};
-use super::{MongoAdapter, rest_json};
 use crate::error::{Error, ErrorCode};
+use crate::storage::mongo::MongoAdapter;
+use crate::storage::mongo::error::{refused, stale};
+use crate::storage::mongo::layout::plain::{plain, plain_document};
+use crate::storage::mongo::layout::{names, rest_json};
+use crate::storage::mongo::query::find::Failed;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema, Clp, Field, FieldName, FieldType};
 
-pub(super) const SCHEMA: &str = "_SCHEMA";
-
-/// JSON as it is, without the meaning that values of objects have.
-pub(super) fn plain(value: &Value) -> Bson {
-    match value {
-        Value::Null => Bson::Null,
-        Value::Bool(b) => Bson::Boolean(*b),
-        Value::Number(n) => super::value::number(n.as_f64().unwrap_or_default()),
-        Value::String(text) => Bson::String(text.clone()),
-        Value::Array(list) => Bson::Array(list.iter().map(plain).collect()),
-        Value::Object(object) => Bson::Document(plain_document(object)),
-    }
-}
-
-pub(super) fn plain_document(object: &Map<String, Value>) -> Document {
-    object.iter().map(|(key, value)| (key.replace('\0', ""), plain(value))).collect()
-}
+pub const SCHEMA: &str = "_SCHEMA";
 
 fn type_text(ty: &FieldType) -> String {
     match ty {
@@ -77,7 +66,7 @@ fn options(field: &Field) -> Option<Document> {
     (!options.is_empty()).then_some(options)
 }
 
-pub(super) fn encode(schema: &ClassSchema) -> Document {
+pub fn encode(schema: &ClassSchema) -> Document {
     let mut stored =
         doc! { "_id": schema.name.as_str(), "objectId": "string", "updatedAt": "date", "createdAt": "date" };
     let mut field_options = Document::new();
@@ -117,7 +106,7 @@ fn members(document: &RawDocument, path: &[&str]) -> Option<Map<String, Value>> 
 
 /// Reads a stored class. Fields of a type that we do not know are left out, never fatal: the rest of the class
 /// stays usable.
-pub(super) fn decode(stored: &RawDocument) -> Option<ClassSchema> {
+pub fn decode(stored: &RawDocument) -> Option<ClassSchema> {
     let name = ClassName::valid(stored.get_str("_id").ok()?)?;
     let field_options = members(stored, &["_metadata", "fields_options"]).unwrap_or_default();
     let mut schema = ClassSchema {
@@ -156,7 +145,10 @@ fn only_one_place() -> StorageError {
 }
 
 impl MongoAdapter {
-    pub(super) async fn schemas(&self, filter: Document) -> StorageResult<Vec<ClassSchema>> {
+    pub(in crate::storage::mongo) async fn schemas(
+        &self,
+        filter: Document,
+    ) -> StorageResult<Vec<ClassSchema>> {
         let mut schemas = Vec::new();
         let collection = self.core.collection(SCHEMA);
         // Outside any transaction: what classes are like is everybody's.
@@ -167,11 +159,14 @@ impl MongoAdapter {
                 true
             })
             .await
-            .map_err(super::find::Failed::of_server)?;
+            .map_err(Failed::of_server)?;
         Ok(schemas)
     }
 
-    pub(super) async fn schema(&self, class: &ClassName) -> StorageResult<Option<ClassSchema>> {
+    pub(in crate::storage::mongo) async fn schema(
+        &self,
+        class: &ClassName,
+    ) -> StorageResult<Option<ClassSchema>> {
         Ok(self.schemas(doc! { "_id": class.as_str() }).await?.pop())
     }
 
@@ -193,7 +188,10 @@ impl MongoAdapter {
         Ok(done.matched_count > 0)
     }
 
-    pub(super) async fn make_class(&self, schema: &ClassSchema) -> StorageResult<ClassSchema> {
+    pub(in crate::storage::mongo) async fn make_class(
+        &self,
+        schema: &ClassSchema,
+    ) -> StorageResult<ClassSchema> {
         if schema.fields.values().filter(|field| field.ty == FieldType::GeoPoint).count() > 1 {
             return Err(only_one_place());
         }
@@ -208,7 +206,7 @@ impl MongoAdapter {
         self.stored_schema(&schema.name).await
     }
 
-    pub(super) async fn make_fields(
+    pub(in crate::storage::mongo) async fn make_fields(
         &self,
         class: &ClassName,
         fields: &[(FieldName, Field)],
@@ -235,7 +233,7 @@ impl MongoAdapter {
         self.stored_schema(class).await
     }
 
-    pub(super) async fn change_options(
+    pub(in crate::storage::mongo) async fn change_options(
         &self,
         class: &ClassName,
         fields: &[(FieldName, Field)],
@@ -261,7 +259,7 @@ impl MongoAdapter {
         self.stored_schema(class).await
     }
 
-    pub(super) async fn drop_fields(
+    pub(in crate::storage::mongo) async fn drop_fields(
         &self,
         class: &ClassName,
         fields: &[FieldName],
@@ -276,7 +274,7 @@ impl MongoAdapter {
                     self.drop_collection(ClassName::join(name, class).as_str()).await?;
                 }
                 _ => {
-                    columns.insert(super::names::column_key(&known, name).into_owned(), "");
+                    columns.insert(names::column_key(&known, name).into_owned(), "");
                 }
             }
         }
@@ -290,7 +288,7 @@ impl MongoAdapter {
         self.stored_schema(class).await
     }
 
-    pub(super) async fn change_permissions(
+    pub(in crate::storage::mongo) async fn change_permissions(
         &self,
         class: &ClassName,
         clp: &Map<String, Value>,
@@ -301,7 +299,7 @@ impl MongoAdapter {
     }
 
     /// Notes the class's indexes in its document.
-    pub(super) async fn note_indexes(
+    pub(in crate::storage::mongo) async fn note_indexes(
         &self,
         class: &ClassName,
         indexes: &Map<String, Value>,
@@ -316,7 +314,7 @@ impl MongoAdapter {
         relations.map(|(name, _)| ClassName::join(name, &schema.name)).collect()
     }
 
-    pub(super) async fn drop_class(&self, schema: &ClassSchema) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn drop_class(&self, schema: &ClassSchema) -> StorageResult<()> {
         self.drop_collection(schema.name.as_str()).await?;
         for join in Self::joins(schema) {
             self.drop_collection(join.as_str()).await?;
@@ -326,7 +324,7 @@ impl MongoAdapter {
         Ok(())
     }
 
-    pub(super) async fn empty_class(&self, schema: &ClassSchema) -> StorageResult<()> {
+    pub(in crate::storage::mongo) async fn empty_class(&self, schema: &ClassSchema) -> StorageResult<()> {
         for name in std::iter::once(schema.name.clone()).chain(Self::joins(schema)) {
             self.core.timed(self.documents(name.as_str()).delete_many(Document::new())).await?;
         }

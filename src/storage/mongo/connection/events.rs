@@ -43,7 +43,7 @@ fn level(name: Option<&str>) -> tracing::Level {
 }
 
 /// Has the driver tell of the events that the options name.
-pub(super) fn attach(options: &mut ClientOptions, given: &Map<String, Value>) {
+pub fn attach(options: &mut ClientOptions, given: &Map<String, Value>) {
     let wanted: std::sync::Arc<[Wanted]> = wanted(given).into();
     if wanted.is_empty() {
         return;

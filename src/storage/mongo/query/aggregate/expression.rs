@@ -8,7 +8,8 @@ use crate::query::pipeline::Expr;
 use crate::query::pipeline::date::{DateFunction, DatePart, DateUnit, FormatPiece, Zone};
 use crate::query::pipeline::function::Function;
 use crate::storage::StorageResult;
-use crate::storage::mongo::{filter, value as stored};
+use crate::storage::mongo::layout::value as stored;
+use crate::storage::mongo::query::filter;
 
 /// A value of a `$project` or `$set`.
 pub(super) fn value(expr: &Expr, scope: &Scope) -> StorageResult<Bson> {

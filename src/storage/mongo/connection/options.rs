@@ -7,7 +7,7 @@ use mongodb::options::{ClientOptions, DriverInfo};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::error::boxed;
+use crate::storage::mongo::error::boxed;
 use crate::storage::{StorageError, StorageResult};
 
 /// What a URI without a database means to drivers.
@@ -47,7 +47,7 @@ impl MongoOptions {
     }
 
     /// `batchSize`.
-    pub(super) fn batch(&self) -> u32 {
+    pub(in crate::storage::mongo) fn batch(&self) -> u32 {
         let given = self.given.get("batchSize").and_then(Value::as_u64).filter(|size| *size > 0);
         given.map_or(BATCH, |size| u32::try_from(size).unwrap_or(u32::MAX))
     }

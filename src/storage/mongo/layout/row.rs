@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use smallvec::SmallVec;
 
-use super::names::{self, AUTH_DATA};
-use super::rest_json;
+use crate::storage::mongo::layout::names::{self, AUTH_DATA};
+use crate::storage::mongo::layout::rest_json;
 use crate::types::geo::GeoPoint;
 use crate::types::row::{Column, ColumnKind};
 use crate::types::time::Millis;

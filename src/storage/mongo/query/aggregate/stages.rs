@@ -9,8 +9,8 @@ use crate::query::pipeline::{Accumulate, Expr, Group, Lookup, Pipeline, Source, 
 use crate::query::{Constraint, Filter, FindHints};
 use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
-use crate::storage::mongo::filter::{Near, all_of};
-use crate::storage::mongo::related::reachable;
+use crate::storage::mongo::query::filter::{Near, all_of};
+use crate::storage::mongo::query::related::reachable;
 use crate::types::path::FieldPath;
 use crate::types::{ClassName, FieldName, FieldType};
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use bson::raw::{RawDocument, RawDocumentBuf};
 use bson::{Document, doc};
 
-use super::error::of_query;
-use super::filter::permission;
-use super::names;
-use super::{MongoAdapter, find};
+use super::hints;
 use crate::query::Pipeline;
+use crate::storage::mongo::MongoAdapter;
+use crate::storage::mongo::error::of_query;
+use crate::storage::mongo::layout::names;
+use crate::storage::mongo::query::filter::permission;
 use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::room::Taken;
@@ -44,7 +45,7 @@ fn without_secrets(schema: &ClassSchema) -> Option<Document> {
 
 /// What is known of the rows between two stages.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+pub struct Scope {
     /// The fields whose types are known; pointers among them are kept in columns of their own.
     schema: Arc<ClassSchema>,
     /// Rows are the class's documents, internal columns included.
@@ -56,7 +57,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn of(schema: &Arc<ClassSchema>) -> Self {
+    pub(in crate::storage::mongo) fn of(schema: &Arc<ClassSchema>) -> Self {
         Self { schema: schema.clone(), is_class: true, nested: HashMap::new(), has_pointer_id: false }
     }
 
@@ -94,7 +95,7 @@ impl Scope {
 }
 
 impl MongoAdapter {
-    pub(super) async fn aggregated(
+    pub(in crate::storage::mongo) async fn aggregated(
         &self,
         class: &Arc<ClassSchema>,
         pipeline: &Pipeline,
@@ -133,9 +134,9 @@ impl MongoAdapter {
         let mut given = mongodb::options::AggregateOptions::default();
         given.allow_disk_use = Some(true);
         given.max_time = self.core.max_time;
-        given.hint = find::hint(class, &options.hints);
+        given.hint = hints::hint(class, &options.hints);
         given.comment = options.hints.comment.clone().map(bson::Bson::String);
-        given.selection_criteria = find::criteria(&options.hints).filter(|_| self.open.is_none());
+        given.selection_criteria = hints::criteria(&options.hints).filter(|_| self.open.is_none());
         let collection = self.objects(&class.name);
         let sent = collection.aggregate(stages).with_options(given).with_type::<RawDocumentBuf>();
         let work = async {

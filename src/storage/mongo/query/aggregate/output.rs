@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::Scope;
 use crate::storage::AggregateOptions;
-use crate::storage::mongo::names::{AUTH_DATA, field_of_key};
-use crate::storage::mongo::rest_json;
+use crate::storage::mongo::layout::names::{AUTH_DATA, field_of_key};
+use crate::storage::mongo::layout::rest_json;
 use crate::types::{FieldType, Object};
 
 /// Columns of documents that are nobody's fields.
