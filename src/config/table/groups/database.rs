@@ -1,8 +1,7 @@
-//! The `databaseOptions` group.
-//!
+//! The groups about the database and what is asked of it.
 
-use super::Kind::*;
-use super::{Group, opt};
+use crate::config::table::Kind::*;
+use crate::config::table::{Group, opt};
 
 /// `databaseOptions`.
 pub static DATABASE: Group = Group {
@@ -451,5 +450,26 @@ pub static LOG_CLIENT_EVENT: Group = Group {
             "Level at which it is logged",
         ),
         opt("name", "PARSE_SERVER_DATABASE_LOG_CLIENT_EVENTS_NAME", Text, "", "Name of the event").required(),
+    ],
+};
+
+/// `query`.
+pub static QUERY: Group = Group {
+    name: "query",
+    options: &[
+        opt(
+            "aggregationRawFieldNames",
+            "PARSE_SERVER_QUERY_AGGREGATION_RAW_FIELD_NAMES",
+            Bool,
+            "false",
+            "Pipelines use the field names of the database",
+        ),
+        opt(
+            "aggregationRawValues",
+            "PARSE_SERVER_QUERY_AGGREGATION_RAW_VALUES",
+            Bool,
+            "false",
+            "Pipelines return the values of the database",
+        ),
     ],
 };

@@ -1,7 +1,7 @@
-//! Keys of options for those who operate a server.
+//! The groups for those who operate a server: metrics, dashboard, security check, log levels.
 
-use super::Kind::*;
-use super::{Group, OptionDef, opt};
+use crate::config::table::Kind::*;
+use crate::config::table::{Group, OptionDef, opt};
 
 pub static METRICS: Group = Group { name: "metrics", options: METRICS_OPTIONS };
 
@@ -55,3 +55,69 @@ const DASHBOARD_OPTIONS: &[OptionDef] = &[
     opt("agent", "", Object, "", "Models of the dashboard's agent").secret().ours(),
     opt("memoryLimit", "", Number, "256", "Megabytes of heap for its process").ours(),
 ];
+
+/// `security`.
+pub static SECURITY: Group = Group {
+    name: "security",
+    options: &[
+        opt("checkGroups", "PARSE_SERVER_SECURITY_CHECK_GROUPS", List, "", "Checks of your own").callable(),
+        opt("enableCheck", "PARSE_SERVER_SECURITY_ENABLE_CHECK", Bool, "false", "Serve /security"),
+        opt(
+            "enableCheckLog",
+            "PARSE_SERVER_SECURITY_ENABLE_CHECK_LOG",
+            Bool,
+            "false",
+            "Log the report at the start",
+        ),
+    ],
+};
+
+/// `logLevels`.
+pub static LOG_LEVELS: Group = Group {
+    name: "logLevels",
+    options: &[
+        opt(
+            "cloudFunctionError",
+            "PARSE_SERVER_LOG_LEVELS_CLOUD_FUNCTION_ERROR",
+            Text,
+            r#""error""#,
+            "Cloud functions that failed",
+        ),
+        opt(
+            "cloudFunctionSuccess",
+            "PARSE_SERVER_LOG_LEVELS_CLOUD_FUNCTION_SUCCESS",
+            Text,
+            r#""info""#,
+            "Cloud functions that succeeded",
+        ),
+        opt(
+            "signupUsernameTaken",
+            "PARSE_SERVER_LOG_LEVELS_SIGNUP_USERNAME_TAKEN",
+            Text,
+            r#""info""#,
+            "Sign-ups with a name that is taken",
+        )
+        .accepted(),
+        opt(
+            "triggerAfter",
+            "PARSE_SERVER_LOG_LEVELS_TRIGGER_AFTER",
+            Text,
+            r#""info""#,
+            "Triggers that run afterwards",
+        ),
+        opt(
+            "triggerBeforeError",
+            "PARSE_SERVER_LOG_LEVELS_TRIGGER_BEFORE_ERROR",
+            Text,
+            r#""error""#,
+            "Triggers that refused",
+        ),
+        opt(
+            "triggerBeforeSuccess",
+            "PARSE_SERVER_LOG_LEVELS_TRIGGER_BEFORE_SUCCESS",
+            Text,
+            r#""info""#,
+            "Triggers that agreed",
+        ),
+    ],
+};

@@ -1,7 +1,7 @@
-//! The groups about accounts, installations, schemas, security and log levels.
+//! The groups about accounts: passwords, lock-out, installations.
 
-use super::Kind::*;
-use super::{Group, opt};
+use crate::config::table::Kind::*;
+use crate::config::table::{Group, opt};
 
 /// `passwordPolicy`.
 pub static PASSWORD_POLICY: Group = Group {
@@ -126,113 +126,6 @@ pub static INSTALLATION: Group = Group {
             Text,
             r#""deviceToken""#,
             "Which one survives: the one with the deviceToken or the one with the installationId",
-        ),
-    ],
-};
-
-/// `schema`.
-pub static SCHEMA: Group = Group {
-    name: "schema",
-    options: &[
-        opt("afterMigration", "PARSE_SERVER_SCHEMA_AFTER_MIGRATION", Text, "", "Function called afterwards")
-            .callable(),
-        opt("beforeMigration", "PARSE_SERVER_SCHEMA_BEFORE_MIGRATION", Text, "", "Function called before")
-            .callable(),
-        opt("definitions", "PARSE_SERVER_SCHEMA_DEFINITIONS", Object, "[]", "The classes").required(),
-        opt(
-            "deleteExtraFields",
-            "PARSE_SERVER_SCHEMA_DELETE_EXTRA_FIELDS",
-            Bool,
-            "false",
-            "Remove fields that are not defined",
-        ),
-        opt(
-            "keepUnknownIndexes",
-            "PARSE_SERVER_SCHEMA_KEEP_UNKNOWN_INDEXES",
-            Bool,
-            "false",
-            "Keep indexes that are not defined",
-        ),
-        opt(
-            "lockSchemas",
-            "PARSE_SERVER_SCHEMA_LOCK_SCHEMAS",
-            Bool,
-            "false",
-            "Nothing else may change schemas",
-        ),
-        opt(
-            "recreateModifiedFields",
-            "PARSE_SERVER_SCHEMA_RECREATE_MODIFIED_FIELDS",
-            Bool,
-            "false",
-            "Remove and add fields whose type changed",
-        ),
-        opt("strict", "PARSE_SERVER_SCHEMA_STRICT", Bool, "false", "Warn of what is not as defined"),
-    ],
-};
-
-/// `security`.
-pub static SECURITY: Group = Group {
-    name: "security",
-    options: &[
-        opt("checkGroups", "PARSE_SERVER_SECURITY_CHECK_GROUPS", List, "", "Checks of your own").callable(),
-        opt("enableCheck", "PARSE_SERVER_SECURITY_ENABLE_CHECK", Bool, "false", "Serve /security"),
-        opt(
-            "enableCheckLog",
-            "PARSE_SERVER_SECURITY_ENABLE_CHECK_LOG",
-            Bool,
-            "false",
-            "Log the report at the start",
-        ),
-    ],
-};
-
-/// `logLevels`.
-pub static LOG_LEVELS: Group = Group {
-    name: "logLevels",
-    options: &[
-        opt(
-            "cloudFunctionError",
-            "PARSE_SERVER_LOG_LEVELS_CLOUD_FUNCTION_ERROR",
-            Text,
-            r#""error""#,
-            "Cloud functions that failed",
-        ),
-        opt(
-            "cloudFunctionSuccess",
-            "PARSE_SERVER_LOG_LEVELS_CLOUD_FUNCTION_SUCCESS",
-            Text,
-            r#""info""#,
-            "Cloud functions that succeeded",
-        ),
-        opt(
-            "signupUsernameTaken",
-            "PARSE_SERVER_LOG_LEVELS_SIGNUP_USERNAME_TAKEN",
-            Text,
-            r#""info""#,
-            "Sign-ups with a name that is taken",
-        )
-        .accepted(),
-        opt(
-            "triggerAfter",
-            "PARSE_SERVER_LOG_LEVELS_TRIGGER_AFTER",
-            Text,
-            r#""info""#,
-            "Triggers that run afterwards",
-        ),
-        opt(
-            "triggerBeforeError",
-            "PARSE_SERVER_LOG_LEVELS_TRIGGER_BEFORE_ERROR",
-            Text,
-            r#""error""#,
-            "Triggers that refused",
-        ),
-        opt(
-            "triggerBeforeSuccess",
-            "PARSE_SERVER_LOG_LEVELS_TRIGGER_BEFORE_SUCCESS",
-            Text,
-            r#""info""#,
-            "Triggers that agreed",
         ),
     ],
 };
