@@ -1,13 +1,15 @@
 //! What lies between a class as it is defined and as it is: the requests to the schema API that lead from the one
 //! to the other, and what an operator should know of them. Decides and does nothing.
 
+mod definition;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use self::definition::{field, index, same_field, same_index};
 use crate::config::DefinedSchemas;
-use crate::types::javascript::{is_same, is_truthy};
+use crate::types::javascript::is_truthy;
 use crate::types::schema::is_default_column;
-use crate::types::time::Millis;
 use crate::types::{ClassSchema, Clp, Field, FieldType, Object};
 
 /// Indexes of parse-server, by the names that MongoDB has for them.
@@ -18,11 +20,6 @@ const PROTECTED_INDEXES: &[(&str, &[&str])] = &[
 ];
 /// How the names of indexes begin that this server makes by itself.
 const OWN_INDEXES: &str = "parsimony_";
-const TYPES: [&str; 12] = [
-    "String", "Number", "Boolean", "Bytes", "Date", "File", "GeoPoint", "Polygon", "Array", "Object",
-    "Pointer", "Relation",
-];
-
 /// What becomes of permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permissions {
@@ -323,24 +320,6 @@ fn push(plan: &mut ClassPlan, fields: Object) {
     }
 }
 
-fn same_field(a: &Field, b: &Field) -> bool {
-    let defaults = match (&a.default_value, &b.default_value) {
-        (Some(a), Some(b)) => is_same(a, b),
-        (a, b) => a.is_none() && b.is_none(),
-    };
-    a.ty == b.ty && a.required == b.required && defaults
-}
-
-/// The order of columns belongs to an index.
-fn same_index(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((a, x), (b, y))| a == b && is_same(x, y))
-        }
-        _ => is_same(a, b),
-    }
-}
-
 pub fn is_protected_index(class: &str, name: &str) -> bool {
     let of_class = PROTECTED_INDEXES.iter().find(|(of, _)| *of == class);
     name == "_id_"
@@ -348,199 +327,5 @@ pub fn is_protected_index(class: &str, name: &str) -> bool {
         || of_class.is_some_and(|(_, names)| names.contains(&name))
 }
 
-/// A field in the form of the schema API, as the SDK's `addField` makes it.
-fn field(name: &str, definition: &Value) -> Result<Value, String> {
-    if name.is_empty() {
-        return Err("Error: field name may not be null.".to_owned());
-    }
-    let ty = match definition.get("type") {
-        None => "String",
-        Some(ty) if !is_truthy(ty) => "String",
-        Some(Value::String(ty)) => ty.as_str(),
-        Some(other) => return Err(format!("Error: {other} is not a valid type.")),
-    };
-    if !TYPES.contains(&ty) {
-        return Err(format!("Error: {ty} is not a valid type."));
-    }
-    let mut field = Map::from_iter([("type".to_owned(), Value::from(ty))]);
-    if matches!(ty, "Pointer" | "Relation") {
-        let target = definition.get("targetClass").filter(|target| is_truthy(target));
-        let target = target.ok_or_else(|| format!("Error: You need to set the targetClass of the {ty}."))?;
-        field.insert("targetClass".to_owned(), target.clone());
-    }
-    if ty == "Relation" {
-        return Ok(Value::Object(field));
-    }
-    if let Some(required @ Value::Bool(_)) = definition.get("required") {
-        field.insert("required".to_owned(), required.clone());
-    }
-    if let Some(default) = definition.get("defaultValue") {
-        field.insert("defaultValue".to_owned(), default_of(ty, default));
-    }
-    Ok(Value::Object(field))
-}
-
-/// Dates may be given as their texts or numbers, bytes as their text.
-fn default_of(ty: &str, given: &Value) -> Value {
-    match (ty, given) {
-        ("Date", Value::String(text)) if !text.is_empty() => {
-            let iso = Millis::parse(text).map_or_else(|| text.clone(), Millis::to_iso);
-            json!({ "__type": "Date", "iso": iso })
-        }
-        ("Date", Value::Number(number)) if number.as_i64().is_some_and(|number| number != 0) => {
-            json!({ "__type": "Date", "iso": Millis(number.as_i64().unwrap_or_default()).to_iso() })
-        }
-        ("Bytes", Value::String(text)) if !text.is_empty() => json!({ "__type": "Bytes", "base64": text }),
-        _ => given.clone(),
-    }
-}
-
-fn index(name: &str, columns: &Value) -> Result<Value, String> {
-    if name.is_empty() {
-        return Err("Error: index name may not be null.".to_owned());
-    }
-    if !is_truthy(columns) {
-        return Err("Error: index may not be null.".to_owned());
-    }
-    Ok(columns.clone())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{ClassName, FieldName};
-
-    fn options(given: &[&str]) -> DefinedSchemas {
-        let on = |name: &str| given.contains(&name);
-        DefinedSchemas {
-            strict: on("strict"),
-            delete_extra_fields: on("deleteExtraFields"),
-            recreate_modified_fields: on("recreateModifiedFields"),
-            keep_unknown_indexes: on("keepUnknownIndexes"),
-            ..DefinedSchemas::default()
-        }
-    }
-
-    fn game() -> ClassSchema {
-        let mut schema = ClassSchema::with_defaults(ClassName::known("Game"));
-        for (name, ty) in [("title", FieldType::String), ("score", FieldType::Number)] {
-            schema.fields.insert(FieldName::known(name), Field::of(ty));
-        }
-        let permissions = json!({ "find": { "*": true }, "addField": {} });
-        schema.clp = permissions.as_object().map(Clp::from_json);
-        schema.indexes = json!({ "_id_": { "_id": 1 }, "parsimony_x": { "score": 1 }, "a": { "title": 1 } })
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
-        schema
-    }
-
-    fn defined() -> Value {
-        json!({
-            "className": "Game", "fields": { "title": { "type": "String" }, "score": { "type": "Number" } },
-            "indexes": { "a": { "title": 1 } }, "classLevelPermissions": { "find": { "*": true } },
-        })
-    }
-
-    fn steps(given: &[&str], definition: &Value) -> Value {
-        let plan = of_class(&options(given), Permissions::Closed, definition, Some(&game())).expect("a plan");
-        plan.steps
-            .into_iter()
-            .map(|step| match step {
-                Step::Create(body) | Step::Update(body) => Value::Object(body),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn what_is_there_already_is_left_alone() {
-        assert_eq!(steps(&[], &defined()), json!([]));
-        assert_eq!(steps(&["deleteExtraFields", "recreateModifiedFields", "strict"], &defined()), json!([]));
-    }
-
-    #[test]
-    fn a_new_class_is_one_request() {
-        let definition = json!({ "className": "New", "fields": {
-            "objectId": { "type": "String" }, "at": { "type": "Date", "defaultValue": "2020-01-01T00:00:00.000Z" },
-            "to": { "type": "Pointer", "targetClass": "Game", "required": true } } });
-        let plan = of_class(&options(&[]), Permissions::Closed, &definition, None).expect("a plan");
-        assert_eq!(plan.warnings, ["classLevelPermissions not provided for New."]);
-        let Some(Step::Create(body)) = plan.steps.first() else { panic!("no creation") };
-        let date = json!({ "__type": "Date", "iso": "2020-01-01T00:00:00.000Z" });
-        let expected = json!({
-            "fields": { "at": { "type": "Date", "defaultValue": date },
-                "to": { "type": "Pointer", "targetClass": "Game", "required": true } },
-            "classLevelPermissions": { "addField": {} },
-        });
-        assert_eq!(Value::Object(body.clone()), expected);
-    }
-
-    #[test]
-    fn fields_go_only_when_that_is_asked_for() {
-        let mut definition = defined();
-        definition["fields"] = json!({ "score": { "type": "String" }, "level": { "type": "Number" } });
-        assert_eq!(steps(&[], &definition), json!([{ "fields": { "level": { "type": "Number" } } }]));
-        assert_eq!(
-            steps(&["deleteExtraFields", "recreateModifiedFields"], &definition),
-            json!([
-                { "fields": { "level": { "type": "Number" }, "title": { "__op": "Delete" } } },
-                { "fields": { "score": { "__op": "Delete" } } },
-                { "fields": { "score": { "type": "String" } } },
-            ])
-        );
-        let plan =
-            of_class(&options(&["strict"]), Permissions::Closed, &definition, Some(&game())).expect("a plan");
-        assert_eq!(
-            plan.warnings,
-            [
-                "The following fields exist in the database for \"Game\", but are missing in the schema : \"title\"",
-                "The field \"score\" type differ between the schema and the database for \"Game\"; Schema is \
-                 defined as \"String\" and current database type is \"Number\"",
-            ]
-        );
-    }
-
-    #[test]
-    fn indexes_are_made_again_and_ours_are_left_alone() {
-        let mut definition = defined();
-        definition["indexes"] = json!({ "a": { "title": -1 }, "b": { "score": 1 } });
-        assert_eq!(
-            steps(&[], &definition),
-            json!([
-                { "indexes": { "b": { "score": 1 }, "a": { "__op": "Delete" } } },
-                { "indexes": { "a": { "title": -1 } } },
-            ])
-        );
-        definition["indexes"] = json!({});
-        assert_eq!(steps(&[], &definition), json!([{ "indexes": { "a": { "__op": "Delete" } } }]));
-        assert_eq!(steps(&["keepUnknownIndexes"], &definition), json!([]));
-    }
-
-    #[test]
-    fn options_of_a_field_and_permissions_are_set() {
-        let mut definition = defined();
-        definition["fields"]["score"] = json!({ "type": "Number", "required": true, "defaultValue": 5 });
-        definition["classLevelPermissions"] = json!({ "get": { "*": true }, "addField": { "*": true } });
-        assert_eq!(
-            steps(&[], &definition),
-            json!([{
-                "fields": { "score": { "type": "Number", "required": true, "defaultValue": 5 } },
-                "classLevelPermissions": { "get": { "*": true }, "addField": {} },
-            }])
-        );
-    }
-
-    #[test]
-    fn what_is_no_definition_is_refused_as_the_sdk_does() {
-        for (field, reason) in [
-            (json!({ "type": "Text" }), "Error: Text is not a valid type."),
-            (json!({ "type": "Pointer" }), "Error: You need to set the targetClass of the Pointer."),
-        ] {
-            let definition = json!({ "className": "New", "fields": { "x": field } });
-            assert_eq!(
-                of_class(&options(&[]), Permissions::Closed, &definition, None).expect_err("refused"),
-                reason
-            );
-        }
-    }
-}
+mod tests;
