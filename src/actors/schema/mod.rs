@@ -6,6 +6,8 @@
 //! read after the change, under a number taken before the read ([`super::freshness`]): a read that was
 //! overtaken by a later one is dropped.
 
+mod messages;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,23 +16,24 @@ use std::time::Instant;
 use actix::dev::Request;
 use actix::fut::{ready, wrap_future};
 use actix::prelude::ActorFutureExt;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseActFuture};
+use actix::{Actor, AsyncContext, Context, ResponseActFuture};
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub use self::messages::{AddFields, Change, Create, Delete, HandOver, Reload, ReloadAll, Snapshots};
+
 use super::class::directory::Directory;
 use super::class::owner::{ClassActor, Publish};
-use super::freshness::{Freshness, ReadStamp, listen, renew};
+use super::freshness::{Freshness, ReadStamp, listen, renew, tell};
 use super::mail::{self, Mail, Mailed};
-use super::{ASK_DEADLINE, ask, ddl};
+use super::{ASK_DEADLINE, ask};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
-use crate::operations::ports::SchemaChange;
 use crate::pubsub::PubSub;
 use crate::storage::{StorageAdapter, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
-use crate::types::{ClassName, ClassSchema, Field, FieldName};
+use crate::types::{ClassName, ClassSchema};
 
 /// The names of the classes there are, as the schema actor publishes them: nobody asks it for a class that
 /// does not exist. Replaced as a whole when a class appears or goes.
@@ -57,6 +60,8 @@ struct Known {
 pub struct SchemaActor {
     storage: Arc<dyn StorageAdapter>,
     pubsub: Arc<dyn PubSub>,
+    /// Whom this server tells what it changed, where storage does not.
+    others: Option<Arc<dyn PubSub>>,
     freshness: Arc<Freshness>,
     config: Arc<AppConfig>,
     generation: u64,
@@ -104,14 +109,26 @@ impl SchemaActor {
     pub fn new(
         storage: Arc<dyn StorageAdapter>,
         pubsub: Arc<dyn PubSub>,
+        others: Option<Arc<dyn PubSub>>,
         owners: Arc<Directory>,
         freshness: Arc<Freshness>,
         config: Arc<AppConfig>,
         (number, schemas): (u64, Vec<ClassSchema>),
     ) -> Self {
         let (known, names, gone, turns) = Default::default();
-        let mut actor =
-            Self { storage, pubsub, owners, freshness, config, generation: 0, known, names, gone, turns };
+        let mut actor = Self {
+            storage,
+            pubsub,
+            others,
+            owners,
+            freshness,
+            config,
+            generation: 0,
+            known,
+            names,
+            gone,
+            turns,
+        };
         // Nobody uses a class yet.
         drop(actor.publish_all(number, schemas));
         actor
@@ -271,9 +288,11 @@ impl SchemaActor {
         work: impl Future<Output = StorageResult<Done>> + 'static,
     ) -> Answer<Option<Arc<ClassSnapshot>>> {
         let (storage, freshness, name) = (self.storage.clone(), self.freshness.clone(), class.clone());
+        let others = self.others.clone();
         let work = async move {
             let outcome = work.await;
             freshness.mark(&name);
+            tell(others.as_ref(), &name);
             let number = freshness.number();
             (number, outcome, storage.load_schema(&name).await)
         };
@@ -325,10 +344,6 @@ enum Done {
     Gone,
 }
 
-fn there(found: Result<Option<Arc<ClassSnapshot>>>) -> Result<Arc<ClassSnapshot>> {
-    found?.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
-}
-
 impl Mailed for SchemaActor {
     fn mail() -> &'static Mail {
         &mail::SCHEMA
@@ -351,159 +366,5 @@ impl Actor for SchemaActor {
             }
         };
         actix::spawn(renew(self.freshness.clone(), read));
-    }
-}
-
-/// Creates the class, or answers the one that exists.
-pub struct Create(pub ClassSchema);
-/// Adds what is missing.
-pub struct AddFields {
-    pub class: ClassName,
-    pub fields: Vec<(FieldName, Field)>,
-}
-/// All but the indexes.
-pub struct Change {
-    pub class: ClassName,
-    pub change: SchemaChange,
-}
-pub struct Delete(pub ClassName);
-/// Reads one class from storage again; `None`: there is no such class.
-pub struct Reload(pub ClassName);
-/// Reads all classes from storage again.
-pub struct ReloadAll;
-/// All classes as they are known, without a look into storage.
-pub struct Snapshots;
-/// Hands the class to an owner that has just been started; answers whether there is such a class.
-pub struct HandOver {
-    pub class: ClassName,
-    pub to: Addr<ClassActor>,
-}
-
-macro_rules! messages {
-    ($($name:ident => $answer:ty),+ $(,)?) => {
-        $(impl Message for $name { type Result = Result<$answer>; })+
-    };
-}
-messages!(
-    Create => Arc<ClassSnapshot>, AddFields => Arc<ClassSnapshot>, Change => Arc<ClassSnapshot>, Delete => (),
-    Reload => Option<Arc<ClassSnapshot>>, ReloadAll => Vec<Arc<ClassSnapshot>>, HandOver => bool,
-    Snapshots => Vec<Arc<ClassSnapshot>>,
-);
-
-impl Handler<Snapshots> for SchemaActor {
-    type Result = Result<Vec<Arc<ClassSnapshot>>>;
-
-    fn handle(&mut self, _: Snapshots, _: &mut Self::Context) -> Self::Result {
-        Ok(self.known.values().map(|known| known.snapshot.clone()).collect())
-    }
-}
-
-impl Handler<Create> for SchemaActor {
-    type Result = Answer<Arc<ClassSnapshot>>;
-
-    fn handle(&mut self, Create(schema): Create, _: &mut Self::Context) -> Self::Result {
-        let (storage, class) = (self.storage.clone(), schema.name.clone());
-        let work = async move { storage.create_class(&schema).await.map(|schema| Done::Now(Some(schema))) };
-        Box::pin(self.change(class, |_| Plan::Work(work)).map(|found, _, _| there(found)))
-    }
-}
-
-impl Handler<AddFields> for SchemaActor {
-    type Result = Answer<Arc<ClassSnapshot>>;
-
-    fn handle(&mut self, AddFields { class, fields }: AddFields, _: &mut Self::Context) -> Self::Result {
-        let (storage, name) = (self.storage.clone(), class.clone());
-        let plan = move |actor: &Self| {
-            let known = actor.known.get(&class).map(|known| &known.snapshot);
-            if let Some(known) = known
-                && fields.iter().all(|(name, _)| known.schema.fields.contains_key(name))
-            {
-                return Plan::Nothing(known.clone());
-            }
-            let exists = known.is_some();
-            Plan::Work(async move {
-                let added = ddl::add_fields(&*storage, &class, &fields, exists).await;
-                added.map(|schema| Done::Now(Some(schema)))
-            })
-        };
-        Box::pin(self.change(name, plan).map(|found, _, _| there(found)))
-    }
-}
-
-impl Handler<Change> for SchemaActor {
-    type Result = Answer<Arc<ClassSnapshot>>;
-
-    fn handle(&mut self, Change { class, change }: Change, _: &mut Self::Context) -> Self::Result {
-        let (storage, name) = (self.storage.clone(), class.clone());
-        let work = async move { ddl::change(&*storage, &class, change).await.map(Done::Now) };
-        Box::pin(self.change(name, |_| Plan::Work(work)).map(|found, _, _| there(found)))
-    }
-}
-
-impl Handler<Delete> for SchemaActor {
-    type Result = Answer<()>;
-
-    fn handle(&mut self, Delete(class): Delete, _: &mut Self::Context) -> Self::Result {
-        let (storage, name) = (self.storage.clone(), class.clone());
-        let work = async move { ddl::delete(&*storage, class).await.map(|()| Done::Gone) };
-        Box::pin(self.change(name, |_| Plan::Work(work)).map(|done, _, _| done.map(drop)))
-    }
-}
-
-impl Handler<Reload> for SchemaActor {
-    type Result = Answer<Option<Arc<ClassSnapshot>>>;
-
-    fn handle(&mut self, Reload(class): Reload, _: &mut Self::Context) -> Self::Result {
-        let (storage, number, name) = (self.storage.clone(), self.freshness.number(), class.clone());
-        let read = wrap_future::<_, Self>(async move { storage.load_schema(&name).await });
-        let published =
-            read.map(move |found, actor, _| found.map(|schema| actor.publish(&class, number, schema)));
-        Box::pin(published.then(|found, _, _| {
-            wrap_future(async move {
-                let (snapshot, handed_over) = found?;
-                handed_over.published().await;
-                Ok(snapshot)
-            })
-        }))
-    }
-}
-
-impl Handler<ReloadAll> for SchemaActor {
-    type Result = Answer<Vec<Arc<ClassSnapshot>>>;
-
-    fn handle(&mut self, _: ReloadAll, _: &mut Self::Context) -> Self::Result {
-        let (storage, number) = (self.storage.clone(), self.freshness.number());
-        let read = wrap_future::<_, Self>(async move { storage.load_schemas().await });
-        let published = read.map(move |found, actor, _| {
-            found.map(|schemas| {
-                let handed_over = actor.publish_all(number, schemas);
-                let classes: Vec<_> = actor.known.values().map(|known| known.snapshot.clone()).collect();
-                (classes, handed_over)
-            })
-        });
-        Box::pin(published.then(|found, _, _| {
-            wrap_future(async move {
-                let (classes, handed_over) = found?;
-                handed_over.published().await;
-                Ok(classes)
-            })
-        }))
-    }
-}
-
-impl Handler<HandOver> for SchemaActor {
-    type Result = Answer<bool>;
-
-    fn handle(&mut self, HandOver { class, to }: HandOver, _: &mut Self::Context) -> Self::Result {
-        let sent = self
-            .known
-            .get(&class)
-            .map(|known| to.send(Publish { read: known.read, snapshot: Some(known.snapshot.clone()) }));
-        Box::pin(wrap_future(async move {
-            match sent {
-                Some(sent) => sent.timeout(ASK_DEADLINE).await.map(|()| true).map_err(Error::internal),
-                None => Ok(false),
-            }
-        }))
     }
 }
