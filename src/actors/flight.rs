@@ -20,7 +20,7 @@ pub struct Flight<T> {
 pub enum Landing<T> {
     /// It was overtaken by an invalidation: look again.
     Again(Flight<T>),
-    /// Answer those who waited; the outcome may be remembered when `counts`.
+    /// Answer the requests that waited; the outcome may be remembered when `counts`.
     Done { waiting: Vec<oneshot::Sender<T>>, counts: bool },
 }
 

@@ -3,8 +3,8 @@
 //! long as its read began after the last such event; until then requests wait for a read of their own.
 //!
 //! The schema actor owns this and publishes it: replicas look at it for each request, which costs a few
-//! loads where no class is marked. [`listen`] turns notices of other servers into events, [`renew`]
-//! repeats reads until they succeed. Knows neither the actors nor what they keep.
+//! loads where no class is marked. [`listen`] turns notices of other servers into events, [`tell`]
+//! sends them some, [`renew`] repeats reads until they succeed. Knows neither the actors nor what they keep.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::Result;
-use crate::pubsub::Notice;
+use crate::pubsub::{Notice, PubSub};
 use crate::types::ClassName;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -180,6 +180,19 @@ impl Freshness {
     fn stale(&self) -> std::sync::MutexGuard<'_, Stale> {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells other servers that a class is another one, beside what its caller does: they are read again by whoever hears
+/// it. Storage that tells by itself needs no `others`.
+pub fn tell(others: Option<&Arc<dyn PubSub>>, class: &ClassName) {
+    let Some(others) = others.cloned() else { return };
+    let class = class.clone();
+    actix::spawn(async move {
+        let notice = Notice::Schema { class: Some(class.clone()) };
+        if let Err(error) = others.notify(notice).await {
+            tracing::warn!(%error, class = %class, "other servers could not be told of a change of class {class}");
+        }
+    });
 }
 
 /// Marks at once what a notice concerns, however long a read under way may take.

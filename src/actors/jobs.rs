@@ -52,7 +52,8 @@ impl JobScheduler {
     }
 }
 
-/// Those who come from elsewhere may expect that somebody runs what the dashboard shows.
+/// Logs how many job schedules are stored that this server does not run: an operator who migrated may expect that it
+/// does.
 async fn tell_of_schedules(services: Arc<Services>) {
     if services.cloud.registrations().job_names().next().is_none() {
         return;

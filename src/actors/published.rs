@@ -1,8 +1,8 @@
 //! Numbers that one actor publishes and everybody may read: generations (what was read under an older one does
 //! not count any more) and limits. The half that writes cannot be cloned, so that there is one owner.
 //!
-//! Used by the role actor and the session directory, which own numbers, and by whoever asks whether what he
-//! remembers still counts.
+//! Used by the role actor and the session directory, which own numbers, and by caches, which ask whether what they
+//! remember still counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

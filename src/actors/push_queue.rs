@@ -18,7 +18,7 @@ use crate::push::PushAdapter;
 use crate::types::app_scope::carry;
 use crate::types::time::Millis;
 
-/// How long a push may be stored, by whoever cannot tell, before it is seen.
+/// How long a push may be stored before this server sees it, where the server that stored it cannot tell the others.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
 /// While something is sent: how soon a pause elsewhere is heard of, at the latest.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::class::directory::Directory;
 use super::class::replica::{Admit, Admitted, ClassReplica};
-use super::freshness::{Freshness, ReadStamp};
+use super::freshness::{Freshness, ReadStamp, tell};
 use super::schema::{
     AddFields, Change, Create, Delete, HandOver, Names, Reload, ReloadAll, SchemaActor, Snapshots,
 };
@@ -35,6 +35,8 @@ pub struct ClassRegistry {
     names: Arc<Names>,
     freshness: Arc<Freshness>,
     storage: Arc<dyn StorageAdapter>,
+    /// Whom this server tells what it changed, where storage does not.
+    others: Option<Arc<dyn PubSub>>,
     schema: Addr<SchemaActor>,
     last_miss_refresh: AtomicI64,
     /// All classes as they were listed last.
@@ -65,8 +67,16 @@ impl ClassRegistry {
         let (owners, freshness) = (Directory::new(), Arc::new(Freshness::new(ttl)));
         let read = (freshness.number(), storage.load_schemas().await?);
         let stamp = freshness.stamp(read.0);
-        let actor =
-            SchemaActor::new(storage.clone(), pubsub, owners.clone(), freshness.clone(), config, read);
+        let others = storage.pubsub().is_none().then(|| pubsub.clone());
+        let actor = SchemaActor::new(
+            storage.clone(),
+            pubsub,
+            others.clone(),
+            owners.clone(),
+            freshness.clone(),
+            config,
+            read,
+        );
         let wishes = storage.index_wishes();
         let registry = Arc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
@@ -74,6 +84,7 @@ impl ClassRegistry {
             names: actor.names(),
             freshness,
             storage,
+            others,
             schema: actor.start(),
             last_miss_refresh: AtomicI64::new(Millis::now().0),
             listed: Mutex::new(Listed { read: stamp, ..Listed::default() }),
@@ -251,9 +262,11 @@ impl ClassRegistry {
     ) -> Result<Arc<ClassSnapshot>> {
         let (storage, schema, freshness) =
             (self.storage.clone(), self.schema.clone(), self.freshness.clone());
+        let others = self.others.clone();
         let work = actix::spawn(async move {
             let outcome = storage.set_indexes(&class, &create, &drop).await;
             freshness.mark(&class);
+            tell(others.as_ref(), &class);
             let read = ask(&schema, Reload(class.clone())).await;
             if read.is_err() {
                 freshness.changed(Some(&class));

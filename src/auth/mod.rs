@@ -4,48 +4,18 @@
 //! table and no Cloud Code: `operations::classes::user::auth_data` brings both together, and joins in providers
 //! that an application writes itself.
 //!
-//! Each provider is a file; [`table`] names them all. What they share: [`env`] (the way out, the clock), [`keys`] and
-//! [`jwt`] (OpenID), [`code_flow`] (authorization codes), `oauth1`, `certificate`, `token_check`. Made by `server`.
-//! Names `outbound`, `config`, `tls`, `types` and `error`.
+//! * [`providers`]: one file per provider, and the table of them; [`mfa`], the second factor, stands beside it;
+//! * [`openid`], [`oauth`]: what providers share that speak OpenID Connect, or OAuth;
+//! * [`settings`]: an entry of the option `auth`; [`env`]: the way out, the clock, the public keys of others.
+//!
+//! Made by `server`. Names `outbound`, `config`, `tls`, `types` and `error`.
 
-mod anonymous;
-mod apple;
-mod certificate;
-mod code_flow;
 pub mod env;
-mod facebook;
-mod gcenter;
-mod github;
-mod google;
-mod gpgames;
-mod instagram;
-mod janraincapture;
-mod janrainengage;
-mod jwt;
-mod key_set;
-mod keycloak;
-mod keys;
-mod ldap;
-mod line;
-mod linkedin;
-mod meetup;
 pub mod mfa;
-mod microsoft;
-mod oauth1;
-mod oauth2;
-mod oidc;
-mod phantauth;
-mod qq;
+mod oauth;
+mod openid;
+mod providers;
 mod settings;
-mod spotify;
-mod table;
-mod token_check;
-mod totp;
-mod twitter;
-mod vkontakte;
-mod webauthn;
-mod wechat;
-mod weibo;
 
 use std::sync::Arc;
 
@@ -192,6 +162,11 @@ pub fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::parse(ErrorCode::SCRIPT_FAILED, text)
 }
 
+/// 101, what most refusals of a login are.
+pub fn not_found(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::parse(ErrorCode::OBJECT_NOT_FOUND, text)
+}
+
 /// 252
 pub fn unsupported() -> Error {
     Error::parse(ErrorCode::UNSUPPORTED_SERVICE, "This authentication method is unsupported.")
@@ -230,7 +205,7 @@ pub struct AuthProviders {
 impl Default for AuthProviders {
     /// Anonymous users and nothing else.
     fn default() -> Self {
-        let anonymous: Arc<dyn AuthProvider> = Arc::new(anonymous::Anonymous);
+        let anonymous: Arc<dyn AuthProvider> = Arc::new(providers::Anonymous);
         Self { built_in: IndexMap::from([("anonymous".to_owned(), anonymous)]), settings: IndexMap::new() }
     }
 }
@@ -244,7 +219,7 @@ impl AuthProviders {
         let entries = config.auth.expose();
         let mut built_in: IndexMap<String, Arc<dyn AuthProvider>> = IndexMap::new();
         let mut names: Vec<&str> = entries.keys().map(String::as_str).collect();
-        for name in table::names() {
+        for name in providers::names() {
             if !entries.contains_key(name) {
                 names.push(name);
             }
@@ -252,17 +227,17 @@ impl AuthProviders {
         for name in names {
             let entry = entries.get(name);
             let settings = Settings::new(name, entry, config.users.enable_insecure_auth_adapters);
-            let Some(made) = table::make(&settings, env) else { continue };
+            let Some(made) = providers::make(&settings, env) else { continue };
             let provider = made.unwrap_or_else(|error| {
                 if let Some(entry) = entry.filter(|entry| !is_module(entry) && !is_off(entry)) {
                     warn(name, &error, entry);
                 }
-                Arc::new(table::Misconfigured::new(&error))
+                Arc::new(providers::Misconfigured::new(&error))
             });
             built_in.insert(name.to_owned(), provider);
         }
         if config.users.enable_anonymous_users {
-            built_in.insert("anonymous".to_owned(), Arc::new(anonymous::Anonymous));
+            built_in.insert("anonymous".to_owned(), Arc::new(providers::Anonymous));
         }
         if let Some(options) = entries.get("mfa").filter(|entry| !is_module(entry)) {
             built_in.insert("mfa".to_owned(), Arc::new(mfa::Mfa::new(options)?));

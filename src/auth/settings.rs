@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::keys::DEFAULT_AGE;
+use super::env::text;
+use super::openid::keys::DEFAULT_AGE;
 use crate::types::Object;
 
 /// The settings of one provider; empty where the app has none.
@@ -44,14 +45,14 @@ impl<'a> Settings<'a> {
 
     /// A text that is not empty.
     pub fn text(&self, key: &str) -> Option<String> {
-        super::env::text(self.value(key))
+        text(self.value(key))
     }
 
     /// Texts of a list, or the one text there is.
     pub fn texts(&self, key: &str) -> Vec<String> {
         match self.value(key) {
-            Some(Value::Array(all)) => all.iter().filter_map(|one| super::env::text(Some(one))).collect(),
-            one => super::env::text(one).into_iter().collect(),
+            Some(Value::Array(all)) => all.iter().filter_map(|one| text(Some(one))).collect(),
+            one => text(one).into_iter().collect(),
         }
     }
 

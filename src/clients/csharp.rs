@@ -2,27 +2,45 @@
 
 use std::fmt::Write;
 
-use super::{Base, Class, Field, HEAD, Model, identifier, pascal, quoted, unique};
+use super::language::{Inherited, Words};
+use super::{Class, Field, HEAD, Model, identifier, pascal, quoted, unique};
 use crate::types::FieldType;
 
-/// Properties that the SDK's own classes have.
+/// Properties that every object has.
 const OF_OBJECTS: &[&str] =
     &["Acl", "ClassName", "CreatedAt", "IsDirty", "IsNew", "Keys", "ObjectId", "UpdatedAt"];
-const OF_USERS: &[&str] = &["username", "password", "email", "authData", "sessionToken"];
-const OF_ROLES: &[&str] = &["name", "users", "roles"];
-const OF_SESSIONS: &[&str] = &["sessionToken"];
-const OF_INSTALLATIONS: &[&str] = &[
-    "installationId",
-    "deviceType",
-    "appName",
-    "appVersion",
-    "appIdentifier",
-    "timeZone",
-    "localeIdentifier",
-    "parseVersion",
-    "channels",
-    "deviceToken",
-];
+const INHERITED: Inherited = Inherited {
+    user: &["username", "password", "email", "authData", "sessionToken"],
+    role: &["name", "users", "roles"],
+    session: &["sessionToken"],
+    installation: &[
+        "installationId",
+        "deviceType",
+        "appName",
+        "appVersion",
+        "appIdentifier",
+        "timeZone",
+        "localeIdentifier",
+        "parseVersion",
+        "channels",
+        "deviceToken",
+    ],
+};
+const TYPES: Words = Words {
+    string: "string",
+    number: "double",
+    boolean: "bool",
+    date: "DateTime",
+    object: "IDictionary<string, object>",
+    array: "IList<object>",
+    geo_point: "ParseGeoPoint",
+    polygon: "object",
+    file: "ParseFile",
+    bytes: "byte[]",
+    acl: "object",
+    pointer: "ParseObject",
+    relation: "object",
+};
 
 pub fn write(model: &Model) -> String {
     let mut out = format!(
@@ -35,8 +53,7 @@ pub fn write(model: &Model) -> String {
     out.push_str(
         "\n/// <summary>Cloud functions of the server.</summary>\npublic static class CloudFunctions\n{\n",
     );
-    let names = unique(model.functions.iter().map(|name| pascal(&identifier(name))));
-    for (name, function) in names.iter().zip(&model.functions) {
+    for (name, function) in model.named_functions(|name| pascal(&identifier(name))) {
         let _ = writeln!(out, "    public const string {name} = {};", quoted(function, false));
     }
     out.push_str("}\n");
@@ -44,17 +61,10 @@ pub fn write(model: &Model) -> String {
 }
 
 fn class_of(model: &Model, class: &Class, out: &mut String) {
-    let (base, inherited): (&str, &[&str]) = match class.base {
-        Base::Object => ("ParseObject", &[]),
-        Base::User => ("ParseUser", OF_USERS),
-        Base::Role => ("ParseRole", OF_ROLES),
-        Base::Session => ("ParseSession", OF_SESSIONS),
-        Base::Installation => ("ParseInstallation", OF_INSTALLATIONS),
-    };
+    let base = class.base.sdk_class();
     let table = quoted(&class.name, false);
     let _ = writeln!(out, "\n[ParseClassName({table})]\npublic class {} : {base}\n{{", class.type_name);
-    let fields: Vec<&Field> =
-        class.fields.iter().filter(|field| !inherited.contains(&field.name.as_str())).collect();
+    let fields = INHERITED.rest_of(class);
     let names = unique(fields.iter().map(|field| property_name(class, &field.name)));
     let mut first = true;
     for (name, field) in names.iter().zip(&fields) {
@@ -73,31 +83,18 @@ fn property_name(class: &Class, field: &str) -> String {
 }
 
 fn property(model: &Model, name: &str, field: &Field, out: &mut String) {
-    let object = |target| model.type_of(target).unwrap_or("ParseObject").to_owned();
     let key = quoted(&field.name, false);
     let required = if field.required { "    /// <summary>Required.</summary>\n" } else { "" };
     let _ = writeln!(out, "{required}    [ParseFieldName({key})]");
     if let FieldType::Relation(target) = &field.ty {
-        let target = object(target);
+        let target = model.members_of(target);
         let _ = writeln!(
             out,
             "    public ParseRelation<{target}> {name} => GetRelationProperty<{target}>(nameof({name}));"
         );
         return;
     }
-    let ty = match &field.ty {
-        FieldType::String => "string".to_owned(),
-        FieldType::Number => "double".to_owned(),
-        FieldType::Boolean => "bool".to_owned(),
-        FieldType::Date => "DateTime".to_owned(),
-        FieldType::Object => "IDictionary<string, object>".to_owned(),
-        FieldType::Array => "IList<object>".to_owned(),
-        FieldType::GeoPoint => "ParseGeoPoint".to_owned(),
-        FieldType::File => "ParseFile".to_owned(),
-        FieldType::Bytes => "byte[]".to_owned(),
-        FieldType::Polygon | FieldType::Acl | FieldType::Relation(_) => "object".to_owned(),
-        FieldType::Pointer(target) => object(target),
-    };
+    let ty = TYPES.or_class(model, &field.ty);
     let _ = writeln!(
         out,
         "    public {ty}? {name}\n    {{\n        get => GetProperty<{ty}?>(null, nameof({name}));\n        \

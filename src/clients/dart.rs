@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::language::{Inherited, Words};
 use super::{Base, Class, Field, HEAD, Model, identifier, pascal, quoted, unique};
 use crate::types::FieldType;
 
@@ -12,8 +13,28 @@ const RESERVED: &[&str] = &[
     "super", "switch", "this", "throw", "true", "try", "var", "void", "while", "with", "clone", "copy",
     "delete", "fetch", "get", "save", "set", "update", "unset",
 ];
-const OF_USERS: &[&str] =
-    &["username", "password", "emailAddress", "emailVerified", "authData", "sessionToken"];
+/// Roles and sessions have no class of their own that can be extended.
+const INHERITED: Inherited = Inherited {
+    user: &["username", "password", "emailAddress", "emailVerified", "authData", "sessionToken"],
+    role: &[],
+    session: &[],
+    installation: &[],
+};
+const TYPES: Words = Words {
+    string: "String",
+    number: "num",
+    boolean: "bool",
+    date: "DateTime",
+    object: "Map<String, dynamic>",
+    array: "List<dynamic>",
+    geo_point: "ParseGeoPoint",
+    polygon: "dynamic",
+    file: "ParseFileBase",
+    bytes: "dynamic",
+    acl: "dynamic",
+    pointer: "ParseObject",
+    relation: "dynamic",
+};
 
 pub fn write(model: &Model) -> String {
     let mut out = format!("// {HEAD}\n\nimport 'package:parse_server_sdk/parse_server_sdk.dart';\n");
@@ -21,9 +42,8 @@ pub fn write(model: &Model) -> String {
         class_of(model, class, &mut out);
     }
     out.push_str("\n/// Cloud functions of the server.\nabstract final class CloudFunctions {\n");
-    let names = unique(model.functions.iter().map(|name| identifier(name)));
-    for (name, function) in names.iter().zip(&model.functions) {
-        let _ = writeln!(out, "  static const String {} = {};", escaped(name), quoted(function, true));
+    for (name, function) in model.named_functions(identifier) {
+        let _ = writeln!(out, "  static const String {} = {};", escaped(&name), quoted(function, true));
     }
     out.push_str("}\n");
     out
@@ -31,8 +51,6 @@ pub fn write(model: &Model) -> String {
 
 fn class_of(model: &Model, class: &Class, out: &mut String) {
     let (name, table) = (&class.type_name, quoted(&class.name, true));
-    // Roles and sessions have no class of their own that can be extended.
-    let inherited: &[&str] = if class.base == Base::User { OF_USERS } else { &[] };
     if class.base == Base::User {
         let _ = write!(
             out,
@@ -51,8 +69,7 @@ fn class_of(model: &Model, class: &Class, out: &mut String) {
         "\n  @override\n  {name} clone(Map<String, dynamic> map) => {name}.clone()..fromJson(map);\n\n  \
          static const String keyTableName = {table};"
     );
-    let fields: Vec<&Field> =
-        class.fields.iter().filter(|field| !inherited.contains(&field.name.as_str())).collect();
+    let fields = INHERITED.rest_of(class);
     let keys = unique(fields.iter().map(|field| format!("key{}", pascal(&field.name))));
     for (key, field) in keys.iter().zip(&fields) {
         let _ = writeln!(out, "  static const String {key} = {};", quoted(&field.name, true));
@@ -65,27 +82,13 @@ fn class_of(model: &Model, class: &Class, out: &mut String) {
 
 fn member(model: &Model, key: &str, field: &Field, out: &mut String) {
     let name = escaped(&field.name);
-    let object = |target| model.type_of(target).unwrap_or("ParseObject").to_owned();
     if let FieldType::Relation(target) = &field.ty {
-        let target = object(target);
+        let target = model.members_of(target);
         let _ = writeln!(out, "\n  ParseRelation<{target}> get {name} => getRelation<{target}>({key});");
         return;
     }
-    let ty = match &field.ty {
-        FieldType::String => "String".to_owned(),
-        FieldType::Number => "num".to_owned(),
-        FieldType::Boolean => "bool".to_owned(),
-        FieldType::Date => "DateTime".to_owned(),
-        FieldType::Object => "Map<String, dynamic>".to_owned(),
-        FieldType::Array => "List<dynamic>".to_owned(),
-        FieldType::GeoPoint => "ParseGeoPoint".to_owned(),
-        FieldType::File => "ParseFileBase".to_owned(),
-        FieldType::Polygon | FieldType::Bytes | FieldType::Acl | FieldType::Relation(_) => {
-            "dynamic".to_owned()
-        }
-        FieldType::Pointer(target) => object(target),
-    };
-    let nullable = if ty == "dynamic" { ty.clone() } else { format!("{ty}?") };
+    let ty = TYPES.or_class(model, &field.ty);
+    let nullable = if ty == "dynamic" { ty.to_owned() } else { format!("{ty}?") };
     let note = if field.required { "\n  /// Required." } else { "" };
     let _ = writeln!(
         out,

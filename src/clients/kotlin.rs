@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Base, Class, Field, HEAD, Model, identifier, quoted, unique};
+use super::language::{Inherited, Words, back_quoted};
+use super::{Class, Field, HEAD, Model, identifier, quoted};
 use crate::types::FieldType;
 
 const RESERVED: &[&str] = &[
@@ -35,11 +36,43 @@ const RESERVED: &[&str] = &[
     "when",
     "while",
 ];
-/// Properties that the SDK's own classes have.
-const OF_USERS: &[&str] = &["username", "email", "password", "authData"];
-const OF_ROLES: &[&str] = &["name", "users", "roles"];
-const OF_SESSIONS: &[&str] = &["sessionToken"];
-const OF_INSTALLATIONS: &[&str] = &["installationId", "deviceToken"];
+const INHERITED: Inherited = Inherited {
+    user: &["username", "email", "password", "authData"],
+    role: &["name", "users", "roles"],
+    session: &["sessionToken"],
+    installation: &["installationId", "deviceToken"],
+};
+const TYPES: Words = Words {
+    string: "String",
+    number: "Number",
+    boolean: "Boolean",
+    date: "Date",
+    object: "Map<String, Any?>",
+    array: "List<Any?>",
+    geo_point: "ParseGeoPoint",
+    polygon: "ParsePolygon",
+    file: "ParseFile",
+    bytes: "ByteArray",
+    acl: "Any",
+    pointer: "ParseObject",
+    relation: "Any",
+};
+/// `getBoolean` of a missing key answers false.
+const GETTERS: Words = Words {
+    string: "getString",
+    number: "getNumber",
+    boolean: "get",
+    date: "getDate",
+    object: "getMap<Any?>",
+    array: "getList<Any?>",
+    geo_point: "getParseGeoPoint",
+    polygon: "getParsePolygon",
+    file: "getParseFile",
+    bytes: "getBytes",
+    acl: "get",
+    pointer: "getParseObject",
+    relation: "get",
+};
 
 pub fn write(model: &Model) -> String {
     let mut out = format!(
@@ -60,26 +93,19 @@ pub fn write(model: &Model) -> String {
         let _ = writeln!(out, "    ParseObject.registerSubclass({}::class.java)", class.type_name);
     }
     out.push_str("}\n\n/** Cloud functions of the server. */\nobject CloudFunctions {\n");
-    let names = unique(model.functions.iter().map(|name| identifier(name)));
-    for (name, function) in names.iter().zip(&model.functions) {
-        let _ = writeln!(out, "    const val {} = {}", escaped(name), quoted(function, true));
+    for (name, function) in model.named_functions(identifier) {
+        let _ = writeln!(out, "    const val {} = {}", back_quoted(&name, RESERVED), quoted(function, true));
     }
     out.push_str("}\n");
     out
 }
 
 fn class_of(model: &Model, class: &Class, out: &mut String) {
-    let (base, inherited): (&str, &[&str]) = match class.base {
-        Base::Object => ("ParseObject", &[]),
-        Base::User => ("ParseUser", OF_USERS),
-        Base::Role => ("ParseRole", OF_ROLES),
-        Base::Session => ("ParseSession", OF_SESSIONS),
-        Base::Installation => ("ParseInstallation", OF_INSTALLATIONS),
-    };
+    let base = class.base.sdk_class();
     let name = quoted(&class.name, true);
     let _ = writeln!(out, "\n@ParseClassName({name})\nclass {} : {base}() {{", class.type_name);
     let mut first = true;
-    for field in class.fields.iter().filter(|field| !inherited.contains(&field.name.as_str())) {
+    for field in INHERITED.rest_of(class) {
         if !std::mem::take(&mut first) {
             out.push('\n');
         }
@@ -89,39 +115,20 @@ fn class_of(model: &Model, class: &Class, out: &mut String) {
 }
 
 fn property(model: &Model, field: &Field, out: &mut String) {
-    let (name, key) = (escaped(&field.name), quoted(&field.name, true));
-    let object = |target| model.type_of(target).unwrap_or("ParseObject").to_owned();
+    let (name, key) = (back_quoted(&field.name, RESERVED), quoted(&field.name, true));
     if let FieldType::Relation(target) = &field.ty {
-        let target = object(target);
+        let target = model.members_of(target);
         let _ = writeln!(out, "    val {name}: ParseRelation<{target}>\n        get() = getRelation({key})");
         return;
     }
-    // `getNumber` and `getBoolean` of a missing key answer 0 and false.
-    let (ty, read) = match &field.ty {
-        FieldType::String => ("String".to_owned(), format!("getString({key})")),
-        FieldType::Number => ("Number".to_owned(), format!("getNumber({key})")),
-        FieldType::Boolean => ("Boolean".to_owned(), format!("get({key}) as? Boolean")),
-        FieldType::Date => ("Date".to_owned(), format!("getDate({key})")),
-        FieldType::Object => ("Map<String, Any?>".to_owned(), format!("getMap<Any?>({key})")),
-        FieldType::Array => ("List<Any?>".to_owned(), format!("getList<Any?>({key})")),
-        FieldType::GeoPoint => ("ParseGeoPoint".to_owned(), format!("getParseGeoPoint({key})")),
-        FieldType::Polygon => ("ParsePolygon".to_owned(), format!("getParsePolygon({key})")),
-        FieldType::File => ("ParseFile".to_owned(), format!("getParseFile({key})")),
-        FieldType::Bytes => ("ByteArray".to_owned(), format!("getBytes({key})")),
-        FieldType::Pointer(target) => {
-            let target = object(target);
-            let read = format!("getParseObject({key}) as? {target}");
-            (target, read)
-        }
-        FieldType::Acl | FieldType::Relation(_) => ("Any".to_owned(), format!("get({key})")),
-    };
+    let ty = TYPES.or_class(model, &field.ty);
+    let mut read = format!("{}({key})", GETTERS.of(&field.ty));
+    if matches!(field.ty, FieldType::Boolean | FieldType::Pointer(_)) {
+        let _ = write!(read, " as? {ty}");
+    }
     let note = if field.required { "    /** Required. */\n" } else { "" };
     let _ = writeln!(
         out,
         "{note}    var {name}: {ty}?\n        get() = {read}\n        set(value) = putOrRemove({key}, value)"
     );
-}
-
-fn escaped(name: &str) -> String {
-    if RESERVED.contains(&name) { format!("`{name}`") } else { name.to_owned() }
 }

@@ -4,6 +4,7 @@
 mod csharp;
 mod dart;
 mod kotlin;
+mod language;
 pub mod openapi;
 mod swift;
 mod typescript;

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Base, Class, Field, HEAD, Model, identifier, quoted, unique};
+use super::language::{Words, back_quoted};
+use super::{Base, Class, Field, HEAD, Model, identifier, quoted};
 use crate::types::FieldType;
 
 /// Words that no property can be called without quotes.
@@ -60,17 +61,33 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
+const TYPES: Words = Words {
+    string: "String",
+    number: "Double",
+    boolean: "Bool",
+    date: "Date",
+    object: "[String: AnyCodable]",
+    array: "[AnyCodable]",
+    geo_point: "ParseGeoPoint",
+    polygon: "ParsePolygon",
+    file: "ParseFile",
+    bytes: "ParseBytes",
+    acl: "ParseACL",
+    pointer: "AnyCodable",
+    relation: "ParseRelation",
+};
+
 pub fn write(model: &Model) -> String {
     let mut out = format!("// {HEAD}\n\nimport Foundation\nimport ParseSwift\n");
     for class in &model.classes {
         structure(model, class, &mut out);
     }
-    let names = unique(model.functions.iter().map(|name| identifier(name)));
+    let functions = model.named_functions(identifier);
     out.push_str("\n/// Cloud functions of the server.\nenum CloudFunction: String {\n");
-    for (name, function) in names.iter().zip(&model.functions) {
-        let _ = writeln!(out, "    case {} = {}", escaped(name), quoted(function, false));
+    for (name, function) in &functions {
+        let _ = writeln!(out, "    case {} = {}", back_quoted(name, RESERVED), quoted(function, false));
     }
-    if names.is_empty() {
+    if functions.is_empty() {
         // Swift has no enumeration of texts without a case.
         out.truncate(out.rfind("\n/// Cloud").unwrap_or(out.len()));
         return out;
@@ -80,13 +97,7 @@ pub fn write(model: &Model) -> String {
 }
 
 fn structure(model: &Model, class: &Class, out: &mut String) {
-    let protocol = match class.base {
-        Base::Object => "ParseObject",
-        Base::User => "ParseUser",
-        Base::Role => "ParseRole",
-        Base::Session => "ParseSession",
-        Base::Installation => "ParseInstallation",
-    };
+    let protocol = class.base.sdk_class();
     let _ = writeln!(out, "\nstruct {}: {protocol} {{", class.type_name);
     if class.base == Base::Object && class.type_name != class.name {
         let _ = writeln!(out, "    static var className: String {{ {} }}\n", quoted(&class.name, false));
@@ -109,19 +120,15 @@ fn structure(model: &Model, class: &Class, out: &mut String) {
     for field in fields {
         let ty = ty(model, class, field);
         let note = if field.required { " // required" } else { "" };
-        let _ = writeln!(out, "    var {}: {ty}?{note}", escaped(&field.name));
+        let _ = writeln!(out, "    var {}: {ty}?{note}", back_quoted(&field.name, RESERVED));
     }
     for field in relations {
         let key = quoted(&field.name, false);
-        let name = escaped(&field.name);
+        let name = back_quoted(&field.name, RESERVED);
         let this = &class.type_name;
         let _ = writeln!(out, "\n    var {name}: ParseRelation<{this}>? {{ try? self.relation({key}) }}");
     }
     out.push_str("}\n");
-}
-
-fn escaped(name: &str) -> String {
-    if RESERVED.contains(&name) { format!("`{name}`") } else { name.to_owned() }
 }
 
 fn ty(model: &Model, class: &Class, field: &Field) -> String {
@@ -129,22 +136,10 @@ fn ty(model: &Model, class: &Class, field: &Field) -> String {
         return "[String: [String: String]?]".to_owned();
     }
     match &field.ty {
-        FieldType::String => "String",
-        FieldType::Number => "Double",
-        FieldType::Boolean => "Bool",
-        FieldType::Date => "Date",
-        FieldType::Object => "[String: AnyCodable]",
-        FieldType::Array => "[AnyCodable]",
-        FieldType::GeoPoint => "ParseGeoPoint",
-        FieldType::Polygon => "ParsePolygon",
-        FieldType::File => "ParseFile",
-        FieldType::Bytes => "ParseBytes",
-        FieldType::Acl => "ParseACL",
-        FieldType::Relation(_) => "ParseRelation",
         // A structure cannot hold itself.
         FieldType::Pointer(target) => {
-            return model.type_of(target).map_or("AnyCodable".to_owned(), |name| format!("Pointer<{name}>"));
+            model.type_of(target).map_or(TYPES.pointer.to_owned(), |name| format!("Pointer<{name}>"))
         }
+        ty => TYPES.of(ty).to_owned(),
     }
-    .to_owned()
 }

@@ -2,11 +2,28 @@
 
 use std::fmt::Write;
 
-use super::{Base, Class, HEAD, Model, quoted};
+use super::language::Words;
+use super::{Class, HEAD, Model, quoted};
 use crate::types::FieldType;
 
 const IMPORTED: [&str; 8] =
     ["File", "GeoPoint", "Installation", "Polygon", "Relation", "Role", "Session", "User"];
+
+const TYPES: Words = Words {
+    string: "string",
+    number: "number",
+    boolean: "boolean",
+    date: "Date",
+    object: "Record<string, any>",
+    array: "any[]",
+    geo_point: "ParseGeoPoint_",
+    polygon: "ParsePolygon_",
+    file: "ParseFile_",
+    bytes: "{ __type: 'Bytes'; base64: string }",
+    acl: "any",
+    pointer: "ParseObject_",
+    relation: "ParseRelation_",
+};
 
 pub fn write(model: &Model) -> String {
     let mut body = String::new();
@@ -62,31 +79,16 @@ fn class_types(model: &Model, class: &Class, out: &mut String) {
         let optional = if is_there { "" } else { "?" };
         let _ = writeln!(out, "  {}{optional}: {};", field.name, ty(model, class, &field.ty));
     }
-    let base = match class.base {
-        Base::Object => "Object",
-        Base::User => "User",
-        Base::Role => "Role",
-        Base::Session => "Session",
-        Base::Installation => "Installation",
-    };
-    let _ = writeln!(out, "}}\n\nexport type {type_name} = Parse{base}_<{type_name}Attributes>;");
+    let base = class.base.sdk_class();
+    let _ = writeln!(out, "}}\n\nexport type {type_name} = {base}_<{type_name}Attributes>;");
 }
 
 fn ty(model: &Model, class: &Class, ty: &FieldType) -> String {
-    let named = |target| model.type_of(target).unwrap_or("ParseObject_").to_owned();
     match ty {
-        FieldType::String => "string".to_owned(),
-        FieldType::Number => "number".to_owned(),
-        FieldType::Boolean => "boolean".to_owned(),
-        FieldType::Date => "Date".to_owned(),
-        FieldType::Object => "Record<string, any>".to_owned(),
-        FieldType::Array => "any[]".to_owned(),
-        FieldType::GeoPoint => "ParseGeoPoint_".to_owned(),
-        FieldType::Polygon => "ParsePolygon_".to_owned(),
-        FieldType::File => "ParseFile_".to_owned(),
-        FieldType::Bytes => "{ __type: 'Bytes'; base64: string }".to_owned(),
-        FieldType::Acl => "any".to_owned(),
-        FieldType::Pointer(target) => named(target),
-        FieldType::Relation(target) => format!("ParseRelation_<{}, {}>", class.type_name, named(target)),
+        FieldType::Relation(target) => {
+            let member = model.type_of(target).unwrap_or(TYPES.pointer);
+            format!("ParseRelation_<{}, {member}>", class.type_name)
+        }
+        ty => TYPES.or_class(model, ty).to_owned(),
     }
 }

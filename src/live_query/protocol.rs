@@ -36,7 +36,7 @@ pub struct Subscribe {
     pub resume_after: Option<String>,
     /// What `beforeSubscribe` handlers see.
     pub query: Map<String, Value>,
-    /// Bytes that whoever asks keeps for it besides.
+    /// Bytes that the caller keeps for this subscription besides.
     pub beside: usize,
 }
 

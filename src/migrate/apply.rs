@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::verify::{named, relation};
-use super::{
-    Named, Report, Side, copy, is_refusal, is_whole, join_class, members, reason, relations, stored,
-};
+use super::{Named, Report, Side, copy, is_whole, join_class, members, relations, stored, unless_refused};
 use crate::error::Result;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::changes::Change;
@@ -182,18 +180,14 @@ async fn objects(
 ) -> Result<Vec<String>> {
     let here = named(from, class, ids).await?;
     let rows: Vec<Object> = ids.iter().filter_map(|id| here.get(id).cloned()).collect();
-    match replace(to, target, ids, &rows).await {
-        Ok(()) => return Ok(Vec::new()),
-        Err(error) if is_refusal(&error) => {}
-        Err(error) => return Err(error.into()),
+    if unless_refused(replace(to, target, ids, &rows).await)?.is_ok() {
+        return Ok(Vec::new());
     }
     let mut refused = Vec::new();
     for id in ids {
         let rows: Vec<Object> = here.get(id).cloned().into_iter().collect();
-        match replace(to, target, std::slice::from_ref(id), &rows).await {
-            Ok(()) => {}
-            Err(error) if is_refusal(&error) => refused.push(id.clone()),
-            Err(error) => return Err(error.into()),
+        if unless_refused(replace(to, target, std::slice::from_ref(id), &rows).await)?.is_err() {
+            refused.push(id.clone());
         }
     }
     Ok(refused)
@@ -209,11 +203,7 @@ pub(super) async fn refusal(
     let ids = [id.to_owned()];
     let rows: Vec<Object> = named(from, class, &ids).await?.into_values().collect();
     let target = to.load_schema(&class.name).await?.map_or_else(|| class.clone(), Arc::new);
-    match replace(to, &target, &ids, &rows).await {
-        Ok(()) => Ok(None),
-        Err(error) if is_refusal(&error) => Ok(Some(reason(error))),
-        Err(error) => Err(error.into()),
-    }
+    Ok(unless_refused(replace(to, &target, &ids, &rows).await)?.err())
 }
 
 /// Puts the rows in the place of whatever has these ids; all or none.
@@ -300,15 +290,8 @@ async fn pairs(
         changes.entry(owner).or_default().1.extend(ObjectId::new(member));
     }
     for (owner, (add, remove)) in changes {
-        let Some(owner) = ObjectId::new(owner) else { continue };
         let change = RelationChange { field: field.clone(), add, remove };
-        match to.change_relations(&class.name, &owner, &[change]).await {
-            Ok(()) => {}
-            Err(error) if is_refusal(&error) => {
-                report.refused.add(format!("{field} of {} {owner}: {}", class.name, reason(error)));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        copy::change_members(to, class, owner, change, &mut report.refused).await?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use futures_util::TryStreamExt;
 use super::state::{Mark, State};
 use super::verify::Tell;
 use super::{
-    Named, PAGE, Progress, Report, Side, by_id, columns, is_refusal, is_whole, join_class, pairs, reason,
-    relations, stored,
+    Named, PAGE, Progress, Report, Side, by_id, columns, is_whole, join_class, pairs, reason, relations,
+    stored, unless_refused,
 };
 use crate::error::{Error, Result};
 use crate::files::{FileError, FileStore, NewFile};
@@ -60,25 +60,21 @@ pub(super) async fn schema(
         return Ok(Some(class.clone()));
     }
     let bare = ClassSchema { indexes: serde_json::Map::new(), ..class.clone() };
-    let mut made = match to.create_class(&bare).await {
+    let mut made = match unless_refused(to.create_class(&bare).await)? {
         Ok(made) => made,
-        Err(error) if is_refusal(&error) => {
-            refused.add(format!("class {}: {}", class.name, reason(error)));
+        Err(reason) => {
+            refused.add(format!("class {}: {reason}", class.name));
             return Ok(None);
         }
-        Err(error) => return Err(error.into()),
     };
     for (name, field) in &class.fields {
         if made.field(name).is_some() {
             continue;
         }
         let one: [(FieldName, Field); 1] = [(name.clone(), field.clone())];
-        match to.add_fields(&class.name, &one).await {
+        match unless_refused(to.add_fields(&class.name, &one).await)? {
             Ok(grown) => made = grown,
-            Err(error) if is_refusal(&error) => {
-                refused.add(format!("field {name} of {}: {}", class.name, reason(error)));
-            }
-            Err(error) => return Err(error.into()),
+            Err(reason) => refused.add(format!("field {name} of {}: {reason}", class.name)),
         }
     }
     for (name, field) in &class.fields {
@@ -180,22 +176,17 @@ pub(super) async fn create(
     if rows.is_empty() {
         return Ok(());
     }
-    match to.import(target, rows).await {
-        Ok(()) => {
-            report.objects += rows.len() as u64;
-            return Ok(());
-        }
-        Err(error) if is_refusal(&error) => {}
-        Err(error) => return Err(error.into()),
+    if unless_refused(to.import(target, rows).await)?.is_ok() {
+        report.objects += rows.len() as u64;
+        return Ok(());
     }
     for row in rows {
-        match to.create(target, std::slice::from_ref(row)).await {
+        match unless_refused(to.create(target, std::slice::from_ref(row)).await)? {
             Ok(()) => report.objects += 1,
-            Err(error) if is_refusal(&error) => {
+            Err(reason) => {
                 let id = row.get("objectId").and_then(serde_json::Value::as_str).unwrap_or("(no id)");
-                report.refused.add(format!("{} {id}: {}", target.name, reason(error)));
+                report.refused.add(format!("{} {id}: {reason}", target.name));
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -241,17 +232,26 @@ async fn members(
             by_owner.entry(owner).or_default().extend(ObjectId::new(&member));
         }
         for (owner, add) in by_owner {
-            let Some(id) = ObjectId::new(&owner) else { continue };
             let change = RelationChange { field: field.clone(), add, remove: Vec::new() };
-            match to.change_relations(&class.name, &id, &[change]).await {
-                Ok(()) => {}
-                Err(error) if is_refusal(&error) => {
-                    report.refused.add(format!("{field} of {} {owner}: {}", class.name, reason(error)));
-                }
-                Err(error) => return Err(error.into()),
-            }
+            change_members(to, class, &owner, change, &mut report.refused).await?;
         }
     }
+}
+
+/// Members of one object, at the target.
+pub(super) async fn change_members(
+    to: &dyn StorageAdapter,
+    class: &ClassSchema,
+    owner: &str,
+    change: RelationChange,
+    refused: &mut Named,
+) -> Result<()> {
+    let Some(id) = ObjectId::new(owner) else { return Ok(()) };
+    let field = change.field.clone();
+    if let Err(reason) = unless_refused(to.change_relations(&class.name, &id, &[change]).await)? {
+        refused.add(format!("{field} of {} {owner}: {reason}", class.name));
+    }
+    Ok(())
 }
 
 pub(super) async fn files(from: &Side<'_>, to: &Side<'_>, report: &mut Report, tell: Tell<'_>) -> Result<()> {

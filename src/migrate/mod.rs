@@ -25,7 +25,7 @@ pub use follow::{Follow, follow};
 use crate::error::{Error, Result};
 use crate::files::FileStore;
 use crate::query::{Filter, FindSpec, OrderKey};
-use crate::storage::{StorageAdapter, StorageError};
+use crate::storage::{StorageAdapter, StorageError, StorageResult};
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::path::FieldPath;
 use crate::types::row::{CellRef, has_permission_columns};
@@ -273,9 +273,16 @@ async fn members(
     }
 }
 
-/// Whether the target will never take this, as it is.
-fn is_refusal(error: &StorageError) -> bool {
-    matches!(error, StorageError::Refused(_) | StorageError::Duplicate { .. } | StorageError::StaleSchema(_))
+/// What came of a step at the target; inside, the reason for which the target will never take this, as it is.
+fn unless_refused<T>(outcome: StorageResult<T>) -> Result<std::result::Result<T, String>> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(
+            error
+            @ (StorageError::Refused(_) | StorageError::Duplicate { .. } | StorageError::StaleSchema(_)),
+        ) => Ok(Err(reason(error))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn reason(error: StorageError) -> String {

@@ -24,7 +24,7 @@ struct Answered {
 
 impl MasterKey {
     /// Whether `key` is the master key; a `masterKey` function is asked at most every `masterKeyTtl`. Anybody may
-    /// show some key: whoever waited while the function failed does not wait for it again.
+    /// show some key: requests that waited while the function failed do not wait for it again.
     ///
     /// # Errors
     /// When the function of the configuration fails.

@@ -93,8 +93,8 @@ pub trait PrincipalDirectory: Send + Sync {
     /// 209 `Invalid session token`, 209 `Session token is expired.`
     async fn authenticate(&self, token: &str) -> Result<Arc<Principal>>;
 
-    /// For those who are told of something once and cannot ask again: a token that was refused a moment
-    /// ago may be somebody's now.
+    /// For sockets, which hear of an event once and cannot ask again: a token that was refused a moment ago may
+    /// belong to a session now, so a remembered refusal does not count.
     ///
     /// # Errors
     /// As `authenticate`.

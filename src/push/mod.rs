@@ -53,7 +53,7 @@ impl Message {
     }
 }
 
-/// Tells those who are sending that nothing more of a push is to be sent.
+/// Tells the senders that nothing more of a push is to be sent.
 #[derive(Clone, Debug, Default)]
 pub struct Halt(Arc<AtomicBool>);
 
@@ -80,12 +80,12 @@ pub struct Device {
     pub badge: Option<f64>,
     /// The row as REST shows it, for adapters that ask for it.
     pub object: Option<Object>,
-    /// It is none, but whoever listens.
+    /// Not one device, but every device that listens to this channel or topic.
     pub broadcast: Option<Broadcast>,
 }
 
 impl Device {
-    /// The same for those who only count.
+    /// The same device without its row, for counters.
     pub fn without_row(&self) -> Self {
         let (push_type, device_type) = (self.push_type.clone(), self.device_type.clone());
         Self { push_type, device_type, ..Self::default() }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_web::{App as ActixApp, HttpServer, web};
 
-use super::{Running, StartError};
+use super::{Running, StartError, listen};
 use crate::config::AppConfig;
 use crate::http::Front;
 use crate::http::connections::Connections;
@@ -18,19 +18,8 @@ use crate::metrics::Page;
 /// # Errors
 /// When a port is taken.
 pub fn listen(configs: &[AppConfig]) -> Result<Vec<TcpListener>, StartError> {
-    let mut binds: Vec<(&str, u16)> = Vec::new();
-    for metrics in configs.iter().filter_map(|config| config.metrics.as_ref()) {
-        if let Some(port) = metrics.port
-            && !binds.contains(&(&metrics.host, port))
-        {
-            binds.push((&metrics.host, port));
-        }
-    }
-    let mut listeners = Vec::new();
-    for (host, port) in binds {
-        listeners.extend(super::listen(host, port)?);
-    }
-    Ok(listeners)
+    let pages = configs.iter().filter_map(|config| config.metrics.as_ref());
+    listen::once(pages.filter_map(|metrics| Some((metrics.host.as_str(), metrics.port?))))
 }
 
 /// Answers there until the process ends: whoever watches a server wants to see it stop.

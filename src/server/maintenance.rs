@@ -37,7 +37,7 @@ pub fn maintain_files(config: AppConfig, command: &Command) -> Result<bool, Star
         let store = files::store(
             &config,
             &*database.adapter,
-            super::outbound(&config, crate::outbound::Settings::default())?,
+            super::running::outbound(&config, crate::outbound::Settings::default())?,
         )
         .map_err(failed)?;
         let outcome = match command {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::{StartError, files, outbound, storage};
+use super::running::outbound;
+use super::{StartError, files, storage};
 use crate::config::{AppConfig, Secret};
 use crate::migrate::{self, Follow, Named, Progress, Report, Side};
 use crate::outbound::Settings;

@@ -96,6 +96,27 @@ pub struct Ending {
     pub repeated: i64,
 }
 
+/// Different reasons that are counted for one push; the rest is counted as `other`.
+const MOST_REASONS: usize = 64;
+
+/// What was counted so far of each reason, with these.
+pub fn count_reasons(mut all: Map<String, Value>, new: &[(String, i64)]) -> Map<String, Value> {
+    for (reason, count) in new {
+        let key = match all.contains_key(reason) || all.len() < MOST_REASONS {
+            true => reason.as_str(),
+            false => "other",
+        };
+        let before = all.get(key).and_then(Value::as_i64).unwrap_or(0);
+        all.insert(key.to_owned(), (before + count).into());
+    }
+    all
+}
+
+/// Why devices were refused, one count for each that was told.
+pub fn reasons_of(refused: &[Delivery]) -> Vec<(String, i64)> {
+    refused.iter().filter_map(|entry| Some((entry.reason.clone()?, 1))).collect()
+}
+
 /// The queue of a push.
 pub fn queue_of(push: &str) -> String {
     format!("push:{push}")
@@ -182,4 +203,33 @@ pub trait PushLedger: Send + Sync {
 
     /// Removes log entries of before this, and the items of pushes that are over.
     async fn forget_deliveries(&self, app: &str, before: Millis) -> StorageResult<usize>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_beyond_the_most_are_counted_together() {
+        let many: Vec<(String, i64)> = (0..70).map(|n| (format!("r{n}"), 2)).collect();
+        let counted = count_reasons(Map::new(), &many);
+        assert_eq!(counted.len(), MOST_REASONS + 1);
+        assert_eq!(counted["r0"], 2);
+        assert_eq!(counted["other"], 12);
+        let again = count_reasons(counted, &[("r0".to_owned(), 1), ("new".to_owned(), 1)]);
+        assert_eq!((&again["r0"], &again["other"]), (&3.into(), &13.into()));
+    }
+
+    #[test]
+    fn refusals_without_a_reason_are_not_counted() {
+        let refused = |reason: Option<&str>| Delivery {
+            id: 0,
+            installation: "i".to_owned(),
+            device_type: None,
+            result: "rejected".to_owned(),
+            reason: reason.map(str::to_owned),
+            at: None,
+        };
+        assert_eq!(reasons_of(&[refused(Some("gone")), refused(None)]), [("gone".to_owned(), 1)]);
+    }
 }

@@ -81,6 +81,10 @@ pub enum WorkState {
 }
 
 impl WorkState {
+    /// Those that are over, as they are kept.
+    pub const OVER: [&'static str; 3] =
+        [Self::Done.as_str(), Self::Failed.as_str(), Self::Cancelled.as_str()];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -139,7 +143,7 @@ impl Lease {
         let doubled = self.pause?.saturating_mul(1_u32 << self.attempt.clamp(1, 20).saturating_sub(1));
         let whole = doubled.min(LONGEST_PAUSE).as_millis();
         let whole = u64::try_from(whole).unwrap_or(u64::MAX).max(1);
-        // So that those who failed together do not come back together.
+        // So that items that failed together do not come back together.
         Some(Duration::from_millis(rand::random_range(whole.div_ceil(2)..=whole)))
     }
 }

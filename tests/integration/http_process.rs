@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -24,9 +25,21 @@ impl Program {
     }
 
     fn with(database: &TestDatabase, port: u16, more: &Value) -> Self {
+        let mut all = json!({ "databaseURI": database.uri });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Self::in_environment(&[], port, &all)
+    }
+
+    /// On a port of its own, with these options and nobody trusted but this authority.
+    pub fn trusting(authority: &Path, more: &Value) -> Self {
+        parsimony::tls::install_provider();
+        Self::in_environment(&[("SSL_CERT_FILE", authority)], free_port(), more)
+    }
+
+    fn in_environment(variables: &[(&str, &Path)], port: u16, more: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = json!({
-            "appId": "test", "masterKey": "master", "databaseURI": database.uri, "host": "127.0.0.1",
+            "appId": "test", "masterKey": "master", "host": "127.0.0.1",
             "port": port, "logsFolder": null, "allowClientClassCreation": true, "verifyServerUrl": false,
         });
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -44,6 +57,7 @@ impl Program {
             .current_dir(folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -84,6 +98,15 @@ impl Program {
         });
     }
 
+    /// What it wrote before it ended by itself, with an error.
+    pub fn refused(mut self) -> String {
+        let (mut text, mut errors) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert_ne!(self.child.wait().unwrap().code(), Some(0), "{text}{errors}");
+        text + &errors
+    }
+
     /// Stops it; what it wrote to the console.
     pub fn stop(&mut self) -> String {
         self.terminate();
@@ -106,7 +129,7 @@ impl Drop for Program {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -163,7 +186,8 @@ fn output_of(mut program: Program) -> String {
     text
 }
 
-fn call(program: &Program, path: &str) -> String {
+/// The status of a call of a client.
+pub fn call(program: &Program, path: &str) -> String {
     let mut stream = program.connect().expect("the program serves");
     let head = format!("POST {path} HTTP/1.0\r\nX-Parse-Application-Id: test\r\nContent-Length: 0\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();

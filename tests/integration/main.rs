@@ -28,6 +28,7 @@ mod migration;
 #[cfg(feature = "mongo")]
 mod mongo;
 mod own_tables;
+mod pubsub_redis;
 mod push;
 mod query_aggregate;
 mod query_operators;
@@ -45,6 +46,7 @@ mod storage_expressions;
 mod storage_postgres;
 mod storage_queries;
 mod storage_writers;
+mod trust;
 mod users_auth_data;
 mod users_custom_auth;
 mod users_installations;

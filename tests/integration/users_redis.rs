@@ -29,6 +29,10 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn stop(&mut self) {
         self.process.kill().expect("Redis is stopped");
         self.process.wait().expect("Redis is gone");

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test module uses its part")]
 
+pub mod certificates;
 pub mod database;
 pub mod live;
 #[cfg(feature = "mongo")]

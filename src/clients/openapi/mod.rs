@@ -90,6 +90,28 @@ fn schemes() -> Value {
     })
 }
 
+/// An object with these properties, of which some must be there.
+fn object(properties: impl Into<Value>, required: &[&str]) -> Value {
+    let mut schema = json!({ "type": "object", "properties": properties.into() });
+    if !required.is_empty() {
+        schema["required"] = required.into();
+    }
+    schema
+}
+
+/// A body of JSON.
+fn content(schema: &Value) -> Value {
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn date_time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
 fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }

@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
-use super::{Route, reference, schema};
+use super::{Route, content, object, reference, schema, text};
 use crate::clients::{Base, Class, identifier, pascal};
 
 type Paths = Map<String, Value>;
@@ -44,7 +44,8 @@ fn parameter(place: &str, name: &str, ty: &str, meaning: &str) -> Value {
 }
 
 pub fn responses() -> Value {
-    let error = |description: &str| json!({ "description": description, "content": { "application/json": { "schema": schema("ParseError") } } });
+    let error =
+        |description: &str| json!({ "description": description, "content": content(&schema("ParseError")) });
     json!({
         "BadRequest": error("Refused: `code` says why."),
         "Forbidden": error("A key is wrong or missing."),
@@ -57,7 +58,7 @@ pub fn responses() -> Value {
 /// What an operation answers: the good one, and what may go wrong.
 fn answers(status: &str, description: &str, schema: &Value) -> Value {
     json!({
-        status: { "description": description, "content": { "application/json": { "schema": schema } } },
+        status: { "description": description, "content": content(schema) },
         "400": reference("responses", "BadRequest"),
         "403": reference("responses", "Forbidden"),
         "404": reference("responses", "NotFound"),
@@ -67,7 +68,7 @@ fn answers(status: &str, description: &str, schema: &Value) -> Value {
 }
 
 fn body(schema: &Value) -> Value {
-    json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+    json!({ "required": true, "content": content(schema) })
 }
 
 fn master() -> Value {
@@ -87,18 +88,18 @@ pub fn of_class(class: &Class, paths: &mut Paths) {
     let references = |list: &[(&str, &str, &str)]| -> Vec<Value> {
         list.iter().map(|(name, _, _)| reference("parameters", name)).collect()
     };
-    let found = json!({
-        "type": "object",
-        "properties": { "results": { "type": "array", "items": schema(name) }, "count": { "type": "integer" } },
-        "required": ["results"],
-    });
+    let found = object(
+        json!({ "results": { "type": "array", "items": schema(name) }, "count": { "type": "integer" } }),
+        &["results"],
+    );
     let mut of_all = references(FIND);
     of_all.extend(references(READ));
     let tags = json!([name]);
     let created = match class.base {
         // A sign-up answers a session.
-        Base::User => json!({ "allOf": [schema("ParseCreated"), {
-            "type": "object", "properties": { "sessionToken": { "type": "string" } } }] }),
+        Base::User => {
+            json!({ "allOf": [schema("ParseCreated"), object(json!({ "sessionToken": text() }), &[])] })
+        }
         _ => schema("ParseCreated"),
     };
     paths.insert(
@@ -128,7 +129,7 @@ pub fn of_class(class: &Class, paths: &mut Paths) {
 
 pub fn of_function(function: &str, paths: &mut Paths) {
     let path = format!("/functions/{}", utf8_percent_encode(function, IN_PATH));
-    let answer = json!({ "type": "object", "properties": { "result": {} } });
+    let answer = object(json!({ "result": {} }), &[]);
     paths.insert(
         path,
         json!({ "post": {
@@ -136,7 +137,7 @@ pub fn of_function(function: &str, paths: &mut Paths) {
             "operationId": unused(paths, &format!("call{}", pascal(&identifier(function)))),
             "tags": ["Cloud Code"],
             "summary": format!("Call {function}."),
-            "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
+            "requestBody": { "content": content(&json!({ "type": "object" })) },
             "responses": answers("200", "What the function answered.", &answer),
         } }),
     );
@@ -200,30 +201,22 @@ pub fn of_table(route: &Route, paths: &mut Paths) {
 
 fn body_of(route: &Route) -> Value {
     let texts = |names: &[&str], required: &[&str]| {
-        let properties: Map<String, Value> =
-            names.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
-        json!({ "type": "object", "properties": properties, "required": required })
+        let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), text())).collect();
+        object(properties, required)
     };
     match (route.method, route.pattern) {
         ("POST", "/login" | "/verifyPassword") => texts(&["username", "email", "password"], &["password"]),
         ("POST", "/requestPasswordReset" | "/verificationEmailRequest") => texts(&["email"], &[]),
         ("POST", "/loginAs") => texts(&["userId"], &["userId"]),
-        ("POST", "/batch") => json!({
-            "type": "object",
-            "properties": {
-                "requests": { "type": "array", "items": {
-                    "type": "object",
-                    "properties": {
-                        "method": { "type": "string", "enum": ["GET", "POST", "PUT", "DELETE"] },
-                        "path": { "type": "string" },
-                        "body": { "type": "object" },
-                    },
-                    "required": ["method", "path"],
-                } },
-                "transaction": { "type": "boolean" },
-            },
-            "required": ["requests"],
-        }),
+        ("POST", "/batch") => {
+            let request = json!({
+                "method": { "type": "string", "enum": ["GET", "POST", "PUT", "DELETE"] },
+                "path": text(),
+                "body": { "type": "object" },
+            });
+            let requests = json!({ "type": "array", "items": object(request, &["method", "path"]) });
+            object(json!({ "requests": requests, "transaction": { "type": "boolean" } }), &["requests"])
+        }
         _ => json!({ "type": "object" }),
     }
 }
@@ -242,11 +235,8 @@ fn answer_of(route: &Route) -> Value {
 pub fn of_files(paths: &mut Paths) {
     let name = parameter("path", "filename", "string", "The file's name.");
     let bytes = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
-    let saved = json!({
-        "type": "object",
-        "properties": { "name": { "type": "string" }, "url": { "type": "string", "format": "uri" } },
-        "required": ["name", "url"],
-    });
+    let saved =
+        object(json!({ "name": text(), "url": { "type": "string", "format": "uri" } }), &["name", "url"]);
     paths.insert(
         "/files/{filename}".to_owned(),
         json!({
@@ -258,7 +248,7 @@ pub fn of_files(paths: &mut Paths) {
                 "security": master(), "responses": answers("200", "Removed.", &json!({})) },
         }),
     );
-    let health = json!({ "type": "object", "properties": { "status": { "type": "string" } } });
+    let health = object(json!({ "status": text() }), &[]);
     paths.insert(
         "/health".to_owned(),
         json!({ "get": { "operationId": "health", "tags": ["server"], "summary": "Whether the server is well.",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema;
+use super::{date_time, object, schema, text};
 use crate::clients::{Base, Class, Field, Model};
 use crate::types::FieldType;
 
@@ -11,17 +11,16 @@ type Schemas = Map<String, Value>;
 /// Names begin with `Parse`, so that they meet no class.
 pub fn common() -> Schemas {
     let typed = |name: &str, more: Value| {
-        let mut properties = json!({ "__type": { "const": name } });
-        let mut required = vec![Value::from("__type")];
-        if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
-            required.extend(more.keys().cloned().map(Value::from));
-            all.extend(more);
+        let mut properties = Map::from_iter([("__type".to_owned(), json!({ "const": name }))]);
+        if let Value::Object(more) = more {
+            properties.extend(more);
         }
-        json!({ "type": "object", "properties": properties, "required": required })
+        let required: Vec<String> = properties.keys().cloned().collect();
+        let required: Vec<&str> = required.iter().map(String::as_str).collect();
+        object(properties, &required)
     };
     let latitude = json!({ "type": "number", "minimum": -90, "maximum": 90 });
     let longitude = json!({ "type": "number", "minimum": -180, "maximum": 180 });
-    let text = json!({ "type": "string" });
     let operations = json!([
         "Add",
         "AddRelation",
@@ -35,12 +34,8 @@ pub fn common() -> Schemas {
         "SetOnInsert"
     ]);
     let Value::Object(all) = json!({
-        "ParseError": {
-            "type": "object",
-            "properties": { "code": { "type": "integer" }, "error": {} },
-            "required": ["error"],
-        },
-        "ParseDate": typed("Date", json!({ "iso": { "type": "string", "format": "date-time" } })),
+        "ParseError": object(json!({ "code": { "type": "integer" }, "error": {} }), &["error"]),
+        "ParseDate": typed("Date", json!({ "iso": date_time() })),
         "ParseGeoPoint": typed("GeoPoint", json!({ "latitude": latitude, "longitude": longitude })),
         "ParsePolygon": typed("Polygon", json!({ "coordinates": {
             "type": "array",
@@ -48,20 +43,17 @@ pub fn common() -> Schemas {
             "minItems": 3,
         } })),
         "ParseBytes": typed("Bytes", json!({ "base64": { "type": "string", "contentEncoding": "base64" } })),
-        "ParseFile": {
-            "type": "object",
-            "properties": { "__type": { "const": "File" }, "name": text, "url": text },
-            "required": ["__type", "name"],
-        },
-        "ParsePointer": typed("Pointer", json!({ "className": text, "objectId": text })),
-        "ParseRelation": typed("Relation", json!({ "className": text })),
+        "ParseFile": object(
+            json!({ "__type": { "const": "File" }, "name": text(), "url": text() }),
+            &["__type", "name"],
+        ),
+        "ParsePointer": typed("Pointer", json!({ "className": text(), "objectId": text() })),
+        "ParseRelation": typed("Relation", json!({ "className": text() })),
         "ParseACL": {
             "type": "object",
             "description": "Rights by user id, role:<name>, or * for everybody.",
-            "additionalProperties": {
-                "type": "object",
-                "properties": { "read": { "type": "boolean" }, "write": { "type": "boolean" } },
-            },
+            "additionalProperties":
+                object(json!({ "read": { "type": "boolean" }, "write": { "type": "boolean" } }), &[]),
         },
         "ParseOperation": {
             "type": "object",
@@ -73,16 +65,11 @@ pub fn common() -> Schemas {
             },
             "required": ["__op"],
         },
-        "ParseCreated": {
-            "type": "object",
-            "properties": { "objectId": text, "createdAt": { "type": "string", "format": "date-time" } },
-            "required": ["objectId", "createdAt"],
-        },
-        "ParseUpdated": {
-            "type": "object",
-            "properties": { "updatedAt": { "type": "string", "format": "date-time" } },
-            "required": ["updatedAt"],
-        },
+        "ParseCreated": object(
+            json!({ "objectId": text(), "createdAt": date_time() }),
+            &["objectId", "createdAt"],
+        ),
+        "ParseUpdated": object(json!({ "updatedAt": date_time() }), &["updatedAt"]),
     }) else {
         return Map::new();
     };
@@ -92,14 +79,14 @@ pub fn common() -> Schemas {
 /// `X` is what is read, `XInput` what is created, `XUpdate` what is changed.
 pub fn of_class(model: &Model, class: &Class, schemas: &mut Schemas) {
     let mut read = json!({
-        "objectId": { "type": "string" },
-        "createdAt": { "type": "string", "format": "date-time" },
-        "updatedAt": { "type": "string", "format": "date-time" },
+        "objectId": text(),
+        "createdAt": date_time(),
+        "updatedAt": date_time(),
         "ACL": schema("ParseACL"),
     });
     let acl = json!({ "ACL": schema("ParseACL") });
     let (mut created, mut changed) = (acl.clone(), acl);
-    let mut required = Vec::new();
+    let mut required: Vec<&str> = Vec::new();
     for field in &class.fields {
         let name = field.name.as_str();
         let value = value(field);
@@ -107,28 +94,20 @@ pub fn of_class(model: &Model, class: &Class, schemas: &mut Schemas) {
             read[name] = shown(model, field);
         }
         if field.required {
-            required.push(Value::from(name));
+            required.push(name);
         }
         let operation = json!({ "anyOf": [value, schema("ParseOperation")] });
         created[name] = if matches!(field.ty, FieldType::Relation(_)) { operation.clone() } else { value };
         changed[name] = operation;
     }
     if class.base == Base::User {
-        read["sessionToken"] = json!({ "type": "string" });
-        required.extend(["username", "password"].map(Value::from));
+        read["sessionToken"] = text();
+        required.extend(["username", "password"]);
     }
     let name = &class.type_name;
-    let object = |properties: Value, required: Vec<Value>| {
-        let mut schema = json!({ "type": "object", "properties": properties });
-        if !required.is_empty() {
-            schema["required"] = Value::Array(required);
-        }
-        schema
-    };
-    let ids = ["objectId", "createdAt", "updatedAt"].map(Value::from).to_vec();
-    schemas.insert(name.clone(), object(read, ids));
-    schemas.insert(format!("{name}Input"), object(created, required));
-    schemas.insert(format!("{name}Update"), object(changed, Vec::new()));
+    schemas.insert(name.clone(), object(read, &["objectId", "createdAt", "updatedAt"]));
+    schemas.insert(format!("{name}Input"), object(created, &required));
+    schemas.insert(format!("{name}Update"), object(changed, &[]));
 }
 
 fn is_secret(class: &Class, field: &str) -> bool {
@@ -146,7 +125,7 @@ fn shown(model: &Model, field: &Field) -> Value {
 
 fn value(field: &Field) -> Value {
     match &field.ty {
-        FieldType::String => json!({ "type": "string" }),
+        FieldType::String => text(),
         FieldType::Number => json!({ "type": "number" }),
         FieldType::Boolean => json!({ "type": "boolean" }),
         FieldType::Date => schema("ParseDate"),
@@ -163,5 +142,5 @@ fn value(field: &Field) -> Value {
 }
 
 fn leads_to(kind: &str, class: &str) -> Value {
-    json!({ "allOf": [schema(kind), { "type": "object", "properties": { "className": { "const": class } } }] })
+    json!({ "allOf": [schema(kind), object(json!({ "className": { "const": class } }), &[])] })
 }

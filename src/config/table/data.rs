@@ -1,9 +1,7 @@
 //! Options of the database, schemas and queries.
 
 use super::Kind::*;
-use super::nested_database::DATABASE;
-use super::nested_limits::QUERY;
-use super::nested_rules::SCHEMA;
+use super::groups::{DATABASE, QUERY, SCHEMA};
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

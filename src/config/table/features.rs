@@ -1,11 +1,7 @@
 //! Options of files, push, live queries, Cloud Code and GraphQL.
 
 use super::Kind::*;
-use super::nested_limits::LIVE_QUERY;
-use super::nested_limits::LIVE_QUERY_SERVER;
-use super::nested_pages::FILE_DOWNLOAD;
-use super::nested_pages::FILE_UPLOAD;
-use super::nested_pages::PRIVATE_FILES;
+use super::groups::{FILE_DOWNLOAD, FILE_UPLOAD, LIVE_QUERY, LIVE_QUERY_SERVER, PRIVATE_FILES};
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

@@ -1,9 +1,7 @@
 //! Options of logs and of the security check.
 
 use super::Kind::*;
-use super::nested_operating::METRICS;
-use super::nested_rules::LOG_LEVELS;
-use super::nested_rules::SECURITY;
+use super::groups::{LOG_LEVELS, METRICS, SECURITY};
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

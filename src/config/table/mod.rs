@@ -6,21 +6,16 @@
 
 mod data;
 mod features;
+mod groups;
 mod logs;
-mod nested_database;
-mod nested_limits;
-mod nested_operating;
-mod nested_pages;
-mod nested_rules;
 mod server;
 mod users;
 
-pub use nested_database::DATABASE;
-pub use nested_limits::{
-    HTTP_LIMITS, IDEMPOTENCY, LIVE_QUERY, LIVE_QUERY_SERVER, QUERY, RATE_LIMIT, REQUEST_COMPLEXITY,
+pub use groups::{
+    ACCOUNT_LOCKOUT, CUSTOM_PAGES, DATABASE, FILE_DOWNLOAD, FILE_UPLOAD, HTTP_LIMITS, IDEMPOTENCY,
+    INSTALLATION, LIVE_QUERY, LIVE_QUERY_SERVER, LOG_LEVELS, PAGES, PAGES_CUSTOM_URLS, PAGES_ROUTE,
+    PASSWORD_POLICY, QUERY, RATE_LIMIT, REQUEST_COMPLEXITY, SCHEMA, SECURITY,
 };
-pub use nested_pages::{CUSTOM_PAGES, FILE_DOWNLOAD, FILE_UPLOAD, PAGES, PAGES_CUSTOM_URLS, PAGES_ROUTE};
-pub use nested_rules::{ACCOUNT_LOCKOUT, INSTALLATION, LOG_LEVELS, PASSWORD_POLICY, SCHEMA, SECURITY};
 
 /// How text from the environment or the command line becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,7 @@
 //! Options of the application, its keys and its HTTP front.
 
 use super::Kind::*;
-use super::nested_limits::HTTP_LIMITS;
-use super::nested_limits::IDEMPOTENCY;
-use super::nested_limits::RATE_LIMIT;
-use super::nested_limits::REQUEST_COMPLEXITY;
-use super::nested_operating::DASHBOARD;
+use super::groups::{DASHBOARD, HTTP_LIMITS, IDEMPOTENCY, RATE_LIMIT, REQUEST_COMPLEXITY};
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

@@ -1,11 +1,7 @@
 //! Options of users, sessions, mails and pages.
 
 use super::Kind::*;
-use super::nested_pages::CUSTOM_PAGES;
-use super::nested_pages::PAGES;
-use super::nested_rules::ACCOUNT_LOCKOUT;
-use super::nested_rules::INSTALLATION;
-use super::nested_rules::PASSWORD_POLICY;
+use super::groups::{ACCOUNT_LOCKOUT, CUSTOM_PAGES, INSTALLATION, PAGES, PASSWORD_POLICY};
 use super::{OptionDef, opt};
 
 pub static OPTIONS: &[OptionDef] = &[

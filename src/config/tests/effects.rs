@@ -157,8 +157,8 @@ fn every_effective_option_changes_the_configuration() {
     }
     // These go to the driver of MongoDB as they are.
     let driver = concat!(
-        include_str!("../../storage/mongo/options.rs"),
-        include_str!("../../storage/mongo/events.rs")
+        include_str!("../../storage/mongo/connection/options.rs"),
+        include_str!("../../storage/mongo/connection/events.rs")
     );
     let is_drivers = |name: &str| {
         name.strip_prefix("databaseOptions.").is_some_and(|key| driver.contains(&format!("\"{key}\"")))

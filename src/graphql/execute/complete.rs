@@ -16,8 +16,8 @@ const PENDING: usize = 256;
 /// Nothing may stand here: what is above becomes null. The error was told.
 pub struct Nulled;
 
-/// Where a value goes.
-pub struct Place<'p, 'e> {
+/// Which field a value is of, and where it goes: what resolvers of graphql-js get as `info`.
+pub struct ResolveInfo<'p, 'e> {
     pub parent: &'e TypeDef,
     pub fields: &'p [&'e Field],
     pub path: Vec<Step>,
@@ -28,11 +28,11 @@ pub struct Place<'p, 'e> {
 impl<'e> Execution<'e> {
     pub(super) fn complete_at(
         &self,
-        mut place: Place<'_, 'e>,
+        mut info: ResolveInfo<'_, 'e>,
         ty: &'e TypeRef,
         value: &Value,
     ) -> Result<Value, Nulled> {
-        self.complete(&mut place, ty, value)
+        self.complete(&mut info, ty, value)
     }
 
     /// # Errors
@@ -41,37 +41,42 @@ impl<'e> Execution<'e> {
         if self.room.take(bytes) { Ok(()) } else { Err(Nulled) }
     }
 
-    fn refuse(&self, place: &Place<'_, 'e>, message: String) {
-        self.tell(GraphQLError::new(Code::Internal, message), &place.path, place.fields);
+    fn refuse(&self, info: &ResolveInfo<'_, 'e>, message: String) {
+        self.tell(GraphQLError::new(Code::Internal, message), &info.path, info.fields);
     }
 
-    fn field_name<'p>(&self, place: &'p Place<'_, 'e>) -> &'p str {
-        place.fields.first().map_or("", |field| &field.name.text)
+    fn field_name<'p>(&self, info: &'p ResolveInfo<'_, 'e>) -> &'p str {
+        info.fields.first().map_or("", |field| &field.name.text)
     }
 
-    fn complete(&self, place: &mut Place<'_, 'e>, ty: &'e TypeRef, value: &Value) -> Result<Value, Nulled> {
+    fn complete(
+        &self,
+        info: &mut ResolveInfo<'_, 'e>,
+        ty: &'e TypeRef,
+        value: &Value,
+    ) -> Result<Value, Nulled> {
         match ty {
             TypeRef::NonNull(inner) => {
                 if value.is_null() {
                     let text = format!(
                         "Cannot return null for non-nullable field {}.{}.",
-                        place.parent.name,
-                        self.field_name(place)
+                        info.parent.name,
+                        self.field_name(info)
                     );
-                    self.refuse(place, text);
+                    self.refuse(info, text);
                     return Err(Nulled);
                 }
-                let outer = place.nullable;
-                let value = self.complete_present(place, inner, value);
-                place.nullable = outer;
+                let outer = info.nullable;
+                let value = self.complete_present(info, inner, value);
+                info.nullable = outer;
                 value
             }
             _ if value.is_null() => Ok(Value::Null),
             _ => {
-                let outer = place.nullable;
-                place.nullable = place.path.len();
-                let value = self.complete_present(place, ty, value);
-                place.nullable = outer;
+                let outer = info.nullable;
+                info.nullable = info.path.len();
+                let value = self.complete_present(info, ty, value);
+                info.nullable = outer;
                 Ok(value.unwrap_or_default())
             }
         }
@@ -79,27 +84,27 @@ impl<'e> Execution<'e> {
 
     fn complete_present(
         &self,
-        place: &mut Place<'_, 'e>,
+        info: &mut ResolveInfo<'_, 'e>,
         ty: &'e TypeRef,
         value: &Value,
     ) -> Result<Value, Nulled> {
         match ty {
-            TypeRef::NonNull(inner) => self.complete(place, inner, value),
+            TypeRef::NonNull(inner) => self.complete(info, inner, value),
             TypeRef::List(inner) => {
                 let Value::Array(items) = value else {
                     let text = format!(
                         "Expected Iterable, but did not find one for field \"{}.{}\".",
-                        place.parent.name,
-                        self.field_name(place)
+                        info.parent.name,
+                        self.field_name(info)
                     );
-                    self.refuse(place, text);
+                    self.refuse(info, text);
                     return Err(Nulled);
                 };
                 let mut completed = Vec::with_capacity(items.len());
                 for (index, item) in items.iter().enumerate() {
-                    place.path.push(Step::Index(index));
-                    let item = self.complete(place, inner, item);
-                    place.path.pop();
+                    info.path.push(Step::Index(index));
+                    let item = self.complete(info, inner, item);
+                    info.path.pop();
                     completed.push(item?);
                     self.spend(1)?;
                 }
@@ -107,7 +112,7 @@ impl<'e> Execution<'e> {
             }
             TypeRef::Named(name) => {
                 let Some(named) = self.schema.get(name) else {
-                    self.refuse(place, format!("Unknown type \"{name}\"."));
+                    self.refuse(info, format!("Unknown type \"{name}\"."));
                     return Err(Nulled);
                 };
                 match &named.kind {
@@ -117,23 +122,23 @@ impl<'e> Execution<'e> {
                             Ok(value)
                         }
                         Err(text) => {
-                            self.refuse(place, text);
+                            self.refuse(info, text);
                             Err(Nulled)
                         }
                     },
-                    TypeKind::Object { .. } => self.object(place, named, value),
+                    TypeKind::Object { .. } => self.object(info, named, value),
                     TypeKind::Interface { .. } | TypeKind::Union(_) => {
                         let Some(named) = self.runtime_type(named, value) else {
                             let text = format!(
                                 "Abstract type \"{}\" must resolve to an Object type at runtime for field \"{}.{}\".",
                                 named.name,
-                                place.parent.name,
-                                self.field_name(place)
+                                info.parent.name,
+                                self.field_name(info)
                             );
-                            self.refuse(place, text);
+                            self.refuse(info, text);
                             return Err(Nulled);
                         };
-                        self.object(place, named, value)
+                        self.object(info, named, value)
                     }
                     TypeKind::Input(_) => Ok(Value::Null),
                 }
@@ -160,14 +165,19 @@ impl<'e> Execution<'e> {
         }
     }
 
-    fn object(&self, place: &mut Place<'_, 'e>, ty: &'e TypeDef, value: &Value) -> Result<Value, Nulled> {
-        let collected = self.collect(ty, &collect::sets(place.fields));
+    fn object(
+        &self,
+        info: &mut ResolveInfo<'_, 'e>,
+        ty: &'e TypeDef,
+        value: &Value,
+    ) -> Result<Value, Nulled> {
+        let collected = self.collect(ty, &collect::sets(info.fields));
         let mut object = Map::with_capacity(collected.len());
         for (key, fields) in collected.iter() {
             let Some(first) = fields.first() else { continue };
             let Some(definition) = field_of(ty, &first.name.text) else { continue };
             self.spend(key.len() + 4)?;
-            let value = self.field(place, key, ty, definition, fields, value)?;
+            let value = self.field(info, key, ty, definition, fields, value)?;
             object.insert((*key).to_owned(), value);
         }
         Ok(Value::Object(object))
@@ -175,7 +185,7 @@ impl<'e> Execution<'e> {
 
     fn field(
         &self,
-        outer: &mut Place<'_, 'e>,
+        outer: &mut ResolveInfo<'_, 'e>,
         key: &'e str,
         parent: &'e TypeDef,
         definition: &'e FieldDef,
@@ -214,17 +224,17 @@ impl<'e> Execution<'e> {
         };
         let mut path = std::mem::take(&mut outer.path);
         path.push(Step::Key(key.to_owned()));
-        let mut place = Place { parent, fields, path, nullable: outer.nullable };
-        let completed = self.complete(&mut place, &definition.ty, value);
-        place.path.pop();
-        outer.path = place.path;
+        let mut info = ResolveInfo { parent, fields, path, nullable: outer.nullable };
+        let completed = self.complete(&mut info, &definition.ty, value);
+        info.path.pop();
+        outer.path = info.path;
         completed
     }
 
     /// Leaves a field to the next round.
     fn postpone(
         &self,
-        outer: &Place<'_, 'e>,
+        outer: &ResolveInfo<'_, 'e>,
         key: &str,
         parent: &'e TypeDef,
         definition: &'e FieldDef,

@@ -271,8 +271,9 @@ impl<'e> Execution<'e> {
         for ((path, nullable, fields, definition, parent), value) in resolved.into_iter().flatten() {
             match value {
                 Ok(value) => {
-                    let place = complete::Place { parent, fields: &fields, path: path.clone(), nullable };
-                    let value = self.complete_at(place, &definition.ty, &value);
+                    let info =
+                        complete::ResolveInfo { parent, fields: &fields, path: path.clone(), nullable };
+                    let value = self.complete_at(info, &definition.ty, &value);
                     match value {
                         Ok(value) => put(data, &path, value),
                         Err(complete::Nulled) => put_null(data, &path, nullable),

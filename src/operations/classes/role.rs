@@ -34,7 +34,7 @@ fn writer(ctx: &Ctx) -> impl Iterator<Item = String> {
     ctx.auth.user_id().map(str::to_owned).into_iter()
 }
 
-/// Who writes the role, and whom it takes in or lets go.
+/// The users whose rights change: the one who writes the role, and its new and former members.
 fn concerned(ctx: &Ctx, data: &Object) -> Vec<String> {
     let mut users: Vec<String> = writer(ctx).collect();
     let op = data.get("users");

@@ -43,7 +43,7 @@ pub fn authorize_order(class: &ClassName, protection: &Protection, order: &[Orde
     Ok(())
 }
 
-/// The conditions of a query that could not be parsed: whoever may not ask a class, or not after a field of it,
+/// The conditions of a query that could not be parsed: a client that may not query a class, or not by a field of it,
 /// learns that and nothing else; the classes of sub-queries are looked at in the same way.
 ///
 /// # Errors

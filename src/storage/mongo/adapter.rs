@@ -9,6 +9,7 @@ use mongodb::options::FindOptions;
 use serde_json::{Map, Value};
 
 use super::MongoAdapter;
+use super::layout::rest_json;
 use crate::pubsub::PubSub;
 use crate::storage::changes::ChangeFeed;
 use crate::storage::push::PushLedger;
@@ -154,7 +155,7 @@ impl StorageAdapter for MongoAdapter {
             let collection = self.core.collection(name);
             self.each(&collection, Document::new(), FindOptions::default(), |document| {
                 let mut text = Vec::new();
-                super::rest_json::write(&mut text, bson::RawBsonRef::Document(document));
+                rest_json::write(&mut text, bson::RawBsonRef::Document(document));
                 if let Ok(text) = std::str::from_utf8(&text) {
                     see(text);
                 }

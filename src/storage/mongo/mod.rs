@@ -1,42 +1,27 @@
 //! The MongoDB adapter: the layout of parse-server's Mongo adapter, so that either server opens a database of the
 //! other, at the same time too.
 //!
-//! * `options`, `events`, `error`: the URI and the options that are parameters of it; what the driver tells; what a
-//!   failure means;
-//! * `names`, `value`, `row`, `rest_json`: where a field is kept and how; documents into rows from their bytes;
-//! * `filter`, `related`: filters as query documents, and what of them other collections are asked first;
-//! * `find`, `aggregate`: reads;
-//! * `update`, `apply`, `write`, `relations`: writes, each one command where it is one object;
-//! * `schema`, `indexes`: `_SCHEMA` and the indexes;
-//! * `session`, `transaction`, `adapter`: the storage traits; a transaction is the adapter on one session;
-//! * `listen`: how servers tell each other, by change streams; `changes`: what anybody changes, for `migrate`;
-//! * `own`: what the server itself keeps, in collections `_parsimony_…`; `gridfs`: files.
+//! * [`connection`]: the URI and its options, what the driver tells; [`error`]: what a failure means;
+//! * [`layout`]: where a field is kept and how; documents into rows from their bytes;
+//! * [`query`]: filters as query documents, and the reads; [`write`]: each one command where it is one object;
+//! * [`schema`]: `_SCHEMA` and the indexes;
+//! * [`feed`]: how servers tell each other, and what anybody changes;
+//! * [`own`]: what the server itself keeps, in collections `_parsimony_…`; [`gridfs`]: files;
+//! * [`adapter`], [`session`], [`transaction`]: the storage traits; a transaction is the adapter on one session.
 //!
 //! Named by `server` alone.
 
 mod adapter;
-mod aggregate;
-mod apply;
-mod changes;
+mod connection;
 mod error;
-mod events;
-mod filter;
-mod find;
+mod feed;
 mod gridfs;
-mod indexes;
-mod listen;
-mod names;
-mod options;
+mod layout;
 mod own;
-mod related;
-mod relations;
-mod rest_json;
-mod row;
+mod query;
 mod schema;
 mod session;
 mod transaction;
-mod update;
-mod value;
 mod write;
 
 use std::future::{Future, IntoFuture};
@@ -49,7 +34,7 @@ use bson::{Document, doc};
 use mongodb::{Client, ClientSession, Collection, Database};
 use tokio::sync::{Mutex, RwLock};
 
-pub use options::MongoOptions;
+pub use connection::MongoOptions;
 
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::statements::Statements;
@@ -132,7 +117,7 @@ impl MongoAdapter {
             statements: Statements::new(options.slow),
         };
         let core = Arc::new(core);
-        let streams = || Arc::new(listen::ChangeStreams { core: core.clone() });
+        let streams = || Arc::new(feed::listen::ChangeStreams { core: core.clone() });
         let pubsub = core.has_transactions.then(|| Arc::new(PostgresPubSub::new(streams())));
         Ok(Arc::new(Self { core, open: None, pubsub }))
     }
@@ -198,7 +183,7 @@ impl Core {
     }
 }
 
-/// What waiting longer than the deadline is to those who read errors of the driver.
+/// The deadline has passed, as an error of the driver.
 fn too_long() -> mongodb::error::Error {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::MongoAdapter;
-use super::error::{boxed, is_transient, is_unknown_commit};
-use super::write::pause;
+use crate::storage::mongo::error::{boxed, is_transient, is_unknown_commit};
 use crate::storage::push::PushWriter;
 use crate::storage::{Enqueue, Session, StorageError, StorageResult, Transaction};
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
@@ -16,6 +15,14 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName};
 const ENDING: Duration = Duration::from_secs(2);
 /// Times that a commit is sent whose outcome nobody heard.
 const COMMITS: u32 = 5;
+
+/// Times that a transaction of ours is tried when others write the same.
+pub(super) const TRIES: u32 = 5;
+
+pub(super) async fn pause(tries: u32) {
+    let most = 10_u64 << tries.min(6);
+    tokio::time::sleep(Duration::from_millis(rand::random_range(most / 2..=most))).await;
+}
 
 impl MongoAdapter {
     /// A transaction, or the error that this server has none.

@@ -1,13 +1,12 @@
 //! LDAP against slapd, which each test starts for itself: binds, groups, TLS, and attempts to inject.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::certificates;
 use crate::support::server::{Answer, TestServer};
 use crate::support::wait::until;
 
@@ -57,28 +56,13 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn write_certificates(folder: &Path) -> String {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let own = KeyPair::generate().unwrap();
-    let leaf =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-    std::fs::write(folder.join("leaf.pem"), leaf.pem()).unwrap();
-    std::fs::write(folder.join("leaf.key"), own.serialize_pem()).unwrap();
-    std::fs::write(folder.join("ca.pem"), &authority).unwrap();
-    authority
-}
-
 impl Directory {
     /// Needs `slapd` and `slapadd` (Debian: slapd).
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display().to_string();
         std::fs::create_dir(folder.path().join("data")).unwrap();
-        let authority = write_certificates(folder.path());
+        let authority = certificates::write(folder.path()).authority;
         let schemas = ["core", "cosine", "inetorgperson"]
             .map(|name| format!("include /etc/ldap/schema/{name}.schema\n"));
         let config = format!(

@@ -19,22 +19,9 @@ use crate::config::DefinedSchemas;
 use crate::error::{Error, ErrorCode};
 use crate::operations::services::Services;
 use crate::operations::{Ctx, gate};
-use crate::types::names::VOLATILE_CLASSES;
+use crate::types::names::{SYSTEM_CLASSES, VOLATILE_CLASSES};
 use crate::types::{ClassName, ClassSchema};
 
-/// Classes that parse-server makes, which need no definition.
-const SYSTEM_CLASSES: [&str; 10] = [
-    "_User",
-    "_Installation",
-    "_Role",
-    "_Session",
-    "_Product",
-    "_PushStatus",
-    "_JobStatus",
-    "_JobSchedule",
-    "_Audience",
-    "_Idempotency",
-];
 /// Between the attempts: another server may be changing the same classes.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
 
@@ -167,6 +154,7 @@ fn warn_of_missing(undefined: &[&ClassSchema]) {
     let missing: Vec<&str> = undefined
         .iter()
         .map(|class| class.name.as_str())
+        // parse-server makes these, they need no definition.
         .filter(|class| !SYSTEM_CLASSES.contains(class))
         .collect();
     if !missing.is_empty() {

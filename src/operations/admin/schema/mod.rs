@@ -128,7 +128,7 @@ pub async fn create(ctx: &Ctx, class: Option<&str>, route: &str, body: &Object) 
     create_defined(ctx, class, route, body).await
 }
 
-/// [`create`] whoever may do it: for the server itself, which has the schema from its configuration.
+/// [`create`] without a look at rights: for the server itself, which has the schema from its configuration.
 ///
 /// # Errors
 /// As [`create`].
@@ -206,7 +206,7 @@ pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     update_defined(ctx, class, body).await
 }
 
-/// [`update`] whoever may do it.
+/// [`update`] without a look at rights.
 ///
 /// # Errors
 /// As [`update`].

@@ -22,8 +22,8 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use mongodb::{Collection, Database, IndexModel};
 use serde_json::{Map, Value};
 
-use super::error::code;
-use super::{Core, MongoAdapter, rest_json};
+use super::layout::rest_json;
+use super::{Core, MongoAdapter};
 use crate::files::crypt::{Key, OVERHEAD};
 use crate::files::range::Wanted;
 use crate::files::{
@@ -31,6 +31,7 @@ use crate::files::{
     name, name_is_taken, server_location,
 };
 use crate::storage::FileStoreProvider;
+use crate::storage::mongo::error::{INDEX_DIFFERS, code};
 use crate::types::time::Millis;
 
 /// Bytes of a chunk, the drivers' default.
@@ -125,8 +126,7 @@ impl Shared {
             (self.chunks().create_index(by_place).await, "fs.chunks"),
         ] {
             match made {
-                Err(error)
-                    if code(&error).is_some_and(|code| super::error::INDEX_DIFFERS.contains(&code)) => {}
+                Err(error) if code(&error).is_some_and(|code| INDEX_DIFFERS.contains(&code)) => {}
                 Err(error) => tracing::warn!(%error, "an index of {of} could not be made"),
                 Ok(_) => {}
             }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use super::{CHUNK, Head, Shared};
 use crate::files::crypt::Encryptor;
 use crate::files::{FileError, FileInfo, FileResult, NewFile, Upload};
-use crate::storage::mongo::schema::plain_document;
+use crate::storage::mongo::layout::plain::plain_document;
 
 /// Well below the time after which an upload counts as abandoned.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(300);

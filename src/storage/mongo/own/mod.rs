@@ -8,9 +8,9 @@ use bson::doc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::listen::{NOTICE_SECONDS, NOTICES};
 use super::{Core, MongoAdapter};
 use crate::storage::StorageResult;
+use crate::storage::mongo::feed::listen::{NOTICE_SECONDS, NOTICES};
 use crate::types::time::Millis;
 
 pub(super) const WORK: &str = "_parsimony_work";

@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use super::WORK;
 use super::work::{date, held, new_id};
 use crate::storage::mongo::error::boxed;
-use crate::storage::mongo::schema::plain;
+use crate::storage::mongo::layout::plain::plain;
 use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::push::{
-    Delivery, Ending, NewPush, PushLedger, PushState, PushWriter, StoredPush, queue_of,
+    Delivery, Ending, NewPush, PushLedger, PushState, PushWriter, StoredPush, count_reasons, queue_of,
+    reasons_of,
 };
 use crate::storage::{Enqueue, Lease, NewWork, StorageError, StorageResult, WorkState};
 use crate::types::time::Millis;
@@ -21,8 +22,6 @@ use crate::types::time::Millis;
 pub(super) const PUSH: &str = "_parsimony_push";
 pub(super) const DELIVERY: &str = "_parsimony_push_delivery";
 const OPENED: &str = "_parsimony_push_open";
-/// Different reasons that are counted for one push; the rest is counted as `other`.
-const MOST_REASONS: usize = 64;
 
 const ACTIVE: &str = PushState::Active.as_str();
 const RECURRING: &str = PushState::Recurring.as_str();
@@ -52,11 +51,16 @@ fn id_of(row: &Document) -> String {
     id.unwrap_or_default().to_owned()
 }
 
-fn reasons_of(row: &Document) -> Map<String, Value> {
+fn known_reasons(row: &Document) -> Map<String, Value> {
     match json(row, "reasons") {
         Value::Object(reasons) => reasons,
         _ => Map::new(),
     }
+}
+
+/// The reasons of a push with these, as they are kept.
+fn counted(row: &Document, new: &[(String, i64)]) -> String {
+    Value::Object(count_reasons(known_reasons(row), new)).to_string()
 }
 
 fn stored(row: &Document) -> StorageResult<StoredPush> {
@@ -70,22 +74,10 @@ fn stored(row: &Document) -> StorageResult<StoredPush> {
         condition: json(row, "condition"),
         settings: json(row, "settings"),
         created_at: instant(row, "created_at").ok_or_else(broken)?,
-        reasons: reasons_of(row),
+        reasons: known_reasons(row),
         retried: whole(row, "retried"),
         repeated: whole(row, "repeated"),
     })
-}
-
-fn add_reasons(mut all: Map<String, Value>, new: &[(String, i64)]) -> String {
-    for (reason, count) in new {
-        let key = match all.contains_key(reason) || all.len() < MOST_REASONS {
-            true => reason.as_str(),
-            false => "other",
-        };
-        let before = all.get(key).and_then(Value::as_i64).unwrap_or(0);
-        all.insert(key.to_owned(), (before + count).into());
-    }
-    Value::Object(all).to_string()
 }
 
 fn count(n: usize) -> i32 {
@@ -229,7 +221,7 @@ impl PushWriter for MongoAdapter {
         let is_over = whole(&row, "open") <= 0 && !is_cancelled;
         let mut set = Document::new();
         if !ending.reasons.is_empty() {
-            set.insert("reasons", add_reasons(reasons_of(&row), &ending.reasons));
+            set.insert("reasons", counted(&row, &ending.reasons));
         }
         if is_over {
             set.insert("state", PushState::Ended.as_str());
@@ -260,9 +252,8 @@ impl PushWriter for MongoAdapter {
         }
         let touching = doc! { "$set": { "changed_at": date(now) } };
         if let Some(row) = self.change_push(key(app, id), touching).await? {
-            let new: Vec<_> = refused.iter().filter_map(|entry| Some((entry.reason.clone()?, 1))).collect();
-            let counted = doc! { "$set": { "reasons": add_reasons(reasons_of(&row), &new) } };
-            self.change_push(key(app, id), counted).await?;
+            let counting = doc! { "$set": { "reasons": counted(&row, &reasons_of(refused)) } };
+            self.change_push(key(app, id), counting).await?;
         }
         Ok(true)
     }
@@ -408,7 +399,7 @@ impl PushLedger for MongoAdapter {
         let old = doc! { "app": app, "at": { "$lt": date(before) } };
         let over = doc! {
             "app": app, "queue": { "$regex": "^push" },
-            "state": { "$in": [WorkState::Done.as_str(), WorkState::Failed.as_str(), WorkState::Cancelled.as_str()] },
+            "state": { "$in": WorkState::OVER.to_vec() },
         };
         let old = self.core.timed(self.documents(DELIVERY).delete_many(old)).await?;
         let over = self.core.timed(self.documents(WORK).delete_many(over)).await?;

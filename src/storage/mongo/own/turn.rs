@@ -7,7 +7,7 @@ use bson::{DateTime, Document, doc};
 use mongodb::Collection;
 use tokio::task::JoinHandle;
 
-use super::super::MongoAdapter;
+use crate::storage::mongo::MongoAdapter;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::ObjectId;
 
@@ -41,7 +41,7 @@ fn later(now: i64) -> DateTime {
 }
 
 impl MongoAdapter {
-    pub(in super::super) async fn take_migration_turn(&self) -> StorageResult<Turn> {
+    pub(in crate::storage::mongo) async fn take_migration_turn(&self) -> StorageResult<Turn> {
         let turns = self.documents(TURNS);
         let holder = ObjectId::generate(20).to_string();
         loop {

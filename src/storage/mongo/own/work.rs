@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 
 use super::WORK;
 use crate::storage::mongo::error::boxed;
-use crate::storage::mongo::find::bson_value;
-use crate::storage::mongo::schema::plain;
+use crate::storage::mongo::layout::plain::{bson_value, plain};
 use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::work::shares;
 use crate::storage::{
@@ -28,7 +27,6 @@ const WAITING: &str = WorkState::Waiting.as_str();
 const RUNNING: &str = WorkState::Running.as_str();
 const DONE: &str = WorkState::Done.as_str();
 const FAILED: &str = WorkState::Failed.as_str();
-const OVER: [&str; 3] = [WorkState::Done.as_str(), WorkState::Failed.as_str(), WorkState::Cancelled.as_str()];
 /// The key that notes when a queue's marks were first asked for.
 const FIRST: &str = "";
 
@@ -360,7 +358,7 @@ impl WorkQueue for MongoAdapter {
         let now = self.core.now().await?;
         let before = Millis(now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX >> 8)));
         let old = doc! {
-            "app": app, "queue": queue, "state": { "$in": OVER.to_vec() }, "changed_at": { "$lt": date(before) },
+            "app": app, "queue": queue, "state": { "$in": WorkState::OVER.to_vec() }, "changed_at": { "$lt": date(before) },
         };
         let done = self.core.timed(self.documents(WORK).delete_many(old)).await?;
         Ok(usize::try_from(done.deleted_count).unwrap_or(usize::MAX))

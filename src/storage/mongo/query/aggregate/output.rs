@@ -1,0 +1,90 @@
+//! Rows of a pipeline as the API answers them.
+
+use bson::raw::{RawBsonRef, RawDocument};
+use serde_json::{Value, json};
+
+use super::Scope;
+use crate::storage::AggregateOptions;
+use crate::storage::mongo::layout::names::{AUTH_DATA, field_of_key};
+use crate::storage::mongo::layout::rest_json;
+use crate::types::{FieldType, Object};
+
+/// Columns of documents that are nobody's fields.
+fn is_hidden(scope: &Scope, key: &str) -> bool {
+    let known = |key: &&str| field_of_key(&scope.schema, key) == *key;
+    scope.is_class && key.starts_with('_') && key != "_id" && (key.starts_with(AUTH_DATA) || known(&key))
+}
+
+pub(super) fn object(row: &RawDocument, scope: &Scope, options: &AggregateOptions) -> Object {
+    let mut object = Object::new();
+    for element in row.iter_elements().map_while(Result::ok) {
+        let (key, Ok(value)) = (element.key().as_str(), element.value()) else { continue };
+        if is_hidden(scope, key) {
+            continue;
+        }
+        let field = field_of_key(&scope.schema, key);
+        let value = match scope.nested.get(field) {
+            Some(inner) => nested(value, inner, options),
+            None => typed(value, key, field, scope, options),
+        };
+        object.insert(if options.raw_field_names { key } else { field }.to_owned(), value);
+    }
+    object
+}
+
+fn nested(value: RawBsonRef<'_>, scope: &Scope, options: &AggregateOptions) -> Value {
+    match value {
+        RawBsonRef::Document(row) => Value::Object(object(row, scope, options)),
+        RawBsonRef::Array(rows) => rest_json::values(rows).map(|row| nested(row, scope, options)).collect(),
+        other => rest_json::to_value(other),
+    }
+}
+
+fn typed(value: RawBsonRef<'_>, key: &str, field: &str, scope: &Scope, options: &AggregateOptions) -> Value {
+    match (scope.schema.field_type(field), value) {
+        (Some(FieldType::Pointer(_)), RawBsonRef::String(text))
+            if key.starts_with("_p_") && !options.raw_field_names =>
+        {
+            match text.split_once('$') {
+                Some((class, id)) => json!({ "__type": "Pointer", "className": class, "objectId": id }),
+                None => Value::Null,
+            }
+        }
+        (Some(FieldType::File), RawBsonRef::String(name)) => json!({ "__type": "File", "name": name }),
+        (Some(FieldType::GeoPoint), RawBsonRef::Array(pair)) => {
+            let at: Vec<Value> = rest_json::values(pair).map(rest_json::to_value).collect();
+            match at.as_slice() {
+                [longitude, latitude] => {
+                    json!({ "__type": "GeoPoint", "latitude": latitude, "longitude": longitude })
+                }
+                _ => Value::Array(at),
+            }
+        }
+        (_, RawBsonRef::String(text)) if field == "objectId" && scope.has_pointer_id => {
+            text.split_once('$').map_or(text, |(_, id)| id).into()
+        }
+        (_, RawBsonRef::DateTime(at))
+            if !options.raw_values && matches!(field, "createdAt" | "updatedAt") =>
+        {
+            crate::types::time::Millis(at.timestamp_millis()).to_iso().into()
+        }
+        (_, value) => shown(rest_json::to_value(value), options),
+    }
+}
+
+/// Dates as extended JSON, where raw values are asked for.
+fn shown(value: Value, options: &AggregateOptions) -> Value {
+    if !options.raw_values {
+        return value;
+    }
+    match value {
+        Value::Object(object) if object.get("__type").is_some_and(|tag| tag == "Date") => {
+            json!({ "$date": object.get("iso") })
+        }
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(key, value)| (key, shown(value, options))).collect())
+        }
+        Value::Array(list) => list.into_iter().map(|value| shown(value, options)).collect(),
+        other => other,
+    }
+}
