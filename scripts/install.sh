@@ -42,6 +42,8 @@ if [ "$what" = test ]; then
   # The tests of packages do without these where nobody may install them.
   if [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; then
     for name in lintian mmdebstrap zsh fish groff; do have "$name" || packages+=("$name"); done
+    # For a PostgreSQL that speaks German.
+    [ -e /usr/share/i18n/locales/de_DE ] || packages+=(locales)
   fi
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
   # A browser of 300 MB, only for the tests that need one.

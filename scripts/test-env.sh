@@ -107,15 +107,23 @@ start_postgres() {
   mkdir -m 700 "$data/pg"
   unprivileged "$data/pg"
   bin=$(postgres_bin)
+  # A database that speaks German, where the machine has the words: nothing may depend on English ones.
+  local tongue=()
+  mkdir -m 755 "$data/locale"
+  if localedef -i de_DE -f UTF-8 "$data/locale/de_DE.UTF-8" 2>/dev/null; then
+    export LOCPATH=$data/locale
+    tongue=(-c lc_messages=de_DE.UTF-8)
+  fi
   (cd "$data/pg" && "${as[@]}" "$bin/initdb" -D "$data/pg" -U tester -A trust -E UTF8 \
     --locale=C --lc-ctype=C.UTF-8 --no-sync --no-instructions >"$data/initdb.log" 2>&1) ||
     { cat "$data/initdb.log" >&2; return 1; }
   launch postgres "${as[@]}" "$bin/postgres" -D "$data/pg" -h 127.0.0.1 -p "$port" -k "" \
     -c fsync=off -c full_page_writes=off -c max_connections=400 -c shared_buffers=128MB \
     -c max_wal_size=2GB -c wal_level=minimal -c max_wal_senders=0 -c jit=off -c log_min_messages=log \
-    -c log_checkpoints=off -c autovacuum_naptime=5min \
+    "${tongue[@]}" -c log_checkpoints=off -c autovacuum_naptime=5min \
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_utility=off \
     -c pg_stat_statements.max=50000
+  unset LOCPATH
 }
 
 start_pgbouncer() {

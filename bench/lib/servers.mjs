@@ -33,9 +33,10 @@ function healthy(port) {
 
 /**
  * Starts `kind` on `databaseURI`, configured for a group of scenarios ('whole', 'plain', 'cloud', 'live', 'files', 'folder'):
- * `{kind, port, pid, coldStart, log(), stop()}`; `coldStart` is ms from the start to a healthy answer.
+ * `{kind, port, pid, coldStart, log(), stop()}`; `coldStart` is ms from the start to a healthy answer. `more` are options
+ * beyond those, `prefix` and `variables` the command and the environment to start it by.
  */
-export async function startServer(kind, databaseURI, group) {
+export async function startServer(kind, databaseURI, group, { more, prefix = [], variables } = {}) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), `bench-${kind}-`));
   const port = await freePort();
   const { restAPIKey, ...others } = keys;
@@ -48,6 +49,7 @@ export async function startServer(kind, databaseURI, group) {
     serverURL: `http://127.0.0.1:${port}/parse`,
     allowClientClassCreation: false,
     fileUpload: { enableForPublic: true, enableForAnonymousUser: true, enableForAuthenticatedUser: true },
+    ...more,
   };
   if (group === 'whole') config.restAPIKey = restAPIKey;
   if (group === 'cloud' || group === 'whole') config.cloud = fileURLToPath(new URL('../cloud/main.js', import.meta.url));
@@ -68,10 +70,12 @@ export async function startServer(kind, databaseURI, group) {
   environment.PARSE_SERVER_LOGS_FOLDER = 'null';
   const logFile = path.join(home, 'log');
   const out = fs.openSync(logFile, 'w');
-  const [command, args] = {
+  Object.assign(environment, variables);
+  const [program, given] = {
     peer: [process.execPath, [peerCommand, file]], before: [beforeBinary, [file]], ours: [binary, [file]],
     floor: [floorBinary, [String(port), databaseURI]],
   }[kind];
+  const [command, ...args] = [...prefix, program, ...given];
   const began = performance.now();
   const child = spawn(command, args, { cwd: home, stdio: ['ignore', out, out], env: environment });
   fs.closeSync(out);
