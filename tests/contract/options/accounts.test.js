@@ -1,0 +1,123 @@
+// Options of users, sessions and installations: each with its default and changed.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { waitFor } from '../lib/postgres.js';
+import { asMaster, asked, call, session, stage } from './calls.js';
+
+const mailer = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../pages/mailer.cjs');
+const { server: start, file } = await stage();
+const cloud = file('triggers.cjs', `
+  Parse.Cloud.beforeSave('Guarded', ({ original, object }) => {
+    if (original) object.set('seen', String(original.get('hidden')));
+  });
+`);
+const guarded = { _User: { '*': ['email'] }, Guarded: { '*': ['hidden'] } };
+// One pair for all of them: none has to do with another.
+const [plain, changed] = await Promise.all([
+  start({ cloud, protectedFields: guarded }),
+  start({
+    cloud, protectedFields: guarded, expireInactiveSessions: false, revokeSessionOnPasswordReset: false, protectedFieldsTriggerExempt: true,
+    userSensitiveFields: ['phone'], installation: { duplicateDeviceTokenActionEnforceAuth: true },
+  }),
+]);
+
+let made = 0;
+/** A new user: what the sign-up answered, with the name. */
+async function signUp(server, more = {}) {
+  const username = `user${++made}`;
+  const { status, body } = await call(server, 'POST', 'users', { username, password: 'first', ...more });
+  assert.equal(status, 201, JSON.stringify(body));
+  return { ...body, username };
+}
+
+test('expireInactiveSessions: sessions end, or never', async () => {
+  const end = async server => {
+    const { sessionToken } = await signUp(server);
+    return (await call(server, 'GET', 'sessions/me', undefined, session(sessionToken))).body;
+  };
+  assert.ok(Date.parse((await end(plain)).expiresAt.iso) > Date.now() + 364 * 24 * 3600 * 1000);
+  assert.equal((await end(changed)).expiresAt, undefined);
+});
+
+test('revokeSessionOnPasswordReset: sessions end with the password, or stay', async () => {
+  const later = async server => {
+    const { objectId, sessionToken, username } = await signUp(server);
+    const other = (await call(server, 'POST', 'login', { username, password: 'first' })).body.sessionToken;
+    const put = await call(server, 'PUT', `users/${objectId}`, { password: 'second' }, session(sessionToken));
+    assert.equal(put.status, 200, put.text);
+    return (await call(server, 'GET', 'users/me', undefined, session(other))).body;
+  };
+  assert.equal((await later(plain)).code, 209);
+  assert.ok((await later(changed)).objectId);
+});
+
+test('protectedFieldsTriggerExempt: what triggers see of the stored object', async () => {
+  const seen = async server => {
+    const { objectId } = (await asMaster(server, 'POST', 'classes/Guarded', { hidden: 'secret' })).body;
+    await call(server, 'PUT', `classes/Guarded/${objectId}`, { other: 1 });
+    return (await asMaster(server, 'GET', `classes/Guarded/${objectId}`)).body.seen;
+  };
+  assert.equal(await seen(plain), 'undefined');
+  assert.equal(await seen(changed), 'secret');
+});
+
+test('userSensitiveFields: fields of users that others do not see', async () => {
+  const phone = async server => {
+    const { objectId } = await signUp(server, { phone: '1', ACL: { '*': { read: true } } });
+    return (await call(server, 'GET', `users/${objectId}`)).body.phone;
+  };
+  assert.equal(await phone(plain), '1');
+  assert.equal(await phone(changed), undefined);
+});
+
+test('installation.duplicateDeviceTokenActionEnforceAuth: whose installation is deleted', async () => {
+  const left = async server => {
+    const first = { deviceType: 'ios', deviceToken: 'one', installationId: 'a', ACL: { nobody: { read: true, write: true } } };
+    const { objectId } = (await asMaster(server, 'POST', 'installations', first)).body;
+    const second = await call(server, 'POST', 'installations', { deviceType: 'ios', deviceToken: 'one', installationId: 'b' });
+    assert.equal(second.status, 201, second.text);
+    return (await asMaster(server, 'GET', asked('classes/_Installation', { where: { objectId } }))).body.results.length;
+  };
+  assert.equal(await left(plain), 0);
+  assert.equal(await left(changed), 1);
+});
+
+test('preventSignupWithUnverifiedEmail and sendUserEmailVerification', async () => {
+  const mails = name => file(`mails-${name}`);
+  const verifying = (written, more) => start({
+    verifyUserEmails: true, preventLoginWithUnverifiedEmail: true, emailAdapter: { module: mailer, options: { file: written } }, ...more,
+  });
+  const [first, second] = [mails('first'), mails('second')];
+  const [waits, refuses] = await Promise.all([
+    verifying(first, {}), verifying(second, { preventSignupWithUnverifiedEmail: true, sendUserEmailVerification: false }),
+  ]);
+  const ann = { username: 'ann', password: 'first', email: 'ann@example.com' };
+  const plainly = await call(waits, 'POST', 'users', ann);
+  assert.deepEqual([plainly.status, plainly.body.sessionToken], [201, undefined]);
+  const refused = await call(refuses, 'POST', 'users', ann);
+  assert.deepEqual([refused.status, refused.body.code], [400, 205]);
+  // The user is there all the same.
+  assert.equal((await asMaster(refuses, 'GET', 'users')).body.results.length, 1);
+
+  await waitFor(() => fs.readFileSync(first, 'utf8').includes('ann@example.com'), { what: 'the mail' });
+  // A mail of another kind is sent later, and alone.
+  await call(refuses, 'POST', 'requestPasswordReset', { email: 'ann@example.com' });
+  await waitFor(() => fs.readFileSync(second, 'utf8').includes('\n'), { what: 'the reset mail' });
+  assert.doesNotMatch(fs.readFileSync(second, 'utf8'), /verify_email/);
+});
+
+test('masterKeyTtl: a key that is a function is asked for again', async () => {
+  const key = file('key', 'one');
+  const script = file('key.cjs', `module.exports = { masterKey: () => require('node:fs').readFileSync(${JSON.stringify(key)}, 'utf8') };`);
+  const ttl = file('ttl.cjs', `module.exports = { ...require('./key.cjs'), masterKeyTtl: 1 };`);
+  const [keeps, asks] = await Promise.all([start({}, { script }), start({}, { script: ttl })]);
+  const accepted = async (server, masterKey) => (await call(server, 'GET', 'schemas', undefined, { 'X-Parse-Master-Key': masterKey })).status === 200;
+  for (const server of [keeps, asks]) assert.ok(await accepted(server, 'one'));
+  fs.writeFileSync(key, 'two');
+  await waitFor(() => accepted(asks, 'two'), { what: 'the new key', every: 100 });
+  assert.ok(!await accepted(asks, 'one'));
+  assert.deepEqual([await accepted(keeps, 'one'), await accepted(keeps, 'two')], [true, false]);
+});
