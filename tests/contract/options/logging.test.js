@@ -1,0 +1,81 @@
+// Options of the log, and functions that are called at the start and at the end.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { waitFor } from '../lib/postgres.js';
+import { asMaster, call, stage } from './calls.js';
+
+const { server: start, file, home } = await stage();
+const cloud = file('cloud.cjs', `
+  Parse.Cloud.define('good', () => 'yes');
+  Parse.Cloud.define('bad', () => { throw 'no'; });
+  Parse.Cloud.beforeSave('Logged', ({ object }) => { if (object.get('bad')) throw 'no'; });
+  Parse.Cloud.afterSave('Logged', () => {});
+`);
+const notes = file('notes');
+const script = file('functions.cjs', `
+  const note = text => require('node:fs').appendFileSync(${JSON.stringify(notes)}, text + '\\n');
+  module.exports = { serverStartComplete: () => note('started'), serverCloseComplete: () => note('closed') };
+`);
+const OLD = ['2020-01-01', '2020-01-02', '2020-01-03'];
+/** A folder with old logs of both kinds; as a server's own variable, which comes before the file. */
+function folder(name) {
+  for (const kind of ['info', 'err']) for (const day of OLD) file(`${name}/parse-server.${kind}.${day}`, 'old\n');
+  return { prefix: ['env', `PARSE_SERVER_LOGS_FOLDER=${path.join(home, name)}`] };
+}
+
+const logLevels = {
+  cloudFunctionSuccess: 'warn', cloudFunctionError: 'info', triggerBeforeSuccess: 'error', triggerBeforeError: 'warn', triggerAfter: 'silent',
+};
+const [text, json, other] = await Promise.all([
+  start({}, { outside: folder('all') }),
+  start({ jsonLogs: true, cloud }, { outside: folder('days') }),
+  start({ logFormat: 'json', cloud, logLevels, maxLogFiles: '2d', databaseOptions: { slowQueryMS: 0 } }, { script, outside: folder('two') }),
+]);
+const entries = server => server.log().trim().split('\n').map(line => JSON.parse(line));
+
+test('jsonLogs and logFormat: each line an object', () => {
+  assert.throws(() => entries(text), SyntaxError);
+  for (const server of [json, other]) {
+    assert.ok(entries(server).some(({ level, message }) => level === 'INFO' && message.includes('Parsimony serves')), server.log());
+  }
+});
+
+test('logLevels: at which level functions and triggers are told of', async () => {
+  const levels = async server => {
+    await call(server, 'POST', 'functions/good', {});
+    await call(server, 'POST', 'functions/bad', {});
+    await asMaster(server, 'POST', 'classes/Logged', {});
+    await asMaster(server, 'POST', 'classes/Logged', { bad: true });
+    // The last of it is there, so all is.
+    await waitFor(() => server.log().includes('beforeSave failed for Logged'), { what: 'the log' });
+    const level = start => entries(server).find(({ message }) => message.startsWith(start))?.level;
+    return ['Ran cloud function good', 'Failed running cloud function bad', 'beforeSave triggered for Logged', 'beforeSave failed for Logged', 'afterSave triggered for Logged'].map(level);
+  };
+  assert.deepEqual(await levels(json), ['INFO', 'ERROR', 'INFO', 'ERROR', 'INFO']);
+  assert.deepEqual(await levels(other), ['WARN', 'INFO', 'ERROR', 'WARN', undefined]);
+});
+
+test('maxLogFiles: how many files stay', () => {
+  const kept = (name, kind) => fs.readdirSync(path.join(home, name)).filter(one => one.startsWith(`parse-server.${kind}.`)).sort();
+  for (const kind of ['info', 'err']) {
+    assert.equal(kept('all', kind).length, OLD.length + 1);
+    const two = kept('two', kind);
+    assert.equal(two.length, 2);
+    // The latest, and today's.
+    assert.equal(two[0], `parse-server.${kind}.${OLD.at(-1)}`);
+  }
+});
+
+test('databaseOptions.slowQueryMS: operations that take that long are told of', async () => {
+  for (const server of [json, other]) assert.equal((await asMaster(server, 'GET', 'classes/Logged')).status, 200);
+  await waitFor(() => entries(other).some(({ level, message, class: of }) => level === 'WARN' && /^slow .* \d+ ms$/.test(message) && of === 'Logged'), { what: 'a slow query' });
+  assert.ok(!entries(json).some(({ message }) => message.startsWith('slow ')));
+});
+
+test('serverStartComplete and serverCloseComplete are called', async () => {
+  await waitFor(() => fs.readFileSync(notes, 'utf8') === 'started\n', { what: 'the start' });
+  await other.stop();
+  assert.equal(fs.readFileSync(notes, 'utf8'), 'started\nclosed\n');
+});
