@@ -30,6 +30,8 @@ if [ $# -eq 0 ] && [ -x tests/contract/run.sh ]; then
   export CONTRACT_REPORTER=${CONTRACT_REPORTER:-spec}
   export PARSIMONY_BIN=$(realpath "$target/debug/parsimony")
   tests/contract/run.sh
+  # The SDK behind PgBouncer in transaction mode.
+  tests/contract/run.sh --pooler sdk
   # A selection on MongoDB; the whole is `tests/contract/run.sh --database mongo`.
   CONTRACT_GROUPS=objects,batch,queries,users,sessions,roles,files,installations,config,sdks \
     tests/contract/run.sh --database mongo sdk oracle live/protocol.test.js live/sessions.test.js live/triggers.test.js

@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use a2::ErrorReason;
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
-use pkcs8::EncryptedPrivateKeyInfoRef;
+use openssl::pkey::PKey;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
@@ -148,24 +146,17 @@ fn identity(options: &Object) -> Result<Identity> {
     Ok(Identity { chain, key: private_key(&key, passphrase)? })
 }
 
-/// A key in PEM form, opened with the passphrase where it is encrypted (PKCS 8).
+/// A key in PEM form, opened with the passphrase where it is encrypted: as PKCS 8, or in OpenSSL's older form
+/// (`Proc-Type: 4,ENCRYPTED`).
 fn private_key(pem: &[u8], passphrase: &str) -> Result<PrivateKeyDer<'static>> {
-    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
     let text = String::from_utf8_lossy(pem);
-    if text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(misconfigured(
-            "push: key is encrypted in an old form; `openssl pkcs8 -topk8 -in key.pem` makes a new one of it",
-        ));
-    }
-    let Some((body, _)) = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END)) else {
+    if !text.contains("BEGIN ENCRYPTED PRIVATE KEY") && !text.contains("Proc-Type: 4,ENCRYPTED") {
         return PrivateKeyDer::from_pem_slice(pem).map_err(|_| misconfigured("push: key is not in PEM form"));
-    };
-    let wrong = || misconfigured("push: key cannot be opened with this passphrase");
-    let der = STANDARD.decode(body.split_whitespace().collect::<String>()).map_err(|_| wrong())?;
-    let info = EncryptedPrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| wrong())?;
-    let opened = info.decrypt(passphrase).map_err(|_| wrong())?;
-    Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
+    }
+    let opened = PKey::private_key_from_pem_passphrase(pem, passphrase.as_bytes())
+        .and_then(|key| key.private_key_to_pkcs8())
+        .map_err(|_| misconfigured("push: key cannot be opened with this passphrase"))?;
+    Ok(PrivatePkcs8KeyDer::from(opened).into())
 }
 
 /// What devices of one app get through one provider.
@@ -376,14 +367,19 @@ fn read_refusal(status: u16, reason: Option<&str>, after: Option<Duration>) -> A
 mod tests {
     use super::*;
 
-    /// `openssl pkcs8 -topk8` with `-v2 aes-256-cbc` and with `-v2 des3 -v2prf hmacWithSHA1`, passphrase `hush`.
+    /// `openssl pkcs8 -topk8` with `-v2 aes-256-cbc` and with `-v2 des3 -v2prf hmacWithSHA1`, `openssl pkey -traditional`
+    /// with `-aes-128-cbc` and with `-des3`, passphrase `hush`.
     #[test]
     fn encrypted_keys_are_opened() {
         let plain = include_bytes!("tests/key.pem");
         let PrivateKeyDer::Pkcs8(expected) = private_key(plain, "").unwrap() else { panic!() };
-        for encrypted in
-            [include_bytes!("tests/key-aes.pem").as_slice(), include_bytes!("tests/key-des3.pem")]
-        {
+        let encrypted: [&[u8]; 4] = [
+            include_bytes!("tests/key-aes.pem"),
+            include_bytes!("tests/key-des3.pem"),
+            include_bytes!("tests/key-old-aes.pem"),
+            include_bytes!("tests/key-old-des3.pem"),
+        ];
+        for encrypted in encrypted {
             let PrivateKeyDer::Pkcs8(opened) = private_key(encrypted, "hush").unwrap() else { panic!() };
             assert_eq!(opened.secret_pkcs8_der(), expected.secret_pkcs8_der());
             for passphrase in ["", "other"] {
@@ -391,8 +387,8 @@ mod tests {
                 assert_eq!(error.public_message(false), "push: key cannot be opened with this passphrase");
             }
         }
-        let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
-        assert!(private_key(old, "hush").unwrap_err().public_message(false).contains("openssl pkcs8"));
+        let cut = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
+        assert!(private_key(cut, "hush").is_err());
         assert!(private_key(b"no key", "").is_err());
     }
 

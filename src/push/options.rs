@@ -29,14 +29,14 @@ pub struct QueueOptions {
 
 impl QueueOptions {
     /// # Errors
-    /// 115 for a queue of the application's own, and for numbers that are none.
+    /// 115 for numbers that are none.
     pub fn read(push: &Object) -> Result<Self> {
         let queue = push.get("queueOptions").and_then(Value::as_object);
         let option = |name: &str| queue.and_then(|queue| queue.get(name)).filter(|value| !value.is_null());
         if option("messageQueueAdapter").is_some() {
-            return Err(misconfigured(
-                "push.queueOptions.messageQueueAdapter is not supported: pushes are queued in the database, which all servers share.",
-            ));
+            tracing::warn!(
+                "push.queueOptions.messageQueueAdapter is left out: pushes are queued in the database, from where every server without disablePushWorker sends them."
+            );
         }
         let batch_size = match option("batchSize") {
             None => None,
@@ -143,7 +143,8 @@ mod tests {
         assert_eq!(text(json!({"winrt": {}})), "Push to winrt is not supported");
         assert_eq!(types(&object(json!({"ios": {}, "adapter": {}, "queueOptions": {}}))).unwrap().len(), 1);
         let queue = |value: Value| QueueOptions::read(&object(value));
-        assert!(queue(json!({"queueOptions": {"messageQueueAdapter": {}}})).is_err());
+        let own = queue(json!({"queueOptions": {"messageQueueAdapter": {}, "batchSize": 7}})).unwrap();
+        assert_eq!(own.batch_size, Some(7));
         assert!(queue(json!({"queueOptions": {"batchSize": 0}})).is_err());
         assert!(queue(json!({"deliveryLog": "yes"})).is_err());
         let read =

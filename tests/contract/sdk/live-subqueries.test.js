@@ -27,9 +27,9 @@ test('$inQuery and $notInQuery, over every event', own, async () => {
   await object.save({ post: shut });
   await object.save({ post: open, n: 3 });
   await object.destroy();
-  await make(name, { n: 9 });
+  const another = await make(name, { n: 9 });
   assert.deepEqual(await client.events(1, 5), [['create', 1], ['update', 2], ['leave', 2], ['enter', 3], ['delete', 3]]);
-  assert.deepEqual(await client.events(2, 3), [['enter', 2], ['leave', 3], ['create', 9]]);
+  assert.deepEqual(await client.eventsByObject(2, 3), { [object.id]: [['enter', 2], ['leave', 3]], [another.id]: [['create', 9]] });
   await client.close();
 });
 

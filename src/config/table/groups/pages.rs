@@ -92,8 +92,9 @@ pub static PAGES_CUSTOM_URLS: Group = Group {
             "PARSE_SERVER_PAGES_CUSTOM_URL_EMAIL_VERIFICATION_LINK_EXPIRED",
             Text,
             "",
-            "URL shown for: expired verification link",
-        ),
+            "URL shown for: expired verification link, which no page is shown for; that of an invalid one is",
+        )
+        .accepted(),
         opt(
             "emailVerificationLinkInvalid",
             "PARSE_SERVER_PAGES_CUSTOM_URL_EMAIL_VERIFICATION_LINK_INVALID",

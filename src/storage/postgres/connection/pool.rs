@@ -103,6 +103,9 @@ pub struct Lanes {
     pub patience: Patience,
 }
 
+/// How often idle connections are looked for, where they may idle longer.
+const REAPED: Duration = Duration::from_secs(30);
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -181,6 +184,7 @@ impl Lanes {
                 .min_idle(None)
                 .test_on_check_out(false)
                 .idle_timeout(Some(self.idle_timeout))
+                .reaper_rate(self.idle_timeout.clamp(Duration::from_secs(1), REAPED))
                 .max_lifetime(None)
                 .connection_timeout(self.acquire_timeout)
                 .build_unchecked(Manager(self.connector.clone(), slot.home.clone()))

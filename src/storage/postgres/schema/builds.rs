@@ -119,6 +119,11 @@ async fn build(
     columns: &Value,
     made: &mut Vec<String>,
 ) -> StorageResult<()> {
+    // `databaseOptions.disableIndexFieldValidation` lets fields through that the class does not have: such an index is
+    // only noted, as parse-server does, unless the table has the columns all the same.
+    if !has_columns(conn, &schema.name, unknown(schema, columns)).await? {
+        return Ok(());
+    }
     let statement = |real: &str| schema_index(schema, real, columns);
     // Refused before anything is done.
     statement(name)?;
@@ -137,6 +142,30 @@ async fn build(
         ensure_extension(conn, extension).await?;
     }
     run_concurrently(conn, statement(&real)?, &real).await
+}
+
+/// Columns of the index that the class has no field for.
+fn unknown(schema: &ClassSchema, columns: &Value) -> Vec<String> {
+    let names = columns.as_object().into_iter().flat_map(|columns| columns.keys());
+    let names = names.map(|name| name.strip_prefix("_p_").unwrap_or(name));
+    let is_unknown = |name: &&str| FieldName::internal(name).is_some() && value::column_type(schema, name).is_none();
+    names.filter(is_unknown).map(str::to_owned).collect()
+}
+
+async fn has_columns(conn: &AsyncPgConnection, class: &ClassName, mut names: Vec<String>) -> StorageResult<bool> {
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(true);
+    }
+    let wanted = names.len();
+    let mut sql = Sql::new(
+        "SELECT a.attname::text FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped AND c.relname::text = ",
+    );
+    sql.push_text(class.as_str()).push_sql(" AND a.attname::text = ANY(");
+    sql.push_text_array(names).push_sql(")");
+    Ok(sql.load(conn).await?.len() == wanted)
 }
 
 /// The extensions whose functions the index needs; all come with PostgreSQL, and a database's owner may create them.
@@ -288,18 +317,19 @@ pub fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> Storag
         // Pointer columns may be named as MongoDB stores them.
         let column = column.strip_prefix("_p_").unwrap_or(column);
         let field = FieldName::internal(column).ok_or_else(|| invalid("invalid field"))?;
-        let ty = value::column_type(schema, column).ok_or_else(|| invalid("unknown field"))?;
+        // A column that the class has no field for is of whatever type the table says.
+        let ty = value::column_type(schema, column);
         parts.push((field, ty, kind.as_str().unwrap_or_default()));
     }
-    if let [(field, ty, kind)] = parts.as_slice()
+    if let [(field, Some(ty), kind)] = parts.as_slice()
         && let Some(sql) = special_index(schema, name, field, *ty, kind)?
     {
         return Ok(sql);
     }
     let method = match parts.as_slice() {
-        [(_, ColumnType::Point | ColumnType::Polygon, _)] => "gist",
-        [(_, ColumnType::Jsonb | ColumnType::TextArray, _)] => "gin",
-        all if all.iter().all(|(_, ty, kind)| *kind == "text" && *ty == ColumnType::Text) => "gin",
+        [(_, Some(ColumnType::Point | ColumnType::Polygon), _)] => "gist",
+        [(_, Some(ColumnType::Jsonb | ColumnType::TextArray), _)] => "gin",
+        all if all.iter().all(|(_, ty, kind)| *kind == "text" && *ty == Some(ColumnType::Text)) => "gin",
         _ => "btree",
     };
     let mut sql = Sql::new("CREATE INDEX CONCURRENTLY IF NOT EXISTS ");
@@ -310,10 +340,10 @@ pub fn schema_index(schema: &ClassSchema, name: &str, columns: &Value) -> Storag
             sql.push_sql(", ");
         }
         match (method, ty) {
-            ("gin", ColumnType::Text) => text::push_words(&mut sql, "english", false, |sql| {
+            ("gin", Some(ColumnType::Text)) => text::push_words(&mut sql, "english", false, |sql| {
                 sql.push_field(field);
             }),
-            ("btree", ColumnType::Point | ColumnType::Polygon) => {
+            ("btree", Some(ColumnType::Point | ColumnType::Polygon)) => {
                 return Err(invalid("geo fields cannot be part of a compound index"));
             }
             _ => {
@@ -362,12 +392,12 @@ mod tests {
             ),
             (json!({"place": "2dsphere"}), "gist (\"place\")"),
             (json!({"tags": 1}), "gin (\"tags\")"),
+            (json!({"elsewhere": 1}), "btree (\"elsewhere\")"),
         ];
         for (columns, rest) in cases {
             assert_eq!(text_of(columns), Some(format!("{on}{rest}")));
         }
         assert_eq!(text_of(json!({"place": 1, "score": 1})), None);
-        assert_eq!(text_of(json!({"nothere": 1})), None);
         assert_eq!(text_of(json!({})), None);
     }
 }

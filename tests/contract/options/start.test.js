@@ -1,0 +1,86 @@
+// Options that tell at the start: where the server keeps its own things, the old behaviour, and jobs that nobody ran meanwhile.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createDatabase, freePort, query, waitFor } from '../lib/postgres.js';
+import { asMaster, asked, call, stage } from './calls.js';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'debug', 'parsimony');
+const { server: start, postgres, home, file } = await stage();
+
+/** A server without a file and without keys in a folder of its own; ends with the test file. */
+async function develop(name, ...options) {
+  const cwd = path.join(home, name);
+  fs.mkdirSync(cwd);
+  const database = await createDatabase(postgres, 'options_development');
+  const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(PARSE_|PARSIMONY_|NODE_OPTIONS|PORT$)/.test(key)));
+  const port = await freePort();
+  const log = fs.openSync(path.join(cwd, 'log'), 'w');
+  const child = spawn(binary, ['--databaseURI', database.uri, '--port', String(port), '--dashboard', 'false', ...options], {
+    cwd, env: { ...environment, PARSE_SERVER_LOGS_FOLDER: 'null' }, stdio: ['ignore', log, log],
+  });
+  const ended = new Promise(resolve => child.once('exit', resolve));
+  const abandon = () => child.kill('SIGKILL');
+  process.once('exit', abandon);
+  after(async () => {
+    child.kill('SIGTERM');
+    await ended;
+    process.removeListener('exit', abandon);
+    await database.drop();
+  });
+  const config = { appId: 'myAppId' };
+  const server = { url: `http://127.0.0.1:${port}/parse`, config };
+  await waitFor(async () => (await call(server, 'GET', 'health')).status === 200, { what: `a server: ${fs.readFileSync(path.join(cwd, 'log'), 'utf8')}` });
+  return { cwd, server };
+}
+
+test('dataDir: where the key of a development server is kept', async () => {
+  const [plain, changed] = await Promise.all([develop('plain'), develop('changed', '--dataDir', path.join(home, 'elsewhere'))]);
+  for (const [{ server }, file] of [[plain, path.join(plain.cwd, 'data/master-key')], [changed, path.join(home, 'elsewhere/master-key')]]) {
+    const key = fs.readFileSync(file, 'utf8').trim();
+    assert.equal((await call(server, 'GET', 'schemas', undefined, { 'X-Parse-Master-Key': key })).status, 200);
+  }
+  assert.ok(!fs.existsSync(path.join(changed.cwd, 'data')));
+});
+
+test('compat: the limits that parse-server does not have', async () => {
+  const [plain, old] = await Promise.all([start({}), start({ compat: 'parse-server-9' })]);
+  const requests = Array.from({ length: 101 }, () => ({ method: 'GET', path: '/parse/health' }));
+  const nested = depth => (depth === 0 ? { n: 1 } : { $or: [nested(depth - 1)] });
+  const answers = async server => [
+    (await call(server, 'POST', 'batch', { requests })).status,
+    (await call(server, 'GET', asked('classes/Any', { where: nested(12) }))).status,
+  ];
+  assert.deepEqual(await answers(plain), [400, 400]);
+  assert.deepEqual(await answers(old), [200, 200]);
+  assert.match(old.log(), /compat gave \d+ options the values of parse-server 9/);
+  await assert.rejects(start({ compat: 'parse-server-8' }), /exit 1[^]*compat must be "parse-server-9"/);
+});
+
+test('jobSchedulesMissed: runs that were due while no server ran', async () => {
+  const cloud = file('jobs.cjs', `Parse.Cloud.job('missed', () => {}); Parse.Cloud.job('often', () => {});`);
+  const ran = await Promise.all([{}, { jobSchedulesMissed: 'skip' }].map(async options => {
+    const database = await createDatabase(postgres, 'options_jobs');
+    const before = await start({}, { databaseURI: database.uri });
+    // Due every day, the last time an hour ago; and every second.
+    const ago = hours => new Date(Date.now() - hours * 3600_000).toISOString();
+    for (const schedule of [{ jobName: 'missed', startAfter: ago(25), repeatMinutes: 24 * 60 }, { jobName: 'often', timeOfDay: '* * * * * *' }]) {
+      const made = await asMaster(before, 'POST', 'classes/_JobSchedule', schedule);
+      assert.equal(made.status, 201, made.text);
+    }
+    await before.stop();
+    await query(database.uri, `UPDATE "_JobSchedule" SET "createdAt" = $1, "updatedAt" = $1`, [ago(24)]);
+    const server = await start({ cloud, jobSchedules: true, ...options }, { databaseURI: database.uri });
+    const names = async () => (await asMaster(server, 'GET', asked('classes/_JobStatus', { limit: '1000' }))).body.results.map(({ jobName }) => jobName);
+    await waitFor(async () => (await names()).includes('often'), { what: 'a job' });
+    const all = new Set(await names());
+    await server.stop();
+    await database.drop();
+    return [...all].sort();
+  }));
+  assert.deepEqual(ran, [['missed', 'often'], ['often']]);
+});
