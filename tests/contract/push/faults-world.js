@@ -7,9 +7,9 @@ import { createDatabase } from '../lib/database.js';
 import { keys } from './services.js';
 
 /** PUSH_FAULT_DEVICES=100000: the whole thing, by hand. */
-export const many = Number(process.env.PUSH_FAULT_DEVICES ?? 6000);
+export const many = Number(process.env.PUSH_FAULT_DEVICES ?? 4000);
 /** Seconds that what is away stays away: PUSH_FAULT_OUTAGE=60 by hand. */
-export const outage = Number(process.env.PUSH_FAULT_OUTAGE ?? 4);
+export const outage = Number(process.env.PUSH_FAULT_OUTAGE ?? 3);
 /** Of a campaign, from its beginning to its end, however slow the machine is. */
 export const patience = 90000 + many * 5 + outage * 3000;
 /** Devices that a server has in hand at most: docs/push.md, What is promised. */
