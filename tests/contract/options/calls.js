@@ -1,11 +1,19 @@
 // What the files of this suite share: servers with and without an option, and requests to them.
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after } from 'node:test';
-import { startPostgres } from '../lib/postgres.js';
+import { fileURLToPath } from 'node:url';
+import { freePort, startPostgres } from '../lib/postgres.js';
 import { request } from '../lib/http.js';
 import { startServer } from '../lib/servers.js';
+
+// Each server that runs is ended with the process.
+process.setMaxListeners(64);
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'debug', 'parsimony');
 
 /** The PostgreSQL of a file, a folder for what its options name, and servers that end with it. */
 export async function stage() {
@@ -22,10 +30,37 @@ export async function stage() {
     running.push(started);
     return started;
   };
+  let attempts = 0;
   return {
     postgres,
     home,
     server,
+    /**
+     * A start that may fail, which nobody waits for: `{cwd, port, log(), end()}`. Without `options` there is no file. It ends with the test file.
+     */
+    async attempt(options, { args = [], prefix = [], environment = {} } = {}) {
+      const cwd = path.join(home, `attempt-${++attempts}`);
+      fs.mkdirSync(cwd);
+      const port = await freePort();
+      const file = path.join(cwd, 'config.json');
+      if (options) fs.writeFileSync(file, JSON.stringify({ appId: 'contractApp', masterKey: 'contractMasterKey', host: '127.0.0.1', ...options, port }));
+      const own = Object.entries(process.env).filter(([key]) => !/^(PARSE_|PARSIMONY_|NODE_OPTIONS$|PORT$)/.test(key));
+      const out = fs.openSync(path.join(cwd, 'log'), 'w');
+      const [command, ...rest] = [...prefix, binary, ...args, ...options ? [file] : ['--port', String(port)]];
+      const env = { ...Object.fromEntries(own), PARSE_SERVER_LOGS_FOLDER: 'null', ...environment };
+      const child = spawn(command, rest, { cwd, stdio: ['ignore', out, out], env });
+      const abandon = () => child.kill('SIGKILL');
+      process.once('exit', abandon);
+      const ended = new Promise(resolve => child.once('exit', resolve));
+      const stop = async () => {
+        child.kill('SIGKILL');
+        await ended;
+        process.removeListener('exit', abandon);
+      };
+      running.push({ stop });
+      // eslint-disable-next-line no-control-regex
+      return { cwd, port, log: () => fs.readFileSync(path.join(cwd, 'log'), 'utf8').replaceAll(/\x1b\[[0-9;]*m/g, ''), stop, ended };
+    },
     /** A file in the folder; its path. */
     file(name, text = '') {
       const full = path.join(home, name);

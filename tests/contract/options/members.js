@@ -5,7 +5,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 
 const fromServer = createRequire(createRequire(import.meta.url).resolve('parse-server'));
-const { BSON } = fromServer('mongodb');
+export const { BSON } = fromServer('mongodb');
 
 const MESSAGE = 2013;
 const QUERY = 2004;
@@ -87,7 +87,8 @@ export class Member {
     this.connections.push(connection);
     socket.on('error', () => {});
     socket.on('close', () => { connection.closed = Date.now(); });
-    if (this.isSilent) return;
+    // Read, or its end is not seen.
+    if (this.isSilent) return socket.resume();
     const upstream = net.connect(this.target);
     upstream.on('error', () => socket.destroy());
     upstream.on('close', () => socket.destroy());

@@ -1,45 +1,27 @@
 // Options that tell at the start: where the server keeps its own things, the old behaviour, and jobs that nobody ran meanwhile.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { createDatabase, freePort, query, waitFor } from '../lib/postgres.js';
+import { createDatabase, query, waitFor } from '../lib/postgres.js';
 import { asMaster, asked, call, stage } from './calls.js';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
-const binary = process.env.PARSIMONY_BIN ?? path.join(root, 'target', 'debug', 'parsimony');
-const { server: start, postgres, home, file } = await stage();
+const { server: start, attempt, postgres, home, file } = await stage();
 
-/** A server without a file and without keys in a folder of its own; ends with the test file. */
-async function develop(name, ...options) {
-  const cwd = path.join(home, name);
-  fs.mkdirSync(cwd);
+/** A server without a file and without keys. */
+async function develop(...options) {
   const database = await createDatabase(postgres, 'options_development');
-  const environment = Object.fromEntries(Object.entries(process.env).filter(([key]) => !/^(PARSE_|PARSIMONY_|NODE_OPTIONS|PORT$)/.test(key)));
-  const port = await freePort();
-  const log = fs.openSync(path.join(cwd, 'log'), 'w');
-  const child = spawn(binary, ['--databaseURI', database.uri, '--port', String(port), '--dashboard', 'false', ...options], {
-    cwd, env: { ...environment, PARSE_SERVER_LOGS_FOLDER: 'null' }, stdio: ['ignore', log, log],
+  after(() => database.drop());
+  const { cwd, port, log } = await attempt(null, { args: ['--databaseURI', database.uri, '--dashboard', 'false', ...options] });
+  const server = { url: `http://127.0.0.1:${port}/parse`, config: { appId: 'myAppId' } };
+  await waitFor(async () => (await call(server, 'GET', 'health')).status === 200, { what: 'a server' }).catch(error => {
+    throw new Error(`${error.message}\n${log()}`);
   });
-  const ended = new Promise(resolve => child.once('exit', resolve));
-  const abandon = () => child.kill('SIGKILL');
-  process.once('exit', abandon);
-  after(async () => {
-    child.kill('SIGTERM');
-    await ended;
-    process.removeListener('exit', abandon);
-    await database.drop();
-  });
-  const config = { appId: 'myAppId' };
-  const server = { url: `http://127.0.0.1:${port}/parse`, config };
-  await waitFor(async () => (await call(server, 'GET', 'health')).status === 200, { what: `a server: ${fs.readFileSync(path.join(cwd, 'log'), 'utf8')}` });
   return { cwd, server };
 }
 
 test('dataDir: where the key of a development server is kept', async () => {
-  const [plain, changed] = await Promise.all([develop('plain'), develop('changed', '--dataDir', path.join(home, 'elsewhere'))]);
+  const [plain, changed] = await Promise.all([develop(), develop('--dataDir', path.join(home, 'elsewhere'))]);
   for (const [{ server }, file] of [[plain, path.join(plain.cwd, 'data/master-key')], [changed, path.join(home, 'elsewhere/master-key')]]) {
     const key = fs.readFileSync(file, 'utf8').trim();
     assert.equal((await call(server, 'GET', 'schemas', undefined, { 'X-Parse-Master-Key': key })).status, 200);
