@@ -1,6 +1,7 @@
 // Options of the PostgreSQL driver, and of the indexes made at the start: what the database shows of them.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import net from 'node:net';
 import { test } from 'node:test';
 import { pg, query, waitFor } from '../lib/postgres.js';
 import { asMaster, asked, call, stage } from './calls.js';
@@ -16,7 +17,7 @@ const INDEXES = {
   createIndexAuthDataUniqueness: '_User_unique_authData_anonymous_id',
 };
 
-const { server: start } = await stage();
+const { server: start, attempt } = await stage();
 // The first one's database is the replica of the second.
 const plain = await start({});
 const changed = await start({
@@ -110,6 +111,27 @@ test('keepAlive: whether the kernel asks after the peer', { skip: !fs.existsSync
   assert.ok(none.length > 0 && !none.includes(2), `${none}`);
 });
 
+test('ssl: what is said first', async () => {
+  const said = async databaseOptions => {
+    let heard;
+    const listener = net.createServer(socket => {
+      socket.on('error', () => {});
+      socket.once('data', data => {
+        heard ??= data.readInt32BE(4);
+        socket.destroy();
+      });
+    });
+    await new Promise(resolve => listener.listen(0, '127.0.0.1', resolve));
+    const { stop } = await attempt({ databaseURI: `postgres://somebody@127.0.0.1:${listener.address().port}/some`, databaseOptions });
+    await waitFor(() => heard, { what: 'the first words' });
+    await stop();
+    listener.close();
+    return heard;
+  };
+  // The version of the protocol, or that TLS is wanted.
+  assert.deepEqual(await Promise.all([said({}), said({ ssl: true })]), [3 << 16, 80877103]);
+});
+
 test('databaseReadURIs: who answers queries that may be answered by a replica', async () => {
   const names = async (server, more) => (await call(server, 'GET', asked('classes/Place', { order: 'createdAt', limit: '1', ...more }))).body.results.map(({ name }) => name);
   assert.deepEqual([await names(plain, {}), await names(plain, { readPreference: 'SECONDARY' })], [['plain'], ['plain']]);
@@ -136,12 +158,16 @@ test('autoIndex: whether the index that a query misses is made', async () => {
 });
 
 test('idleTimeoutMillis: connections that nobody uses are closed, sooner or later', { timeout: 60000 }, async () => {
-  const busy = async server => {
-    const requests = Array.from({ length: 4 }, (_, n) => ({ method: 'POST', path: '/parse/classes/Place', body: { name: `${n}` } }));
+  const backends = async server => sql(server, 'SELECT pid, query FROM pg_stat_activity WHERE datname = current_database()');
+  const requests = Array.from({ length: 4 }, (_, n) => ({ method: 'POST', path: '/parse/classes/Place', body: { name: `${n}` } }));
+  /** Those that a transaction ended on: the ones for all purposes. */
+  const used = async server => {
     await Promise.all(Array.from({ length: 6 }, () => asMaster(server, 'POST', 'batch', { requests, transaction: true })));
-    return (await connections(server)).length;
+    return (await backends(server)).filter(({ query }) => query === 'COMMIT').map(({ pid }) => pid);
   };
-  const [kept, opened] = await Promise.all(both.map(busy));
-  await waitFor(async () => (await connections(changed)).length < opened, { what: `fewer connections than ${opened}`, timeout: 45000, every: 200 });
-  assert.equal((await connections(plain)).length, kept);
+  const left = async (server, pids) => (await backends(server)).filter(({ pid }) => pids.includes(pid)).length;
+  const [kept, closed] = await Promise.all(both.map(used));
+  assert.ok(kept.length > 0 && closed.length > 0, `${kept}, ${closed}`);
+  await waitFor(async () => await left(changed, closed) < closed.length, { what: 'connections to be closed', timeout: 45000, every: 200 });
+  assert.equal(await left(plain, kept), kept.length);
 });

@@ -63,3 +63,17 @@ test('liveQuery.eventLogRetention: how old what was missed may be', async () => 
   await short.stop();
   await database.drop();
 });
+
+test('liveQueryServerOptions.appId, masterKey and serverURL: what counts is what the application has', async () => {
+  const server = await start({ liveQueryServerOptions: { appId: 'another', masterKey: 'another key', serverURL: 'http://127.0.0.1:9/parse' } });
+  const closed = { find: {}, get: {}, create: { '*': true } };
+  assert.equal((await asMaster(server, 'POST', 'schemas/Live_Closed', { className: 'Live_Closed', classLevelPermissions: closed })).status, 200);
+  const client = await connect(server);
+  assert.equal((await client.subscribe(1, 'Live_A', {})).op, 'subscribed');
+  await asMaster(server, 'POST', 'classes/Live_A', { n: 1 });
+  assert.deepEqual(await client.events(1, 1), [['create', 1]]);
+  await client.close();
+  const strange = await connect(server, { masterKey: 'another key' });
+  assert.equal((await strange.subscribe(1, 'Live_Closed', {})).op, 'error');
+  await strange.close();
+});

@@ -99,7 +99,7 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     assert.equal(patient.connections[0].closed, null);
   });
 
-  test('tls…: whose certificates are accepted, and which is shown', async () => {
+  test('ssl, tls and tls…: whose certificates are accepted, and which is shown', async () => {
     const openssl = (...args) => execFileSync('openssl', args, { stdio: 'ignore' });
     const at = name => path.join(home, name);
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
@@ -111,11 +111,11 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     }
     const both = file('client-both.pem', fs.readFileSync(at('client.pem'), 'utf8') + fs.readFileSync(at('client.key'), 'utf8'));
     const secure = { cert: fs.readFileSync(at('server.pem')), key: fs.readFileSync(at('server.key')), requestCert: true, rejectUnauthorized: false };
-    const [plain, none, trusting, any, insecure, named] = await Promise.all([
+    const [plain, none, trusting, any, insecure, named, older] = await Promise.all([
       {}, { tls: true }, { tls: true, tlsCAFile: at('ca.pem') }, { tls: true, tlsAllowInvalidCertificates: true }, { tls: true, tlsInsecure: true },
-      { tls: true, tlsCAFile: at('ca.pem'), tlsCertificateKeyFile: both },
+      { tls: true, tlsCAFile: at('ca.pem'), tlsCertificateKeyFile: both }, { ssl: true, tlsCAFile: at('ca.pem') },
     ].map(options => greeting(options, { options: { secure } })));
-    for (const own of [trusting, any, insecure, named]) await first(own, ({ document }) => document.client);
+    for (const own of [trusting, any, insecure, named, older]) await first(own, ({ document }) => document.client);
     for (const own of [plain, none]) {
       await waitFor(() => own.refusals.length > 0, { what: 'a refusal' });
       assert.deepEqual(own.commands, []);

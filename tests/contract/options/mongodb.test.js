@@ -38,7 +38,7 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     [plain, changed, third] = await Promise.all([
       on('plain', {}),
       on('changed', {
-        readPreference: 'secondary', readPreferenceTags: [{ dc: 'ny' }], maxStalenessSeconds: 120, localThresholdMS: 5000, readConcernLevel: 'majority',
+        readPreference: 'secondary', readPreferenceTags: [{ dc: 'ny' }], maxStalenessSeconds: 120, localThresholdMS: 5000, readConcernLevel: 'majority', batchSize: 7,
         clientMetadata: { name: 'a client of ours', version: '7.8.9' }, retryReads: false, retryWrites: false, minPoolSize: 4, heartbeatFrequencyMS: 700,
         disableIndexFieldValidation: true, logClientEvents: [{ name: 'connectionPoolCreated', keys: ['address'], logLevel: 'warn' }],
       }, { collectionPrefix: 'pre_' }),
@@ -126,6 +126,20 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     // Tags leave out the far one, and age the stale one.
     for (let round = 0; round < 3; round++) assert.deepEqual(await readers(changed, 'changed'), [near]);
     assert.deepEqual(all('changed', 'find').at(-1).document.$readPreference.maxStalenessSeconds.valueOf(), 120);
+  });
+
+  test('batchSize: how many documents are fetched at a time', async () => {
+    const sizes = [];
+    for (const [server, app] of [[plain, 'plain'], [changed, 'changed']]) {
+      const requests = Array.from({ length: 20 }, (_, n) => ({ method: 'POST', path: '/parse/classes/Seen', body: { n } }));
+      assert.equal((await asMaster(server, 'POST', 'batch', { requests })).status, 200);
+      const before = members.flatMap(member => member.sent(app, 'getMore')).filter(({ document }) => /Seen$/.test(document.collection)).length;
+      assert.equal((await find(server, { limit: '1000' })).body.results.length, 21);
+      const more = members.flatMap(member => member.sent(app, 'getMore')).filter(({ document }) => /Seen$/.test(document.collection)).length - before;
+      sizes.push([Number(all(app, 'find').at(-1).document.batchSize ?? 0), more]);
+    }
+    // Where all fit into the usual thousand nothing is said.
+    assert.deepEqual(sizes, [[0, 0], [7, 2]]);
   });
 
   test('readConcernLevel is said with reads', async () => {
