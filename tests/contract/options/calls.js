@@ -51,7 +51,7 @@ export async function stage() {
       const child = spawn(command, rest, { cwd, stdio: ['ignore', out, out], env });
       const abandon = () => child.kill('SIGKILL');
       process.once('exit', abandon);
-      const ended = new Promise(resolve => child.once('exit', resolve));
+      const ended = new Promise(resolve => child.once('exit', code => resolve(code)));
       const stop = async () => {
         child.kill('SIGKILL');
         await ended;

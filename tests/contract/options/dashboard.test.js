@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { builtIn } from '../dashboard/dashboard.js';
 import { request } from '../lib/http.js';
+import { waitFor } from '../lib/postgres.js';
 import { stage } from './calls.js';
 
 const { server: start, file, home } = await stage();
@@ -14,10 +14,13 @@ const SECRET = 'a secret of sixty-four letters, or nearly so, or not at all';
 const users = [{ user: 'admin', pass: 'admin secret' }];
 const apps = [{ appId: 'contractApp', appName: 'Contract', iconName: 'own.png' }];
 const [plain, changed] = await Promise.all([{}, {
+  path: '/board', trustProxy: true, agent: { models: [{ name: 'a model', provider: 'openai', model: 'm', apiKey: 'k' }] },
   cookieSessionSecret: SECRET, cookieSessionMaxAge: 3_600_000, iconsFolder: `${home}/icons`, enableResourceCache: true, memoryLimit: 128,
 }].map(async options => {
   const server = await start({ dashboard: { users, apps, ...options } });
-  return { server, ...await builtIn(server) };
+  const url = `${new URL(server.url).origin}${options.path ?? '/dashboard'}`;
+  await waitFor(async () => (await fetch(`${url}/login`)).ok, { what: 'the dashboard', timeout: 60000 });
+  return { server, url };
 }));
 const both = [plain, changed];
 
@@ -49,17 +52,38 @@ test('iconsFolder: pictures of applications', async () => {
   assert.deepEqual([icon.status, icon.headers.get('content-type')], [200, 'image/png']);
 });
 
-test('enableResourceCache: what the page is told', async () => {
-  const told = async ({ url }) => {
-    const before = await request(`${url}/login`);
-    const cookies = answer => answer.headers.get('set-cookie')?.map(one => one.split(';')[0]).join('; ');
-    const _csrf = JSON.parse(/<script id="csrf"[^>]*>(.*?)<\/script>/.exec(before.text)[1]);
-    const entered = await request(`${url}/login`, {
-      method: 'POST', headers: { Cookie: cookies(before), 'Content-Type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams({ username: 'admin', password: 'admin secret', _csrf }).toString(),
-    });
-    assert.match(entered.headers.get('location') ?? '', /apps$/, entered.text);
-    const page = await request(`${url}/apps`, { headers: { Cookie: cookies(entered), Accept: 'text/html' } });
+/** The cookie of somebody who logged in. */
+async function entered({ url }) {
+  const before = await request(`${url}/login`);
+  const cookies = answer => answer.headers.get('set-cookie')?.map(one => one.split(';')[0]).join('; ');
+  const _csrf = JSON.parse(/<script id="csrf"[^>]*>(.*?)<\/script>/.exec(before.text)[1]);
+  const answer = await request(`${url}/login`, {
+    method: 'POST', headers: { Cookie: cookies(before), 'Content-Type': 'application/x-www-form-urlencoded' },
+    body: new URLSearchParams({ username: 'admin', password: 'admin secret', _csrf }).toString(),
+  });
+  assert.match(answer.headers.get('location') ?? '', /apps$/, answer.text);
+  return { Cookie: cookies(answer) };
+}
+
+test('path: where it is', async () => {
+  const statuses = await Promise.all(both.map(({ server }) => Promise.all(['dashboard', 'board'].map(at => request(`${new URL(server.url).origin}/${at}/login`).then(({ status }) => status)))));
+  assert.deepEqual(statuses, [[200, 404], [404, 200]]);
+});
+
+test('trustProxy and agent: what the page is told of its server', async () => {
+  const told = async (dashboard, more = {}) => JSON.parse((await request(`${dashboard.url}/parse-dashboard-config.json`, { headers: { ...await entered(dashboard), ...more } })).text);
+  const proxied = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'board.example' };
+  // Nobody believes them: this looks like somebody elsewhere without TLS, who must not see keys.
+  const refused = await request(`${plain.url}/parse-dashboard-config.json`, { headers: { ...await entered(plain), ...proxied } });
+  assert.equal(refused.status, 403);
+  const [bare, behind] = [await told(plain), await told(changed, proxied)];
+  assert.deepEqual([bare, behind].map(({ apps }) => apps[0].serverURL), [plain.server.url, 'https://board.example/parse']);
+  assert.deepEqual([bare, behind].map(({ agent }) => agent?.models[0].name), [undefined, 'a model']);
+});
+
+test('enableResourceCache: what the page is told of its cache', async () => {
+  const told = async dashboard => {
+    const page = await request(`${dashboard.url}/apps`, { headers: { ...await entered(dashboard), Accept: 'text/html' } });
     return /PARSE_DASHBOARD_ENABLE_RESOURCE_CACHE = (\w+)/.exec(page.text)?.[1];
   };
   assert.deepEqual(await Promise.all(both.map(told)), ['false', 'true']);

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
-import { waitFor } from '../lib/postgres.js';
+import { after, test } from 'node:test';
+import { createDatabase, waitFor } from '../lib/postgres.js';
 import { asMaster, call, stage } from './calls.js';
 
-const { server: start, file, home } = await stage();
+const { server: start, attempt, postgres, file, home } = await stage();
 const cloud = file('cloud.cjs', `
   Parse.Cloud.define('good', () => 'yes');
   Parse.Cloud.define('bad', () => { throw 'no'; });
@@ -78,4 +78,32 @@ test('serverStartComplete and serverCloseComplete are called', async () => {
   await waitFor(() => fs.readFileSync(notes, 'utf8') === 'started\n', { what: 'the start' });
   await other.stop();
   assert.equal(fs.readFileSync(notes, 'utf8'), 'started\nclosed\n');
+});
+
+test('logLevel, verbose, silent and logsFolder: what is written, and where', async () => {
+  const variants = { plain: {}, errors: { logLevel: 'error' }, verbose: { verbose: true }, silent: { silent: true, logsFolder: path.join(home, 'own') }, none: { logsFolder: null } };
+  const found = Object.fromEntries(await Promise.all(Object.entries(variants).map(async ([name, options]) => {
+    const database = await createDatabase(postgres, 'options_logging');
+    after(() => database.drop());
+    const { cwd, port, log, stop } = await attempt({ databaseURI: database.uri, ...options }, { environment: { PARSE_SERVER_LOGS_FOLDER: undefined } });
+    const server = { url: `http://127.0.0.1:${port}/parse`, config: { appId: 'contractApp', masterKey: 'contractMasterKey' } };
+    await waitFor(async () => (await call(server, 'GET', 'health')).status === 200, { what: 'a server' });
+    const looked = async level => (await asMaster(server, 'GET', `scriptlog?level=${level}&size=500`)).body.map(({ message }) => message).join('\n');
+    await call(server, 'GET', 'classes/Looked?where=%7B%7D');
+    // Files are written by a thread of their own.
+    const folder = options.logsFolder === undefined ? path.join(cwd, 'logs') : options.logsFolder;
+    const files = () => (folder && fs.existsSync(folder) ? fs.readdirSync(folder).map(one => fs.readFileSync(path.join(folder, one), 'utf8')).join('') : '');
+    if (folder && name !== 'errors') await waitFor(() => files().includes('Parsimony serves'), { what: 'a file' });
+    const seen = { console: log(), kept: await looked('verbose'), isThere: fs.existsSync(path.join(cwd, 'logs')) };
+    await stop();
+    return [name, seen];
+  })));
+  const { plain, errors, verbose, silent, none } = found;
+  assert.match(plain.console, /INFO.*Parsimony serves/);
+  assert.doesNotMatch(plain.console, /REQUEST/);
+  assert.match(verbose.console, /REQUEST for \[GET\] \/parse\/classes\/Looked/);
+  assert.doesNotMatch(errors.console, /INFO|WARN/);
+  assert.equal(silent.console, '');
+  assert.match(silent.kept, /Parsimony serves/);
+  assert.deepEqual([plain.isThere, silent.isThere, none.isThere], [true, false, false]);
 });

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { createDatabase, query, waitFor } from '../lib/postgres.js';
+import { createDatabase, freePort, query, waitFor } from '../lib/postgres.js';
+import { request } from '../lib/http.js';
 import { asMaster, asked, call, stage } from './calls.js';
 
 const { server: start, attempt, postgres, home, file } = await stage();
@@ -41,6 +42,43 @@ test('compat: the limits that parse-server does not have', async () => {
   assert.deepEqual(await answers(old), [200, 200]);
   assert.match(old.log(), /compat gave \d+ options the values of parse-server 9/);
   await assert.rejects(start({ compat: 'parse-server-8' }), /exit 1[^]*compat must be "parse-server-9"/);
+});
+
+test('allowIncomplete: options that would protect something', async () => {
+  const database = await createDatabase(postgres, 'options_incomplete');
+  after(() => database.drop());
+  const guarded = more => attempt({ databaseURI: database.uri, middleware: './guard.js', ...more });
+  const refused = await guarded({});
+  assert.equal(await refused.ended, 1);
+  assert.match(refused.log(), /middleware protects something and is not effective yet/);
+  const { log } = await guarded({ allowIncomplete: true });
+  await waitFor(() => log().includes('Parsimony serves'), { what: 'a server' });
+  assert.match(log(), /Accepted, not effective yet: middleware/);
+});
+
+test('verifyServerUrl: whether the server looks for itself', async () => {
+  const nowhere = `http://127.0.0.1:${await freePort()}/parse`;
+  const [looking, trusting] = await Promise.all([{}, { verifyServerUrl: false }].map(async options => {
+    const database = await createDatabase(postgres, 'options_verify');
+    after(() => database.drop());
+    const { log } = await attempt({ databaseURI: database.uri, serverURL: nowhere, ...options });
+    await waitFor(() => log().includes('Parsimony serves'), { what: 'a server' });
+    return log;
+  }));
+  const warning = `Unable to connect to '${nowhere}'`;
+  await waitFor(() => looking().includes(warning), { what: 'the warning' });
+  assert.ok(!trusting().includes(warning));
+});
+
+test('metrics.host: where the page with a port of its own is', async () => {
+  const [plain, changed] = await Promise.all([{}, { host: '127.0.0.2' }].map(async options => {
+    const port = await freePort();
+    await start({ metrics: { port, ...options } });
+    const reached = host => request(`http://${host}:${port}/metrics`).then(({ status }) => status, ({ code }) => code);
+    return Promise.all(['127.0.0.1', '127.0.0.2'].map(reached));
+  }));
+  assert.deepEqual(plain, [200, 'ECONNREFUSED']);
+  assert.deepEqual(changed, ['ECONNREFUSED', 200]);
 });
 
 test('jobSchedulesMissed: runs that were due while no server ran', async () => {
