@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { waitFor } from '../lib/postgres.js';
+import { query, waitFor } from '../lib/postgres.js';
 import { asMaster, asked, call, session, stage } from './calls.js';
 
 const mailer = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../pages/mailer.cjs');
@@ -109,15 +109,41 @@ test('preventSignupWithUnverifiedEmail and sendUserEmailVerification', async () 
   assert.doesNotMatch(fs.readFileSync(second, 'utf8'), /verify_email/);
 });
 
-test('masterKeyTtl: a key that is a function is asked for again', async () => {
+test('masterKeyTtl, sessionLength and extendSessionOnUse', async context => {
   const key = file('key', 'one');
   const script = file('key.cjs', `module.exports = { masterKey: () => require('node:fs').readFileSync(${JSON.stringify(key)}, 'utf8') };`);
-  const ttl = file('ttl.cjs', `module.exports = { ...require('./key.cjs'), masterKeyTtl: 1 };`);
-  const [keeps, asks] = await Promise.all([start({}, { script }), start({}, { script: ttl })]);
-  const accepted = async (server, masterKey) => (await call(server, 'GET', 'schemas', undefined, { 'X-Parse-Master-Key': masterKey })).status === 200;
-  for (const server of [keeps, asks]) assert.ok(await accepted(server, 'one'));
-  fs.writeFileSync(key, 'two');
-  await waitFor(() => accepted(asks, 'two'), { what: 'the new key', every: 100 });
-  assert.ok(!await accepted(asks, 'one'));
-  assert.deepEqual([await accepted(keeps, 'one'), await accepted(keeps, 'two')], [true, false]);
+  const more = file('more.cjs', `module.exports = { ...require('./key.cjs'), masterKeyTtl: 1, sessionLength: 7200, extendSessionOnUse: true };`);
+  const [keeps, asks] = await Promise.all([start({}, { script }), start({}, { script: more })]);
+
+  await context.test('a key that is a function is asked for again', async () => {
+    const accepted = async (server, masterKey) => (await call(server, 'GET', 'schemas', undefined, { 'X-Parse-Master-Key': masterKey })).status === 200;
+    for (const server of [keeps, asks]) assert.ok(await accepted(server, 'one'));
+    fs.writeFileSync(key, 'two');
+    await waitFor(() => accepted(asks, 'two'), { what: 'the new key', every: 100 });
+    assert.ok(!await accepted(asks, 'one'));
+    assert.deepEqual([await accepted(keeps, 'one'), await accepted(keeps, 'two')], [true, false]);
+  });
+
+  await context.test('sessions last that long, and longer when they are used', async () => {
+    const HOUR = 3600_000;
+    const [long, short] = await Promise.all([keeps, asks].map(async server => {
+      const { sessionToken } = await signUp(server);
+      const left = async () => {
+        const { rows } = await query(server.databaseURI, 'SELECT "expiresAt" AS at FROM "_Session" WHERE "sessionToken" = $1', [sessionToken]);
+        return rows[0].at - Date.now();
+      };
+      const use = async () => assert.equal((await call(server, 'GET', 'users/me', undefined, session(sessionToken))).status, 200);
+      const whole = await left();
+      // As if most of it had gone by.
+      await query(server.databaseURI, `UPDATE "_Session" SET "expiresAt" = now() + interval '5 minutes', "updatedAt" = now() - interval '300 days'`);
+      await use();
+      return { whole, left, use };
+    }));
+    assert.ok(long.whole > 364 * 24 * HOUR && short.whole > HOUR && short.whole <= 2 * HOUR, `${long.whole} ${short.whole}`);
+    await waitFor(async () => {
+      for (const { use } of [long, short]) await use();
+      return await short.left() > HOUR;
+    }, { what: 'the session to be longer' });
+    assert.ok(await long.left() < HOUR);
+  });
 });
