@@ -61,7 +61,10 @@ impl HttpService for Carrier {
 /// `object_store` decides by the kind what it repeats.
 fn failed(error: OutboundError) -> HttpError {
     let kind = match &error {
-        OutboundError::Resolve | OutboundError::Connect(_) | OutboundError::Proxy => HttpErrorKind::Connect,
+        OutboundError::Resolve
+        | OutboundError::Connect(_)
+        | OutboundError::Proxy
+        | OutboundError::Refused => HttpErrorKind::Connect,
         OutboundError::Deadline => HttpErrorKind::Timeout,
         OutboundError::Broken => HttpErrorKind::Interrupted,
         _ => HttpErrorKind::Unknown,

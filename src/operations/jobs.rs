@@ -56,8 +56,10 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
         scope: ctx.scope(),
     };
     let services = ctx.services.clone();
+    let holding = lease.as_ref().map(|lease| services.state.jobs.held().hold(lease.id));
     // A job outlives the request that started it.
     tokio::task::spawn_local(async move {
+        let _holding = holding;
         run(&services, call).await;
         if let Some(lease) = lease {
             ended(&services, &lease).await;

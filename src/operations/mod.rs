@@ -24,6 +24,7 @@ pub mod figures;
 pub mod files;
 pub mod functions;
 pub mod gate;
+mod held;
 pub mod jobs;
 pub mod keywords;
 pub mod object;

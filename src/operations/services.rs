@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::asked_options::MasterKey;
 use super::budget::Pool;
+use super::held::Held;
 use super::ports::{ClassDirectory, EventSink, PrincipalDirectory, RateLimits};
 use super::seal::Seal;
 use super::transactions::Transactions;
@@ -91,16 +92,22 @@ pub struct RunningJobs {
     count: watch::Sender<usize>,
     /// This start of this server, among those that share the database.
     holder: Arc<str>,
+    held: Arc<Held>,
 }
 
 impl Default for RunningJobs {
     fn default() -> Self {
         let holder = format!("{}.{}", std::process::id(), ObjectId::generate(20));
-        Self { count: watch::Sender::new(0), holder: holder.into() }
+        Self { count: watch::Sender::new(0), holder: holder.into(), held: Arc::default() }
     }
 }
 
 impl RunningJobs {
+    /// The items of the work queue that stand for them.
+    pub fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// Waits until the results of all of them are stored.
     pub async fn ended(&self) {
         // The sender is here: this cannot fail.

@@ -36,6 +36,9 @@ pub enum OutboundError {
     TooLarge(usize),
     #[error("the answer leads to too many other addresses, or to one without encryption")]
     Redirect,
+    /// It did not, and will not: the same request may be sent again.
+    #[error("the other side did not look at the request")]
+    Refused,
     #[error("the connection ended before the answer did, or what came is not HTTP")]
     Broken,
 }
@@ -44,13 +47,17 @@ impl OutboundError {
     /// What a chain of sources comes to: ours, rustls' or the system's own words for it.
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
         let mut at = Some(error);
+        let mut is_unsent = false;
         while let Some(error) = at {
             if let Some(known) = known(error) {
                 return known;
             }
+            // Who waited for the connection that another request opened is not told why there is none.
+            let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+            is_unsent |= client.is_some_and(hyper_util::client::legacy::Error::is_connect);
             at = error.source();
         }
-        Self::Broken
+        if is_unsent { Self::Connect(io::ErrorKind::NotConnected) } else { Self::Broken }
     }
 }
 
@@ -66,6 +73,13 @@ fn known(error: &(dyn StdError + 'static)) -> Option<OutboundError> {
             }
             other => OutboundError::Tls(other.to_string()),
         });
+    }
+    // RFC 9113, 6.8: the streams that an ended connection did not come to. Only those fail with its last frame.
+    if let Some(stream) = error.downcast_ref::<h2::Error>()
+        && stream.is_remote()
+        && (stream.is_go_away() || stream.reason() == Some(h2::Reason::REFUSED_STREAM))
+    {
+        return Some(OutboundError::Refused);
     }
     // What is inside an `io::Error` is no source of it.
     let inner = error.downcast_ref::<io::Error>()?.get_ref()?;

@@ -134,9 +134,10 @@ impl Outcome {
             OutboundError::Broken | OutboundError::Deadline => {
                 Self::Retry { reason: error.to_string(), after: None, maybe_sent: true }
             }
-            OutboundError::Connect(_) | OutboundError::Resolve | OutboundError::Proxy => {
-                Self::retry(error.to_string(), None)
-            }
+            OutboundError::Connect(_)
+            | OutboundError::Resolve
+            | OutboundError::Proxy
+            | OutboundError::Refused => Self::retry(error.to_string(), None),
             OutboundError::Tls(_) | OutboundError::Protocol => Self::retry("TLS failed", None),
             OutboundError::Url
             | OutboundError::Header

@@ -193,9 +193,9 @@ pub trait WorkQueue: Enqueue {
     /// Takes what is due, a share of each queue.
     async fn claim(&self, wanted: &Wanted<'_>) -> StorageResult<Vec<Claimed>>;
 
-    /// Prolongs all leases of a holder; the ids of what is still its own. What is missing was cancelled or
+    /// Prolongs these leases of a holder; the ids of what is still its own. What is missing was cancelled or
     /// taken over, and is to be stopped.
-    async fn renew(&self, app: &str, holder: &str, lease: Duration) -> StorageResult<Vec<i64>>;
+    async fn renew(&self, app: &str, holder: &str, ids: &[i64], lease: Duration) -> StorageResult<Vec<i64>>;
 
     /// Notes how far the holder is, and prolongs the lease. `false`: the lease is lost, and the work must not
     /// begin, or go on.

@@ -106,6 +106,25 @@ async fn stages_and_accumulators() {
         ),
         (json!([{"$match": {"item": "none"}}, {"$group": {"_id": null, "n": {"$sum": 1}}}]), json!([])),
         (
+            json!([{"$geoNear": {"near": [2, 2], "distanceField": "d.far", "includeLocs": "d.at",
+                    "distanceMultiplier": 10, "query": {"price": {"$gt": 1}}}}, {"$project": {"d": 1}}]),
+            json!([{"objectId": "s1", "d": {"far": 10, "at": point(1.0, 2.0)}}]),
+        ),
+        (
+            json!([{"$geoNear": {"near": {"type": "Point", "coordinates": [2, 1]}, "distanceField": "price",
+                    "key": "place", "maxDistance": 0.5}}, {"$project": {"price": 1}}]),
+            json!([{"objectId": "s1", "price": 0}]),
+        ),
+        (
+            json!([{"$geoNear": {"near": {"type": "Point", "coordinates": [2, 2]}, "distanceField": "far",
+                    "minDistance": 111_318, "maxDistance": 111_320}}, {"$project": {"_id": 1}}]),
+            json!([{"objectId": "s1"}]),
+        ),
+        (
+            json!([{"$geoNear": {"near": [2, 2], "spherical": true, "distanceField": "far", "maxDistance": 0.01745}}]),
+            json!([]),
+        ),
+        (
             json!([{"$match": {"price": {"$gte": 3}}}, {"$sort": {"price": -1}}, {"$project": {"item": 1}}]),
             json!([{"objectId": "s2", "item": "tea"}, {"objectId": "s3", "item": "cola"}]),
         ),
@@ -449,6 +468,19 @@ async fn what_is_not_understood_is_refused() {
         (
             json!([{"$fill": {"output": {"x": {"method": "locf"}}}}]),
             "$fill is supported with 'value' only: x",
+        ),
+        (
+            json!([{"$limit": 1}, {"$geoNear": {"near": [0, 0], "distanceField": "d"}}]),
+            "$geoNear is only valid as the first stage in a pipeline.",
+        ),
+        (json!([{"$geoNear": {"near": [0, 0]}}]), "$geoNear requires a 'distanceField' option as a String"),
+        (
+            json!([{"$geoNear": {"near": [0, 91], "distanceField": "d"}}]),
+            "$geoNear wants 'near' to be a GeoJSON point or an array of longitude and latitude",
+        ),
+        (
+            json!([{"$geoNear": {"near": [0, 0], "distanceField": "d", "maxDistance": -1}}]),
+            "$geoNear requires 'maxDistance' to be a nonnegative number",
         ),
         (json!([{"$project": {"x": {"$rand": 1}}}]), "$rand does not currently accept arguments"),
     ] {

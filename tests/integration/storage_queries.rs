@@ -484,6 +484,17 @@ async fn stages_answer_the_same_on_both() {
             Value::Null,
         ),
         (
+            json!([{"$geoNear": {"near": {"type": "Point", "coordinates": [13.4, 52.5]}, "distanceField": "far.away",
+                "includeLocs": "at", "query": {"name": {"$ne": "Bob"}}}},
+                {"$project": {"far": {"$round": ["$far.away", 3]}, "at": 1}}]),
+            Value::Null,
+        ),
+        (
+            json!([{"$geoNear": {"near": [13.4, 52.5], "distanceField": "loc", "maxDistance": 90}},
+                {"$project": {"loc": {"$round": ["$loc", 6]}}}]),
+            Value::Null,
+        ),
+        (
             json!([{"$match": {"objectId": "b"}}, {"$group": {"_id": "$maker", "all": {"$push": "$$ROOT"}}},
             {"$project": {"_id": 0, "one": {"$arrayElemAt": ["$all", 0]}}}]),
             Value::Null,

@@ -91,8 +91,9 @@ async fn leases(work: &dyn WorkQueue) {
     assert!(!work.begin(&dead.lease, &json!(1), LONG).await.unwrap());
     assert_eq!(work.complete(std::slice::from_ref(&dead.lease), None).await.unwrap(), 0);
     // Renewed, it stays; another holder's renewal does not count.
-    assert_eq!(work.renew(APP, "lb", LONG).await.unwrap(), [id]);
-    assert!(work.renew(APP, "la", LONG).await.unwrap().iter().all(|other| *other != id));
+    assert_eq!(work.renew(APP, "lb", &[id], LONG).await.unwrap(), [id]);
+    assert!(work.renew(APP, "la", &[id], LONG).await.unwrap().is_empty());
+    assert!(work.renew(APP, "lb", &[], LONG).await.unwrap().is_empty(), "what nobody works at");
     assert!(claim(work, "lc", &["leases"], 5, LONG).await.is_empty());
     assert!(work.release(&second.lease).await.unwrap());
     let [third] = &claim(work, "lc", &["leases"], 5, LONG).await[..] else { panic!() };

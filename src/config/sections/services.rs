@@ -51,11 +51,8 @@ pub struct LiveQueryServerConfig {
     pub only: bool,
     /// A port of its own; `None` shares the API's.
     pub port: Option<u16>,
-    pub app_id: Option<String>,
-    pub master_key: Option<Secret<String>>,
     /// Keys of which a client must send one: name → key.
     pub key_pairs: Vec<(String, Secret<String>)>,
-    pub server_url: Option<String>,
     pub redis_url: Option<Secret<String>>,
     pub redis_options: Option<Secret<Map<String, Value>>>,
     /// Milliseconds between pings.
@@ -195,10 +192,7 @@ impl LiveQueryServerConfig {
             enabled: reader.bool("startLiveQueryServer")? || only || group.is_set(),
             only,
             port,
-            app_id: group.text("appId")?,
-            master_key: group.secret("masterKey")?,
             key_pairs,
-            server_url: group.text("serverURL")?,
             redis_url: group.secret("redisURL")?,
             redis_options: group.object("redisOptions")?.cloned().map(Secret::new),
             websocket_timeout_ms: group.whole("websocketTimeout", 1)?.unwrap_or(10_000),

@@ -15,6 +15,7 @@ pub use parse::parse_pipeline;
 pub use window::Windows;
 
 use super::{Access, Filter};
+use crate::types::geo::GeoPoint;
 use crate::types::names::{ClassName, FieldName};
 use crate::types::path::FieldPath;
 
@@ -59,6 +60,7 @@ pub enum Stage {
     Count(FieldName),
     Lookup(Lookup),
     GraphLookup(GraphLookup),
+    GeoNear(GeoNear),
     UnionWith {
         source: Source,
         pipeline: Pipeline,
@@ -112,6 +114,37 @@ pub struct GraphLookup {
     /// Other rows are neither found nor gone through.
     pub filter: Filter,
     pub into: FieldName,
+}
+
+/// What a distance of `$geoNear` is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DistanceUnit {
+    /// Over the sphere, on which MongoDB's earth has a radius of [`GEO_NEAR_RADIUS_M`].
+    Metres,
+    /// Over the sphere.
+    Radians,
+    /// In the plane of longitude and latitude.
+    Degrees,
+}
+
+/// The earth of MongoDB's `$geoNear`, in metres.
+pub const GEO_NEAR_RADIUS_M: f64 = 6_378_100.0;
+
+/// `$geoNear`: the rows by their distance, nearest first, with the distance in a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeoNear {
+    pub center: GeoPoint,
+    pub unit: DistanceUnit,
+    pub key: FieldName,
+    pub filter: Filter,
+    pub least: Option<f64>,
+    pub most: Option<f64>,
+    /// The field has that many times the distance.
+    pub multiplier: f64,
+    /// The field of the distance.
+    pub distance: FieldPath,
+    /// Where the point is shown once more.
+    pub point: Option<FieldPath>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +223,9 @@ impl Pipeline {
                 Stage::GraphLookup(GraphLookup { source, filter, .. }) => {
                     found.push(Guarded::Filter { class: source.class.clone(), filter });
                     found.push(Guarded::Source(source));
+                }
+                Stage::GeoNear(GeoNear { filter, .. }) => {
+                    found.push(Guarded::Filter { class: class.cloned(), filter });
                 }
                 Stage::Facet(facets) => {
                     facets.iter_mut().for_each(|(_, pipeline)| pipeline.guarded(class, found));

@@ -1,6 +1,7 @@
 //! MongoDB's JSON → [`Pipeline`], refusing what is malformed or unknown.
 
 mod expression;
+mod geo_near;
 mod graph;
 mod stages;
 mod windows;
@@ -60,6 +61,9 @@ impl PipelineParser<'_, '_> {
             let Some((name, body)) = stage.as_object().and_then(|object| object.iter().next()) else {
                 return Err(refused("Pipeline stages should only have one key but found ."));
             };
+            if name == "$geoNear" && !pipeline.stages.is_empty() {
+                return Err(refused("$geoNear is only valid as the first stage in a pipeline."));
+            }
             self.stage(name, body, &mut pipeline.stages)?;
         }
         Ok(pipeline)

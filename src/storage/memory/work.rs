@@ -190,10 +190,11 @@ impl WorkQueue for MemoryAdapter {
         Ok(claimed)
     }
 
-    async fn renew(&self, app: &str, holder: &str, lease: Duration) -> StorageResult<Vec<i64>> {
+    async fn renew(&self, app: &str, holder: &str, ids: &[i64], lease: Duration) -> StorageResult<Vec<i64>> {
         let mut items = self.work.items();
         let own = items.iter_mut().filter(|kept| {
-            kept.app == app && kept.item.state == WorkState::Running && kept.holder.as_deref() == Some(holder)
+            let is_running = kept.item.state == WorkState::Running && ids.contains(&kept.item.id);
+            kept.app == app && is_running && kept.holder.as_deref() == Some(holder)
         });
         let renewed = own.map(|kept| {
             kept.lease_until = Some(from_now(lease));

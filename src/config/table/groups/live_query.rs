@@ -75,7 +75,8 @@ pub static LIVE_QUERY: Group = Group {
 pub static LIVE_QUERY_SERVER: Group = Group {
     name: "liveQueryServerOptions",
     options: &[
-        opt("appId", "PARSE_LIVE_QUERY_SERVER_APP_ID", Text, "", "Application id"),
+        opt("appId", "PARSE_LIVE_QUERY_SERVER_APP_ID", Text, "", "Application id (here the application's counts)")
+            .accepted(),
         opt(
             "cacheTimeout",
             "PARSE_LIVE_QUERY_SERVER_CACHE_TIMEOUT",
@@ -100,7 +101,15 @@ pub static LIVE_QUERY_SERVER: Group = Group {
             "Level of the log (here logLevel counts)",
         )
         .accepted(),
-        opt("masterKey", "PARSE_LIVE_QUERY_SERVER_MASTER_KEY", Text, "", "Master key").secret(),
+        opt(
+            "masterKey",
+            "PARSE_LIVE_QUERY_SERVER_MASTER_KEY",
+            Text,
+            "",
+            "Master key (here the application's counts)",
+        )
+        .secret()
+        .accepted(),
         opt(
             "maxAddressBytes",
             "PARSIMONY_LIVE_QUERY_SERVER_MAX_ADDRESS_BYTES",
@@ -168,7 +177,14 @@ pub static LIVE_QUERY_SERVER: Group = Group {
             "Redis from which changes are received",
         )
         .secret(),
-        opt("serverURL", "PARSE_LIVE_QUERY_SERVER_SERVER_URL", Text, "", "URL of the API"),
+        opt(
+            "serverURL",
+            "PARSE_LIVE_QUERY_SERVER_SERVER_URL",
+            Text,
+            "",
+            "URL of the API (here the application's counts)",
+        )
+        .accepted(),
         opt(
             "websocketTimeout",
             "PARSE_LIVE_QUERY_SERVER_WEBSOCKET_TIMEOUT",

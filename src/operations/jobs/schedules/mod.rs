@@ -82,7 +82,7 @@ impl Runner {
         let Some(work) = self.services.storage.work_queue() else { return Ok(None) };
         let app = &self.services.config.app_id;
         let holder = self.services.state.jobs.holder();
-        work.renew(app, holder, jobs::LEASE).await?;
+        work.renew(app, holder, &self.services.state.jobs.held().ids(), jobs::LEASE).await?;
         for item in work.lost(app, &[jobs::QUEUE, QUEUE]).await? {
             jobs::lost(&self.services, &item).await?;
         }
@@ -209,8 +209,9 @@ impl Runner {
         };
         let (services, schema) = (self.services.clone(), schema.clone());
         let under_way = services.state.jobs.enter();
+        let holding = services.state.jobs.held().hold(lease.id);
         tokio::task::spawn_local(async move {
-            let _under_way = under_way;
+            let _under_way = (under_way, holding);
             if let Err(error) = run_claimed(&services, &schema, &schedule, call, now).await {
                 tracing::error!(%error, schedule, "a scheduled job could not be run: {error}");
             }

@@ -14,6 +14,7 @@ use super::campaign::{self, Campaign, Job};
 use super::record::{Batch, Ended};
 use super::{hooks, receipts, recurring, tickets};
 use crate::error::{Error, Result};
+use crate::operations::held::{Held, Holding};
 use crate::operations::services::Services;
 use crate::push::{Outcome, PushAdapter};
 use crate::storage::push::{PushLedger, queue_of};
@@ -41,6 +42,7 @@ pub struct Runner {
     services: Arc<Services>,
     adapter: Arc<dyn PushAdapter>,
     holder: Arc<str>,
+    held: Arc<Held>,
     stopped: AtomicBool,
     renewed: Mutex<Option<Instant>>,
     known: Mutex<HashMap<String, Arc<Campaign>>>,
@@ -53,6 +55,7 @@ pub struct Runner {
 pub struct Taken {
     pub push: String,
     claimed: Claimed,
+    holding: Holding,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -66,6 +69,7 @@ impl Runner {
             services,
             adapter,
             holder: holder.into(),
+            held: Arc::default(),
             stopped: AtomicBool::new(false),
             renewed: Mutex::default(),
             known: Mutex::default(),
@@ -105,7 +109,7 @@ impl Runner {
     /// # Errors
     /// When storage fails.
     pub async fn pass(self: &Arc<Self>, free: usize, busy: &[String]) -> Result<Vec<Taken>> {
-        self.renew(!busy.is_empty()).await?;
+        self.renew().await?;
         self.heed_halts(busy).await?;
         if self.is_stopped() || free == 0 {
             return Ok(Vec::new());
@@ -130,7 +134,11 @@ impl Runner {
         let claimed = self.work()?.claim(&wanted).await?;
         let push_of =
             |claimed: &Claimed| claimed.item.queue.strip_prefix("push:").unwrap_or_default().to_owned();
-        Ok(claimed.into_iter().map(|claimed| Taken { push: push_of(&claimed), claimed }).collect())
+        let taken = claimed.into_iter().map(|claimed| {
+            let holding = self.held.hold(claimed.lease.id);
+            Taken { push: push_of(&claimed), claimed, holding }
+        });
+        Ok(taken.collect())
     }
 
     /// When something is due next, as far as is known.
@@ -144,10 +152,11 @@ impl Runner {
     }
 
     /// Before anything is claimed: what was this server's before the database was away is so still.
-    async fn renew(&self, is_busy: bool) -> Result<()> {
+    async fn renew(&self) -> Result<()> {
         let due = locked(&self.renewed).is_none_or(|at| at.elapsed() >= RENEW);
-        if is_busy && due {
-            self.work()?.renew(self.app(), &self.holder, LEASE).await?;
+        let ids = self.held.ids();
+        if !ids.is_empty() && due {
+            self.work()?.renew(self.app(), &self.holder, &ids, LEASE).await?;
             *locked(&self.renewed) = Some(Instant::now());
         }
         Ok(())
@@ -197,11 +206,15 @@ impl Runner {
             cooling.remove(push);
             return;
         }
-        let length =
-            cooling.get(push).map_or(Duration::from_secs(1), |(_, length)| *length * 2).min(LONGEST_COOLING);
-        cooling.insert(push.to_owned(), (Instant::now() + length, length));
+        let now = Instant::now();
+        let length = match cooling.get(push) {
+            // What was under way together fails together: that is one failure.
+            Some((until, _)) if *until > now => return,
+            Some((_, length)) => (*length * 2).min(LONGEST_COOLING),
+            None => Duration::from_secs(1),
+        };
+        cooling.insert(push.to_owned(), (now + length, length));
         if cooling.len() > MOST_KNOWN {
-            let now = Instant::now();
             cooling.retain(|_, (until, _)| *until > now);
         }
     }
@@ -221,7 +234,7 @@ impl Runner {
 
     /// Does one item to its end. What fails before anything was sent is given back.
     pub async fn run(self: &Arc<Self>, taken: Taken) {
-        let Taken { push, claimed } = taken;
+        let Taken { push, claimed, holding } = taken;
         let lease = claimed.lease.clone();
         let done = match claimed.item.queue.as_str() {
             tickets::QUEUE => receipts::run(&self.services, &*self.adapter, &claimed).await,
@@ -229,6 +242,7 @@ impl Runner {
         };
         let Err(error) = done else { return };
         tracing::warn!(%error, push, "a batch of push {push} could not be sent now");
+        drop(holding);
         // The lease runs out where this does not work either.
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -67,6 +67,7 @@ impl PipelineParser<'_, '_> {
             "$count" => Stage::Count(column_name(body.as_str().unwrap_or_default())?),
             "$lookup" => Stage::Lookup(self.lookup(body)?),
             "$graphLookup" => Stage::GraphLookup(self.graph_lookup(body)?),
+            "$geoNear" => Stage::GeoNear(self.geo_near(body)?),
             "$unionWith" => self.union_with(body)?,
             "$facet" => self.facet(body)?,
             "$fill" => self.fill(body)?,

@@ -7,6 +7,7 @@ mod date;
 mod expression;
 mod graph;
 mod group;
+mod near;
 mod order;
 mod stages;
 mod value;

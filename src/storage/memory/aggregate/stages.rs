@@ -75,6 +75,7 @@ impl Runner<'_> {
             }
             Stage::Lookup(lookup) => each(rows, |row| self.looked_up(row, lookup, variables))?,
             Stage::GraphLookup(graph) => each(rows, |row| self.reached(row, graph, variables))?,
+            Stage::GeoNear(near) => self.near(rows, near),
             Stage::UnionWith { source, pipeline } => {
                 if let Some(others) = self.rows_from(source) {
                     rows.extend(self.run(others, pipeline, variables)?);

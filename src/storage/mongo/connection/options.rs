@@ -122,16 +122,19 @@ fn merged(uri: &str, given: &Map<String, Value>) -> String {
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
         _ => None,
     };
+    let pairs = |value: &Value| {
+        let pairs = value.as_object().into_iter().flatten();
+        let pairs = pairs.filter_map(|(key, value)| Some(format!("{key}:{}", text(value)?)));
+        pairs.collect::<Vec<_>>().join(",")
+    };
     let mut own: Vec<(&str, String)> = Vec::new();
     for name in PARAMETERS {
         match given.get(*name) {
             Some(Value::Array(list)) if *name == "readPreferenceTags" => {
-                let tags = |tags: &Value| {
-                    let pairs = tags.as_object().into_iter().flatten();
-                    let pairs = pairs.filter_map(|(key, value)| Some(format!("{key}:{}", text(value)?)));
-                    pairs.collect::<Vec<_>>().join(",")
-                };
-                own.extend(list.iter().map(|set| (*name, tags(set))));
+                own.extend(list.iter().map(|set| (*name, pairs(set))));
+            }
+            Some(properties @ Value::Object(_)) if *name == "authMechanismProperties" => {
+                own.push((name, pairs(properties)));
             }
             Some(Value::Array(list)) => {
                 own.push((name, list.iter().filter_map(text).collect::<Vec<_>>().join(",")));
@@ -166,12 +169,12 @@ mod tests {
     fn options_become_parameters() {
         let given = json!({
             "maxPoolSize": 7, "retryWrites": false, "tlsCAFile": "/a b.pem", "schemaCacheTtl": 5,
-            "readPreferenceTags": [{"dc": "ny", "rack": 1}, {}],
+            "readPreferenceTags": [{"dc": "ny", "rack": 1}, {}], "authMechanismProperties": {"SERVICE_NAME": "m"},
         });
         let given = given.as_object().unwrap();
         assert_eq!(
             merged("mongodb://u:p@h:1,h2/db?replicaSet=r&maxpoolsize=3", given),
-            "mongodb://u:p@h:1,h2/db?replicaSet=r&maxPoolSize=7&readPreferenceTags=dc:ny,rack:1&\
+            "mongodb://u:p@h:1,h2/db?replicaSet=r&authMechanismProperties=SERVICE_NAME:m&maxPoolSize=7&readPreferenceTags=dc:ny,rack:1&\
              readPreferenceTags=&retryWrites=false&tlsCAFile=/a%20b.pem"
         );
         assert_eq!(merged("mongodb://h", &Map::new()), "mongodb://h");

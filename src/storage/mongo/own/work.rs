@@ -247,9 +247,12 @@ impl WorkQueue for MongoAdapter {
         Ok(items)
     }
 
-    async fn renew(&self, app: &str, holder: &str, lease: Duration) -> StorageResult<Vec<i64>> {
+    async fn renew(&self, app: &str, holder: &str, ids: &[i64], lease: Duration) -> StorageResult<Vec<i64>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let now = self.core.now().await?;
-        let own = doc! { "app": app, "holder": holder, "state": RUNNING };
+        let own = doc! { "_id": { "$in": ids.to_vec() }, "app": app, "holder": holder, "state": RUNNING };
         self.change(own.clone(), doc! { "$set": { "lease_until": date(after(now, lease)) } }).await?;
         let rows = self.all(own).await?;
         Ok(rows.iter().filter_map(|row| row.get_i64("_id").ok()).collect())

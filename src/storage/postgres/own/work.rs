@@ -250,9 +250,13 @@ impl WorkQueue for PostgresAdapter {
         rows.into_iter().map(|row| row.claimed(wanted.holder)).collect()
     }
 
-    async fn renew(&self, app: &str, holder: &str, lease: Duration) -> StorageResult<Vec<i64>> {
+    async fn renew(&self, app: &str, holder: &str, ids: &[i64], lease: Duration) -> StorageResult<Vec<i64>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let own =
             work::table.filter(work::app.eq(app).and(work::state.eq(RUNNING)).and(work::holder.eq(holder)));
+        let own = own.filter(work::id.eq_any(ids));
         let renewing = diesel::update(own)
             .set(work::lease_until.eq(time_from_now(interval(lease)).nullable()))
             .returning(work::id);

@@ -2,6 +2,7 @@
 //! serve the first stages; what rows look like after a stage is followed in a [`Scope`].
 
 mod expression;
+mod near;
 mod output;
 mod stages;
 mod windows;

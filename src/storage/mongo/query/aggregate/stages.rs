@@ -96,6 +96,7 @@ impl MongoAdapter {
             }
             Stage::Lookup(lookup) => self.looked_up(lookup, scope, out, hints).await?,
             Stage::GraphLookup(graph) => self.graph_looked_up(graph, scope, out, hints).await?,
+            Stage::GeoNear(near) => self.near(near, scope, out, hints).await?,
             Stage::UnionWith { source, pipeline } => {
                 if let Some((class, inner, _)) = self.of_source(source, pipeline, hints).await? {
                     let with = doc! { "coll": self.core.full_name(&class), "pipeline": inner };

@@ -11,6 +11,7 @@ mod expr;
 mod graph;
 mod group;
 mod lookup;
+mod near;
 mod output;
 mod project;
 mod typed;
@@ -162,6 +163,7 @@ impl Relation {
             }
             Stage::Lookup(lookup) => self.lookup(lookup),
             Stage::GraphLookup(graph) => self.graph_lookup(graph),
+            Stage::GeoNear(near) => self.geo_near(near),
             Stage::UnionWith { source, pipeline } => self.union_with(source, pipeline),
             Stage::Facet(facets) => self.facet(facets),
             Stage::Windows(windows) => self.windows(windows),

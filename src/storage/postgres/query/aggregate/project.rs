@@ -250,7 +250,7 @@ pub(super) fn inside(whole: Sql, segments: &[String], value: Sql) -> Sql {
 }
 
 /// Dotted names make objects: `{"a.b": 1}` answers `{a: {b: …}}`.
-fn push_column(columns: &mut Vec<(FieldName, Typed)>, path: &FieldPath, value: Typed) {
+pub(super) fn push_column(columns: &mut Vec<(FieldName, Typed)>, path: &FieldPath, value: Typed) {
     if !path.is_dotted() {
         columns.push((path.root.clone(), value));
         return;
