@@ -43,7 +43,8 @@ export async function stage() {
       fs.mkdirSync(cwd);
       const port = await freePort();
       const file = path.join(cwd, 'config.json');
-      if (options) fs.writeFileSync(file, JSON.stringify({ appId: 'contractApp', masterKey: 'contractMasterKey', host: '127.0.0.1', ...options, port }));
+      const keys = { appId: 'contractApp', masterKey: 'contractMasterKey' };
+      if (options) fs.writeFileSync(file, JSON.stringify({ ...keys, host: '127.0.0.1', ...options, port }));
       const own = Object.entries(process.env).filter(([key]) => !/^(PARSE_|PARSIMONY_|NODE_OPTIONS$|PORT$)/.test(key));
       const out = fs.openSync(path.join(cwd, 'log'), 'w');
       const [command, ...rest] = [...prefix, binary, ...args, ...options ? [file] : ['--port', String(port)]];
@@ -88,9 +89,12 @@ export async function call(server, method, at, body, headers = {}) {
 }
 
 /** The same with the master key. */
-export const asMaster = (server, method, at, body, headers = {}) => call(server, method, at, body, { 'X-Parse-Master-Key': server.config.masterKey, ...headers });
+export const asMaster = (server, method, at, body) => call(server, method, at, body, { 'X-Parse-Master-Key': server.config.masterKey });
 
 export const session = token => ({ 'X-Parse-Session-Token': token });
 
 /** A path with what is asked for. */
-export const asked = (at, parameters) => `${at}?${new URLSearchParams(Object.entries(parameters).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]))}`;
+export function asked(at, parameters) {
+  const pairs = Object.entries(parameters).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]);
+  return `${at}?${new URLSearchParams(pairs)}`;
+}

@@ -14,7 +14,8 @@ test('httpLimits.maxConnectionsPerAddress: how many one address may have', { ski
     const database = await createDatabase(postgres, 'options_limits');
     after(() => database.drop());
     const { port } = await attempt({ databaseURI: database.uri, httpLimits, host: '0.0.0.0' });
-    await waitFor(async () => (await call({ config: { appId: 'contractApp' } }, 'GET', `http://127.0.0.1:${port}/parse/health`)).status === 200, { what: 'a server' });
+    const server = { url: `http://127.0.0.1:${port}/parse`, config: { appId: 'contractApp' } };
+    await waitFor(async () => (await call(server, 'GET', 'health')).status === 200, { what: 'a server' });
     const sockets = [];
     const answers = [];
     // Each is answered before the next one comes, and stays open.

@@ -1,6 +1,6 @@
 // Options of live queries.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { connect } from '../lib/live-frames.js';
 import { createDatabase, waitFor } from '../lib/postgres.js';
 import { asMaster, call, stage } from './calls.js';
@@ -38,6 +38,7 @@ test('liveQueryServerOptions.maxBytes: what all subscriptions may take', async (
 
 test('liveQuery.eventLogRetention: how old what was missed may be', async () => {
   const database = await createDatabase(postgres, 'retention');
+  after(() => database.drop());
   const begin = retention => start({ liveQuery: { classNames: ['Live_.*'], eventLog: true, ...retention } }, { databaseURI: database.uri });
   const first = await begin({});
   // Writing down begins with the first subscription of a class that is there.
@@ -61,7 +62,6 @@ test('liveQuery.eventLogRetention: how old what was missed may be', async () => 
   const short = await begin({ eventLogRetention: 1 });
   await waitFor(async () => await resumes(short) === false, { what: 'the event to be too old', every: 100 });
   await short.stop();
-  await database.drop();
 });
 
 test('liveQueryServerOptions.appId, masterKey and serverURL: what counts is what the application has', async () => {

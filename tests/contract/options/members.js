@@ -36,7 +36,8 @@ function offset(message) {
 
 function documentOf(message) {
   const at = offset(message);
-  return at && BSON.deserialize(message.subarray(at, at + message.readInt32LE(at)), { promoteLongs: false, promoteValues: false, promoteBuffers: false });
+  // Numbers stay what they were, for some of it is sent on.
+  return at && BSON.deserialize(message.subarray(at, at + message.readInt32LE(at)), { promoteLongs: false, promoteValues: false });
 }
 
 /** The message with another document in the place of its only one. */
@@ -146,14 +147,14 @@ export class Member {
   }
 }
 
-/** A replica set of these members, the first of which is the primary: `{name, members, uri(database)}`. `more(answer)` by position. */
+/** The members of a replica set, the first of which is the primary. `more(answer)`: what one tells besides. */
 export async function replicaSet(upstream, kinds) {
   const members = [];
   const describe = (answer, _, member) => {
     const isPrimary = member === members[0];
     return {
-      ...answer, hosts: members.map(({ address }) => address), primary: members[0].address, me: member.address, isWritablePrimary: isPrimary, ismaster: isPrimary,
-      secondary: !isPrimary, ...member.more?.(answer),
+      ...answer, hosts: members.map(({ address }) => address), primary: members[0].address, me: member.address,
+      isWritablePrimary: isPrimary, ismaster: isPrimary, secondary: !isPrimary, ...member.more?.(answer),
     };
   };
   for (const { more, ...options } of kinds) {

@@ -29,7 +29,8 @@ after(async () => {
 async function greeting(databaseOptions, { user = '', options = {}, ...more } = {}) {
   const [own] = await replicaSet(component, [options]);
   members.push(own);
-  own.started = await attempt({ databaseURI: `mongodb://${user}${own.address}/${name}`, databaseOptions: { serverSelectionTimeoutMS: 3000, ...databaseOptions } }, more);
+  const databaseURI = `mongodb://${user}${own.address}/${name}`;
+  own.started = await attempt({ databaseURI, databaseOptions: { serverSelectionTimeoutMS: 3000, ...databaseOptions } }, more);
   return own;
 }
 const first = (own, accepts) => waitFor(() => own.commands.find(accepts), { what: 'what was waited for', timeout: 8000 });
@@ -60,7 +61,8 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     const serviceId = randomBytes(12);
     const describe = (answer, command) => (command.loadBalanced ? { ...answer, serviceId: new BSON.ObjectId(serviceId) } : answer);
     const balancer = await member({ describe });
-    const server = await start({ databaseOptions: { appName: 'balanced', loadBalanced: true } }, { databaseURI: `mongodb://${balancer.address}/${name}` });
+    const databaseURI = `mongodb://${balancer.address}/${name}`;
+    const server = await start({ databaseOptions: { appName: 'balanced', loadBalanced: true } }, { databaseURI });
     assert.equal((await asMaster(server, 'GET', 'classes/Some')).status, 200);
     const greetings = balancer.greetings('balanced');
     assert.ok(greetings.some(({ document }) => document.loadBalanced));
@@ -70,8 +72,8 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
 
   test('authSource, authMechanism and authMechanismProperties: how a user is introduced', async () => {
     const user = 'ann:secret@';
-    const greeted = async (options, more) => (await first(await greeting(options, { user, ...more }), ({ document }) => document.speculativeAuthenticate)).document;
-    const [plain, elsewhere, old] = await Promise.all([{}, { authSource: 'elsewhere' }, { authMechanism: 'SCRAM-SHA-1' }].map(options => greeted(options)));
+    const greeted = async options => (await first(await greeting(options, { user }), ({ document }) => document.speculativeAuthenticate)).document;
+    const [plain, elsewhere, old] = await Promise.all([{}, { authSource: 'elsewhere' }, { authMechanism: 'SCRAM-SHA-1' }].map(greeted));
     const of = ({ speculativeAuthenticate: { db, mechanism } }) => [db, mechanism];
     assert.deepEqual(of(plain), [name, 'SCRAM-SHA-256']);
     assert.deepEqual(of(elsewhere), ['elsewhere', 'SCRAM-SHA-256']);
@@ -107,7 +109,8 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     for (const who of ['server', 'client']) {
       openssl('req', ...key, '-keyout', at(`${who}.key`), '-out', at(`${who}.csr`), '-subj', `/CN=${who}`);
       file(`${who}.ext`, 'subjectAltName=IP:127.0.0.1');
-      openssl('x509', '-req', '-in', at(`${who}.csr`), '-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial', '-out', at(`${who}.pem`), '-days', '2', '-extfile', at(`${who}.ext`));
+      const authority = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial'];
+      openssl('x509', '-req', '-in', at(`${who}.csr`), ...authority, '-out', at(`${who}.pem`), '-days', '2', '-extfile', at(`${who}.ext`));
     }
     const both = file('client-both.pem', fs.readFileSync(at('client.pem'), 'utf8') + fs.readFileSync(at('client.key'), 'utf8'));
     const secure = { cert: fs.readFileSync(at('server.pem')), key: fs.readFileSync(at('server.key')), requestCert: true, rejectUnauthorized: false };

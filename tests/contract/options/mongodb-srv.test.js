@@ -76,9 +76,11 @@ test('srvMaxHosts and srvServiceName: which names are asked for, and how many of
   const prefix = ['unshare', '-m', '--propagation', 'private', 'sh', '-c', `mount --bind ${resolver} /etc/resolv.conf && exec "$@"`, 'sh'];
   const on = async (appName, more) => {
     const before = names.asked.length;
-    const server = await start({ databaseOptions: { appName, tls: false, ...more } }, { databaseURI: `mongodb+srv://db.parse.test/${name}`, outside: { prefix } });
+    const databaseURI = `mongodb+srv://db.parse.test/${name}`;
+    const server = await start({ databaseOptions: { appName, tls: false, ...more } }, { databaseURI, outside: { prefix } });
     assert.equal((await asMaster(server, 'GET', 'classes/Some')).status, 200);
-    return { asked: names.asked.slice(before).filter(name => name.startsWith('_')), used: members.filter(member => member.handshakes(appName).length > 0).length };
+    const used = members.filter(member => member.handshakes(appName).length > 0).length;
+    return { asked: names.asked.slice(before).filter(name => name.startsWith('_')), used };
   };
   // One after the other, for they ask the same name server.
   const plain = await on('plain', {});

@@ -38,11 +38,14 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     [plain, changed, third] = await Promise.all([
       on('plain', {}),
       on('changed', {
-        readPreference: 'secondary', readPreferenceTags: [{ dc: 'ny' }], maxStalenessSeconds: 120, localThresholdMS: 5000, readConcernLevel: 'majority', batchSize: 7,
-        clientMetadata: { name: 'a client of ours', version: '7.8.9' }, retryReads: false, retryWrites: false, minPoolSize: 4, heartbeatFrequencyMS: 700,
+        readPreference: 'secondary', readPreferenceTags: [{ dc: 'ny' }], maxStalenessSeconds: 120, localThresholdMS: 5000,
+        readConcernLevel: 'majority', batchSize: 7, clientMetadata: { name: 'a client of ours', version: '7.8.9' }, retryReads: false,
+        retryWrites: false, minPoolSize: 4, heartbeatFrequencyMS: 700,
         disableIndexFieldValidation: true, logClientEvents: [{ name: 'connectionPoolCreated', keys: ['address'], logLevel: 'warn' }],
       }, { collectionPrefix: 'pre_' }),
-      on('third', { readPreference: 'secondary', localThresholdMS: 5000, serverMonitoringMode: 'poll', maxPoolSize: 5, maxConnecting: 4, maxIdleTimeMS: 200 }),
+      on('third', {
+        readPreference: 'secondary', localThresholdMS: 5000, serverMonitoringMode: 'poll', maxPoolSize: 5, maxConnecting: 4, maxIdleTimeMS: 200,
+      }),
     ]);
     for (const server of [plain, changed, third]) {
       const made = await asMaster(server, 'POST', 'classes/Seen', { n: 1 });
@@ -177,7 +180,7 @@ describe('on MongoDB', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is 
     assert.deepEqual(await outcomes(plain, 'plain'), [true, true]);
     assert.deepEqual(await outcomes(changed, 'changed'), [false, false]);
     // Retried writes are numbered.
-    assert.deepEqual([all('plain', 'insert').at(-1), all('changed', 'insert').at(-1)].map(({ document }) => document.txnNumber !== undefined), [true, false]);
+    assert.deepEqual(['plain', 'changed'].map(app => all(app, 'insert').at(-1).document.txnNumber !== undefined), [true, false]);
   });
 
   test('heartbeatFrequencyMS and serverMonitoringMode: how members are watched', async () => {

@@ -29,7 +29,8 @@ const script = file('pages.cjs', `
 `);
 const mails = ['plain', 'changed'].map(name => file(`mails-${name}`));
 const common = written => ({
-  startLiveQueryServer: false, liveQuery: undefined, verifyUserEmails: true, emailVerifySuccessOnInvalidEmail: false, emailVerifyTokenValidityDuration: 600,
+  startLiveQueryServer: false, liveQuery: undefined,
+  verifyUserEmails: true, emailVerifySuccessOnInvalidEmail: false, emailVerifyTokenValidityDuration: 600,
   emailAdapter: { module: path.join(folder, 'mailer.cjs'), options: { file: written, own: true } },
 });
 const { pagesPath, enableLocalization, localizationJsonPath } = own.pages;
@@ -103,7 +104,10 @@ test('customPages.parseFrameURL: links of mails lead to the frame', async () => 
 });
 
 test('localizationFallbackLocale: what is read by those whose language there is not', async () => {
-  const greeting = async (server, locale) => /(Hello from|Hallo von) Contract/.exec((await request(`${server.url}/apps/own.html?appId=contractApp&locale=${locale}`)).text)?.[1];
+  const greeting = async (server, locale) => {
+    const { text } = await request(`${server.url}/apps/own.html?appId=contractApp&locale=${locale}`);
+    return /(Hello from|Hallo von) Contract/.exec(text)?.[1];
+  };
   assert.equal(await greeting(plain, 'fr'), 'Hello from');
   assert.equal(await greeting(changed, 'fr'), 'Hallo von');
   assert.equal(await greeting(changed, 'en'), 'Hello from');

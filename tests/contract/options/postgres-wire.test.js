@@ -61,7 +61,8 @@ test('preparedStatements and databaseListenURI: what poolers cannot carry, and w
     const server = await start(own, { databaseURI: wire.uri });
     assert.equal((await asMaster(server, 'POST', 'classes/Said', { n: 1 })).status, 201);
     for (let n = 0; n < FINDS; n++) assert.equal((await asMaster(server, 'GET', 'classes/Said')).body.results.length, 1);
-    const listens = () => query(database.uri, `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`).then(({ rowCount }) => rowCount > 0);
+    const listening = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'`;
+    const listens = () => query(database.uri, listening).then(({ rowCount }) => rowCount > 0);
     await waitFor(listens, { what: 'somebody who listens' });
     const has = words => wire.texts.some(text => text.includes(words));
     const finds = wire.prepared.filter(text => /^SELECT .*"Said"/.test(text)).length;

@@ -10,8 +10,8 @@ const { server: start } = await stage();
 const [plain, changed] = await Promise.all([
   start({ privateFiles: { secret }, mountGraphQL: true, mountPlayground: true }),
   start({
-    requestComplexity: { subqueryLimit: 1, masterResponseObjects: 4 }, query: { aggregationRawFieldNames: true, aggregationRawValues: true }, fileKey: 'legacy',
-    privateFiles: { secret, expiresAfter: 4 }, mountGraphQL: true, mountPlayground: true, playgroundPath: '/try',
+    requestComplexity: { subqueryLimit: 1, masterResponseObjects: 4 }, query: { aggregationRawFieldNames: true, aggregationRawValues: true },
+    fileKey: 'legacy', privateFiles: { secret, expiresAfter: 4 }, mountGraphQL: true, mountPlayground: true, playgroundPath: '/try',
   }),
 ]);
 const both = [plain, changed];
@@ -25,7 +25,8 @@ for (const server of both) {
 }
 
 test('requestComplexity.subqueryLimit: how many rows of a sub-query count', async () => {
-  const found = async (server, ask) => (await ask(server, 'GET', asked('classes/Outer', { where: { inner: { $inQuery: { className: 'Inner', where: {} } } } }))).body.results.length;
+  const where = { inner: { $inQuery: { className: 'Inner', where: {} } } };
+  const found = async (server, ask) => (await ask(server, 'GET', asked('classes/Outer', { where }))).body.results.length;
   assert.deepEqual([await found(plain, call), await found(changed, call)], [3, 1]);
   // Not for the master key.
   assert.equal(await found(changed, asMaster), 3);
@@ -44,7 +45,8 @@ test('requestComplexity.masterResponseObjects: how many objects an answer may ha
 });
 
 test('query.aggregationRawFieldNames and query.aggregationRawValues', async () => {
-  const row = async (server, more = {}) => (await asMaster(server, 'GET', asked('aggregate/Outer', { pipeline: [{ $limit: 1 }], ...more }))).body.results[0];
+  const first = { pipeline: [{ $limit: 1 }] };
+  const row = async (server, more = {}) => (await asMaster(server, 'GET', asked('aggregate/Outer', { ...first, ...more }))).body.results[0];
   const [ours, native] = await Promise.all(both.map(server => row(server)));
   assert.equal(typeof ours.objectId, 'string');
   assert.equal(ours.createdAt.$date, undefined);
@@ -68,7 +70,8 @@ test('fileKey: addresses of files that Parse.com stored', async () => {
 test('privateFiles.expiresAfter: how long an address works', async () => {
   const [long, short] = await Promise.all(both.map(async server => {
     const answer = await request(`${server.url}/files/secret.txt`, {
-      method: 'POST', headers: { 'X-Parse-Application-Id': 'contractApp', 'X-Parse-File-Private': 'true', 'Content-Type': 'text/plain' }, body: 'secret',
+      method: 'POST', body: 'secret',
+      headers: { 'X-Parse-Application-Id': 'contractApp', 'X-Parse-File-Private': 'true', 'Content-Type': 'text/plain' },
     });
     assert.equal(answer.status, 201, answer.text);
     return JSON.parse(answer.text).url;

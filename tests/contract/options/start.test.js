@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { createDatabase, freePort, query, waitFor } from '../lib/postgres.js';
 import { request } from '../lib/http.js';
+import { createDatabase, freePort, query, waitFor } from '../lib/postgres.js';
 import { asMaster, asked, call, stage } from './calls.js';
 
 const { server: start, attempt, postgres, home, file } = await stage();
@@ -99,7 +99,8 @@ test('jobSchedulesMissed: runs that were due while no server ran', async () => {
     await query(database.uri, `UPDATE "_JobSchedule" SET "createdAt" = $1, "updatedAt" = $1`, [ago(24)]);
     await query(database.uri, 'UPDATE parsimony.work SET run_at = $1', [ago(24)]);
     const server = await start({ cloud, jobSchedules: true, ...options }, { databaseURI: database.uri });
-    const names = async () => (await asMaster(server, 'GET', asked('classes/_JobStatus', { limit: '1000' }))).body.results.map(({ jobName }) => jobName);
+    const statuses = () => asMaster(server, 'GET', asked('classes/_JobStatus', { limit: '1000' }));
+    const names = async () => (await statuses()).body.results.map(({ jobName }) => jobName);
     await waitFor(async () => (await names()).includes('often'), { what: 'a job' });
     const all = new Set(await names());
     await server.stop();
