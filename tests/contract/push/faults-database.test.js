@@ -4,25 +4,25 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Cluster, noCluster } from './faults-cluster.js';
 import { Double } from './faults-double.js';
-import { IN_HAND, World, many, outage, patience, pause, upTo } from './faults-world.js';
+import { IN_HAND, World, many, outage, patience, pause, shared, upTo } from './faults-world.js';
 
 const double = noCluster ? null : await Double.start();
 const cluster = noCluster ? null : await Cluster.start();
+const servers = shared(cluster, double);
 after(async () => {
+  await servers.stop();
   await double?.stop();
   await cluster?.stop();
 });
 
 const options = { skip: noCluster, timeout: patience + 60000 };
 
-async function begin(t, settings) {
-  const world = await World.make(cluster, double, settings);
-  t.after(() => world.stop());
+async function begin(world) {
   await world.install(many);
-  double.delay = 40;
+  double.delay = 400;
   const id = await world.send();
   await world.reached(many / 4);
-  return { world, id };
+  return id;
 }
 
 /** `repeats` and `admitted`: at most so many. */
@@ -36,7 +36,8 @@ async function check(t, world, id, { repeats = 0, admitted: most = repeats } = {
 }
 
 test('the database stands still in the middle', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   cluster.freeze();
   t.after(() => cluster.thaw());
   const before = double.reached;
@@ -49,7 +50,8 @@ test('the database stands still in the middle', options, async t => {
 
 // A claim whose answer was lost is nobody's until its lease runs out, and then nobody knows what became of it.
 test('the database crashes in the middle and comes back later', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   await cluster.crash();
   assert.ok(double.reached < many, 'too late');
   await pause(outage * 1000);
@@ -59,7 +61,9 @@ test('the database crashes in the middle and comes back later', options, async t
 });
 
 test('the database crashes with two servers at it', options, async t => {
-  const { world, id } = await begin(t, { nodes: 2 });
+  const world = await World.make(cluster, double, { nodes: 2 });
+  t.after(() => world.stop());
+  const id = await begin(world);
   await cluster.crash();
   assert.ok(double.reached < many, 'too late');
   await pause(outage * 1000);
@@ -68,7 +72,8 @@ test('the database crashes with two servers at it', options, async t => {
 });
 
 test('connections to the database are ended again and again', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   for (let n = 0; n < 5; n += 1) {
     await world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
     await pause(300);
@@ -85,7 +90,8 @@ async function fill(world, tables) {
 }
 
 test('the disk is full: nothing of the queue can be written for a while', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   const empty = await fill(world, ['parsimony.work', 'parsimony.push', '"_PushStatus"']);
   assert.ok(double.reached < many, 'too late');
   await pause(outage * 1000);
@@ -96,7 +102,8 @@ test('the disk is full: nothing of the queue can be written for a while', option
 });
 
 test('the disk is full for results alone: they are kept until it is not', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   const empty = await fill(world, ['"_PushStatus"']);
   await pause(outage * 1000);
   assert.notEqual((await world.status(id)).status, 'succeeded');
@@ -105,7 +112,8 @@ test('the disk is full for results alone: they are kept until it is not', option
 });
 
 test('the disk is full for what comes next alone', options, async t => {
-  const { world, id } = await begin(t);
+  const world = await servers.get();
+  const id = await begin(world);
   const empty = await fill(world, ['parsimony.push']);
   await pause(outage * 1000);
   await empty();

@@ -33,8 +33,8 @@ export class Double {
   delay = 0;
 
   /**
-   * What becomes of a request `{host, token, alert, headers, tries, session}`: nothing (it is taken), `{status, body,
-   * headers}`, `'cut'` (the connection is dropped, nothing was taken) or `'lost'` (taken, and dropped unanswered).
+   * What becomes of a request `{host, token, alert, headers, tries}`: nothing (it is taken), `{status, body, headers,
+   * when}` (not before the promise `when`), `'cut'` (the connection is dropped, nothing was taken) or `'lost'` (taken, and dropped unanswered).
    */
   answer = () => undefined;
 
@@ -102,7 +102,7 @@ export class Double {
       const host = headers[':authority'].split(':')[0];
       const text = Buffer.concat(chunks).toString();
       if (host === 'oauth2.googleapis.com') return this.#say(stream, { body: { access_token: 'token', expires_in: 3600, token_type: 'Bearer' } });
-      const one = { host, headers, session, ...read(host, headers[':path'], text) };
+      const one = { host, headers, ...read(host, headers[':path'], text) };
       const times = this.asked.get(one.token) ?? [];
       this.asked.set(one.token, [...times, Date.now()]);
       one.tries = times.length + 1;
@@ -113,6 +113,7 @@ export class Double {
       }
       if (reply === 'cut' || reply === 'lost') return session.destroy();
       const said = reply ?? { status: 200, body: host === 'fcm.googleapis.com' ? { name: 'projects/project/messages/1' } : undefined };
+      if (said.when) return said.when.then(() => this.#say(stream, said));
       if (this.delay === 0) return this.#say(stream, said);
       setTimeout(() => this.#say(stream, said), this.delay);
     });

@@ -1,4 +1,5 @@
-// Pushes and time: a thousand that are due at one moment, schedules whose times are changed, clocks that are set.
+// Pushes and time: many that are due at one moment, schedules whose times are changed, clocks that are set.
+// PUSH_FAULT_SCHEDULES=1000: how many.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { waitFor } from '../lib/postgres.js';
@@ -22,7 +23,7 @@ after(async () => {
 });
 
 const options = { skip, timeout: patience + 60000 };
-const schedules = Number(process.env.PUSH_FAULT_SCHEDULES ?? 1000);
+const schedules = Number(process.env.PUSH_FAULT_SCHEDULES ?? 250);
 const HOUR = 3600;
 
 function set(clock, seconds) {
@@ -45,7 +46,7 @@ async function each(count, work) {
   }));
 }
 
-test('a thousand schedules are due at one moment, on two servers', options, async t => {
+test('schedules that are all due at one moment, on two servers, are sent once', options, async t => {
   const world = await make(t, { nodes: 2 });
   await world.install(schedules);
   const later = new Date(Date.now() + HOUR * 1000).toISOString();
@@ -104,7 +105,7 @@ test('a schedule that is put off, or drawn near, in the database', options, asyn
 async function jump(t, clock, seconds, { most = 0 } = {}) {
   const world = await make(t);
   await world.install(many);
-  double.delay = 40;
+  double.delay = 400;
   const id = await world.send();
   await world.reached(many / 4);
   set(clock, seconds);

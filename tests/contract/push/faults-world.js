@@ -7,19 +7,22 @@ import { createDatabase } from '../lib/database.js';
 import { keys } from './services.js';
 
 /** PUSH_FAULT_DEVICES=100000: the whole thing, by hand. */
-export const many = Number(process.env.PUSH_FAULT_DEVICES ?? 4000);
+export const many = Number(process.env.PUSH_FAULT_DEVICES ?? 2000);
 /** Seconds that what is away stays away: PUSH_FAULT_OUTAGE=60 by hand. */
 export const outage = Number(process.env.PUSH_FAULT_OUTAGE ?? 3);
 /** Of a campaign, from its beginning to its end, however slow the machine is. */
 export const patience = 90000 + many * 5 + outage * 3000;
-/** Devices that a server has in hand at most: docs/push.md, What is promised. */
-export const IN_HAND = 2000;
+/** Small batches, so that few devices are as many batches as many are with those of the default. */
+const batchSize = many < 20000 ? 50 : 500;
+/** Devices that a server has in hand at most: 16 batches, and 2,000 devices (docs/push.md, What is promised). */
+export const IN_HAND = Math.min(2000, 16 * batchSize);
 
 const { p8, rsa } = keys();
 const account = { type: 'service_account', project_id: 'project', client_email: 'a@project.example', private_key: rsa, private_key_id: '1' };
 export const push = {
   ios: { token: { key: p8, keyId: 'ABC123DEFG', teamId: 'DEF123GHIJ' }, topic: 'com.example.app', production: true },
   android: { firebaseServiceAccount: account },
+  queueOptions: { batchSize },
 };
 
 export const token = n => n.toString(16).padStart(64, '0');
@@ -39,6 +42,15 @@ export class World {
     // The class comes to be.
     await world.call('POST', 'classes/_Installation', { deviceType: 'embedded', installationId: 'none', appIdentifier: 'x', badge: 0, channels: [] });
     return world;
+  }
+
+  /** For the next test: without devices. `false` where a test that failed left something. */
+  async renew() {
+    const open = await this.sql("SELECT 1 FROM parsimony.push WHERE state IN ('active', 'recurring') LIMIT 1").catch(() => [1]);
+    if (open.length > 0) return false;
+    await this.double.reset();
+    await this.sql(`DELETE FROM "_Installation" WHERE "installationId" <> 'none'`);
+    return true;
   }
 
   /** One more server. */
@@ -139,6 +151,22 @@ export class World {
     assert.deepEqual({ missing: missing.length, strange: strange.length }, { missing: 0, strange: 0 }, `${missing.slice(0, 3)} ${strange.slice(0, 3)}`);
     assert.ok(this.double.repeats <= most, `${this.double.repeats} repeats, ${most} at most`);
   }
+}
+
+/** The same servers for test after test, as long as tests leave them in order: `{get(), stop()}`. */
+export function shared(postgres, double, settings) {
+  let world = null;
+  return {
+    async get() {
+      if (world && !(await world.renew())) await this.stop();
+      world ??= await World.make(postgres, double, settings);
+      return world;
+    },
+    async stop() {
+      await world?.stop();
+      world = null;
+    },
+  };
 }
 
 /** 1 … count */

@@ -35,7 +35,7 @@ test('a server is killed in the middle and started again', options, async t => {
   const world = await World.make(postgres, double);
   t.after(() => world.stop());
   await world.install(many);
-  double.delay = 40;
+  double.delay = 400;
   const id = await world.send();
   await world.reached(many / 3);
   await world.kill();
