@@ -73,6 +73,7 @@ export class Double {
   /** As new. */
   async reset() {
     this.delay = 0;
+    this.held = null;
     this.answer = () => undefined;
     this.ledger = new Map();
     this.taken = [];
@@ -113,7 +114,8 @@ export class Double {
       }
       if (reply === 'cut' || reply === 'lost') return session.destroy();
       const said = reply ?? { status: 200, body: host === 'fcm.googleapis.com' ? { name: 'projects/project/messages/1' } : undefined };
-      if (said.when) return said.when.then(() => this.#say(stream, said));
+      const when = said.when ?? this.held;
+      if (when) return when.then(() => this.#say(stream, said));
       if (this.delay === 0) return this.#say(stream, said);
       setTimeout(() => this.#say(stream, said), this.delay);
     });
@@ -123,6 +125,16 @@ export class Double {
     if (stream.destroyed || stream.session?.destroyed) return;
     stream.respond({ ':status': status, 'content-type': 'application/json', ...headers });
     stream.end(body === undefined ? '' : JSON.stringify(body));
+  }
+
+  /** From now on nobody is answered, until what this answers is called. */
+  hold() {
+    let release;
+    this.held = new Promise(resolve => (release = resolve));
+    return () => {
+      this.held = null;
+      release();
+    };
   }
 
   /** Every connection is told to go: what came last counts, what comes after is not looked at. */

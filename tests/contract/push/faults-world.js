@@ -16,6 +16,8 @@ export const patience = 90000 + many * 5 + outage * 3000;
 const batchSize = many < 20000 ? 50 : 500;
 /** Devices that a server has in hand at most: 16 batches, and 2,000 devices (docs/push.md, What is promised). */
 export const IN_HAND = Math.min(2000, 16 * batchSize);
+/** And so many batches. */
+export const SLOTS = IN_HAND / batchSize;
 
 const { p8, rsa } = keys();
 const account = { type: 'service_account', project_id: 'project', client_email: 'a@project.example', private_key: rsa, private_key_id: '1' };

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { startPostgres, waitFor } from '../lib/postgres.js';
 import { Double } from './faults-double.js';
-import { IN_HAND, World, many, patience, upTo } from './faults-world.js';
+import { IN_HAND, SLOTS, World, many, patience, upTo } from './faults-world.js';
 
 const double = await Double.start();
 const postgres = await startPostgres();
@@ -31,16 +31,27 @@ async function check(t, world, id) {
   assert.deepEqual([report.sent, report.failed, report.maybeRepeated], [many, 0, admitted]);
 }
 
+/** Waits until so many servers have so many batches in hand, together. */
+function inHand(world, id, { batches, servers = 1 }) {
+  return waitFor(async () => {
+    const holders = await world.sql("SELECT count(*)::int FROM parsimony.work WHERE queue = 'push:' || $1 AND state = 'running' GROUP BY holder", [id]);
+    return holders.length >= servers && holders.reduce((sum, { count }) => sum + count, 0) >= batches;
+  }, { what: `${servers} servers to have ${batches} batches in hand`, timeout: patience });
+}
+
 test('a server is killed in the middle and started again', options, async t => {
   const world = await World.make(postgres, double);
   t.after(() => world.stop());
   await world.install(many);
-  double.delay = 400;
   const id = await world.send();
   await world.reached(many / 3);
+  // Much is under way when it dies.
+  double.hold();
+  await inHand(world, id, { batches: SLOTS / 2 });
   await world.kill();
   const before = double.reached;
   assert.ok(before < many, 'it was killed too late');
+  double.held = null;
   await world.start();
   await check(t, world, id);
   t.diagnostic(`${before} were reached when it died`);
@@ -59,23 +70,15 @@ test('a server is killed between accepting and sending', options, async t => {
   await check(t, world, id);
 });
 
-/** Waits until both servers have a part of the push in hand. */
-function bothSend(world, id) {
-  return waitFor(async () => {
-    const holders = await world.sql("SELECT DISTINCT holder FROM parsimony.work WHERE queue = 'push:' || $1 AND state = 'running'", [id]);
-    return holders.length === 2;
-  }, { what: 'both servers to send', timeout: patience });
-}
-
 test('two servers share a push, each device gets it once', options, async t => {
   const world = await World.make(postgres, double, { nodes: 2 });
   t.after(() => world.stop());
   await world.install(many);
-  // Slowly: a server that found nothing to do looks again after five seconds.
-  double.delay = 2000;
+  // One server alone has more to do than it can, until the other one looks for something to do.
+  const release = double.hold();
   const id = await world.send();
-  await bothSend(world, id);
-  double.delay = 20;
+  await inHand(world, id, { batches: SLOTS, servers: 2 });
+  release();
   const status = await world.ended(id);
   world.checkLedger(upTo(many));
   assert.deepEqual([status.numSent, status.numFailed, status.maybeRepeated], [many, undefined, undefined]);
@@ -85,11 +88,11 @@ test('one of two servers is killed in the middle, and the other ends it', option
   const world = await World.make(postgres, double, { nodes: 2 });
   t.after(() => world.stop());
   await world.install(many);
-  double.delay = 2000;
+  const release = double.hold();
   const id = await world.send();
-  await bothSend(world, id);
+  await inHand(world, id, { batches: SLOTS, servers: 2 });
   await world.kill(world.nodes[1]);
   assert.ok(double.reached < many, 'it was killed too late');
-  double.delay = 20;
+  release();
   await check(t, world, id);
 });
