@@ -50,8 +50,10 @@ pub struct NewWork {
     pub key: Option<String>,
     pub payload: Value,
     pub priority: i32,
-    /// Not before this; `None`: at once.
+    /// Not before this moment that somebody named; `None`: at once.
     pub run_at: Option<Millis>,
+    /// Instead: not before so much time has gone by on the storage's clock, which this server's need not agree with.
+    pub after: Option<Duration>,
     pub retry: Retry,
     /// Begun already by whoever writes it down.
     pub begun: Option<Begun>,
@@ -60,7 +62,16 @@ pub struct NewWork {
 impl NewWork {
     pub fn new(queue: impl Into<String>, payload: Value) -> Self {
         let queue = queue.into();
-        Self { queue, key: None, payload, priority: 0, run_at: None, retry: Retry::Never, begun: None }
+        Self {
+            queue,
+            key: None,
+            payload,
+            priority: 0,
+            run_at: None,
+            after: None,
+            retry: Retry::Never,
+            begun: None,
+        }
     }
 }
 

@@ -154,7 +154,7 @@ async fn cancelling_and_forgetting(work: &dyn WorkQueue) {
     assert_eq!(work.cancel(APP, "cancel", Some(&["3".to_owned()])).await.unwrap(), 1);
     assert_eq!(work.cancel(APP, "cancel", None).await.unwrap(), 2);
     // Whoever runs it hears of that when it renews, and has no say any more.
-    assert!(!work.renew(APP, "a", LONG).await.unwrap().contains(&running.item.id));
+    assert!(!work.renew(APP, "a", &[running.item.id], LONG).await.unwrap().contains(&running.item.id));
     assert!(!work.begin(&running.lease, &Value::Null, LONG).await.unwrap());
     assert!(claim(work, "a", &["cancel"], 5, LONG).await.is_empty());
     assert_eq!(work.forget(APP, "cancel", LONG).await.unwrap(), 0);

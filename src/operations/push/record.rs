@@ -161,23 +161,20 @@ impl<'a> Batch<'a> {
     }
 
     fn items(&self) -> Vec<NewWork> {
-        let again = |ids: &[String], tries: u32, run_at: Option<Millis>| {
+        let again = |ids: &[String], tries: u32, after: Option<Duration>| {
             let mut payload = json!({ "ids": ids, "try": tries, "reason": self.again_reason });
             if let Some(wave) = self.wave {
                 payload["wave"] = wave.into();
             }
-            item(&self.campaign.id, payload, run_at)
+            NewWork { after, ..item(&self.campaign.id, payload, None) }
         };
         let mut items = Vec::new();
         if !self.again.is_empty() {
             let whole = millis(self.pause()).max(2);
             // So that those who failed together do not come back together.
             let jittered = rand::random_range(whole / 2..=whole).max(self.again_after.map_or(0, millis));
-            items.push(again(
-                &self.again,
-                self.tries.saturating_add(1),
-                Some(Millis(Millis::now().0 + jittered)),
-            ));
+            let after = Duration::from_millis(jittered.unsigned_abs());
+            items.push(again(&self.again, self.tries.saturating_add(1), Some(after)));
         }
         if !self.unsent.is_empty() {
             items.push(again(&self.unsent, self.tries, None));

@@ -1,5 +1,7 @@
 //! Tickets of messages that Expo took: items by which their receipts are asked for later.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::storage::{NewWork, Retry};
@@ -9,7 +11,7 @@ pub const QUEUE: &str = "push-receipt";
 /// Expo answers for so many at a time.
 const CHUNK: usize = 300;
 /// When receipts are asked for, in seconds after the ticket; Expo keeps them for a day.
-pub const AFTER_S: &[i64] = &[30, 120, 900, 3600, 6 * 3600, 20 * 3600];
+pub const AFTER_S: &[u64] = &[30, 120, 900, 3600, 6 * 3600, 20 * 3600];
 
 pub struct Ticket {
     pub ticket: String,
@@ -19,10 +21,9 @@ pub struct Ticket {
 
 pub fn written(push: &str, tickets: Vec<Value>, round: usize) -> NewWork {
     let after = AFTER_S.get(round).copied().unwrap_or(3600);
-    let now = Millis::now().0;
-    let retry = Retry::Until { deadline: Millis(now + 3 * 86_400_000), pause: super::PAUSE };
+    let retry = Retry::Until { deadline: Millis(Millis::now().0 + 3 * 86_400_000), pause: super::PAUSE };
     let payload = json!({ "push": push, "tickets": tickets, "round": round });
-    NewWork { run_at: Some(Millis(now + after * 1000)), retry, ..NewWork::new(QUEUE, payload) }
+    NewWork { after: Some(Duration::from_secs(after)), retry, ..NewWork::new(QUEUE, payload) }
 }
 
 pub fn items(push: &str, tickets: &[Ticket]) -> Vec<NewWork> {

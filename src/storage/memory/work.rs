@@ -95,7 +95,7 @@ impl Works {
             queue: work.queue.clone(),
             key: work.key.clone(),
             state: if begun.is_some() { WorkState::Running } else { WorkState::Waiting },
-            run_at: work.run_at.unwrap_or_else(Millis::now),
+            run_at: work.run_at.unwrap_or_else(|| from_now(work.after.unwrap_or_default())),
             attempts: i32::from(begun.is_some()),
             payload: work.payload.clone(),
             progress: begun.map(|begun| begun.progress.clone()),

@@ -75,8 +75,14 @@ pub static LIVE_QUERY: Group = Group {
 pub static LIVE_QUERY_SERVER: Group = Group {
     name: "liveQueryServerOptions",
     options: &[
-        opt("appId", "PARSE_LIVE_QUERY_SERVER_APP_ID", Text, "", "Application id (here the application's counts)")
-            .accepted(),
+        opt(
+            "appId",
+            "PARSE_LIVE_QUERY_SERVER_APP_ID",
+            Text,
+            "",
+            "Application id (here the application's counts)",
+        )
+        .accepted(),
         opt(
             "cacheTimeout",
             "PARSE_LIVE_QUERY_SERVER_CACHE_TIMEOUT",

@@ -1,6 +1,7 @@
 //! Pages of installations: a batch is one, and writes the next one down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::push::campaign::{Campaign, Job};
 use crate::operations::push::record::Batch;
-use crate::operations::push::request::{Badge, later};
+use crate::operations::push::request::Badge;
 use crate::operations::push::zones::Wave;
 use crate::operations::push::{item, settled, status};
 use crate::operations::services::Services;
@@ -20,6 +21,9 @@ use crate::types::app_scope::carry;
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, RowSet, Update};
+
+/// Between two pages of a push whose rate is low.
+const LONGEST_PAUSE: Duration = Duration::from_secs(86_400 * 365);
 
 /// The page that an item is of.
 pub(super) struct Page<'a> {
@@ -163,11 +167,14 @@ impl Runner {
         if let Some(wave) = page.wave {
             payload["wave"] = wave.at.0.into();
         }
-        let run_at = campaign.rate.map(|rate| {
-            let began = page.claimed.item.run_at.max(Millis(Millis::now().0 - 1000));
-            later(began, sent as f64 / rate)
+        let after = campaign.rate.map(|rate| {
+            // How late this page is, as far as the clocks of server and storage agree.
+            let late = (Millis::now().0 - page.claimed.item.run_at.0).clamp(0, 1000);
+            let pause =
+                Duration::try_from_secs_f64(sent as f64 / rate).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+            pause.saturating_sub(Duration::from_millis(late.unsigned_abs()))
         });
-        item(&campaign.id, payload, run_at)
+        NewWork { after, ..item(&campaign.id, payload, None) }
     }
 
     /// Nothing of the push is sent any more: whoever is left is counted.
@@ -205,7 +212,8 @@ async fn count_batches(
 ) {
     let counted = async {
         let total = services.storage.as_session().count(&class.schema, &FindSpec::new(filter)).await?;
-        let batches = i64::try_from(total.div_ceil(size as u64)).unwrap_or(i64::MAX);
+        // A full last page is followed by an empty one.
+        let batches = i64::try_from(total / size as u64 + 1).unwrap_or(i64::MAX);
         let statuses = status::schema(&services).await?;
         status::add_batches(services.storage.as_session(), &statuses, &campaign.id, batches).await
     };

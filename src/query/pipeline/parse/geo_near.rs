@@ -15,7 +15,8 @@ impl PipelineParser<'_, '_> {
     /// `{near, distanceField, key, query, minDistance, maxDistance, distanceMultiplier, includeLocs, spherical}`; `near` is
     /// a point of GeoJSON, whose distances are metres, or a pair, whose distances are radians (`spherical`) or degrees.
     pub(super) fn geo_near(&self, body: &Value) -> Result<GeoNear> {
-        let near = body.get("near").ok_or_else(|| refused("$geoNear requires a 'near' option as an Array"))?;
+        let near =
+            body.get("near").ok_or_else(|| refused("$geoNear requires a 'near' option as an Array"))?;
         let is_json = near.get("type").is_some_and(|kind| kind == "Point");
         let pair = if is_json { near.get("coordinates") } else { Some(near) };
         let center = match pair.and_then(Value::as_array).map(Vec::as_slice) {
@@ -45,7 +46,8 @@ impl PipelineParser<'_, '_> {
             Some(_) => Err(refused(format!("$geoNear requires '{name}' to be a string"))),
         };
         let distance = text("distanceField")?;
-        let distance = distance.ok_or_else(|| refused("$geoNear requires a 'distanceField' option as a String"))?;
+        let distance =
+            distance.ok_or_else(|| refused("$geoNear requires a 'distanceField' option as a String"))?;
         let filter = match body.get("query") {
             None => Filter::all(),
             Some(wanted) if wanted.is_object() => parse_where(&parse_names(wanted), &self.context())?,
@@ -74,7 +76,9 @@ impl PipelineParser<'_, '_> {
         match (points.next(), points.next()) {
             (Some(only), None) => Ok(only.clone()),
             (None, _) => Err(refused("$geoNear requires a field of points")),
-            (Some(_), Some(_)) => Err(refused("There is more than one field of points; $geoNear requires a 'key'")),
+            (Some(_), Some(_)) => {
+                Err(refused("There is more than one field of points; $geoNear requires a 'key'"))
+            }
         }
     }
 }

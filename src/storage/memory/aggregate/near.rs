@@ -16,7 +16,9 @@ impl Runner<'_> {
             let Some(shown) = row.get(near.key.as_str()).cloned() else { continue };
             let Some(point) = GeoPoint::from_json(&shown) else { continue };
             let distance = distance(near, point);
-            if near.least.is_some_and(|least| distance < least) || near.most.is_some_and(|most| distance > most) {
+            if near.least.is_some_and(|least| distance < least)
+                || near.most.is_some_and(|most| distance > most)
+            {
                 continue;
             }
             put(&mut row, &near.distance, number_json(distance * near.multiplier));
@@ -35,9 +37,7 @@ fn distance(near: &GeoNear, point: GeoPoint) -> f64 {
     match near.unit {
         DistanceUnit::Metres => point.radians_to(center) * GEO_NEAR_RADIUS_M,
         DistanceUnit::Radians => point.radians_to(center),
-        DistanceUnit::Degrees => {
-            (point.longitude - center.longitude).hypot(point.latitude - center.latitude)
-        }
+        DistanceUnit::Degrees => (point.longitude - center.longitude).hypot(point.latitude - center.latitude),
     }
 }
 

@@ -85,7 +85,7 @@ fn stored(app: &str, item: &NewWork, now: Millis) -> Document {
     let mut row = doc! {
         "_id": new_id(now), "app": app, "queue": item.queue.as_str(),
         "state": if begun.is_some() { RUNNING } else { WAITING }, "priority": item.priority,
-        "run_at": date(item.run_at.unwrap_or(now)), "attempts": i32::from(begun.is_some()),
+        "run_at": date(item.run_at.unwrap_or_else(|| after(now, item.after.unwrap_or_default()))), "attempts": i32::from(begun.is_some()),
         "payload": plain(&item.payload), "changed_at": date(now),
     };
     if let Some(key) = &item.key {

@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AsQuery, AstPass, Query, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel::result::{Error as DieselError, QueryResult};
-use diesel::sql_types::{Interval, Timestamptz};
+use diesel::sql_types::{Interval, Nullable, Timestamptz};
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::TryStreamExt;
 
@@ -25,6 +25,12 @@ define_sql_function! {
     /// a column only.
     #[sql_name = "timestamptz_pl_interval"]
     fn plus(at: Timestamptz, interval: Interval) -> Timestamptz;
+}
+
+define_sql_function! {
+    /// The first of both that is there.
+    #[sql_name = "coalesce"]
+    fn or(first: Nullable<Timestamptz>, second: Timestamptz) -> Timestamptz;
 }
 
 /// That long from now, on the database's clock: servers need not agree on the time.

@@ -293,13 +293,16 @@ pub async fn set_due(
 impl PushLedger for PostgresAdapter {
     async fn ready_pushes(&self, app: &str, most: usize) -> StorageResult<Vec<String>> {
         let queue = diesel::dsl::sql::<diesel::sql_types::Text>("'push:' || push.id");
-        let waiting = work::state.eq(WorkState::Waiting.as_str()).and(work::run_at.le(now));
+        let waiting = work::state
+            .eq(WorkState::Waiting.as_str())
+            .and(work::run_at.le(now).or(work::run_at.le(work::changed_at)));
         let left = work::state.eq(WorkState::Running.as_str()).and(work::lease_until.lt(now));
         let open =
             work::table.filter(work::app.eq(push::app).and(work::queue.eq(queue))).filter(waiting.or(left));
         let ready = push::table
             .filter(push::app.eq(app).and(push::state.eq(PushState::Active.as_str())))
-            .filter(push::due_at.le(now))
+            // What was to be sent at once is due whatever the clock says meanwhile.
+            .filter(push::due_at.le(now).or(push::due_at.le(push::created_at)))
             .filter(exists(open))
             .order(push::due_at)
             .limit(i64::try_from(most).unwrap_or(i64::MAX))
@@ -310,13 +313,14 @@ impl PushLedger for PostgresAdapter {
     async fn next_push(&self, app: &str) -> StorageResult<Option<Millis>> {
         let queue = diesel::dsl::sql::<diesel::sql_types::Text>("'push:' || push.id");
         let later = push::table
-            .filter(push::app.eq(app).and(push::due_at.gt(now)))
+            .filter(push::app.eq(app).and(push::due_at.gt(now)).and(push::due_at.gt(push::created_at)))
             .filter(push::state.eq_any([PushState::Active.as_str(), PushState::Recurring.as_str()]))
             .select(min(push::due_at));
         let waiting = push::table
             .inner_join(work::table.on(work::app.eq(push::app).and(work::queue.eq(queue))))
             .filter(push::app.eq(app).and(push::state.eq(PushState::Active.as_str())))
-            .filter(push::due_at.le(now).and(work::state.eq(WorkState::Waiting.as_str())))
+            .filter(push::due_at.le(now).or(push::due_at.le(push::created_at)))
+            .filter(work::state.eq(WorkState::Waiting.as_str()))
             .select(min(work::run_at));
         let conn = self.core.lanes.get().await?;
         let db = self.core.executor(&conn);

@@ -15,7 +15,7 @@ use diesel::sql_types::{Bool, Text};
 use serde_json::{Value, json};
 
 use crate::storage::postgres::connection::error::boxed;
-use crate::storage::postgres::own::dsl::time_from_now;
+use crate::storage::postgres::own::dsl::{or, time_from_now};
 use crate::storage::postgres::own::schema::parsimony::work;
 use crate::storage::postgres::{Executor, PostgresAdapter};
 use crate::storage::work::shares;
@@ -127,7 +127,10 @@ pub async fn enqueue(db: &Executor<'_>, app: &str, items: &[NewWork]) -> Storage
                 work::key.eq(item.key.clone()),
                 work::state.eq(if begun.is_some() { RUNNING } else { WAITING }),
                 work::priority.eq(item.priority),
-                item.run_at.map(|at| work::run_at.eq(instant(at))),
+                work::run_at.eq(or(
+                    item.run_at.map(instant),
+                    time_from_now(interval(item.after.unwrap_or_default())),
+                )),
                 work::deadline.eq(deadline),
                 work::attempts.eq(i32::from(begun.is_some())),
                 work::backoff_ms.eq(pause),
@@ -190,7 +193,9 @@ async fn take(db: &Executor<'_>, wanted: &Wanted<'_>, queue: &str, most: usize) 
     let (deadline, key) = (due.field(work::deadline), due.field(work::key));
     let found = due
         .filter(due.field(work::app).eq(wanted.app).and(due.field(work::queue).eq(queue)))
-        .filter(due.field(work::state).eq(WAITING).and(due.field(work::run_at).le(now)))
+        .filter(due.field(work::state).eq(WAITING))
+        // What was to be done at once is due whatever the clock says meanwhile.
+        .filter(due.field(work::run_at).le(now).or(due.field(work::run_at).le(due.field(work::changed_at))))
         .filter(deadline.is_null().or(deadline.gt(now)))
         .filter(wanted.keys.is_none().into_sql::<Bool>().or(key.eq_any(of_keys)))
         .order((due.field(work::priority).desc(), due.field(work::run_at), due.field(work::id)))

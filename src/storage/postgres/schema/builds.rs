@@ -148,11 +148,16 @@ async fn build(
 fn unknown(schema: &ClassSchema, columns: &Value) -> Vec<String> {
     let names = columns.as_object().into_iter().flat_map(|columns| columns.keys());
     let names = names.map(|name| name.strip_prefix("_p_").unwrap_or(name));
-    let is_unknown = |name: &&str| FieldName::internal(name).is_some() && value::column_type(schema, name).is_none();
+    let is_unknown =
+        |name: &&str| FieldName::internal(name).is_some() && value::column_type(schema, name).is_none();
     names.filter(is_unknown).map(str::to_owned).collect()
 }
 
-async fn has_columns(conn: &AsyncPgConnection, class: &ClassName, mut names: Vec<String>) -> StorageResult<bool> {
+async fn has_columns(
+    conn: &AsyncPgConnection,
+    class: &ClassName,
+    mut names: Vec<String>,
+) -> StorageResult<bool> {
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {

@@ -23,7 +23,9 @@ impl MongoAdapter {
         let wanted = self.condition(&schema, &near.filter, Document::new(), Near::Filters, hints).await?;
         let pair = [near.center.longitude, near.center.latitude];
         let mut stage = match near.unit {
-            DistanceUnit::Metres => doc! { "near": { "type": "Point", "coordinates": pair.to_vec() }, "spherical": true },
+            DistanceUnit::Metres => {
+                doc! { "near": { "type": "Point", "coordinates": pair.to_vec() }, "spherical": true }
+            }
             DistanceUnit::Radians => doc! { "near": pair.to_vec(), "spherical": true },
             DistanceUnit::Degrees => doc! { "near": pair.to_vec(), "spherical": false },
         };

@@ -36,7 +36,8 @@ impl Relation {
         distance.push_sql(")");
         let point = near.point.as_ref().map(|path| (path, self.column(&near.key)));
         let replaced = |path: &FieldPath| (!path.is_dotted()).then(|| path.root.clone());
-        let dropped: Vec<_> = [Some(&near.distance), near.point.as_ref()].into_iter().flatten().filter_map(replaced).collect();
+        let dropped: Vec<_> =
+            [Some(&near.distance), near.point.as_ref()].into_iter().flatten().filter_map(replaced).collect();
         let mut columns = self.kept_columns(&dropped);
         push_column(&mut columns, &near.distance, Typed::new(distance, FieldType::Number));
         if let Some((path, point)) = point {
