@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import net from 'node:net';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { pg, query, waitFor } from '../lib/postgres.js';
 import { asMaster, asked, call, stage } from './calls.js';
 
@@ -127,11 +127,9 @@ test('ssl: what is said first', async () => {
       });
     });
     await new Promise(resolve => listener.listen(0, '127.0.0.1', resolve));
-    const { stop } = await attempt({ databaseURI: `postgres://somebody@127.0.0.1:${listener.address().port}/some`, databaseOptions });
-    await waitFor(() => heard, { what: 'the first words' });
-    await stop();
-    listener.close();
-    return heard;
+    after(() => listener.close());
+    await attempt({ databaseURI: `postgres://somebody@127.0.0.1:${listener.address().port}/some`, databaseOptions });
+    return waitFor(() => heard, { what: 'the first words' });
   };
   // The version of the protocol, or that TLS is wanted.
   assert.deepEqual(await Promise.all([said({}), said({ ssl: true })]), [3 << 16, 80877103]);

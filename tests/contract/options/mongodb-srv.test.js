@@ -57,6 +57,10 @@ test('srvMaxHosts and srvServiceName: which names are asked for, and how many of
   const name = `options_${randomBytes(6).toString('hex')}`;
   const describe = ({ setName, hosts, me, primary, ...answer }) => ({ ...answer, msg: 'isdbgrid' });
   const members = await Promise.all([0, 1, 2].map(() => Member.start({ upstream: component, describe })));
+  after(async () => {
+    await Promise.all(members.map(member => member.stop()));
+    await withMongo(`${component}/${name}`, database => database.dropDatabase());
+  });
   const services = ['_mongodb._tcp.db.parse.test', '_ours._tcp.db.parse.test'];
   const names = await nameServer((asked, type) => {
     if (type === TYPES.A && asked.endsWith('.parse.test')) return [Buffer.from([127, 0, 0, 1])];
@@ -67,11 +71,7 @@ test('srvMaxHosts and srvServiceName: which names are asked for, and how many of
       return Buffer.concat([head, encoded(`m${at}.parse.test`)]);
     });
   });
-  after(async () => {
-    names.close();
-    await Promise.all(members.map(member => member.stop()));
-    await withMongo(`${component}/${name}`, database => database.dropDatabase());
-  });
+  after(() => names.close());
   const resolver = file('resolv.conf', `nameserver ${names.address}\n`);
   const prefix = ['unshare', '-m', '--propagation', 'private', 'sh', '-c', `mount --bind ${resolver} /etc/resolv.conf && exec "$@"`, 'sh'];
   const on = async (appName, more) => {
