@@ -27,7 +27,7 @@ const notFound = {
   },
 };
 
-test('tokens that are dead are removed, new ones stay', options, async t => {
+test('tokens that are dead are removed, new ones stay', options, async () => {
   const one = await world.get();
   const count = 240;
   await one.install(count, { mixed: true });
@@ -76,7 +76,7 @@ test('tokens that are dead are removed, new ones stay', options, async t => {
   one.checkLedger([...reachable, ...anew.map(n => n + 0x1000000)]);
 });
 
-test('installations that are deleted while they are sent to', options, async t => {
+test('installations that are deleted while they are sent to', options, async () => {
   const one = await world.get();
   await one.install(many);
   // One in four is to be tried again; half of these are deleted before that, and some that were taken at once.

@@ -101,7 +101,7 @@ test('a schedule that is put off, or drawn near, in the database', options, asyn
   assert.equal((await world.status(off)).status, 'scheduled');
 });
 
-/** In the middle of a campaign the clocks are set; `tried`: a part is tried again after that. */
+/** In the middle of a campaign the clocks are set; `most`: what may be repeated. */
 async function jump(t, clock, seconds, { most = 0 } = {}) {
   const world = await make(t);
   await world.install(many);
