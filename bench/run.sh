@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds the release binary, and measures it beside npm parse-server: `make bench`.
-# Arguments go to bench/run.mjs (ARGS='--quick --only get,create').
+# Arguments go to bench/run.mjs (ARGS='--quick --only get,create'), or, after `push` or `login`, to those programs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo >/dev/null 2>&1 || PATH="$HOME/.cargo/bin:$PATH"
@@ -12,6 +12,13 @@ if [ -z "${PARSIMONY_BIN:-}" ]; then
   PARSIMONY_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/release/parsimony")
   export PARSIMONY_BIN
 fi
+case "${1:-}" in
+  push | login)
+    program=$1
+    shift
+    exec node "bench/$program.mjs" "$@"
+    ;;
+esac
 if [ -z "${FLOOR_BIN:-}" ]; then
   cargo build --locked --release --manifest-path bench/floor/Cargo.toml --target-dir bench/floor/target
 fi
