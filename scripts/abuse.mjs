@@ -225,7 +225,7 @@ async function start() {
     own?.drop();
     rmSync(folder, { recursive: true, force: true });
   };
-  const target = { host: '127.0.0.1', port, mount: '/parse', appId: 'abuse' };
+  const target = { host: '127.0.0.1', port, mount: '/parse', appId: 'abuse', masterKey: 'abuse-master' };
   return { target, pid: child.pid, stop, ended: () => child.ended, complaints: () => complaints, binary };
 }
 
@@ -254,6 +254,9 @@ async function prepare(target) {
     const node = { objectId: `n${level}`, level, text: `${'a'.repeat(40)}!`, links: level < 6 ? Array(18).fill(next) : [] };
     await request(target, 'POST', '/classes/Node', node);
   }
+  // Or the ordinary finds grow with what a long run stores.
+  const schema = { className: 'Ordinary', fields: { n: { type: 'Number' } }, indexes: { by_n: { n: 1 } } };
+  if (target.masterKey) await request(target, 'POST', '/schemas/Ordinary', schema, { headers: { 'X-Parse-Master-Key': target.masterKey } });
   for (let n = 0; n < 20; n++) await request(target, 'POST', '/classes/Long', { n, text: 'x'.repeat(1_000_000) });
 }
 
