@@ -1,5 +1,5 @@
-//! What a server has claimed of the work queue and still works at. Only that is renewed: a claim whose answer was lost, or
-//! an item that was given up, runs out and is done by somebody.
+//! What a server has claimed of the work queue and still works at, for jobs and pushes. Only that is renewed: a claim whose
+//! answer was lost, or an item that was given up, runs out and is done by somebody.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
