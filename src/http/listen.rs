@@ -26,8 +26,13 @@ use super::exchange::Front;
 use super::spelling::Answers;
 use super::targets::Targets;
 
-/// How long a client may take to close its side once ours is closed.
-const LEAVE: Duration = Duration::from_secs(1);
+/// How long a client may take to close its side once ours is closed, and to end a body that was answered before its
+/// end: who still sends when the socket closes reads no answer. As long as NGINX waits.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// How long a connection waits for its next request: longer than load balancers keep theirs open (60 s in most), so
+/// that it is they who close, and none sends a request into a connection that is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// What the listeners have in common.
 pub struct Listening {
@@ -104,6 +109,7 @@ where
         .map_err(|error: actix_web::Error| error.error_response());
     let mut http = HttpService::build()
         .graceful_shutdown_signal(stopping)
+        .keep_alive(KEEP_ALIVE)
         .client_request_timeout(head)
         .client_disconnect_timeout(LEAVE);
     if let Some(address) = address {
