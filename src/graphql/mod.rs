@@ -133,7 +133,7 @@ impl Endpoint {
     /// Call it inside a runtime.
     pub fn new(services: Arc<Services>) -> Self {
         let notices = Mutex::new(services.pubsub.notices());
-        let additions = services.config.graphql.schema.as_deref().map(Additions::read).transpose();
+        let additions = services.config.graphql.schema.as_ref().map(Additions::read).transpose();
         let persisted = Persisted::new(services.config.graphql.persisted_queries.as_deref());
         Self { services, loaded: Mutex::default(), switches: Mutex::default(), notices, persisted, additions }
     }

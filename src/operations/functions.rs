@@ -1,11 +1,13 @@
-//! Cloud functions (parse-server's `FunctionsRouter`).
+//! Cloud functions (parse-server's `FunctionsRouter`), and the code of an application's own GraphQL fields.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::code_log::Called;
 use super::context::Ctx;
-use crate::cloud::{FunctionAnswer, FunctionCall, invalid_function};
-use crate::error::Result;
+use crate::cloud::{AdapterArg, CallbackId, FunctionAnswer, FunctionCall, invalid_function};
+use crate::config;
+use crate::error::{Error, Result};
 use crate::files::rules::check_file_urls;
 use crate::types::Object;
 
@@ -42,4 +44,46 @@ pub async fn call(
     let outcome = ctx.services.cloud.run_function(call).await;
     called.ended(ctx, name, &outcome);
     outcome
+}
+
+/// A field of an application's own GraphQL schema that code makes.
+pub struct Field<'f> {
+    /// The type that has it.
+    pub owner: &'f str,
+    pub name: &'f str,
+    /// The object whose field it is; null for root fields.
+    pub source: &'f Value,
+    pub arguments: &'f Object,
+}
+
+/// Calls the code of such a field.
+///
+/// # Errors
+/// What the code throws.
+pub async fn resolve_field(ctx: &Ctx, function: config::CallbackId, field: &Field<'_>) -> Result<Value> {
+    let caller = ctx.caller();
+    let call = json!({
+        "type": field.owner,
+        "field": field.name,
+        "source": field.source,
+        "args": field.arguments,
+        "request": {
+            "headers": &*caller.headers,
+            "ip": caller.ip,
+            "installationId": ctx.info.installation_id,
+            "isMaster": caller.master,
+            "isReadOnly": caller.is_read_only,
+        },
+    });
+    let user = caller.user.map(|user| {
+        let mut user = (*user).clone();
+        if let Some(user) = user.as_object_mut() {
+            user.insert("__type".to_owned(), "Object".into());
+            user.insert("className".to_owned(), "_User".into());
+        }
+        AdapterArg::Decoded(user)
+    });
+    let args = vec![AdapterArg::Json(call), user.unwrap_or(AdapterArg::Nothing)];
+    let function = u32::try_from(function.0).map_err(Error::internal)?;
+    ctx.services.cloud.call_callback(CallbackId(function), args).await
 }

@@ -13,8 +13,8 @@ class ParseGraphQLServer {
     if (!config || !config.graphQLPath) {
       throw new Error('You must provide a config.graphQLPath!');
     }
-    if (config.graphQLCustomTypeDefs && typeof config.graphQLCustomTypeDefs !== 'string') {
-      throw new Error('graphQLCustomTypeDefs must be text, or be given as the path of a file in the option graphQLSchema.');
+    if (typeof config.graphQLCustomTypeDefs === 'function') {
+      throw new Error('graphQLCustomTypeDefs must be text, a parsed document or a GraphQLSchema: a function would get the whole schema as an object, which this server does not have in JavaScript.');
     }
     this.parseServer = parseServer;
     this.config = config;

@@ -1,11 +1,13 @@
 //! Mail, push, live queries, Cloud Code, GraphQL.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::config::error::ConfigError;
 use crate::config::reader::Reader;
 use crate::config::secret::Secret;
-use crate::config::value::{OptionValue, Pattern};
+use crate::config::value::{CallbackId, OptionValue, Pattern};
 
 /// How mails are sent.
 #[derive(Clone, Debug)]
@@ -98,13 +100,53 @@ pub struct GraphQLConfig {
     pub mount: bool,
     pub path: String,
     pub public_introspection: bool,
-    pub schema: Option<String>,
+    pub schema: Option<GivenSchema>,
     /// Live queries are offered as subscriptions.
     pub subscriptions: bool,
     /// The file of the only documents that clients may send.
     pub persisted_queries: Option<String>,
     pub mount_playground: bool,
     pub playground_path: String,
+}
+
+/// Option `graphQLSchema`: what an application adds to the GraphQL schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenSchema {
+    /// Types in GraphQL's language, or the path of a file that holds them.
+    pub text: String,
+    /// Of a schema that was made in JavaScript: the code behind its fields.
+    pub code: Option<SchemaCode>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaCode {
+    /// Called with the field, its source and its arguments.
+    pub resolve: CallbackId,
+    /// `Type.field` of each field whose value it makes.
+    pub fields: HashSet<String>,
+}
+
+impl GivenSchema {
+    fn read(reader: Reader<'_>) -> Result<Option<Self>, ConfigError> {
+        const NAME: &str = "graphQLSchema";
+        if reader.callback(NAME).is_some() {
+            let text = "Parse Server option graphQLSchema must be text or a GraphQLSchema: a function would get the whole schema as an object, which this server does not have in JavaScript.";
+            return Err(reader.fail(NAME, text));
+        }
+        let Some(Value::Object(made)) = reader.raw(NAME) else {
+            return Ok(reader.text(NAME)?.map(|text| Self { text, code: None }));
+        };
+        let text = made.get("text").and_then(Value::as_str);
+        let resolve = made.get("resolve").and_then(CallbackId::from_json);
+        let (Some(text), Some(resolve)) = (text, resolve) else {
+            return Err(
+                reader.fail(NAME, "Parse Server option graphQLSchema must be text or a GraphQLSchema.")
+            );
+        };
+        let fields = made.get("fields").and_then(Value::as_array).into_iter().flatten();
+        let fields = fields.filter_map(Value::as_str).map(str::to_owned).collect();
+        Ok(Some(Self { text: text.to_owned(), code: Some(SchemaCode { resolve, fields }) }))
+    }
 }
 
 impl MailConfig {
@@ -249,7 +291,7 @@ impl GraphQLConfig {
             mount: reader.bool("mountGraphQL")?,
             path: reader.required_text("graphQLPath")?,
             public_introspection: reader.bool("graphQLPublicIntrospection")?,
-            schema: reader.text("graphQLSchema")?,
+            schema: GivenSchema::read(reader)?,
             subscriptions: reader.bool("graphQLSubscriptions")?,
             persisted_queries: reader.text("graphQLPersistedQueries")?,
             mount_playground: reader.bool("mountPlayground")?,

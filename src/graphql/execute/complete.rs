@@ -214,7 +214,7 @@ impl<'e> Execution<'e> {
                     Resolver::Polygon => leaf::polygon(property),
                     Resolver::Array => leaf::array(property),
                     Resolver::Mock(value) => value.clone(),
-                    Resolver::Relation { .. } | Resolver::Function(_) => {
+                    Resolver::Relation { .. } | Resolver::Function(_) | Resolver::Code(_) => {
                         return self.postpone(outer, key, parent, definition, fields, source);
                     }
                     _ => Value::Null,

@@ -29,7 +29,7 @@ use super::schema::types::{Mutation, Query, Resolver};
 use crate::error::{Error, ErrorCode};
 use crate::operations::budget::json_size;
 use crate::operations::ports::RateHeaders;
-use crate::operations::{Ctx, RequestInfo, gate};
+use crate::operations::{Ctx, RequestInfo, functions, gate};
 use crate::types::ClassName;
 use upload::Uploads;
 
@@ -163,6 +163,15 @@ impl<'e> Server<'e> {
                 self.count("POST", &format!("/functions/{name}")).await?;
                 self.call(name, (*asked.arguments).clone()).await
             }
+            Resolver::Code(function) => {
+                let field = functions::Field {
+                    owner: &asked.parent.name,
+                    name: asked.name(),
+                    source: &asked.source,
+                    arguments: &asked.arguments,
+                };
+                Ok(functions::resolve_field(&self.ctx(), *function, &field).await?)
+            }
             Resolver::Subscription(class) => self.happened(class, &asked).await,
             Resolver::Mock(value) => Ok(value.clone()),
             _ => Ok(asked.source.get(asked.name()).cloned().unwrap_or_default()),
@@ -212,7 +221,7 @@ impl<'e> Server<'e> {
     }
 
     async fn call(&self, name: &str, params: Map<String, Value>) -> Resolved {
-        let answer = crate::operations::functions::call(&self.ctx(), name, params, Vec::new()).await?;
+        let answer = functions::call(&self.ctx(), name, params, Vec::new()).await?;
         match answer.result {
             None => Ok(Value::Null),
             Some(result) => serde_json::from_str(result.get()).map_err(|error| Error::internal(error).into()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::types::{DirectiveDef, FieldDef, Resolver, Str, TypeDef, TypeKind};
 use super::{Origin, RootField, Schema, Slot, given};
+use crate::config::{GivenSchema, SchemaCode};
 use crate::graphql::language::{self, ast};
 
 /// What such a schema may say of a field.
@@ -13,16 +14,19 @@ const DIRECTIVES: &str =
 
 /// The additions, read once.
 #[derive(Debug)]
-pub struct Additions(ast::Document);
+pub struct Additions {
+    document: ast::Document,
+    /// Of a schema that was made in JavaScript.
+    code: Option<SchemaCode>,
+}
 
 impl Additions {
-    /// `given` is the text itself, or the path of a file that holds it.
-    ///
     /// # Errors
     /// What is wrong, for the operator.
-    pub fn read(given: &str) -> Result<Self, String> {
-        let text = if given.contains('{') {
-            given.to_owned()
+    pub fn read(given: &GivenSchema) -> Result<Self, String> {
+        let GivenSchema { text: given, code } = given;
+        let text = if given.contains('{') || code.is_some() {
+            given.clone()
         } else {
             std::fs::read_to_string(given)
                 .map_err(|error| format!("graphQLSchema: {given} cannot be read: {error}"))?
@@ -31,15 +35,15 @@ impl Additions {
             let (line, column) = language::location(&text, error.at);
             format!("graphQLSchema: {} ({line}:{column})", error.message)
         })?;
-        Ok(Self(document))
+        Ok(Self { document, code: code.clone() })
     }
 
     /// Adds what is there to a schema.
     pub fn apply(&self, schema: &mut Schema) {
         let mut directives = declared();
-        for definition in &self.0.definitions {
+        for definition in &self.document.definitions {
             match definition {
-                ast::Definition::Type(ty) => add(schema, ty),
+                ast::Definition::Type(ty) => self.add(schema, ty),
                 ast::Definition::Directive(_) => {
                     let one = ast::Document { definitions: vec![definition.clone()] };
                     directives.extend(given::of_document(&one).directives);
@@ -51,62 +55,72 @@ impl Additions {
         directives.retain(|directive| schema.directive(&directive.name).is_none());
         schema.directives.splice(..0, directives);
     }
+
+    /// A field as its directives, or its code, have it; `known` is what it was before.
+    fn resolved(
+        &self,
+        owner: &str,
+        definition: &ast::FieldDefinition,
+        mut field: FieldDef,
+        known: Option<&FieldDef>,
+    ) -> FieldDef {
+        if let Some(known) = known {
+            field.resolver = known.resolver.clone();
+            field.description = field.description.or_else(|| known.description.clone());
+        }
+        let argument = |name: &str, argument: &str| {
+            let directive = definition.directives.iter().find(|directive| directive.name.text == name)?;
+            let value = directive.arguments.iter().find(|given| given.name.text == argument);
+            Some(value.and_then(|given| given::constant(&given.value)))
+        };
+        if let Some(to) = argument("resolve", "to") {
+            let name = to.as_ref().and_then(|to| to.as_str()).filter(|to| !to.is_empty());
+            field.resolver = Resolver::Function(name.unwrap_or(&definition.name.text).to_owned());
+        }
+        if let Some(value) = argument("mock", "with") {
+            field.resolver = Resolver::Mock(value.unwrap_or_default());
+        }
+        let named = format!("{owner}.{}", definition.name.text);
+        if let Some(code) = self.code.as_ref().filter(|code| code.fields.contains(&named)) {
+            field.resolver = Resolver::Code(code.resolve);
+        }
+        field
+    }
+
+    fn add(&self, schema: &mut Schema, definition: &ast::TypeDefinition) {
+        let name = definition.name.text.as_str();
+        if let ("Query" | "Mutation", ast::TypeBody::Object { fields, .. }) = (name, &definition.body) {
+            let roots = if name == "Query" { &mut schema.queries } else { &mut schema.mutations };
+            for field in fields {
+                let (key, built) = given::field_of("", field);
+                roots.insert(key.to_string(), RootField::Given(self.resolved(name, field, built, None)));
+            }
+            return;
+        }
+        let mut built = given::type_of(definition);
+        let known = schema.get(name).cloned();
+        // Fields of the same name as known ones are other fields of another owner here.
+        if let (
+            Some(fields),
+            ast::TypeBody::Object { fields: own, .. } | ast::TypeBody::Interface { fields: own, .. },
+        ) = (built.fields_mut(), &definition.body)
+        {
+            for field in own {
+                let before = known.as_ref().and_then(|known| known.fields()?.get(field.name.text.as_str()));
+                let (key, made) = given::field_of("", field);
+                fields.insert(key, self.resolved(name, field, made, before));
+            }
+        }
+        let merged = match known {
+            Some(known) => merged(known, built),
+            None => built,
+        };
+        schema.types.insert(name.to_owned(), Slot::from(Origin::Given(Arc::new(merged))));
+    }
 }
 
 fn declared() -> Vec<DirectiveDef> {
     language::parse(DIRECTIVES).map(|document| given::of_document(&document).directives).unwrap_or_default()
-}
-
-/// A field as its directives have it; `known` is what it was before.
-fn resolved(definition: &ast::FieldDefinition, mut field: FieldDef, known: Option<&FieldDef>) -> FieldDef {
-    if let Some(known) = known {
-        field.resolver = known.resolver.clone();
-        field.description = field.description.or_else(|| known.description.clone());
-    }
-    let argument = |name: &str, argument: &str| {
-        let directive = definition.directives.iter().find(|directive| directive.name.text == name)?;
-        let value = directive.arguments.iter().find(|given| given.name.text == argument);
-        Some(value.and_then(|given| given::constant(&given.value)))
-    };
-    if let Some(to) = argument("resolve", "to") {
-        let name = to.as_ref().and_then(|to| to.as_str()).filter(|to| !to.is_empty());
-        field.resolver = Resolver::Function(name.unwrap_or(&definition.name.text).to_owned());
-    }
-    if let Some(value) = argument("mock", "with") {
-        field.resolver = Resolver::Mock(value.unwrap_or_default());
-    }
-    field
-}
-
-fn add(schema: &mut Schema, definition: &ast::TypeDefinition) {
-    let name = definition.name.text.as_str();
-    if let ("Query" | "Mutation", ast::TypeBody::Object { fields, .. }) = (name, &definition.body) {
-        let roots = if name == "Query" { &mut schema.queries } else { &mut schema.mutations };
-        for field in fields {
-            let (key, built) = given::field_of("", field);
-            roots.insert(key.to_string(), RootField::Given(resolved(field, built, None)));
-        }
-        return;
-    }
-    let mut built = given::type_of(definition);
-    let known = schema.get(name).cloned();
-    // Fields of the same name as known ones are other fields of another owner here.
-    if let (
-        Some(fields),
-        ast::TypeBody::Object { fields: own, .. } | ast::TypeBody::Interface { fields: own, .. },
-    ) = (built.fields_mut(), &definition.body)
-    {
-        for field in own {
-            let before = known.as_ref().and_then(|known| known.fields()?.get(field.name.text.as_str()));
-            let (key, made) = given::field_of("", field);
-            fields.insert(key, resolved(field, made, before));
-        }
-    }
-    let merged = match known {
-        Some(known) => merged(known, built),
-        None => built,
-    };
-    schema.types.insert(name.to_owned(), Slot::from(Origin::Given(Arc::new(merged))));
 }
 
 fn merged(mut known: TypeDef, added: TypeDef) -> TypeDef {
@@ -140,9 +154,9 @@ fn merged(mut known: TypeDef, added: TypeDef) -> TypeDef {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::Resolver;
     use super::super::{Ingredients, build};
     use super::*;
+    use crate::config::CallbackId;
 
     #[test]
     fn additions_extend_and_override() {
@@ -153,7 +167,8 @@ mod tests {
             extend enum ReadPreference { ANYWHERE }
         "#;
         let mut schema = build(Ingredients::default());
-        Additions::read(text).unwrap().apply(&mut schema);
+        let given = |text: &str| GivenSchema { text: text.to_owned(), code: None };
+        Additions::read(&given(text)).unwrap().apply(&mut schema);
         let query = schema.get("Query").unwrap().fields().unwrap();
         assert!(matches!(&query["extra"].resolver, Resolver::Function(name) if name == "makeExtra"));
         assert!(matches!(&query["plain"].resolver, Resolver::Function(name) if name == "plain"));
@@ -163,6 +178,18 @@ mod tests {
         let extra = schema.get("Extra").unwrap().fields().unwrap();
         assert!(matches!(&extra["name"].resolver, Resolver::Mock(value) if value == "fixed"));
         assert!(schema.directive("resolve").is_some());
-        assert!(Additions::read("type {").unwrap_err().contains("(1:6)"));
+        // The code of a schema that was made in JavaScript.
+        let resolve = CallbackId(7);
+        let code =
+            Some(SchemaCode { resolve, fields: ["Query.made".to_owned(), "Extra.other".to_owned()].into() });
+        let made =
+            GivenSchema { text: "type Query { made: Int } type Extra { other: Int }".to_owned(), code };
+        Additions::read(&made).unwrap().apply(&mut schema);
+        let query = schema.get("Query").unwrap().fields().unwrap();
+        assert!(matches!(query["made"].resolver, Resolver::Code(id) if id == resolve));
+        let extra = schema.get("Extra").unwrap().fields().unwrap();
+        assert!(matches!(extra["other"].resolver, Resolver::Code(id) if id == resolve));
+        assert!(matches!(extra["name"].resolver, Resolver::Mock(_)));
+        assert!(Additions::read(&given("type {")).unwrap_err().contains("(1:6)"));
     }
 }

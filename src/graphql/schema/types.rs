@@ -6,6 +6,7 @@ use std::fmt;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::config::CallbackId;
 use crate::graphql::language::ast;
 use crate::types::ClassName;
 
@@ -236,6 +237,8 @@ pub enum Resolver {
     Subscription(ClassName),
     /// `@resolve`: the result of a cloud function.
     Function(String),
+    /// Code of a schema that was made in JavaScript.
+    Code(CallbackId),
     /// `@mock`
     Mock(Value),
     Introspection(Introspection),

@@ -2,6 +2,7 @@
 // The JavaScript configuration file, the functions in it, and adapter modules.
 
 const path = require('node:path');
+const graphqlSchema = require('./graphql-schema.cjs');
 const { loadModule } = require('./load.cjs');
 
 function isPlain(value) {
@@ -35,6 +36,10 @@ class LiveValues {
     const path = [...seen, value];
     if (Array.isArray(value)) {
       return value.map(item => this.encode(item, path));
+    }
+    const schema = graphqlSchema.asOption(value);
+    if (schema !== undefined) {
+      return this.encode(schema, path);
     }
     if (!isPlain(value)) {
       return { __instance: this.values.push(value) - 1 };
