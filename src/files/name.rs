@@ -3,7 +3,6 @@
 //! Pure functions. Mirrors parse-server's `validateFilename`, `FilesRouter.validateDirectory` and the naming
 //! part of `FilesController.createFile`; the texts are what clients see.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use rand::Rng;
 
 use super::{FileError, FileResult, mime};
@@ -16,23 +15,6 @@ const MAX_DIRECTORY: usize = 256;
 const MAX_STORED: usize = 1024;
 /// First segments that routes under `/files/<app id>/` use themselves.
 const RESERVED_SEGMENTS: [&str; 1] = ["metadata"];
-
-/// What `encodeURIComponent` leaves alone.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
-/// `encodeURIComponent`.
-pub fn encode_component(text: &str) -> PercentEncode<'_> {
-    utf8_percent_encode(text, COMPONENT)
-}
 
 /// The name a client gives in `POST /files/:name`.
 ///
@@ -271,10 +253,5 @@ mod tests {
             assert!(check_stored(name).is_ok(), "{name:?}");
         }
         assert!(check_stored(&"x".repeat(1025)).is_err());
-    }
-
-    #[test]
-    fn components_are_encoded_as_javascript_does() {
-        assert_eq!(encode_component("a b/ü%@~!*'()-_.").to_string(), "a%20b%2F%C3%BC%25%40~!*'()-_.");
     }
 }

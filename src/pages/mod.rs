@@ -8,7 +8,6 @@ pub mod locale;
 
 use std::path::PathBuf;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use self::content::Source;
@@ -19,6 +18,7 @@ use crate::mail::template::fill;
 use crate::operations::Ctx;
 use crate::operations::account::mail as account_mail;
 use crate::types::Object;
+use crate::types::percent::encode_component;
 
 /// A request below the pages endpoint.
 pub struct PageRequest {
@@ -303,18 +303,6 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What JavaScript's `encodeURIComponent` encodes.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'\'')
-    .remove(b'(')
-    .remove(b')');
-
 /// `x-parse-page-param-<name>` for programs that read the page. Text that no header can carry is always
 /// encoded.
 fn param_headers(ctx: &Ctx, params: &Object) -> Vec<(String, Vec<u8>)> {
@@ -324,7 +312,7 @@ fn param_headers(ctx: &Ctx, params: &Object) -> Vec<(String, Vec<u8>)> {
         let latin: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
         let value = match latin {
             Some(bytes) if !always => bytes,
-            _ => utf8_percent_encode(&text, COMPONENT).to_string().into_bytes(),
+            _ => encode_component(&text).to_string().into_bytes(),
         };
         (format!("x-parse-page-param-{}", name.to_lowercase()), value)
     };

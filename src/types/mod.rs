@@ -12,6 +12,7 @@ pub mod limits;
 pub mod names;
 pub mod number;
 pub mod path;
+pub mod percent;
 pub mod room;
 pub mod row;
 pub mod schema;

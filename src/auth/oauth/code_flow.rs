@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::auth::env::{ProviderEnv, Unanswered, form, given, text};
+use crate::auth::oauth::identified::{Identified, Identify};
 use crate::auth::settings::Settings;
-use crate::auth::{AuthProvider, AuthRequest, Step, Verdict, not_found, refused};
+use crate::auth::{AuthProvider, not_found, refused};
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::Request;
 use crate::types::Object;
@@ -127,11 +128,11 @@ pub fn code_flow(
     if let (false, Err(missing)) = (is_insecure, &client) {
         return Err(refused(format!("{label} {missing} is required.")));
     }
-    Ok(Arc::new(CodeProvider { flow, env: env.clone(), client, is_insecure }))
+    Ok(Arc::new(Identified(CodeProvider { flow, env: env.clone(), client, is_insecure })))
 }
 
-impl<F: CodeFlow> CodeProvider<F> {
-    /// Whose data it is, from the provider's own mouth.
+#[async_trait(?Send)]
+impl<F: CodeFlow> Identify for CodeProvider<F> {
     async fn id(&self, data: &Object) -> Result<String> {
         let claimed = text(data.get("id"));
         let Some(code) = given(data, "code") else {
@@ -153,27 +154,8 @@ impl<F: CodeFlow> CodeProvider<F> {
         }
         Ok(id)
     }
-}
 
-#[async_trait(?Send)]
-impl<F: CodeFlow> AuthProvider for CodeProvider<F> {
-    async fn before_find(&self, data: &mut Object) -> Result<()> {
-        let id = self.id(data).await?;
-        *data = Object::from_iter([("id".to_owned(), Value::String(id))]);
-        Ok(())
-    }
-
-    async fn validate(&self, _: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
-        let id = match (request.is_challenge, data) {
-            // Nothing was exchanged for a challenge yet: an id alone proves nothing.
-            (true, Value::Object(data)) => self.id(data).await?,
-            _ => text(data.get("id")).ok_or_else(|| foreign(&self.flow))?,
-        };
-        Ok(Verdict::save(json!({ "id": id })))
-    }
-
-    /// Data that another server stored may hold more.
-    fn mask(&self, stored: &Value) -> Option<Value> {
-        Some(json!({ "id": stored.get("id")? }))
+    fn foreign(&self) -> Error {
+        foreign(&self.flow)
     }
 }

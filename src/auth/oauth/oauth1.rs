@@ -3,14 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::Rng;
 use sha1::Sha1;
 
 use crate::error::{Error, Result};
-
-/// Everything but letters, digits, `-`, `.`, `_` and `~` (§3.6).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use crate::types::percent::encode_reserved;
 
 /// Who signs.
 pub struct Signer<'a> {
@@ -20,8 +17,9 @@ pub struct Signer<'a> {
     pub token: Option<(&'a str, &'a str)>,
 }
 
+/// As §3.6 wants it.
 fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    encode_reserved(text).to_string()
 }
 
 impl Signer<'_> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::auth::env::{ProviderEnv, form, given, text};
 use crate::auth::oauth::code_flow::invalid;
+use crate::auth::oauth::identified::{Identified, Identify};
 use crate::auth::oauth::oauth1::Signer;
 use crate::auth::settings::Settings;
-use crate::auth::{AuthProvider, AuthRequest, Step, Verdict, not_found, refused};
+use crate::auth::{AuthProvider, not_found, refused};
 use crate::error::{Error, Result};
 use crate::outbound::{Answer, Request};
 use crate::types::Object;
@@ -48,7 +49,7 @@ pub fn twitter(settings: &Settings<'_>, env: &Arc<ProviderEnv>) -> Result<Arc<dy
     }
     let is_insecure = settings.insecure_adapters
         && entries.iter().any(|entry| entry.get("enableInsecureAuth") == Some(&Value::Bool(true)));
-    Ok(Arc::new(Twitter { env: env.clone(), consumers, is_insecure }))
+    Ok(Arc::new(Identified(Twitter { env: env.clone(), consumers, is_insecure })))
 }
 
 fn foreign() -> Error {
@@ -108,7 +109,10 @@ impl Twitter {
         let user = user.get("data").unwrap_or(&user);
         text(user.get("id_str")).or_else(|| text(user.get("id"))).ok_or_else(foreign)
     }
+}
 
+#[async_trait(?Send)]
+impl Identify for Twitter {
     async fn id(&self, data: &Object) -> Result<String> {
         let id = match (given(data, "oauth_token"), given(data, "oauth_verifier")) {
             (Some(token), Some(verifier)) => self.exchange(&token, &verifier, data).await?,
@@ -120,6 +124,10 @@ impl Twitter {
             _ => Ok(id),
         }
     }
+
+    fn foreign(&self) -> Error {
+        foreign()
+    }
 }
 
 /// The answer of an exchange is a form; JSON is understood as well.
@@ -129,25 +137,4 @@ fn read(answer: &Answer) -> Option<Value> {
     }
     let pairs = url::form_urlencoded::parse(&answer.body);
     Some(Value::Object(pairs.map(|(key, value)| (key.into_owned(), value.into_owned().into())).collect()))
-}
-
-#[async_trait(?Send)]
-impl AuthProvider for Twitter {
-    async fn before_find(&self, data: &mut Object) -> Result<()> {
-        let id = self.id(data).await?;
-        *data = Object::from_iter([("id".to_owned(), Value::String(id))]);
-        Ok(())
-    }
-
-    async fn validate(&self, _: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
-        let id = match (request.is_challenge, data) {
-            (true, Value::Object(data)) => self.id(data).await?,
-            _ => text(data.get("id")).ok_or_else(foreign)?,
-        };
-        Ok(Verdict::save(json!({ "id": id })))
-    }
-
-    fn mask(&self, stored: &Value) -> Option<Value> {
-        Some(json!({ "id": stored.get("id")? }))
-    }
 }

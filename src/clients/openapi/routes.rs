@@ -1,15 +1,12 @@
 //! Paths: of classes, of cloud functions, of the table of routes, of files.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::{Route, content, object, reference, schema, text};
 use crate::clients::{Base, Class, identifier, pascal};
+use crate::types::percent::encode_reserved;
 
 type Paths = Map<String, Value>;
-
-/// Characters of a function's name that a path may hold.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Parameters of reads: name, type, meaning.
 const READ: &[(&str, &str, &str)] = &[
@@ -128,7 +125,7 @@ pub fn of_class(class: &Class, paths: &mut Paths) {
 }
 
 pub fn of_function(function: &str, paths: &mut Paths) {
-    let path = format!("/functions/{}", utf8_percent_encode(function, IN_PATH));
+    let path = format!("/functions/{}", encode_reserved(function));
     let answer = object(json!({ "result": {} }), &[]);
     paths.insert(
         path,
