@@ -5,19 +5,18 @@ use serde_json::{Value, json};
 use crate::cloud::{CONFIG_CLASS, Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::on_session;
+use crate::operations::admin::single_row::{ID, change_or_create, row, schema};
 use crate::operations::code_log;
 use crate::operations::context::Ctx;
 use crate::operations::object::write::contents;
 use crate::operations::object::write::ops::{created_value, update_op};
-use crate::query::{Filter, FindSpec, Operand};
-use crate::storage::{Returning, StorageError, Target};
+use crate::query::FindSpec;
 use crate::types::limits::MAX_DOTTED_CHANGES;
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
-use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
+use crate::types::{FieldName, Object, Update};
 
 const CLASS: &str = "_GlobalConfig";
-const ID: &str = "1";
 
 /// `{"params": {…}, "masterKeyOnly": {…}}`; only `params` when nothing is stored. Parameters that are
 /// for the master key are left out for everybody else.
@@ -84,14 +83,9 @@ fn object(value: Option<Value>) -> Object {
     }
 }
 
-async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
-    let snapshot = ctx.services.classes.admit(&ClassName::known(CLASS)).await?;
-    snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_GlobalConfig does not exist"))
-}
-
 async fn load(ctx: &Ctx) -> Result<Option<(Object, Object)>> {
-    let schema = schema(ctx).await?;
-    let spec = FindSpec::new(Filter::eq("objectId", Operand::Text(ID.into()))).limit(1);
+    let schema = schema(ctx, CLASS).await?;
+    let spec = FindSpec::new(row()).limit(1);
     let rows = on_session!(ctx, |session| session.find(&schema, &spec))?;
     let Some(row) = rows.iter().next() else { return Ok(None) };
     let mut row = row.to_object();
@@ -104,7 +98,7 @@ async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
             "A change of the configuration must not have more than {MAX_DOTTED_CHANGES} parameters"
         )));
     }
-    let schema = schema(ctx).await?;
+    let schema = schema(ctx, CLASS).await?;
     let mut update = Update::default();
     let mut row_params = Object::new();
     let mut row_flags = Object::new();
@@ -129,7 +123,6 @@ async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
     if update.is_empty() {
         return Ok(());
     }
-    let target = Target { filter: Filter::eq("objectId", Operand::Text(ID.into())), writers: None };
     let row: Object = [
         ("objectId".to_owned(), Value::String(ID.into())),
         ("params".to_owned(), Value::Object(row_params)),
@@ -137,19 +130,7 @@ async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
     ]
     .into_iter()
     .collect();
-    // Two first writers: the one that is refused finds the other's row when it updates again.
-    loop {
-        let changed =
-            on_session!(ctx, |session| session.update(&schema, &target, &update, Returning::default()))?;
-        if changed.count > 0 {
-            return Ok(());
-        }
-        match on_session!(ctx, |session| session.create(&schema, std::slice::from_ref(&row))) {
-            Ok(()) => return Ok(()),
-            Err(StorageError::Duplicate { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    change_or_create(ctx, &schema, &update, &row).await
 }
 
 fn path(column: &'static str, name: &str) -> FieldPath {

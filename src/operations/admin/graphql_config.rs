@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::on_session;
+use crate::operations::admin::single_row::{ID, change_or_create, row, schema};
 use crate::operations::context::Ctx;
 use crate::pubsub::Notice;
-use crate::query::{Filter, FindSpec, Operand};
-use crate::storage::{Returning, StorageError, Target};
+use crate::query::FindSpec;
+use crate::storage::StorageError;
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
-use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
+use crate::types::{FieldName, Object, Update};
 
 const CLASS: &str = "_GraphQLConfig";
-const ID: &str = "1";
 
 /// On which other servers are told that the document changed.
 pub const CHANNEL: &str = "graphql-config";
@@ -24,7 +24,7 @@ pub const CHANNEL: &str = "graphql-config";
 /// # Errors
 /// When storage fails.
 pub async fn get(ctx: &Ctx) -> Result<Value> {
-    let schema = schema(ctx).await?;
+    let schema = schema(ctx, CLASS).await?;
     let spec = FindSpec::new(row()).limit(1);
     let rows = match on_session!(ctx, |session| session.find(&schema, &spec)) {
         Ok(rows) => rows,
@@ -59,37 +59,15 @@ pub async fn put(ctx: &Ctx, body: &Object) -> Result<Value> {
     Ok(json!({ "response": { "result": true } }))
 }
 
-fn row() -> Filter {
-    Filter::eq("objectId", Operand::Text(ID.into()))
-}
-
-async fn schema(ctx: &Ctx) -> Result<std::sync::Arc<ClassSchema>> {
-    let snapshot = ctx.services.classes.admit(&ClassName::known(CLASS)).await?;
-    snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_GraphQLConfig does not exist"))
-}
-
 async fn store(ctx: &Ctx, document: &Value) -> Result<()> {
-    let schema = schema(ctx).await?;
+    let schema = schema(ctx, CLASS).await?;
     let mut update = Update::default();
     let path = FieldPath { root: FieldName::known("config"), rest: Vec::new() };
     update.ops.push((path, Op::Set(document.clone())));
-    let target = Target { filter: row(), writers: None };
-    let stored: Object = [("objectId".to_owned(), Value::from(ID)), ("config".to_owned(), document.clone())]
+    let row: Object = [("objectId".to_owned(), Value::from(ID)), ("config".to_owned(), document.clone())]
         .into_iter()
         .collect();
-    // Two first writers: the one that is refused finds the other's row when it updates again.
-    loop {
-        let changed =
-            on_session!(ctx, |session| session.update(&schema, &target, &update, Returning::default()))?;
-        if changed.count > 0 {
-            return Ok(());
-        }
-        match on_session!(ctx, |session| session.create(&schema, std::slice::from_ref(&stored))) {
-            Ok(()) => return Ok(()),
-            Err(StorageError::Duplicate { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    change_or_create(ctx, &schema, &update, &row).await
 }
 
 type Checked = std::result::Result<(), String>;

@@ -15,7 +15,7 @@ use crate::operations::keywords;
 use crate::operations::services::Services;
 use crate::pubsub::Notice;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
 
 const CLASS: &str = "_Hooks";
@@ -123,7 +123,7 @@ pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value
     keywords::check(ctx, body)?;
     if body.get("__op").and_then(Value::as_str) == Some("Delete") {
         let schema = schema(&ctx.services).await?;
-        let target = Target { filter: address.filter(), writers: None };
+        let target = WriteFilter { filter: address.filter(), writers: None };
         let gone = ctx.services.storage.as_session().delete(&schema, &target, false).await?;
         if gone.count == 0 {
             return Err(Error::object_not_found());
@@ -146,7 +146,7 @@ async fn save(ctx: &Ctx, address: &Address, url: &str) -> Result<Value> {
     let session = ctx.services.storage.as_session();
     let hook = address.hook(url);
     let update = Update::default().set(FieldName::known("url"), Value::String(url.to_owned()));
-    let target = Target { filter: address.filter(), writers: None };
+    let target = WriteFilter { filter: address.filter(), writers: None };
     let changed = session.update(&schema, &target, &update, Returning::default()).await?;
     if changed.count == 0 {
         session.create(&schema, std::slice::from_ref(&hook)).await?;

@@ -6,3 +6,4 @@ pub mod hooks;
 pub mod logs;
 pub mod schema;
 pub mod security_check;
+mod single_row;
