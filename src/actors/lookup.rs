@@ -14,7 +14,7 @@ use crate::operations::classes::session;
 use crate::operations::ports::ClassDirectory;
 use crate::operations::{ClassSnapshot, Principal};
 use crate::query::Filter;
-use crate::storage::{Returning, StorageAdapter, StorageError, Target};
+use crate::storage::{Returning, StorageAdapter, StorageError, WriteFilter};
 use crate::types::time::{self, Millis};
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
 
@@ -197,7 +197,7 @@ impl Lookup {
             let at = json!({ "__type": "Date", "iso": at.to_iso() });
             update = update.set(FieldName::known("expiresAt"), at);
         }
-        let target = Target { filter: Filter::by_id(&id), writers: None };
+        let target = WriteFilter { filter: Filter::by_id(&id), writers: None };
         self.storage.update(&class.schema, &target, &update, Returning::default()).await?;
         Ok(true)
     }

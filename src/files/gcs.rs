@@ -24,10 +24,11 @@ use self::client::Client;
 use super::crypt::Key;
 use super::range::{self, Wanted};
 use super::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile, Upload,
     aside, exact, name, name_is_taken,
 };
 use crate::outbound::Outbound;
+use crate::types::percent::encode_component;
 
 /// Bytes of one request of a resumable session; a multiple of 256 KiB, as the API demands.
 const CHUNK: usize = 2 * 1024 * 1024;
@@ -112,7 +113,7 @@ impl Shared {
     /// Path of an object's own resource.
     fn resource(&self, name: &str) -> FileResult<String> {
         let key = self.key(name)?;
-        Ok(format!("/storage/v1/b/{}/o/{}", self.options.bucket, name::encode_component(&key)))
+        Ok(format!("/storage/v1/b/{}/o/{}", self.options.bucket, encode_component(&key)))
     }
 
     async fn describe(&self, name: &str) -> FileResult<Described> {
@@ -325,12 +326,12 @@ impl FileStore for GcsStore {
         Box::pin(self.shared.rename(from, to))
     }
 
-    fn location(&self, place: Place<'_>, name: &str) -> String {
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
         let options = &self.shared.options;
         if !options.direct_access {
             // As the peer's adapter does, `/` of a directory is percent-encoded too.
-            let server = place.server.trim_end_matches('/');
-            return format!("{server}/files/{}/{}", place.app_id, name::encode_component(name));
+            let server = mount.server.trim_end_matches('/');
+            return format!("{server}/files/{}/{}", mount.app_id, encode_component(name));
         }
         let key = format!("{}{name}", options.bucket_prefix);
         format!("https://storage.googleapis.com/{}/{}", options.bucket, utf8_percent_encode(&key, ADDRESS))
@@ -370,9 +371,9 @@ mod tests {
             endpoint: Some("http://127.0.0.1:1".into()),
             ..GcsOptions::default()
         };
-        let place = Place { server: "http://h/parse", app_id: "app" };
+        let mount = Mount { server: "http://h/parse", app_id: "app" };
         let at = |options: &GcsOptions| {
-            GcsStore::new(options.clone(), Outbound::for_tests()).unwrap().location(place, "d/a b.txt")
+            GcsStore::new(options.clone(), Outbound::for_tests()).unwrap().location(mount, "d/a b.txt")
         };
         assert_eq!(at(&options), "http://h/parse/files/app/d%2Fa%20b.txt");
         let direct = GcsOptions { direct_access: true, ..options };

@@ -3,7 +3,8 @@
 //! Everything uploaded is treated as hostile: no sniffing, no scripts, and shown inline only where the type
 //! is known to do nothing. parse-server sends only `X-Content-Type-Options` and shows everything inline.
 
-use super::{mime, name};
+use super::mime;
+use crate::types::percent::encode_component;
 
 /// Sent with every download. Images and sounds inside other pages are not touched by it; a file opened as
 /// a page of its own can load and run nothing, and has no origin.
@@ -80,7 +81,7 @@ pub fn attachment(file_name: &str) -> String {
         return format!("attachment;filename={last}");
     }
     let fallback: String = last.chars().map(|c| if plain(c) || c == ' ' { c } else { '_' }).collect();
-    format!("attachment;filename=\"{fallback}\";filename*=UTF-8''{}", name::encode_component(last))
+    format!("attachment;filename=\"{fallback}\";filename*=UTF-8''{}", encode_component(last))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ use futures_util::stream::BoxStream;
 use serde_json::{Map, Value};
 
 use crate::error::{BoxError, Error, ErrorCode};
+use crate::types::percent::encode_component;
 use crypt::Key;
 pub use of_app::{FileUrls, Files};
 use range::ByteRange;
@@ -203,7 +204,7 @@ pub struct Capabilities {
 
 /// Who asks for a file's address.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Mount<'a> {
     /// `publicServerURL`, or the URL the server is mounted at, without a slash at the end.
     pub server: &'a str,
     pub app_id: &'a str,
@@ -244,7 +245,7 @@ pub trait FileStore: Send + Sync + 'static {
     }
 
     /// The address clients get. Never waits: it is called for every file of every answer.
-    fn location(&self, place: Place<'_>, name: &str) -> String;
+    fn location(&self, mount: Mount<'_>, name: &str) -> String;
 
     /// What is wrong with a name that a client gave, by the store's own rules. `None`: it has none, those of
     /// [`name::validate`] hold.
@@ -260,7 +261,7 @@ pub trait FileStore: Send + Sync + 'static {
     /// Addresses that take waiting for, in the order of `names`. `None`: [`FileStore::location`] tells them.
     fn locate<'a>(
         &'a self,
-        _place: Place<'a>,
+        _mount: Mount<'a>,
         _names: &'a [String],
     ) -> Option<BoxFuture<'a, FileResult<Vec<String>>>> {
         None
@@ -276,13 +277,13 @@ pub trait FileStore: Send + Sync + 'static {
 }
 
 /// `<server>/files/<app id>/<name>`, each segment percent-encoded as by `encodeURIComponent`.
-pub(crate) fn server_location(place: Place<'_>, name: &str) -> String {
-    let mut url = format!("{}/files/{}/", place.server.trim_end_matches('/'), place.app_id);
+pub(crate) fn server_location(mount: Mount<'_>, name: &str) -> String {
+    let mut url = format!("{}/files/{}/", mount.server.trim_end_matches('/'), mount.app_id);
     for (i, segment) in name.split('/').enumerate() {
         if i > 0 {
             url.push('/');
         }
-        url.extend(name::encode_component(segment));
+        url.extend(encode_component(segment));
     }
     url
 }

@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use super::private::{self, Signer};
 use super::rules::ExtensionFilter;
-use super::{FileStore, Place, name};
+use super::{FileStore, Mount};
 use crate::config::AppConfig;
 use crate::error::{Error, Result};
+use crate::types::percent::encode_component;
 
 /// Where clients find a stored file.
 pub trait FileUrls: Send + Sync {
@@ -52,11 +53,11 @@ impl Files {
             config.files.upload.file_extensions.iter().map(|pattern| source(pattern.source())).collect();
         let legacy_key = config.files.file_key.as_ref().map(|key| key.expose().clone());
         let private = config.files.private.as_ref();
-        let probe = store.location(Place { server: "server:", app_id: "" }, "a");
+        let probe = store.location(Mount { server: "server:", app_id: "" }, "a");
         if private.is_some() && !probe.starts_with("server:") {
             return Err("privateFiles and directAccess exclude each other.".to_owned());
         }
-        let asks = store.locate(Place { server: "", app_id: "" }, &[]).is_some();
+        let asks = store.locate(Mount { server: "", app_id: "" }, &[]).is_some();
         Ok(Self {
             store,
             asks,
@@ -104,7 +105,7 @@ impl Files {
     /// What the application's adapter throws.
     pub async fn address(&self, base: &str, file: &str) -> Result<String> {
         if self.is_asked(file)
-            && let Some(asked) = self.store.locate(self.place(base), &[file.to_owned()])
+            && let Some(asked) = self.store.locate(self.mount(base), &[file.to_owned()])
         {
             let urls = asked.await.map_err(Error::internal)?;
             return Ok(urls.into_iter().next().unwrap_or_default());
@@ -131,18 +132,18 @@ impl Files {
         if names.is_empty() {
             return Ok(None);
         }
-        let Some(asked) = self.store.locate(self.place(base), &names) else { return Ok(None) };
+        let Some(asked) = self.store.locate(self.mount(base), &names) else { return Ok(None) };
         let urls = asked.await.map_err(Error::internal)?;
         Ok(Some(Arc::new(Asked { urls: names.into_iter().zip(urls).collect(), others: self.clone() })))
     }
 
-    fn place<'a>(&'a self, base: &'a str) -> Place<'a> {
-        Place { server: base, app_id: &self.app_id }
+    fn mount<'a>(&'a self, base: &'a str) -> Mount<'a> {
+        Mount { server: base, app_id: &self.app_id }
     }
 
     fn legacy_url(&self, file: &str) -> Option<String> {
         let key = self.legacy_key.as_ref()?;
-        let encoded = || name::encode_component(file);
+        let encoded = || encode_component(file);
         if file.starts_with("tfss-") {
             return Some(format!("http://files.parsetfss.com/{key}/{}", encoded()));
         }
@@ -158,7 +159,7 @@ impl FileUrls for Files {
         if let Some(url) = self.legacy_url(file) {
             return url;
         }
-        self.store.location(self.place(base), file)
+        self.store.location(self.mount(base), file)
     }
 
     fn refreshes(&self) -> bool {

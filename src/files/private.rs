@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
-use super::{Place, server_location};
+use super::{Mount, server_location};
 use crate::error::{Error, ErrorCode, Result};
 
 /// What names of private files begin with, after their directory.
@@ -72,7 +72,7 @@ impl Signer {
         let step = self.lifetime / STEPS;
         let expires = (now / step * step + self.lifetime).to_string();
         let signature = BASE64.encode(self.mac(name, &expires).finalize().into_bytes());
-        let address = server_location(Place { server, app_id: &self.app_id }, name);
+        let address = server_location(Mount { server, app_id: &self.app_id }, name);
         format!("{address}?expires={expires}&signature={signature}")
     }
 

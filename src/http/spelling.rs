@@ -26,13 +26,13 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// Where the writes of a connection are.
 #[derive(Debug, Default)]
 pub struct Answers {
-    place: Place,
+    place: State,
     /// What to write in the place of so many bytes.
     respelled: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum State {
     #[default]
     Between,
     Head {
@@ -48,17 +48,17 @@ impl Answers {
     /// before anything has passed, it says the same. `heads`: of each request that waits for its answer, whether
     /// it is answered without a body (`HEAD`).
     pub fn offer(&mut self, bytes: &[u8], heads: &mut VecDeque<bool>) -> (usize, &[u8]) {
-        if self.place == Place::Between {
+        if self.place == State::Between {
             self.begin(bytes, heads);
         }
-        if self.place == Place::Lost {
+        if self.place == State::Lost {
             // Nobody looks at them any more.
             heads.clear();
         }
         let most = match self.place {
-            Place::Head { left, body } => left.saturating_add(usize::try_from(body).unwrap_or(usize::MAX)),
-            Place::Body(left) => usize::try_from(left).unwrap_or(usize::MAX),
-            Place::Between | Place::Lost => usize::MAX,
+            State::Head { left, body } => left.saturating_add(usize::try_from(body).unwrap_or(usize::MAX)),
+            State::Body(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            State::Between | State::Lost => usize::MAX,
         };
         let count = bytes.len().min(most);
         (count, self.respelled.get(..count).unwrap_or(&self.respelled))
@@ -67,17 +67,17 @@ impl Answers {
     /// So many were written.
     pub fn passed(&mut self, count: usize) {
         self.respelled.advance(count.min(self.respelled.len()));
-        let body = |left: u64| if left == 0 { Place::Between } else { Place::Body(left) };
+        let body = |left: u64| if left == 0 { State::Between } else { State::Body(left) };
         self.place = match self.place {
-            Place::Head { left, body } if count < left => Place::Head { left: left - count, body },
-            Place::Head { left, body: length } => body(length.saturating_sub((count - left) as u64)),
-            Place::Body(left) => body(left.saturating_sub(count as u64)),
+            State::Head { left, body } if count < left => State::Head { left: left - count, body },
+            State::Head { left, body: length } => body(length.saturating_sub((count - left) as u64)),
+            State::Body(left) => body(left.saturating_sub(count as u64)),
             other => other,
         };
     }
 
     fn begin(&mut self, bytes: &[u8], heads: &mut VecDeque<bool>) {
-        self.place = Place::Lost;
+        self.place = State::Lost;
         let within = bytes.get(..LONGEST_HEAD).unwrap_or(bytes);
         let Some(end) = memmem::find(within, b"\r\n\r\n") else { return };
         let Some(head) = bytes.get(..end + 4) else { return };
@@ -95,7 +95,7 @@ impl Answers {
                 }
             }
         };
-        self.place = Place::Head { left: head.len(), body };
+        self.place = State::Head { left: head.len(), body };
         if !read.changes.is_empty() {
             let mut respelled = head.to_vec();
             for (at, name) in read.changes {

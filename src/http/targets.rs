@@ -19,7 +19,7 @@ const LONGEST_METHOD: usize = 16;
 /// Where a connection is.
 #[derive(Debug, Default)]
 pub struct Targets {
-    place: Place,
+    place: State,
     /// Of the head that is read: its `Content-Length`.
     length: Option<u64>,
     /// The method, or the beginning of a header line whose rest is yet to come.
@@ -30,7 +30,7 @@ pub struct Targets {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum State {
     /// Before a request, where empty lines mean nothing.
     #[default]
     Between,
@@ -52,10 +52,10 @@ impl Targets {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let step = match self.place {
-                Place::Lost => break,
-                Place::Between => self.between(rest),
-                Place::Method => self.method(rest),
-                Place::Target => {
+                State::Lost => break,
+                State::Between => self.between(rest),
+                State::Method => self.method(rest),
+                State::Target => {
                     let (step, byte) = self.target(rest);
                     if let Some(byte) = byte {
                         let out = out.get_or_insert_with(|| Vec::with_capacity(bytes.len() * 2));
@@ -65,9 +65,9 @@ impl Targets {
                     }
                     step
                 }
-                Place::Version => self.version(rest),
-                Place::Fields => self.field(rest),
-                Place::Body(left) => {
+                State::Version => self.version(rest),
+                State::Fields => self.field(rest),
+                State::Body(left) => {
                     let step = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     self.body(left - step as u64);
                     step
@@ -84,7 +84,7 @@ impl Targets {
     fn between(&mut self, rest: &[u8]) -> usize {
         let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if empty < rest.len() {
-            self.place = Place::Method;
+            self.place = State::Method;
             self.length = None;
             self.line.clear();
         }
@@ -96,7 +96,7 @@ impl Targets {
         let end = rest.iter().take(room + 1).position(|byte| !byte.is_ascii_alphabetic());
         let Some(end) = end else {
             if rest.len() > room {
-                self.place = Place::Lost;
+                self.place = State::Lost;
             } else {
                 self.line.extend_from_slice(rest);
             }
@@ -105,7 +105,7 @@ impl Targets {
         self.line.extend_from_slice(rest.get(..end).unwrap_or_default());
         self.is_head = self.line == b"HEAD";
         let is_request = rest.get(end) == Some(&b' ') && self.line != b"CONNECT";
-        self.place = if is_request { Place::Target } else { Place::Lost };
+        self.place = if is_request { State::Target } else { State::Lost };
         end + 1
     }
 
@@ -115,14 +115,14 @@ impl Targets {
         let byte = rest.get(end).copied().unwrap_or_default();
         let escape = match byte {
             b' ' => {
-                self.place = Place::Version;
+                self.place = State::Version;
                 None
             }
             b'\t' | 0x0C | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => {
                 Some(byte)
             }
             _ => {
-                self.place = Place::Lost;
+                self.place = State::Lost;
                 None
             }
         };
@@ -132,14 +132,14 @@ impl Targets {
     fn version(&mut self, rest: &[u8]) -> usize {
         let Some(end) = memchr(b'\n', rest) else { return rest.len() };
         self.line.clear();
-        self.place = Place::Fields;
+        self.place = State::Fields;
         end + 1
     }
 
     fn field(&mut self, rest: &[u8]) -> usize {
         let Some(end) = memchr(b'\n', rest) else {
             if self.line.len() + rest.len() > LONGEST_LINE {
-                self.place = Place::Lost;
+                self.place = State::Lost;
             } else {
                 self.line.extend_from_slice(rest);
             }
@@ -149,7 +149,7 @@ impl Targets {
         if self.line.is_empty() {
             self.line_ended(tail);
         } else if self.line.len() + tail.len() > LONGEST_LINE {
-            self.place = Place::Lost;
+            self.place = State::Lost;
         } else {
             let mut line = std::mem::take(&mut self.line);
             line.extend_from_slice(tail);
@@ -171,20 +171,20 @@ impl Targets {
                 if let Some(value) = value_of(line, b"content-length") {
                     match (self.length, decimal(value)) {
                         (None, Some(length)) => self.length = Some(length),
-                        _ => self.place = Place::Lost,
+                        _ => self.place = State::Lost,
                     }
                 }
             }
-            Some(b't' | b'T') if value_of(line, b"transfer-encoding").is_some() => self.place = Place::Lost,
-            Some(b'u' | b'U') if value_of(line, b"upgrade").is_some() => self.place = Place::Lost,
+            Some(b't' | b'T') if value_of(line, b"transfer-encoding").is_some() => self.place = State::Lost,
+            Some(b'u' | b'U') if value_of(line, b"upgrade").is_some() => self.place = State::Lost,
             // A line that goes on.
-            Some(b' ' | b'\t') => self.place = Place::Lost,
+            Some(b' ' | b'\t') => self.place = State::Lost,
             Some(_) => {}
         }
     }
 
     fn body(&mut self, left: u64) {
-        self.place = if left == 0 { Place::Between } else { Place::Body(left) };
+        self.place = if left == 0 { State::Between } else { State::Body(left) };
     }
 }
 

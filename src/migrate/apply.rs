@@ -9,7 +9,7 @@ use super::{Named, Report, Side, copy, is_whole, join_class, members, relations,
 use crate::error::Result;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::changes::Change;
-use crate::storage::{StorageAdapter, StorageError, StorageResult, Target};
+use crate::storage::{StorageAdapter, StorageError, StorageResult, WriteFilter};
 use crate::types::update::RelationChange;
 use crate::types::{ClassSchema, FieldName, Object, ObjectId};
 
@@ -215,7 +215,7 @@ async fn replace(
 ) -> StorageResult<()> {
     let operands = ids.iter().map(|id| Operand::Text(id.clone())).collect();
     let filter = Filter::field(FieldName::known("objectId"), Constraint::In(operands));
-    let old = Target { filter, writers: None };
+    let old = WriteFilter { filter, writers: None };
     let open = match to.begin().await {
         Ok(open) => open,
         // A server without transactions.
@@ -242,7 +242,7 @@ async fn whole(
 ) -> Result<()> {
     let rows = from.find(class, &FindSpec::new(Filter::all())).await?;
     let rows: Vec<Object> = rows.iter().map(|row| stored(row, class)).collect();
-    let old = Target { filter: Filter::all(), writers: None };
+    let old = WriteFilter { filter: Filter::all(), writers: None };
     to.delete(target, &old, false).await?;
     copy::create(to, target, &rows, report).await
 }
@@ -265,7 +265,7 @@ async fn gone(
         if let super::verify::Difference::Object { id, .. } = difference
             && let Some(id) = ObjectId::new(&id)
         {
-            let target_row = Target { filter: Filter::by_id(&id), writers: None };
+            let target_row = WriteFilter { filter: Filter::by_id(&id), writers: None };
             to.delete(target, &target_row, false).await?;
         }
     }

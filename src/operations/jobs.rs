@@ -16,7 +16,7 @@ use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::jobs::schedules::{Missed, Schedule};
 use crate::query::{Filter, Operand};
-use crate::storage::{Begun, Lease, NewWork, Returning, StorageError, StorageResult, Target, WorkItem};
+use crate::storage::{Begun, Lease, NewWork, Returning, StorageError, StorageResult, WorkItem, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
@@ -187,7 +187,7 @@ fn by_id(id: &str) -> Filter {
 
 async fn change(services: &Services, filter: Filter, update: Update) -> Result<()> {
     let schema = schema(services).await?;
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let session = services.storage.as_session();
     again_where_cut_off(async || session.update(&schema, &target, &update, Returning::default()).await)
         .await?;

@@ -25,7 +25,8 @@ mod work;
 pub use adapter::{FileStoreProvider, IndexMap, IndexWishes, See, StartupIndexes, StorageAdapter};
 pub use error::{StorageError, StorageResult, is_conflict, is_stale_schema};
 pub use session::{
-    AggregateOptions, Changed, Related, RelationQuery, RelationSide, Returning, Session, Target, Transaction,
+    AggregateOptions, Changed, Related, RelationQuery, RelationSide, Returning, Session, Transaction,
+    WriteFilter,
 };
 pub use work::{
     Begun, Claimed, Enqueue, Lease, Mark, NewWork, Retry, Wanted, WorkItem, WorkQueue, WorkState,

@@ -14,7 +14,7 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName, Object, ObjectId, R
 
 /// Which rows a write concerns.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct WriteFilter {
     pub filter: Filter,
     /// `None`: master. Otherwise the row's `_wperm` must be null or name one of these (`*` included).
     pub writers: Option<Arc<[String]>>,
@@ -90,7 +90,7 @@ pub trait Session: Send + Sync {
     async fn update(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed>;
@@ -99,7 +99,7 @@ pub trait Session: Send + Sync {
     async fn delete(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed>;
 
@@ -124,7 +124,7 @@ pub trait Session: Send + Sync {
     async fn update_related(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,

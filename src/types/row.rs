@@ -78,6 +78,27 @@ impl Layout {
         Self { class: schema.name.clone(), columns }
     }
 
+    /// The columns of a find: everything, or the wanted ones beside those that every object shows. Internal columns
+    /// come only when they are named.
+    pub fn asked(schema: &ClassSchema, columns: Option<&[FieldName]>, with_score: bool) -> Self {
+        let mut layout = match columns {
+            None => Self::of(schema),
+            Some(wanted) => Self::selecting(schema, |field| wanted.contains(field)),
+        };
+        for name in columns.unwrap_or_default() {
+            if layout.index_of(name).is_none()
+                && schema.field(name).is_none()
+                && let Some(ty) = internal_type(&schema.name, name)
+            {
+                layout.columns.push(Column::new(name.clone(), ColumnKind::Field(ty)));
+            }
+        }
+        if with_score {
+            layout.columns.push(Column::new(FieldName::known("score"), ColumnKind::Score));
+        }
+        layout
+    }
+
     pub fn index_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|c| c.name == *column)
     }
@@ -86,6 +107,30 @@ impl Layout {
 /// `_Hooks`, `_GlobalConfig` and `_GraphQLConfig` tables have no ACL columns.
 pub fn has_permission_columns(class: &ClassName) -> bool {
     !matches!(class.as_str(), "_Hooks" | "_GlobalConfig" | "_GraphQLConfig") && !class.is_join()
+}
+
+/// Columns of `_User` that are no REST fields; every stored `_User` has them.
+pub const USER_COLUMNS: &[(&str, FieldType)] = &[
+    ("_hashed_password", FieldType::String),
+    ("_email_verify_token", FieldType::String),
+    ("_email_verify_token_expires_at", FieldType::Date),
+    ("_account_lockout_expires_at", FieldType::Date),
+    ("_failed_login_count", FieldType::Number),
+    ("_perishable_token", FieldType::String),
+    ("_perishable_token_expires_at", FieldType::Date),
+    ("_password_changed_at", FieldType::Date),
+    ("_password_history", FieldType::Array),
+];
+
+/// The type of a column that parse-server keeps in its own classes without calling it a field.
+pub fn internal_type(class: &ClassName, column: &str) -> Option<FieldType> {
+    if class.is_join() {
+        return matches!(column, "relatedId" | "owningId").then_some(FieldType::String);
+    }
+    if !class.is_user() {
+        return None;
+    }
+    USER_COLUMNS.iter().find(|(name, _)| *name == column).map(|(_, ty)| ty.clone())
 }
 
 /// A result: `layout.columns.len()` cells for each row.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parsimony::query::{Filter, FindHints, FindSpec, Operand, OrderKey};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
-    Related, RelationQuery, RelationSide, Returning, Session, StorageAdapter, StorageError, Target,
+    Related, RelationQuery, RelationSide, Returning, Session, StorageAdapter, StorageError, WriteFilter,
 };
 use parsimony::types::geo::GeoPoint;
 use parsimony::types::path::FieldPath;
@@ -42,8 +42,8 @@ fn id(text: &str) -> ObjectId {
     ObjectId::new(text).unwrap()
 }
 
-fn by_id(text: &str) -> Target {
-    Target { filter: Filter::by_id(&id(text)), writers: None }
+fn by_id(text: &str) -> WriteFilter {
+    WriteFilter { filter: Filter::by_id(&id(text)), writers: None }
 }
 
 fn path(dotted: &str) -> FieldPath {
@@ -219,7 +219,7 @@ async fn rows_before_and_after(storage: &dyn StorageAdapter, game: &Arc<ClassSch
 async fn writers_are_checked(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
     let row = object(json!({"objectId": "w", "_rperm": ["*"], "_wperm": ["me"]}));
     storage.create(game, &[row]).await.unwrap();
-    let target = |who: &str| Target { writers: Some(Arc::from([who.to_owned()])), ..by_id("w") };
+    let target = |who: &str| WriteFilter { writers: Some(Arc::from([who.to_owned()])), ..by_id("w") };
     let ops = update(vec![("score", Op::Set(json!(1)))]);
     assert_eq!(storage.update(game, &target("you"), &ops, BOTH).await.unwrap().count, 0);
     assert_eq!(storage.delete(game, &target("you"), false).await.unwrap().count, 0);
@@ -231,7 +231,7 @@ async fn deletes(storage: &dyn StorageAdapter, game: &Arc<ClassSchema>) {
     storage.create(game, &rows).await.unwrap();
     let gone = storage.delete(game, &by_id("d0"), true).await.unwrap();
     assert_eq!((gone.count, gone.before.unwrap().first().unwrap().object_id().to_owned()), (1, "d0".into()));
-    let rest = Target { filter: Filter::eq("title", Operand::Text("del".into())), writers: None };
+    let rest = WriteFilter { filter: Filter::eq("title", Operand::Text("del".into())), writers: None };
     assert_eq!(storage.delete(game, &rest, false).await.unwrap().count, 2);
     assert_eq!(storage.delete(game, &rest, true).await.unwrap().count, 0);
 }
@@ -360,7 +360,7 @@ async fn roles(storage: &dyn StorageAdapter) {
     names.sort();
     assert_eq!(names, ["low", "middle", "top"]);
     // Its membership rows stay, but a role that is gone passes nothing on.
-    let gone = Target { filter: Filter::by_id(&id("r_middle")), writers: None };
+    let gone = WriteFilter { filter: Filter::by_id(&id("r_middle")), writers: None };
     storage.delete(&role, &gone, false).await.unwrap();
     assert_eq!(storage.roles_of_user("someone").await.unwrap(), ["low"]);
 }

@@ -12,7 +12,7 @@ use parsimony::query::{Filter, FindSpec, OrderKey, ParseContext, QueryLimits, pa
 use parsimony::storage::memory::MemoryAdapter;
 use parsimony::storage::mongo::{MongoAdapter, MongoOptions};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
-use parsimony::storage::{AggregateOptions, Changed, Returning, StorageAdapter, StorageError, Target};
+use parsimony::storage::{AggregateOptions, Changed, Returning, StorageAdapter, StorageError, WriteFilter};
 use parsimony::types::path::FieldPath;
 use parsimony::types::update::Op;
 use parsimony::types::{ClassSchema, FieldName, ObjectId, RowSet, Update};
@@ -237,8 +237,9 @@ impl Three {
         let update = |ops: &[(String, Op)]| Update {
             ops: ops.iter().map(|(at, op)| (path(at), op.clone())).collect(),
         };
-        let by_id = |id: &str| Target { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None };
-        let target = |query: &Value| Some(Target { filter: self.filter(query)?, writers: None });
+        let by_id =
+            |id: &str| WriteFilter { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None };
+        let target = |query: &Value| Some(WriteFilter { filter: self.filter(query)?, writers: None });
         let answer = match step {
             Step::Create(object) => {
                 let mut object = object.as_object().unwrap().clone();

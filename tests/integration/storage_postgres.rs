@@ -8,7 +8,7 @@ use parsimony::pubsub::Notice;
 use parsimony::query::{Filter, FindSpec, Operand, ReadPreference};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{
-    Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target,
+    Returning, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, WriteFilter,
 };
 use parsimony::types::update::Op;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
@@ -43,8 +43,8 @@ fn number(name: String) -> (FieldName, Field) {
     (FieldName::valid(&name).unwrap(), Field::of(FieldType::Number))
 }
 
-fn by_id(id: &str) -> Target {
-    Target { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None }
+fn by_id(id: &str) -> WriteFilter {
+    WriteFilter { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None }
 }
 
 async fn texts(database: &TestDatabase, query: &str) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parsimony::query::Filter;
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
-use parsimony::storage::{Returning, Session, StorageAdapter, StorageError, Target};
+use parsimony::storage::{Returning, Session, StorageAdapter, StorageError, WriteFilter};
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -39,7 +39,7 @@ impl Fixture {
 
     fn update(&self, id: &str, score: i64) -> impl Future<Output = Result<u64, StorageError>> + use<> {
         let (adapter, schema) = (self.adapter.clone(), self.schema.clone());
-        let target = Target { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None };
+        let target = WriteFilter { filter: Filter::by_id(&ObjectId::new(id).unwrap()), writers: None };
         let update = Update::default().set(FieldName::known("score"), json!(score));
         async move { Ok(adapter.update(&schema, &target, &update, Returning::default()).await?.count) }
     }

@@ -8,7 +8,7 @@ use crate::actors::registry::ClassRegistry;
 use crate::pubsub::local::LocalPubSub;
 use crate::query::Filter;
 use crate::storage::memory::MemoryAdapter;
-use crate::storage::{Session, Target};
+use crate::storage::{Session, WriteFilter};
 use crate::types::{ClassName, ClassSchema, ObjectId};
 
 /// No other server.
@@ -58,7 +58,7 @@ impl World {
 
     async fn remove_session(&self, token: &str) {
         let id = ObjectId::new(&format!("s-{token}")).expect("id");
-        let target = Target { filter: Filter::by_id(&id), writers: None };
+        let target = WriteFilter { filter: Filter::by_id(&id), writers: None };
         self.storage.delete(&schema("_Session"), &target, false).await.expect("delete");
     }
 

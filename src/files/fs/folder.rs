@@ -16,6 +16,7 @@ use super::write::Sink;
 use super::{ASIDE, PIECE, Shared};
 use crate::files::crypt::{Key, OVERHEAD, Verifier};
 use crate::files::{FileError, FileResult, ListedFile, aside, name, name_is_taken};
+use crate::types::percent::encode_component;
 
 /// Uploads under way. The dot keeps them out of parse-server's key rotation.
 const TEMPORARY: &str = ".parsimony-upload-";
@@ -29,7 +30,7 @@ impl Shared {
     pub fn path(&self, name: &str) -> FileResult<PathBuf> {
         name::check_stored(name)?;
         let own = aside::original(name);
-        let encoded = name::encode_component(own.unwrap_or(name)).to_string();
+        let encoded = encode_component(own.unwrap_or(name)).to_string();
         if encoded.len() > MAX_ENCODED || encoded.starts_with(TEMPORARY) || encoded == ASIDE {
             return Err(FileError::InvalidName);
         }

@@ -30,9 +30,10 @@ use self::write::FsUpload;
 use super::crypt::Key;
 use super::range::{self, Wanted};
 use super::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
-    WINDOW, aside, name,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile, Upload,
+    WINDOW, aside,
 };
+use crate::types::percent::encode_component;
 
 /// What one trip to a blocking thread reads or writes.
 const PIECE: usize = 4 * WINDOW;
@@ -158,9 +159,9 @@ impl FileStore for FsStore {
     }
 
     /// As the peer's adapter does, `/` of a directory is percent-encoded too.
-    fn location(&self, place: Place<'_>, name: &str) -> String {
-        let server = place.server.trim_end_matches('/');
-        format!("{server}/files/{}/{}", place.app_id, name::encode_component(name))
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
+        let server = mount.server.trim_end_matches('/');
+        format!("{server}/files/{}/{}", mount.app_id, encode_component(name))
     }
 
     fn list(&self) -> BoxStream<'_, FileResult<ListedFile>> {

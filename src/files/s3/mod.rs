@@ -33,10 +33,11 @@ use super::carrier::Carrier;
 use super::crypt::Key;
 use super::range::{self, ByteRange, Wanted};
 use super::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile, Upload,
     exact, name, name_is_taken,
 };
 use crate::outbound::Outbound;
+use crate::types::percent::encode_component;
 
 /// Bytes of a part: the smallest S3 takes. All parts but the last have exactly this size (R2 insists).
 const PART: usize = 5 * 1024 * 1024;
@@ -219,19 +220,18 @@ impl FileStore for S3Store {
         })
     }
 
-    fn location(&self, place: Place<'_>, name: &str) -> String {
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
         let options = &self.shared.options;
         if !options.direct_access {
-            return super::server_location(place, name);
+            return super::server_location(mount, name);
         }
-        let encoded =
-            name.split('/').map(|s| name::encode_component(s).to_string()).collect::<Vec<_>>().join("/");
+        let encoded = name.split('/').map(|s| encode_component(s).to_string()).collect::<Vec<_>>().join("/");
         let key = format!("{}{encoded}", options.bucket_prefix);
         let presigned = if options.presigned_url {
             match self.shared.presigned(name) {
                 Some(url) => Some(url),
                 // Without a signature it would be refused; through the server it works.
-                None => return super::server_location(place, name),
+                None => return super::server_location(mount, name),
             }
         } else {
             None

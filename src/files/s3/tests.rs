@@ -18,9 +18,9 @@ fn options() -> S3Options {
 }
 
 fn location(options: S3Options, name: &str) -> String {
-    let place = Place { server: "http://h/parse/", app_id: "app" };
+    let mount = Mount { server: "http://h/parse/", app_id: "app" };
     S3Store::new(options, Outbound::for_tests())
-        .map(|store| store.location(place, name))
+        .map(|store| store.location(mount, name))
         .unwrap_or_else(|error| error.to_string())
 }
 

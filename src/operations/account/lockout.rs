@@ -9,7 +9,7 @@ use crate::on_session;
 use crate::operations::classes::user::load;
 use crate::operations::{Ctx, audit};
 use crate::query::{Filter, FindSpec};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, ObjectId, Update};
@@ -71,7 +71,7 @@ fn locked(lockout: &AccountLockout) -> Error {
 
 async fn update(ctx: &Ctx, id: &ObjectId, update: Update) -> Result<()> {
     let Some(class) = load::snapshot(ctx).await? else { return Ok(()) };
-    let target = Target { filter: Filter::by_id(id), writers: None };
+    let target = WriteFilter { filter: Filter::by_id(id), writers: None };
     on_session!(ctx, |session| session.update(&class.schema, &target, &update, Returning::default()))?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::operations::object::read;
 use crate::operations::object::write::triggers::has;
 use crate::operations::{Auth, Credentials, Ctx, audit};
 use crate::query::{Constraint, Filter, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
 use crate::types::{FieldName, Object, ObjectId, Update};
@@ -218,7 +218,7 @@ async fn check_password_age(ctx: &Ctx, user: &Object) -> Result<()> {
         let now = json!({ "__type": "Date", "iso": Millis::now().to_iso() });
         let update = Update::default().set(FieldName::known("_password_changed_at"), now);
         let unset = Filter::field(FieldName::known("_password_changed_at"), Constraint::Exists(false));
-        let target = Target { filter: Filter::by_id(&id).and(unset), writers: None };
+        let target = WriteFilter { filter: Filter::by_id(&id).and(unset), writers: None };
         on_session!(ctx, |session| session.update(&class.schema, &target, &update, Returning::default()))?;
         return Ok(());
     };

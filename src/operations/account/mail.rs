@@ -23,7 +23,7 @@ use crate::operations::classes::user::mark_as_user;
 use crate::operations::code_log;
 use crate::operations::object::write::Draft;
 use crate::query::{Constraint, Filter, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::javascript::is_truthy;
 use crate::types::names::random_alphanumeric;
 use crate::types::time::Millis;
@@ -166,7 +166,7 @@ fn by_id(user: &Object) -> Result<Filter> {
 
 async fn update_user(ctx: &Ctx, filter: Filter, update: &Update) -> Result<u64> {
     let schema = schema(ctx).await?;
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let changed = ctx.services.storage.update(&schema, &target, update, Returning::default()).await?;
     Ok(changed.count)
 }

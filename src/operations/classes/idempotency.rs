@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::context::Ctx;
 use crate::operations::services::Services;
 use crate::query::{Constraint, Filter, Operand};
-use crate::storage::{StorageError, Target};
+use crate::storage::{StorageError, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object, ObjectId};
 
@@ -41,7 +41,7 @@ pub async fn ensure(ctx: &Ctx, path: &str) -> Result<()> {
     // Nothing in PostgreSQL removes rows that ran out, so this request removes what is in its way.
     let filter = Filter::eq("reqId", Operand::Text(request_id))
         .and(Filter::field(FieldName::known("expire"), Constraint::Lt(Operand::Date(now))));
-    let removed = storage.delete(schema, &Target { filter, writers: None }, false).await?;
+    let removed = storage.delete(schema, &WriteFilter { filter, writers: None }, false).await?;
     if removed.count == 0 {
         return Err(duplicate());
     }
@@ -79,7 +79,11 @@ fn bound(ctx: &Ctx, request_id: &str) -> String {
 pub async fn remove_expired(services: &Services) -> Result<()> {
     let Some(snapshot) = services.classes.admit(&ClassName::known(CLASS)).await? else { return Ok(()) };
     let filter = Filter::field(FieldName::known("expire"), Constraint::Lt(Operand::Date(Millis::now())));
-    services.storage.as_session().delete(&snapshot.schema, &Target { filter, writers: None }, false).await?;
+    services
+        .storage
+        .as_session()
+        .delete(&snapshot.schema, &WriteFilter { filter, writers: None }, false)
+        .await?;
     Ok(())
 }
 

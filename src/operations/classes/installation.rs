@@ -12,7 +12,7 @@ use crate::operations::permissions::clp;
 use crate::operations::permissions::clp::{Action, RowRestriction};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::javascript::is_truthy;
 use crate::types::time::Millis;
 use crate::types::update::Op;
@@ -248,7 +248,7 @@ async fn remove(ctx: &Ctx, filter: Filter, column: &'static str) -> Result<()> {
     let Some(class) = class(ctx).await? else { return Ok(()) };
     let options = &ctx.config().installation;
     let action = options.duplicate_device_token_action;
-    let mut target = Target { filter, writers: None };
+    let mut target = WriteFilter { filter, writers: None };
     if options.duplicate_device_token_action_enforce_auth {
         let operation = match action {
             DuplicateAction::Delete => Operation::Delete,

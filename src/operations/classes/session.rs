@@ -11,7 +11,7 @@ use crate::operations::object::write::{Checked, ClassRules, Draft, Rules, Saved,
 use crate::operations::transactions::Effect;
 use crate::operations::{Auth, Ctx, PROGRAM, audit};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::Target;
+use crate::storage::WriteFilter;
 use crate::types::time::Millis;
 use crate::types::{ClassName, FieldName, Object, ObjectId, RowRef};
 
@@ -257,7 +257,7 @@ pub async fn remove_all_of(ctx: &Ctx, user_id: &str) -> Result<()> {
 /// Deletes sessions and lets every cache know.
 async fn remove(ctx: &Ctx, filter: Filter) -> Result<()> {
     let Some(class) = ctx.services.classes.admit(&class()).await? else { return Ok(()) };
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let gone = on_session!(ctx, |session| session.delete(&class.schema, &target, true))?;
     for row in gone.before.iter().flat_map(|rows| rows.iter()) {
         audit::note(ctx, "session_revoked", row.text("user").unwrap_or(row.object_id()));

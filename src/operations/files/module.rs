@@ -17,7 +17,7 @@ use crate::files::config::{BASE_OF_FUNCTION, Functions};
 use crate::files::crypt::Key;
 use crate::files::range::{self, ByteRange, Wanted};
 use crate::files::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile,
     STALLED, Upload, exact, mime, name,
 };
 
@@ -273,8 +273,8 @@ impl FileStore for JavaScriptStore {
     }
 
     /// Where this server would serve it; [`FileStore::locate`] asks the adapter.
-    fn location(&self, place: Place<'_>, name: &str) -> String {
-        crate::files::server_location(place, name)
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
+        crate::files::server_location(mount, name)
     }
 
     fn validate_name<'a>(&'a self, name: &'a str) -> Option<BoxFuture<'a, FileResult<Option<Error>>>> {
@@ -289,10 +289,10 @@ impl FileStore for JavaScriptStore {
 
     fn locate<'a>(
         &'a self,
-        place: Place<'a>,
+        mount: Mount<'a>,
         names: &'a [String],
     ) -> Option<BoxFuture<'a, FileResult<Vec<String>>>> {
-        let args = json!({ "names": names, "mount": place.server, "applicationId": place.app_id });
+        let args = json!({ "names": names, "mount": mount.server, "applicationId": mount.app_id });
         Some(Box::pin(async move {
             let urls = self.shared.call("locate", args, Flow::None).await?;
             serde_json::from_value(urls).map_err(FileError::store)
@@ -374,8 +374,8 @@ impl FileStore for WithFunctions {
         self.store.rename(from, to)
     }
 
-    fn location(&self, place: Place<'_>, name: &str) -> String {
-        self.store.location(place, name)
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
+        self.store.location(mount, name)
     }
 
     fn validate_name<'a>(&'a self, name: &'a str) -> Option<BoxFuture<'a, FileResult<Option<Error>>>> {
@@ -404,14 +404,14 @@ impl FileStore for WithFunctions {
 
     fn locate<'a>(
         &'a self,
-        place: Place<'a>,
+        mount: Mount<'a>,
         names: &'a [String],
     ) -> Option<BoxFuture<'a, FileResult<Vec<String>>>> {
         let function = self.functions.base_url?;
         Some(Box::pin(async move {
-            let config = json!({ "mount": place.server, "applicationId": place.app_id });
+            let config = json!({ "mount": mount.server, "applicationId": mount.app_id });
             let asked = names.iter().map(|name| async {
-                let url = self.store.location(place, name);
+                let url = self.store.location(mount, name);
                 let Some(rest) = url.strip_prefix(BASE_OF_FUNCTION) else { return Ok(url) };
                 let base = self.call(function, vec![config.clone(), name.as_str().into()]).await?;
                 let base = base.as_str().ok_or_else(|| FileError::Store("baseUrl gave no text".into()))?;

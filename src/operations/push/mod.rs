@@ -40,7 +40,7 @@ use crate::pubsub::Notice;
 use crate::push::Broadcast;
 use crate::query::{Filter, Operand};
 use crate::storage::push::{NewPush, PushState, queue_of};
-use crate::storage::{NewWork, Retry, Returning, Target, is_conflict};
+use crate::storage::{NewWork, Retry, Returning, WriteFilter, is_conflict};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{ClassName, FieldName, Object, ObjectId, Update};
@@ -124,7 +124,7 @@ async fn accept(services: &Services, id: &str, accepted: &Accepted, refused: Opt
             .set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
         update.ops.push((FieldName::known("timesUsed").into(), Op::Increment(1.0)));
         let target =
-            Target { filter: Filter::eq("objectId", Operand::Text(audience.clone())), writers: None };
+            WriteFilter { filter: Filter::eq("objectId", Operand::Text(audience.clone())), writers: None };
         transaction.update(&audiences.schema, &target, &update, Returning::default()).await?;
     }
     if refused.is_none() {

@@ -8,7 +8,7 @@ use super::{campaign, status};
 use crate::error::{Error, Result};
 use crate::operations::context::Ctx;
 use crate::query::{Filter, FindSpec, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, Update};
@@ -73,7 +73,7 @@ async fn note(ctx: &Ctx, id: &str, installation: &str) -> Result<()> {
     let schema: Arc<_> = status::schema(services).await?;
     let mut update = Update::default().set(FieldName::known("updatedAt"), Millis::now().to_iso().into());
     update.ops.push((FieldName::known("opened").into(), Op::Increment(1.0)));
-    let target = Target { filter: status::by_id(id), writers: None };
+    let target = WriteFilter { filter: status::by_id(id), writers: None };
     services.storage.as_session().update(&schema, &target, &update, Returning::default()).await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::operations::services::Services;
 use crate::operations::{code_log, gate};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Returning, Session, Target};
+use crate::storage::{Returning, Session, WriteFilter};
 use crate::types::path::FieldPath;
 use crate::types::time::Millis;
 use crate::types::update::Op;
@@ -146,7 +146,7 @@ pub async fn count(
     id: &str,
     counts: &Counts,
 ) -> Result<()> {
-    let target = Target { filter: by_id(id), writers: None };
+    let target = WriteFilter { filter: by_id(id), writers: None };
     session.update(schema, &target, &counts.update(), Returning::default()).await?;
     Ok(())
 }
@@ -159,7 +159,7 @@ pub async fn begin(session: &dyn Session, schema: &Arc<ClassSchema>, id: &str, b
     count(session, schema, id, &Counts { batches, ..Counts::default() }).await?;
     let waits = ["pending", "scheduled"].map(|status| Operand::Text(status.to_owned())).to_vec();
     let waits = Filter::field(FieldName::known("status"), Constraint::In(waits));
-    let target = Target { filter: by_id(id).and(waits), writers: None };
+    let target = WriteFilter { filter: by_id(id).and(waits), writers: None };
     let update = Update::default().set(FieldName::known("status"), "running".into());
     session.update(schema, &target, &update, Returning::default()).await?;
     Ok(())
@@ -177,7 +177,7 @@ pub async fn add_batches(
 ) -> Result<()> {
     let open = ["running", "paused"].map(|status| Operand::Text(status.to_owned())).to_vec();
     let open = Filter::field(FieldName::known("status"), Constraint::In(open));
-    let target = Target { filter: by_id(id).and(open), writers: None };
+    let target = WriteFilter { filter: by_id(id).and(open), writers: None };
     let counts = Counts { batches, ..Counts::default() };
     session.update(schema, &target, &counts.update(), Returning::default()).await?;
     Ok(())

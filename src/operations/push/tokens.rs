@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::operations::ClassSnapshot;
 use crate::query::{Constraint, Filter, Operand};
-use crate::storage::{Returning, Session, Target};
+use crate::storage::{Returning, Session, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, Update};
@@ -28,6 +28,8 @@ pub async fn remove_tokens(
     let mut update =
         Update::default().set(FieldName::known("updatedAt"), Value::String(Millis::now().to_iso()));
     update.ops.push((FieldName::known("deviceToken").into(), Op::Unset));
-    session.update(&class.schema, &Target { filter, writers: None }, &update, Returning::default()).await?;
+    session
+        .update(&class.schema, &WriteFilter { filter, writers: None }, &update, Returning::default())
+        .await?;
     Ok(())
 }

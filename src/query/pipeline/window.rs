@@ -18,7 +18,7 @@ pub enum Windowed {
         accumulator: Accumulator,
         frame: Frame,
     },
-    Place(Place),
+    Ranking(Ranking),
     /// The value in the row that comes so many rows later (earlier when negative), or else the default.
     Shift {
         value: Expr,
@@ -29,7 +29,7 @@ pub enum Windowed {
 
 /// Which place a row has in its partition, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Ranking {
     /// `$documentNumber`
     Number,
     /// Equal rows share a place, and the next ones come after as many.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indexmap::IndexMap as Ordered;
 use serde_json::Value;
 
-use super::{Changed, Returning, StorageError, StorageResult, Target};
+use super::{Changed, Returning, StorageError, StorageResult, WriteFilter};
 use crate::error::{BoxError, Error, ErrorCode};
 use crate::query::FindSpec;
 use crate::types::{ClassName, ClassSchema, Layout, Object, RowSet};
@@ -72,7 +72,7 @@ impl State {
     }
 
     /// Ids of the rows a write concerns.
-    fn targets(&self, class: &ClassSchema, target: &Target) -> Vec<String> {
+    fn targets(&self, class: &ClassSchema, target: &WriteFilter) -> Vec<String> {
         let test = self.test(class, &target.filter);
         let rows = self.rows.get(&class.name).into_iter().flatten();
         rows.filter(|(_, row)| may(row, "_wperm", target.writers.as_ref()) && self.holds(&test, row))

@@ -11,7 +11,7 @@ use super::{MemoryAdapter, aggregate, apply, matching, may, unsupported};
 use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::{
     AggregateOptions, Changed, Related, RelationQuery, RelationSide, Returning, Session, StorageError,
-    StorageResult, Target,
+    StorageResult, WriteFilter,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -106,7 +106,7 @@ impl Session for MemoryAdapter {
     async fn update(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
@@ -135,7 +135,7 @@ impl Session for MemoryAdapter {
     async fn delete(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let mut state = self.state();
@@ -183,7 +183,7 @@ impl Session for MemoryAdapter {
     async fn update_related(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,

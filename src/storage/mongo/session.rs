@@ -9,7 +9,7 @@ use super::MongoAdapter;
 use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::statements::Shape;
 use crate::storage::{
-    AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageResult, Target,
+    AggregateOptions, Changed, Related, RelationQuery, Returning, Session, StorageResult, WriteFilter,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -72,7 +72,7 @@ impl Session for MongoAdapter {
     async fn update(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
@@ -83,7 +83,7 @@ impl Session for MongoAdapter {
     async fn delete(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let work = async { self.delete_rows(class, target, returning_before).await };
@@ -113,7 +113,7 @@ impl Session for MongoAdapter {
     async fn update_related(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,

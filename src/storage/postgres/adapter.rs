@@ -25,8 +25,8 @@ use crate::storage::push::PushLedger;
 use crate::storage::statements::Shape;
 use crate::storage::{
     AggregateOptions, Changed, FileStoreProvider, IndexMap, IndexWishes, Related, RelationQuery, Returning,
-    See, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Target, Transaction,
-    WorkQueue,
+    See, Session, StartupIndexes, StorageAdapter, StorageError, StorageResult, Transaction, WorkQueue,
+    WriteFilter,
 };
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// Whether the statement touches one object, so that it is whole or not at all without a task.
-    fn is_one_object(&self, target: &Target) -> bool {
+    fn is_one_object(&self, target: &WriteFilter) -> bool {
         self.prepared_statements && length::is_by_id(&target.filter)
     }
 
@@ -197,7 +197,7 @@ impl Session for PostgresAdapter {
     async fn update(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
@@ -219,7 +219,7 @@ impl Session for PostgresAdapter {
     async fn delete(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let work = async {
@@ -271,7 +271,7 @@ impl Session for PostgresAdapter {
     async fn update_related(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,

@@ -27,7 +27,7 @@ use crate::storage::push::{Delivery, Ending, NewPush, PushState, PushWriter, Sto
 use crate::storage::statements::Shape;
 use crate::storage::{
     AggregateOptions, Changed, Enqueue, Lease, NewWork, Related, RelationQuery, Returning, Session,
-    StorageError, StorageResult, Target, Transaction,
+    StorageError, StorageResult, Transaction, WriteFilter,
 };
 use crate::types::path::FieldPath;
 use crate::types::time::Millis;
@@ -367,7 +367,7 @@ impl Session for PgTransaction {
     async fn update(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
@@ -381,7 +381,7 @@ impl Session for PgTransaction {
     async fn delete(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let work = async {
@@ -422,7 +422,7 @@ impl Session for PgTransaction {
     async fn update_related(
         &self,
         class: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,

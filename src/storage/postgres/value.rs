@@ -12,6 +12,7 @@ use crate::storage::mismatch::mismatch;
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
+use crate::types::row::internal_type;
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
@@ -58,19 +59,6 @@ impl ColumnType {
     }
 }
 
-/// Columns of `_User` that are no REST fields; every `_User` table has them.
-pub const USER_COLUMNS: &[(&str, FieldType)] = &[
-    ("_hashed_password", FieldType::String),
-    ("_email_verify_token", FieldType::String),
-    ("_email_verify_token_expires_at", FieldType::Date),
-    ("_account_lockout_expires_at", FieldType::Date),
-    ("_failed_login_count", FieldType::Number),
-    ("_perishable_token", FieldType::String),
-    ("_perishable_token_expires_at", FieldType::Date),
-    ("_password_changed_at", FieldType::Date),
-    ("_password_history", FieldType::Array),
-];
-
 /// The type of a stored column; `None` when the class has no such column.
 pub fn column_type(schema: &ClassSchema, column: &str) -> Option<ColumnType> {
     if column == "_rperm" || column == "_wperm" {
@@ -79,8 +67,7 @@ pub fn column_type(schema: &ClassSchema, column: &str) -> Option<ColumnType> {
     if let Some(ty) = schema.field_type(column) {
         return ColumnType::of(ty);
     }
-    let internal = schema.name.is_user().then(|| USER_COLUMNS.iter().find(|(name, _)| *name == column));
-    internal.flatten().and_then(|(_, ty)| ColumnType::of(ty))
+    internal_type(&schema.name, column).as_ref().and_then(ColumnType::of)
 }
 
 /// PostgreSQL's text and jsonb cannot hold U+0000.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use parsimony::files::crypt::Key;
 use parsimony::files::fs::FsStore;
 use parsimony::files::s3::S3Store;
-use parsimony::files::{FileStore, Place};
+use parsimony::files::{FileStore, Mount};
 use parsimony::outbound::Outbound;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -50,8 +50,8 @@ async fn both_ways(store: &dyn FileStore, folder: &Path, module: &str, options: 
         adapter(folder, module, options, "write", &theirs, &data).await;
         assert!(read(store, &theirs, None).await.unwrap() == data, "{theirs}");
         let location = adapter(folder, module, options, "location", &theirs, b"").await;
-        let place = Place { server: "http://h:1/parse", app_id: "app" };
-        assert_eq!(store.location(place, &theirs), String::from_utf8(location).unwrap());
+        let mount = Mount { server: "http://h:1/parse", app_id: "app" };
+        assert_eq!(store.location(mount, &theirs), String::from_utf8(location).unwrap());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use parsimony::files::s3::{S3Credentials, S3Options, S3Store};
-use parsimony::files::{FileError, FileStore, NewFile, Place};
+use parsimony::files::{FileError, FileStore, Mount, NewFile};
 use parsimony::outbound::Outbound;
 use serde_json::json;
 
@@ -82,7 +82,7 @@ async fn presigned_addresses_work() {
     let options = S3Options { direct_access: true, presigned_url: true, ..options() };
     let store = S3Store::new(options, Outbound::for_tests()).unwrap();
     put(&store, "d/a b.txt", b"signed", 10).await;
-    let url = store.location(Place { server: "http://h", app_id: "a" }, "d/a b.txt");
+    let url = store.location(Mount { server: "http://h", app_id: "a" }, "d/a b.txt");
     assert!(url.contains("X-Amz-Signature="), "{url}");
     assert_eq!(reqwest::get(url).await.unwrap().bytes().await.unwrap(), "signed");
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use parsimony::query::{Constraint, Filter, FindHints, FindSpec, Operand, RegexConstraint};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
-use parsimony::storage::{Related, Returning, Session, StorageAdapter, Target};
+use parsimony::storage::{Related, Returning, Session, StorageAdapter, WriteFilter};
 use parsimony::types::update::RelationChange;
 use parsimony::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object, ObjectId, Update};
 use serde_json::json;
@@ -61,8 +61,8 @@ impl Fixture {
     /// A request of each kind; those that write, write objects named after `turn`.
     fn request(&self, kind: usize, turn: usize) -> Option<Request<'_>> {
         let (adapter, schema) = (&*self.adapter, &self.schema);
-        let by_id = Target { filter: Filter::by_id(&id("there")), writers: None };
-        let all = Target { filter: Filter::all(), writers: None };
+        let by_id = WriteFilter { filter: Filter::by_id(&id("there")), writers: None };
+        let all = WriteFilter { filter: Filter::all(), writers: None };
         let both = Returning { before: true, after: true, written_only: false };
         let name = format!("k{kind}t{turn}");
         let related = move |owner: &str| Related {
@@ -106,7 +106,8 @@ impl Fixture {
                 drop(open.commit().await);
             }),
             10 => Box::pin(async move {
-                let none = Target { filter: Filter::eq("title", Operand::Text("x".into())), writers: None };
+                let none =
+                    WriteFilter { filter: Filter::eq("title", Operand::Text("x".into())), writers: None };
                 drop(adapter.delete(schema, &none, true).await);
             }),
             _ => return None,

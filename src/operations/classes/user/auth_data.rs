@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
 use crate::operations::Ctx;
 use crate::query::{Constraint, Filter, Operand};
-use crate::storage::{Returning, Target};
+use crate::storage::{Returning, WriteFilter};
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, ObjectId, Update};
@@ -261,7 +261,7 @@ pub async fn store(ctx: &Ctx, user: &Object, auth_data: &Object) -> Result<()> {
     };
     let update = Update { ops: operations(&auth_data) };
     let filter = Filter::by_id(&id).and(lock(stored, &auth_data));
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let changed =
         on_session!(ctx, |session| session.update(&class.schema, &target, &update, Returning::default()))?;
     if changed.count == 0 {

@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::operations::jobs;
 use crate::operations::services::Services;
 use crate::query::{Filter, FindSpec};
-use crate::storage::{Claimed, Lease, Returning, Target, Wanted, WorkQueue};
+use crate::storage::{Claimed, Lease, Returning, Wanted, WorkQueue, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, FieldName, Object, ObjectId, Update};
 
@@ -233,7 +233,7 @@ async fn run_claimed(
     // After the run, so that nobody who sees it wonders where its result is.
     let Some(id) = ObjectId::new(schedule) else { return Ok(()) };
     let update = Update::default().set(FieldName::known("lastRun"), now.0.into());
-    let target = Target { filter: Filter::by_id(&id), writers: None };
+    let target = WriteFilter { filter: Filter::by_id(&id), writers: None };
     let session = services.storage.as_session();
     jobs::again_where_cut_off(async || session.update(schema, &target, &update, Returning::default()).await)
         .await?;

@@ -17,7 +17,7 @@ use crate::operations::permissions::special::{Verb, check_class_exists, enforce}
 use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Filter, parse_where};
-use crate::storage::{Changed, Returning, Target};
+use crate::storage::{Changed, Returning, WriteFilter};
 use crate::types::{ClassName, Object, RowSet};
 
 /// Whether creates of this class may share one statement: nothing runs before or after each of them.
@@ -100,7 +100,7 @@ pub async fn update_many(ctx: &Ctx, class: &ClassName, condition: &Value, body: 
     let snapshot = checked.class;
     let publishes = ctx.services.events.publishes(&snapshot);
     let filter = matching(ctx, &snapshot, condition).await?;
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let returning = Returning { before: publishes, after: publishes, written_only: false };
     let changed =
         on_session!(ctx, |session| session.update(&snapshot.schema, &target, &change.update, returning))?;
@@ -121,7 +121,7 @@ pub async fn delete_many(ctx: &Ctx, class: &ClassName, condition: &Value) -> Res
     };
     let publishes = ctx.services.events.publishes(&snapshot);
     let filter = matching(ctx, &snapshot, condition).await?;
-    let target = Target { filter, writers: None };
+    let target = WriteFilter { filter, writers: None };
     let changed = on_session!(ctx, |session| session.delete(&snapshot.schema, &target, publishes))?;
     emit_all(ctx, &snapshot, &changed, ObjectEventKind::Deleted);
     Ok(changed.count)

@@ -17,7 +17,7 @@ use crate::operations::permissions::special::{Verb, check_class_exists, enforce}
 use crate::operations::transactions::{Effect, Extent};
 use crate::operations::{ClassSnapshot, Ctx, code_log};
 use crate::query::{Filter, FindSpec};
-use crate::storage::{Changed, StorageError, Target};
+use crate::storage::{Changed, StorageError, WriteFilter};
 use crate::types::{ClassName, Object, ObjectId, Operation};
 
 /// `DELETE /classes/:C/:id`.
@@ -170,7 +170,7 @@ async fn run_statement(
         RowRestriction::None => return Err(Error::object_not_found()),
         RowRestriction::Rows(rows) => filter = filter.and(rows),
     }
-    let target = Target { filter, writers: ctx.auth.acl_ids() };
+    let target = WriteFilter { filter, writers: ctx.auth.acl_ids() };
     match on_session!(ctx, |session| session.delete(&class.schema, &target, want_row)) {
         // Another server took a field away, so nothing was deleted yet.
         Err(StorageError::StaleSchema(_)) if ctx.transaction.is_none() => {

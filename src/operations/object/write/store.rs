@@ -12,7 +12,7 @@ use super::{contents, ops, triggers, withhold};
 use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::Ctx;
-use crate::storage::{Changed, Related, Returning, StorageError, Target};
+use crate::storage::{Changed, Related, Returning, StorageError, WriteFilter};
 use crate::types::update::RelationChange;
 use crate::types::{FieldName, Object, ObjectId, Op};
 
@@ -86,7 +86,7 @@ async fn update(
     for guard in guards {
         filter = filter.and(guard);
     }
-    let target = Target { filter, writers: ctx.auth.acl_ids() };
+    let target = WriteFilter { filter, writers: ctx.auth.acl_ids() };
     let publishes = ctx.services.events.publishes(class);
     let computed = draft.data.values().any(ops::is_computed) || draft.news.has_parts();
     let triggered = triggers::has_after_save(ctx, &draft.class);

@@ -16,7 +16,7 @@ use crate::operations::push::{item, settled, status};
 use crate::operations::services::Services;
 use crate::push::Device;
 use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Claimed, NewWork, Returning, Target};
+use crate::storage::{Claimed, NewWork, Returning, WriteFilter};
 use crate::types::app_scope::carry;
 use crate::types::time::Millis;
 use crate::types::update::Op;
@@ -140,7 +140,7 @@ impl Runner {
         let id = |constraint| Filter::field(FieldName::known("objectId"), constraint);
         if let Some(badge) = campaign.badge {
             let ids = rows.iter().map(|row| Operand::Text(row.object_id().to_owned())).collect();
-            let target = Target { filter: id(Constraint::In(ids)), writers: None };
+            let target = WriteFilter { filter: id(Constraint::In(ids)), writers: None };
             let op = match badge {
                 Badge::Set(value) => Op::Set(crate::types::number::number_json(value)),
                 Badge::Increment(amount) => Op::Increment(amount),

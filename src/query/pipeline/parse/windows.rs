@@ -6,7 +6,7 @@ use super::stages::{Finish, sort};
 use super::{PipelineParser, column_name, path, refused};
 use crate::error::Result;
 use crate::query::pipeline::function::Function;
-use crate::query::pipeline::window::{Bound, Frame, Place, Windowed, Windows};
+use crate::query::pipeline::window::{Bound, Frame, Ranking, Windowed, Windows};
 use crate::query::pipeline::{Expr, Stage};
 
 impl PipelineParser<'_, '_> {
@@ -43,9 +43,9 @@ impl PipelineParser<'_, '_> {
             return Err(refused(format!("The field '{name}' must have exactly one window function")));
         };
         let place = match function.as_str() {
-            "$documentNumber" => Some(Place::Number),
-            "$rank" => Some(Place::Rank),
-            "$denseRank" => Some(Place::DenseRank),
+            "$documentNumber" => Some(Ranking::Number),
+            "$rank" => Some(Ranking::Rank),
+            "$denseRank" => Some(Ranking::DenseRank),
             _ => None,
         };
         let has_window = of.get("window").is_some_and(|window| !window.is_null());
@@ -53,10 +53,10 @@ impl PipelineParser<'_, '_> {
             return Err(refused(format!("{function} does not accept a 'window' field")));
         }
         if let Some(place) = place {
-            let wanted = if place == Place::Number { sorted_by > 0 } else { sorted_by == 1 };
+            let wanted = if place == Ranking::Number { sorted_by > 0 } else { sorted_by == 1 };
             return if wanted {
-                Ok(Windowed::Place(place))
-            } else if place == Place::Number {
+                Ok(Windowed::Ranking(place))
+            } else if place == Ranking::Number {
                 Err(refused("$documentNumber must be specified with a sortBy expression"))
             } else {
                 Err(refused(format!(

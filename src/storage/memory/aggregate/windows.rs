@@ -7,7 +7,7 @@ use super::stages::sort;
 use super::value::at;
 use super::{Runner, Variables, json_order};
 use crate::query::evaluate::json_equals;
-use crate::query::pipeline::window::{Bound, Frame, Place, Windowed};
+use crate::query::pipeline::window::{Bound, Frame, Ranking, Windowed};
 use crate::query::pipeline::{SortKey, Windows};
 use crate::storage::StorageResult;
 use crate::types::Object;
@@ -60,7 +60,7 @@ impl Runner<'_> {
                 let values = seen.iter().map(|row| self.value(&accumulator.value, row, variables));
                 accumulated(accumulator.kind, values.collect::<StorageResult<_>>()?)
             }
-            Windowed::Place(kind) => number_json(place_of(*kind, rows, place, keys)),
+            Windowed::Ranking(kind) => number_json(place_of(*kind, rows, place, keys)),
             Windowed::Shift { value, by, default } => {
                 let other = i64::try_from(place).ok().map(|place| place + i64::from(*by));
                 let row = other.and_then(|other| rows.get(usize::try_from(other).ok()?));
@@ -88,15 +88,15 @@ fn seen(frame: Frame, place: usize, count: usize) -> std::ops::Range<usize> {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn place_of(kind: Place, rows: &[Object], place: usize, keys: &[SortKey]) -> f64 {
+fn place_of(kind: Ranking, rows: &[Object], place: usize, keys: &[SortKey]) -> f64 {
     let same = |a: &Object, b: &Object| {
         keys.iter().all(|key| json_order(&at(a, &key.path), &at(b, &key.path)).is_eq())
     };
     let before = &rows[..place];
     let place = match kind {
-        Place::Number => place,
-        Place::Rank => before.iter().take_while(|row| !same(row, &rows[place])).count(),
-        Place::DenseRank => rows[..=place].windows(2).filter(|pair| !same(&pair[0], &pair[1])).count(),
+        Ranking::Number => place,
+        Ranking::Rank => before.iter().take_while(|row| !same(row, &rows[place])).count(),
+        Ranking::DenseRank => rows[..=place].windows(2).filter(|pair| !same(&pair[0], &pair[1])).count(),
     };
     place as f64 + 1.0
 }

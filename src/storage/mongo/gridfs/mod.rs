@@ -27,7 +27,7 @@ use super::{Core, MongoAdapter};
 use crate::files::crypt::{Key, OVERHEAD};
 use crate::files::range::Wanted;
 use crate::files::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile, Upload,
     name, name_is_taken, server_location,
 };
 use crate::storage::FileStoreProvider;
@@ -345,8 +345,8 @@ impl FileStore for GridFs {
         })
     }
 
-    fn location(&self, place: Place<'_>, name: &str) -> String {
-        server_location(place, name)
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
+        server_location(mount, name)
     }
 
     fn list(&self) -> BoxStream<'_, FileResult<ListedFile>> {

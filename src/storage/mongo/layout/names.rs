@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::types::path::FieldPath;
-use crate::types::row::has_permission_columns;
+use crate::types::row::{has_permission_columns, internal_type};
 use crate::types::{ClassName, ClassSchema, FieldType};
 
 /// How a value is kept.
@@ -55,30 +55,6 @@ impl Kind {
     pub fn has_inside(&self) -> bool {
         matches!(self, Self::Object | Self::Array)
     }
-}
-
-/// Columns of `_User` that are no REST fields.
-const USER_COLUMNS: &[(&str, FieldType)] = &[
-    ("_hashed_password", FieldType::String),
-    ("_email_verify_token", FieldType::String),
-    ("_email_verify_token_expires_at", FieldType::Date),
-    ("_account_lockout_expires_at", FieldType::Date),
-    ("_failed_login_count", FieldType::Number),
-    ("_perishable_token", FieldType::String),
-    ("_perishable_token_expires_at", FieldType::Date),
-    ("_password_changed_at", FieldType::Date),
-    ("_password_history", FieldType::Array),
-];
-
-/// The type of a column that parse-server keeps in `_User` without calling it a field.
-pub fn internal_type(class: &ClassName, column: &str) -> Option<FieldType> {
-    if class.is_join() {
-        return matches!(column, "relatedId" | "owningId").then_some(FieldType::String);
-    }
-    if !class.is_user() {
-        return None;
-    }
-    USER_COLUMNS.iter().find(|(name, _)| *name == column).map(|(_, ty)| ty.clone())
 }
 
 /// `None` when the class has no such column.

@@ -183,27 +183,6 @@ fn ring(shape: &RawDocument) -> Option<Vec<GeoPoint>> {
     rest_json::values(outer).map(|pair| point(pair.as_array()?)).collect()
 }
 
-/// The columns of a find: everything, or the wanted ones beside those every object shows. Internal columns
-/// come only when they are named.
-pub fn layout(schema: &ClassSchema, columns: Option<&[FieldName]>, with_score: bool) -> Layout {
-    let mut layout = match columns {
-        None => Layout::of(schema),
-        Some(wanted) => Layout::selecting(schema, |field| wanted.contains(field)),
-    };
-    for name in columns.unwrap_or_default() {
-        if layout.index_of(name).is_none()
-            && schema.field(name).is_none()
-            && let Some(ty) = names::internal_type(&schema.name, name)
-        {
-            layout.columns.push(Column::new(name.clone(), ColumnKind::Field(ty)));
-        }
-    }
-    if with_score {
-        layout.columns.push(Column::new(FieldName::known(SCORE), ColumnKind::Score));
-    }
-    layout
-}
-
 /// Plans of whole objects by class, each with the schema that it was made of.
 type Plans = HashMap<ClassName, (Weak<ClassSchema>, Arc<Plan>)>;
 
@@ -224,7 +203,7 @@ pub fn whole(schema: &Arc<ClassSchema>) -> Arc<Plan> {
         {
             return plan.clone();
         }
-        let plan = Arc::new(Plan::new(schema, Arc::new(layout(schema, None, false))));
+        let plan = Arc::new(Plan::new(schema, Arc::new(Layout::of(schema))));
         if plans.len() >= MAX_PLANS {
             plans.clear();
         }
@@ -243,6 +222,6 @@ pub fn plan(
     match given {
         Some(layout) => Arc::new(Plan::new(schema, layout.clone())),
         None if columns.is_none() && !with_score => whole(schema),
-        None => Arc::new(Plan::new(schema, Arc::new(layout(schema, columns, with_score)))),
+        None => Arc::new(Plan::new(schema, Arc::new(Layout::asked(schema, columns, with_score)))),
     }
 }

@@ -17,7 +17,7 @@ use crate::storage::mongo::layout::value;
 use crate::storage::mongo::query::filter::{Near, all_of, permission};
 use crate::storage::mongo::transaction::{TRIES, pause};
 use crate::storage::mongo::{MongoAdapter, run};
-use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, Target};
+use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, WriteFilter};
 use crate::types::row::{Column, ColumnKind, has_permission_columns};
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet, Update};
 
@@ -133,7 +133,7 @@ impl MongoAdapter {
     pub(in crate::storage::mongo) async fn update_with_related(
         &self,
         schema: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
         related: &Related,
@@ -148,7 +148,7 @@ impl MongoAdapter {
     }
 
     /// The condition on what a write concerns.
-    async fn targets(&self, schema: &ClassSchema, target: &Target) -> StorageResult<Document> {
+    async fn targets(&self, schema: &ClassSchema, target: &WriteFilter) -> StorageResult<Document> {
         let permitted = permission(schema, "_wperm", target.writers.as_ref());
         let hints = FindHints::default();
         self.condition(schema, &target.filter, permitted, Near::Filters, &hints).await
@@ -157,7 +157,7 @@ impl MongoAdapter {
     pub(in crate::storage::mongo) async fn update_rows(
         &self,
         schema: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
@@ -292,7 +292,7 @@ impl MongoAdapter {
     pub(in crate::storage::mongo) async fn delete_rows(
         &self,
         schema: &Arc<ClassSchema>,
-        target: &Target,
+        target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
         let filter = self.targets(schema, target).await?;

@@ -2,7 +2,7 @@
 
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::types::path::FieldPath;
-use crate::types::row::has_permission_columns;
+use crate::types::row::{has_permission_columns, internal_type};
 use crate::types::schema::ClassSchema;
 use crate::types::{ClassName, FieldName, FieldType};
 
@@ -66,27 +66,7 @@ pub fn kind_of(schema: &ClassSchema, field: &FieldName) -> Option<Kind> {
     if let Some(field) = schema.field(name) {
         return Some(Kind::from(&field.ty));
     }
-    internal_kind(&schema.name, name)
-}
-
-/// Columns that parse-server keeps in its own tables without calling them fields.
-fn internal_kind(class: &ClassName, name: &str) -> Option<Kind> {
-    if class.is_join() {
-        return matches!(name, "relatedId" | "owningId").then_some(Kind::Text);
-    }
-    if !class.is_user() {
-        return None;
-    }
-    Some(match name {
-        "_hashed_password" | "_email_verify_token" | "_perishable_token" => Kind::Text,
-        "_email_verify_token_expires_at"
-        | "_account_lockout_expires_at"
-        | "_perishable_token_expires_at"
-        | "_password_changed_at" => Kind::Date,
-        "_failed_login_count" => Kind::Number,
-        "_password_history" => Kind::Array,
-        _ => return None,
-    })
+    internal_type(&schema.name, name).as_ref().map(Kind::from)
 }
 
 /// A table's alias in a statement: `t0`, `t1`, ….

@@ -243,7 +243,7 @@ impl Core {
         users: &Arc<ClassSchema>,
         token: &str,
     ) -> StorageResult<Option<(Object, Object)>> {
-        let (session, user) = (select::layout(sessions, None, false), select::layout(users, None, false));
+        let (session, user) = (Arc::new(Layout::of(sessions)), Arc::new(Layout::of(users)));
         let mut sql = Sql::new("SELECT ");
         select::push_layout(&mut sql, Alias(1), &session);
         sql.push_sql(", ");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use diesel::result::QueryResult;
 use diesel_async::AsyncPgConnection;
 
-use super::column::{Alias, Expr, Kind, kind_of};
+use super::column::{Alias, Expr};
 use super::filter::{PermissionColumn, push_condition};
 use super::order::{nearest, push_order, push_page, push_score};
 use super::{indexed, row};
@@ -16,9 +16,9 @@ use crate::query::{Filter, FindSpec};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::{Bind, IndexKind, Sql, with_bytes};
 use crate::types::room::Lent;
-use crate::types::row::{Column, ColumnKind, Layout, RowSet};
+use crate::types::row::{ColumnKind, Layout, RowSet};
 use crate::types::schema::ClassSchema;
-use crate::types::{ClassName, FieldName, FieldType};
+use crate::types::{ClassName, FieldName};
 
 /// A statement and the columns its rows have.
 #[derive(Clone, Debug)]
@@ -54,37 +54,6 @@ pub async fn load_count(sql: &Sql, conn: &AsyncPgConnection) -> QueryResult<u64>
     Ok(count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
-/// The columns of a find: everything, or the wanted ones beside those every object shows. Internal
-/// columns come only when they are named.
-pub fn layout(schema: &ClassSchema, columns: Option<&[FieldName]>, with_score: bool) -> Arc<Layout> {
-    let mut layout = match columns {
-        None => Layout::of(schema),
-        Some(wanted) => Layout::selecting(schema, |field| wanted.contains(field)),
-    };
-    for name in columns.unwrap_or_default() {
-        if layout.index_of(name).is_none()
-            && schema.field(name).is_none()
-            && let Some(ty) = internal_type(schema, name)
-        {
-            layout.columns.push(Column::new(name.clone(), ColumnKind::Field(ty)));
-        }
-    }
-    if with_score {
-        layout.columns.push(Column::new(FieldName::known("score"), ColumnKind::Score));
-    }
-    Arc::new(layout)
-}
-
-fn internal_type(schema: &ClassSchema, name: &FieldName) -> Option<FieldType> {
-    Some(match kind_of(schema, name)? {
-        Kind::Text => FieldType::String,
-        Kind::Number => FieldType::Number,
-        Kind::Date => FieldType::Date,
-        Kind::Array => FieldType::Array,
-        _ => return None,
-    })
-}
-
 /// `SELECT columns FROM class WHERE … ORDER BY … LIMIT … OFFSET …`.
 ///
 /// # Errors
@@ -92,7 +61,7 @@ fn internal_type(schema: &ClassSchema, name: &FieldName) -> Option<FieldType> {
 pub fn find(schema: &ClassSchema, spec: &FindSpec) -> StorageResult<BuiltQuery> {
     let layout = match &spec.layout {
         Some(layout) => layout.clone(),
-        None => layout(schema, spec.columns.as_deref(), spec.with_score),
+        None => Arc::new(Layout::asked(schema, spec.columns.as_deref(), spec.with_score)),
     };
     find_with_layout(schema, spec, layout)
 }
@@ -135,7 +104,7 @@ fn kept_head(schema: &Arc<ClassSchema>) -> Head {
         {
             return kept.clone();
         }
-        let layout = layout(schema, None, false);
+        let layout = Arc::new(Layout::of(schema));
         let mut sql = Sql::new("SELECT ");
         push_layout(&mut sql, Alias::MAIN, &layout);
         push_table(&mut sql, schema);
@@ -219,7 +188,7 @@ pub fn find_by_ids(
     readers: Option<&Arc<[String]>>,
     columns: Option<&[FieldName]>,
 ) -> StorageResult<BuiltQuery> {
-    let layout = layout(schema, columns, false);
+    let layout = Arc::new(Layout::asked(schema, columns, false));
     let mut sql = Sql::new("SELECT ");
     push_columns(&mut sql, schema, &layout, &Filter::all())?;
     sql.push_sql(" FROM ");

@@ -18,9 +18,9 @@ use crate::storage::postgres::schema::concurrently::{interrupt, lock_key};
 use crate::storage::postgres::schema::{names, table as schema_table};
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::value;
-use crate::storage::postgres::value::{ColumnType, USER_COLUMNS};
+use crate::storage::postgres::value::ColumnType;
 use crate::storage::{IndexMap, StorageError, StorageResult};
-use crate::types::row::has_permission_columns;
+use crate::types::row::{USER_COLUMNS, has_permission_columns};
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
 /// First key of the advisory locks of schema changes; the second is made of the class's name.

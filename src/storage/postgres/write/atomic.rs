@@ -6,7 +6,7 @@ use crate::storage::postgres::connection::error::is_stale_plan;
 use crate::storage::postgres::schema::ddl::Change;
 use crate::storage::postgres::write::{insert, relations, update};
 use crate::storage::postgres::{Core, Executor};
-use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, Target};
+use crate::storage::{Changed, Related, Returning, StorageError, StorageResult, WriteFilter};
 use crate::types::{ClassName, ClassSchema, Object, Update};
 
 /// Tries of a write whose plan or join tables were not there.
@@ -16,7 +16,7 @@ const TRIES: u32 = 3;
 pub enum Beside {
     Nothing,
     Row(Arc<ClassSchema>, Object),
-    Update(Arc<ClassSchema>, Target, Update, Returning),
+    Update(Arc<ClassSchema>, WriteFilter, Update, Returning),
 }
 
 impl Core {

@@ -6,7 +6,7 @@ use super::update::STAMP;
 use crate::storage::postgres::Executor;
 use crate::storage::postgres::sql::Sql;
 use crate::storage::postgres::write::target;
-use crate::storage::{Changed, Returning, StorageResult, Target};
+use crate::storage::{Changed, Returning, StorageResult, WriteFilter};
 use crate::types::{ClassSchema, Layout};
 
 /// Deletes what the target matches and answers the rows when asked.
@@ -16,7 +16,7 @@ use crate::types::{ClassSchema, Layout};
 pub async fn run(
     db: &Executor<'_>,
     schema: &Arc<ClassSchema>,
-    target: &Target,
+    target: &WriteFilter,
     returning_before: bool,
 ) -> StorageResult<Changed> {
     let mut sql = Sql::new("DELETE FROM ");

@@ -9,14 +9,14 @@ use crate::storage::postgres::query::filter::PermissionColumn;
 use crate::storage::postgres::query::row;
 use crate::storage::postgres::sql;
 use crate::storage::postgres::sql::{PgRow, Sql};
-use crate::storage::{Changed, Returning, StorageResult, Target};
+use crate::storage::{Changed, Returning, StorageResult, WriteFilter};
 use crate::types::{ClassSchema, Layout, RowSet};
 
 /// The condition on rows of `t0`.
 ///
 /// # Errors
 /// `Refused` for filters PostgreSQL cannot say.
-pub fn push_where(sql: &mut Sql, schema: &Arc<ClassSchema>, target: &Target) -> StorageResult<()> {
+pub fn push_where(sql: &mut Sql, schema: &Arc<ClassSchema>, target: &WriteFilter) -> StorageResult<()> {
     let writers = target.writers.as_ref().map(|writers| (PermissionColumn::Write, writers));
     filter::push_condition(sql, schema, Alias::MAIN, &target.filter, writers)
 }

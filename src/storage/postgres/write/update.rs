@@ -11,7 +11,7 @@ use crate::storage::postgres::connection::error::boxed;
 use crate::storage::postgres::sql::{Bind, Sql};
 use crate::storage::postgres::value::{self, ColumnType};
 use crate::storage::postgres::write::target;
-use crate::storage::{Changed, Returning, StorageError, StorageResult, Target};
+use crate::storage::{Changed, Returning, StorageError, StorageResult, WriteFilter};
 use crate::types::names::INTERNAL_COLUMNS;
 use crate::types::row::{Column, ColumnKind, has_permission_columns};
 use crate::types::update::Op;
@@ -28,7 +28,7 @@ pub const STAMP: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigi
 pub async fn run(
     db: &Executor<'_>,
     schema: &Arc<ClassSchema>,
-    target: &Target,
+    target: &WriteFilter,
     update: &Update,
     returning: Returning,
 ) -> StorageResult<Changed> {
@@ -69,7 +69,7 @@ fn written(schema: &ClassSchema, update: &Update) -> Layout {
 pub fn statement(
     schema: &Arc<ClassSchema>,
     layout: &Layout,
-    target: &Target,
+    target: &WriteFilter,
     update: &Update,
     returning: Returning,
 ) -> StorageResult<Sql> {

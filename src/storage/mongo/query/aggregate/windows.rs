@@ -6,7 +6,7 @@ use super::Scope;
 use super::expression::expression;
 use super::stages::{accumulated, forget, pointer_of};
 use crate::query::pipeline::Windows;
-use crate::query::pipeline::window::{Bound, Frame, Place, Windowed};
+use crate::query::pipeline::window::{Bound, Frame, Ranking, Windowed};
 use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
 
@@ -56,9 +56,9 @@ fn function(windowed: &Windowed, scope: &Scope) -> StorageResult<Document> {
             }
             function
         }
-        Windowed::Place(Place::Number) => doc! { "$documentNumber": {} },
-        Windowed::Place(Place::Rank) => doc! { "$rank": {} },
-        Windowed::Place(Place::DenseRank) => doc! { "$denseRank": {} },
+        Windowed::Ranking(Ranking::Number) => doc! { "$documentNumber": {} },
+        Windowed::Ranking(Ranking::Rank) => doc! { "$rank": {} },
+        Windowed::Ranking(Ranking::DenseRank) => doc! { "$denseRank": {} },
         Windowed::Shift { value, by, default } => {
             let mut shift = doc! { "output": expression(value, scope)?, "by": *by };
             if !default.is_null() {

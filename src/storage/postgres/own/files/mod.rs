@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 use crate::files::crypt::Key;
 use crate::files::range::Wanted;
 use crate::files::{
-    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, NewFile, Place, Upload,
+    Capabilities, FileError, FileInfo, FileReader, FileResult, FileStore, ListedFile, Mount, NewFile, Upload,
     WINDOW, name, name_is_taken, server_location,
 };
 use crate::storage::postgres::own::schema::parsimony::file;
@@ -269,8 +269,8 @@ impl FileStore for PostgresStore {
         })
     }
 
-    fn location(&self, place: Place<'_>, name: &str) -> String {
-        server_location(place, name)
+    fn location(&self, mount: Mount<'_>, name: &str) -> String {
+        server_location(mount, name)
     }
 
     fn list(&self) -> BoxStream<'_, FileResult<ListedFile>> {

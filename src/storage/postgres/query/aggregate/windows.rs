@@ -6,7 +6,7 @@ use super::project::inside;
 use super::typed::{Typed, joined};
 use super::{JSON, Relation};
 use crate::query::pipeline::function::Function;
-use crate::query::pipeline::window::{Bound, Frame, Place, Windowed};
+use crate::query::pipeline::window::{Bound, Frame, Ranking, Windowed};
 use crate::query::pipeline::{Accumulate, Accumulator, Windows};
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;
@@ -35,7 +35,7 @@ impl Relation {
                     finish.extend(of_list.map(|function| (name.clone(), function)));
                     value
                 }
-                Windowed::Place(place) => Typed::new(Sql::new(place_of(*place)), FieldType::Number),
+                Windowed::Ranking(place) => Typed::new(Sql::new(place_of(*place)), FieldType::Number),
                 Windowed::Shift { value, by, default } => {
                     let value = self.expression(value)?;
                     let default = if default.is_null() { None } else { Some(self.expression(default)?) };
@@ -114,11 +114,11 @@ fn bound(bound: Bound, is_last: bool) -> String {
     }
 }
 
-fn place_of(place: Place) -> &'static str {
+fn place_of(place: Ranking) -> &'static str {
     match place {
-        Place::Number => "(row_number() OVER w)::float8",
-        Place::Rank => "(rank() OVER w)::float8",
-        Place::DenseRank => "(dense_rank() OVER w)::float8",
+        Ranking::Number => "(row_number() OVER w)::float8",
+        Ranking::Rank => "(rank() OVER w)::float8",
+        Ranking::DenseRank => "(dense_rank() OVER w)::float8",
     }
 }
 
