@@ -9,11 +9,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::types::aside::{LONG, aside};
+
 /// Bytes of the hash in a tag.
 const HASH_LENGTH: usize = 20;
 
 /// Tags a 200 to GET or HEAD by its body; makes a 304 of it when the client's tag is the same.
-pub fn tagged(http: &HttpRequest, response: HttpResponse) -> HttpResponse {
+pub async fn tagged(http: &HttpRequest, response: HttpResponse) -> HttpResponse {
     let is_read = matches!(*http.method(), Method::GET | Method::HEAD);
     if !is_read || response.status() != StatusCode::OK || response.headers().contains_key(header::ETAG) {
         return response;
@@ -24,7 +26,14 @@ pub fn tagged(http: &HttpRequest, response: HttpResponse) -> HttpResponse {
         // A stream has no tag.
         Err(body) => return head.set_body(body),
     };
-    let hash = blake3::hash(&bytes);
+    let hash = if bytes.len() > LONG {
+        let bytes = bytes.clone();
+        aside(move || blake3::hash(&bytes)).await.ok()
+    } else {
+        Some(blake3::hash(&bytes))
+    };
+    // Without a tag it is as good an answer.
+    let Some(hash) = hash else { return head.set_body(bytes).map_into_boxed_body() };
     let text = STANDARD_NO_PAD.encode(&hash.as_bytes()[..HASH_LENGTH]);
     let tag = format!("W/\"{:x}-{text}\"", bytes.len());
     let known = is_known(http.headers(), &tag);

@@ -92,7 +92,7 @@ async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: 
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
         let app = exchange.named();
         match contained(app_scope::within(app, exchange.run(payload)).instrument(span)).await {
-            Ok(response) => validator::tagged(http, response),
+            Ok(response) => validator::tagged(http, response).await,
             Err(error) => app_scope::within_now(app, || {
                 span_of(http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
             }),

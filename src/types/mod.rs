@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod app_scope;
+pub mod aside;
 pub mod auth_data;
 pub mod clp;
 pub mod geo;

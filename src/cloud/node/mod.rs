@@ -34,6 +34,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use self::host::{Host, HostEvents, Pending, Reply};
@@ -50,6 +51,7 @@ use super::{
 };
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::app_scope::carry;
+use crate::types::aside::{LONG, aside};
 
 /// How the hosts are run. All durations are waiting times of the server.
 #[derive(Clone, Debug)]
@@ -250,8 +252,15 @@ impl NodeEngine {
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).map_err(Error::internal)
+        read(bytes).await
     }
+}
+
+/// An answer; a long one is read on a thread of its own.
+async fn read<T: DeserializeOwned + Send + 'static>(answer: Bytes) -> Result<T> {
+    let is_long = answer.len() > LONG;
+    let read = move || serde_json::from_slice(&answer).map_err(Error::internal);
+    if is_long { aside(read).await? } else { read() }
 }
 
 fn out_of_time(deadline: Duration) -> Error {
@@ -326,7 +335,7 @@ impl CloudEngine for NodeEngine {
                 transaction: call.scope.transaction,
             };
             let bytes = self.call(&frame, call.scope, self.pool.options().call_timeout).await?;
-            let frame: FunctionFrame = serde_json::from_slice(&bytes).map_err(Error::internal)?;
+            let frame: FunctionFrame = read(bytes).await?;
             let headers = frame.headers.into_iter().map(|(name, value)| (name, header_text(value))).collect();
             Ok(FunctionAnswer { result: frame.result, status: frame.status, headers })
         })
@@ -339,7 +348,7 @@ impl CloudEngine for NodeEngine {
             }
             let frame = CallFrame::Trigger(TriggerFrame::from(&call));
             let bytes = self.call(&frame, call.scope, self.pool.options().call_timeout).await?;
-            serde_json::from_slice(&bytes).map_err(Error::internal)
+            read(bytes).await
         })
     }
 

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::operations::transactions::Extent;
 use crate::operations::{Ctx, gate};
 use crate::storage::{StorageError, is_stale_schema};
+use crate::types::aside::{LONG, aside};
 use crate::types::{ClassName, Object};
 
 /// Items of one batch that run at the same time; more would only queue for the same connections.
@@ -91,7 +92,7 @@ pub async fn run(ctx: &Ctx, body: Object, router: &dyn ItemRouter) -> Result<Byt
         answers.sort_by_key(|(index, _)| *index);
         answers.into_iter().map(|(_, answer)| answer).collect()
     };
-    Ok(write_answers(answers, ctx.config().http.sanitize_errors))
+    write_answers(answers, ctx.config().http.sanitize_errors).await
 }
 
 /// Items that run together: creates of one class, which become one insert, or one item.
@@ -263,25 +264,32 @@ pub fn normalized(path: &str) -> String {
     format!("/{}{slash}", parts.join("/"))
 }
 
-fn write_answers(answers: Vec<Result<Bytes>>, sanitize: bool) -> Bytes {
-    let size = answers.iter().map(|answer| answer.as_ref().map_or(80, |body| body.len() + 14)).sum::<usize>();
-    let mut out = BytesMut::with_capacity(size + 2);
+async fn write_answers(answers: Vec<Result<Bytes>>, sanitize: bool) -> Result<Bytes> {
+    let told = answers.into_iter().map(|answer| match answer {
+        Ok(body) => (SUCCESS, body),
+        Err(error) => {
+            tracing::info!(%error, "an item of a batch failed");
+            (FAILURE, Bytes::from(item_error(&error, sanitize).to_string()))
+        }
+    });
+    let told: Vec<_> = told.collect();
+    let size = told.iter().map(|(key, body)| key.len() + body.len() + 2).sum::<usize>() + 2;
+    if size > LONG { aside(move || joined(told, size)).await } else { Ok(joined(told, size)) }
+}
+
+const SUCCESS: &[u8] = b"{\"success\":";
+const FAILURE: &[u8] = b"{\"error\":";
+
+fn joined(told: Vec<(&'static [u8], Bytes)>, size: usize) -> Bytes {
+    let mut out = BytesMut::with_capacity(size);
     out.put_u8(b'[');
-    for (index, answer) in answers.into_iter().enumerate() {
+    for (index, (key, body)) in told.into_iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');
         }
-        match answer {
-            Ok(body) => {
-                out.put_slice(b"{\"success\":");
-                out.put_slice(&body);
-                out.put_u8(b'}');
-            }
-            Err(error) => {
-                tracing::info!(%error, "an item of a batch failed");
-                out.put_slice(json!({ "error": item_error(&error, sanitize) }).to_string().as_bytes());
-            }
-        }
+        out.put_slice(key);
+        out.put_slice(&body);
+        out.put_u8(b'}');
     }
     out.put_u8(b']');
     out.freeze()
@@ -313,14 +321,14 @@ mod tests {
         assert_eq!(error.public_message(true), "cannot route batch path /classes/A");
     }
 
-    #[test]
-    fn answers_keep_their_order_and_their_text() {
+    #[tokio::test]
+    async fn answers_keep_their_order_and_their_text() {
         let answers = vec![
             Ok(Bytes::from_static(b"{\"objectId\":\"x\"}")),
             Err(Error::object_not_found()),
             Err(Error::master_key_required()),
         ];
-        let text = write_answers(answers, true);
+        let text = write_answers(answers, true).await.unwrap();
         assert_eq!(
             text,
             "[{\"success\":{\"objectId\":\"x\"}},{\"error\":{\"code\":101,\"error\":\"Object not found.\"}},{\"error\":{\"error\":\"Permission denied\"}}]"

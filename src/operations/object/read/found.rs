@@ -15,6 +15,7 @@ use super::weight::Weight;
 use crate::error::{Error, Result};
 use crate::operations::budget::Budget;
 use crate::operations::{Ctx, Principal};
+use crate::types::aside::{LONG, aside};
 use crate::types::{ClassName, Object, RowSet};
 
 /// What a find found, before it takes a form.
@@ -82,12 +83,13 @@ impl Found {
             weight.check(budget)?;
             expected = rows.json_size();
         }
+        let is_long = weight.is_long() || expected > LONG;
         let mut meter = budget.meter();
         let mut out = Vec::with_capacity(256 + expected.min(budget.bytes_left()));
         out.extend_from_slice(b"{\"results\":");
         let class = self.redirected_to;
         match self.results {
-            Results::Rows(rows, view) if weight.is_long() => {
+            Results::Rows(rows, view) if is_long => {
                 (out, meter) = aside(move || {
                     encode::write_rows(&mut out, &rows, &view, class.as_ref(), &meter);
                     (out, meter)
@@ -126,7 +128,7 @@ impl Found {
                 let row = rows.first().ok_or_else(Error::object_not_found)?;
                 let weight = Weight::of(&rows, &view);
                 weight.check(budget)?;
-                if weight.is_long() {
+                if weight.is_long() || rows.json_size() > LONG {
                     (out, meter) = aside(move || {
                         if let Some(row) = rows.first() {
                             encode::write_row(&mut out, row, &view, None, &meter);
@@ -206,25 +208,34 @@ impl Found {
     ///
     /// # Errors
     /// 102 for more than the request may be answered.
-    pub(super) fn to_named_json(&self, class: &ClassName, budget: &Budget) -> Result<Box<RawValue>> {
-        let class = self.redirected_to.as_ref().unwrap_or(class);
-        let (mut out, meter) = (Vec::with_capacity(1024), budget.meter());
-        match &self.results {
-            Results::Raw(objects) => return Ok(objects.clone()),
+    pub(super) async fn into_named_json(self, class: &ClassName, budget: &Budget) -> Result<Box<RawValue>> {
+        let class = self.redirected_to.unwrap_or_else(|| class.clone());
+        let (mut out, mut meter) = (Vec::with_capacity(1024), budget.meter());
+        match self.results {
+            Results::Raw(objects) => return Ok(objects),
             Results::Rows(rows, view) => {
-                Weight::of(rows, view).check(budget)?;
-                encode::write_rows(&mut out, rows, view, Some(class), &meter);
+                let weight = Weight::of(&rows, &view);
+                weight.check(budget)?;
+                if weight.is_long() || rows.json_size() > LONG {
+                    (out, meter) = aside(move || {
+                        encode::write_rows(&mut out, &rows, &view, Some(&class), &meter);
+                        (out, meter)
+                    })
+                    .await?;
+                } else {
+                    encode::write_rows(&mut out, &rows, &view, Some(&class), &meter);
+                }
             }
-            Results::Values(values) => encode::write_values(&mut out, values, Some(class), &meter),
-            Results::Plan(plan) => encode::write_json(&mut out, plan),
+            Results::Values(values) => encode::write_values(&mut out, &values, Some(&class), &meter),
+            Results::Plan(plan) => encode::write_json(&mut out, &plan),
         }
         budget.settle(&meter, out.len())?;
-        let text = String::from_utf8(out).map_err(Error::internal)?;
-        RawValue::from_string(text).map_err(Error::internal)
+        // It is read once more for that.
+        if out.len() > LONG { aside(move || raw(out)).await? } else { raw(out) }
     }
 }
 
-/// A longer piece of work, not on the thread of other requests.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+fn raw(text: Vec<u8>) -> Result<Box<RawValue>> {
+    let text = String::from_utf8(text).map_err(Error::internal)?;
+    RawValue::from_string(text).map_err(Error::internal)
 }

@@ -92,9 +92,10 @@ pub(super) async fn find_with_triggers(
         return Ok(answer);
     }
     // Encoded once; where the handler leaves them alone, these are the answer's bytes too.
-    let objects = answer.to_named_json(class, ctx.budget())?;
     // The rows are not needed while the handler runs.
-    let answer = answer.told();
+    let told = answer.told();
+    let objects = answer.into_named_json(class, ctx.budget()).await?;
+    let answer = told;
     let mut call = TriggerCall::new(TriggerKind::AfterFind, class.as_str());
     call.objects = Some(Payload::Raw(objects.clone()));
     call.query = Some(Value::Object(query));
