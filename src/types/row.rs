@@ -249,6 +249,11 @@ impl RowSet {
         self.len() == 0
     }
 
+    /// Bytes of texts and the like in all rows.
+    pub fn bytes(&self) -> usize {
+        self.arena.len()
+    }
+
     /// About how long the rows are as JSON text, for buffers.
     pub fn json_size(&self) -> usize {
         let keys: usize = self.layout.columns.iter().map(|column| column.json_key.len() + 8).sum();

@@ -30,9 +30,13 @@ mod oid {
     pub const JSONB: u32 = 3802;
 }
 
+/// What is read in one go.
+const TURN_BYTES: usize = 256 * 1024;
+
 /// Reads every row of a statement whose columns are those of `rows`' layout.
 ///
-/// It stops where there is no room for more.
+/// It stops where there is no room for more. Long results come as fast as they are read: now and then the other
+/// requests of the thread have their turn.
 ///
 /// # Errors
 /// Whatever PostgreSQL says while rows arrive.
@@ -41,10 +45,15 @@ pub async fn collect(
     rows: &mut RowSet,
 ) -> QueryResult<()> {
     let width = rows.layout().columns.len();
+    let mut turn = rows.bytes();
     while let Some(row) = stream.try_next().await? {
         push_row(rows, &row, 0, width);
         if !rows.has_room() {
             break;
+        }
+        if rows.bytes() - turn > TURN_BYTES {
+            tokio::task::yield_now().await;
+            turn = rows.bytes();
         }
     }
     Ok(())
