@@ -7,10 +7,15 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
 use super::query_string;
-use super::transfer::{self, Incoming};
+use super::transfer::{self, Incoming, Room};
 use crate::error::{Error, Result};
 use crate::types::Object;
+use crate::types::aside::{LONG, aside};
+use crate::types::json::{count_values, from_outside};
+use crate::types::limits::MAX_VALUES;
 
+/// Bodies up to here hold too few values to be counted.
+const FEW_VALUES: usize = 16 * 1024;
 /// Form bodies are limited like Express limits them, whatever `maxUploadSize` says.
 const FORM_LIMIT: u64 = 100 * 1024;
 
@@ -23,31 +28,67 @@ pub enum Body {
     Multipart { content_type: String, bytes: Bytes },
 }
 
-/// Reads and parses. `limit` is in bytes.
+/// Reads and parses. `limit` is in bytes. The room is to be kept as long as the body.
 ///
 /// # Errors
-/// 413 `request entity too large`, 415 for encodings nobody asked for, 400 without a code for what is not
-/// JSON, and those of [`collect`].
-pub async fn read(headers: &HeaderMap, payload: Incoming, limit: u64) -> Result<Body> {
+/// 413 `request entity too large`, also for too many values, 415 for encodings nobody asked for, 400 without a code
+/// for what is not JSON, and those of [`collect`].
+pub async fn read(headers: &HeaderMap, mut payload: Incoming, limit: u64) -> Result<(Body, Room)> {
     let content_type = text(headers, header::CONTENT_TYPE).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let form = essence == "application/x-www-form-urlencoded";
-    let bytes = collect(headers, payload, if form { FORM_LIMIT } else { limit }).await?;
+    let bytes = gather(headers, &mut payload, if form { FORM_LIMIT } else { limit }).await?;
+    let mut room = payload.into_room();
     if essence == "multipart/form-data" {
-        return Ok(Body::Multipart { content_type: content_type.to_owned(), bytes });
+        return Ok((Body::Multipart { content_type: content_type.to_owned(), bytes }, room));
     }
     if bytes.is_empty() {
-        return Ok(Body::Object(Object::new()));
+        return Ok((Body::Object(Object::new()), room));
     }
     check_encoding(headers, content_type)?;
-    // Invalid UTF-8 becomes U+FFFD, which is what Node makes of it.
-    let text = String::from_utf8_lossy(&bytes);
-    // Some .NET clients put a byte order mark before their JSON.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if form {
-        return Ok(Body::Object(query_string::parse_flat(text)));
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        return Ok((Body::Object(query_string::parse_flat(text)), room));
     }
-    parse_json(text).map(Body::Object)
+    let object = read_json(bytes, &mut room, |bytes| {
+        // Invalid UTF-8 becomes U+FFFD, which is what Node makes of it.
+        let text = String::from_utf8_lossy(bytes);
+        // Some .NET clients put a byte order mark before their JSON.
+        parse_json(text.strip_prefix('\u{feff}').unwrap_or(&text))
+    });
+    let object = object.await??;
+    Ok((Body::Object(object), room))
+}
+
+/// The JSON value of a body that has come.
+///
+/// # Errors
+/// As [`read`]; the inner one when it is no JSON.
+pub async fn document(bytes: Bytes, room: &mut Room) -> Result<serde_json::Result<Value>> {
+    read_json(bytes, room, from_outside).await
+}
+
+/// Reads JSON, a long one on a thread of its own, when there is room for what it becomes.
+async fn read_json<T: Send + 'static>(
+    bytes: Bytes,
+    room: &mut Room,
+    read: impl FnOnce(&[u8]) -> T + Send + 'static,
+) -> Result<T> {
+    let is_long = bytes.len() > LONG;
+    if bytes.len() > FEW_VALUES {
+        let count = if is_long {
+            let bytes = bytes.clone();
+            aside(move || count_values(&bytes)).await?
+        } else {
+            count_values(&bytes)
+        };
+        if count > MAX_VALUES {
+            return Err(Error::http(413, format!("The body holds more than {MAX_VALUES} values.")));
+        }
+        room.hold_more(count * size_of::<Value>())?;
+    }
+    if is_long { aside(move || read(&bytes)).await } else { Ok(read(&bytes)) }
 }
 
 /// All bytes of the body, refused as soon as they are too many.
@@ -56,6 +97,14 @@ pub async fn read(headers: &HeaderMap, payload: Incoming, limit: u64) -> Result<
 /// 413, also when the announced length is too long; 400 when the client breaks off, 408 when it dawdles, 503 when
 /// too many other bodies are on their way.
 pub async fn collect(headers: &HeaderMap, mut payload: Incoming, limit: u64) -> Result<Bytes> {
+    gather(headers, &mut payload, limit).await
+}
+
+/// As [`collect`]; the memory that it takes stays taken.
+///
+/// # Errors
+/// Those of [`collect`].
+pub async fn gather(headers: &HeaderMap, payload: &mut Incoming, limit: u64) -> Result<Bytes> {
     let too_large = || Error::http(413, "request entity too large");
     let announced = text(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
@@ -118,7 +167,7 @@ pub fn parse_json(text: &str) -> Result<Object> {
         }
         None => return Err(Error::http(400, "Unexpected end of JSON input")),
     }
-    match crate::types::json::from_outside(text.as_bytes()) {
+    match from_outside(text.as_bytes()) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(Value::Array(list)) => {
             Ok(list.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect())

@@ -34,6 +34,7 @@ use crate::operations::{Credentials, Ctx};
 use crate::rest::request::RestResponse;
 use crate::types::Object;
 use crate::types::app_scope::carry;
+use crate::types::aside::{LONG, aside};
 
 /// Node's reader of base64: padding or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -183,9 +184,9 @@ async fn save(
         };
     } else {
         // The JavaScript SDK's form: keys, description and content in one JSON document.
-        let bytes = body::collect(sent, payload, limit).await?;
-        let parsed = crate::types::json::from_outside(&bytes);
-        drop(bytes);
+        let mut payload = payload;
+        let bytes = body::gather(sent, &mut payload, limit).await?;
+        let parsed = body::document(bytes, &mut payload.into_room()).await?;
         let Ok(Value::Object(mut document)) = parsed else { return Err(Error::unauthorized()) };
         claims.complete_from_body(&mut document, registry).await?;
         let app = claims.app(registry)?;
@@ -195,7 +196,7 @@ async fn save(
         let content_type = claims.content_type.clone().or_else(|| text("content-type"));
         ctx = exchange.admit(&app, claims, privileged, "POST", false).await?;
         upload::admit(&ctx, &file, content_type.as_deref()).await?;
-        upload = from_document(file, content_type, document)?;
+        upload = from_document(file, content_type, document).await?;
     }
     if streamed {
         // Only streams describe themselves in headers.
@@ -234,25 +235,11 @@ async fn save(
 }
 
 /// `{"base64": …, "fileData": {"metadata", "tags", "directory"}}`
-fn from_document(file: String, content_type: Option<String>, mut document: Object) -> Result<Upload> {
+async fn from_document(file: String, content_type: Option<String>, mut document: Object) -> Result<Upload> {
     let content = match document.shift_remove("base64") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) => {
-            // Node skips what is not base64 and knows the URL alphabet too.
-            let clean: String = text
-                .chars()
-                .take_while(|c| *c != '=')
-                .filter_map(|c| match c {
-                    '-' => Some('+'),
-                    '_' => Some('/'),
-                    c if c.is_ascii_alphanumeric() || c == '+' || c == '/' => Some(c),
-                    _ => None,
-                })
-                .collect();
-            // A single letter at the end carries no whole byte.
-            let whole = if clean.len() % 4 == 1 { &clean[..clean.len() - 1] } else { &clean };
-            BASE64.decode(whole).map_err(|_| rules::empty_upload())?
-        }
+        Some(Value::String(text)) if text.len() > LONG => aside(move || decoded(&text)).await??,
+        Some(Value::String(text)) => decoded(&text)?,
         Some(_) => return Err(Error::unauthorized()),
     };
     let mut data = match document.shift_remove("fileData") {
@@ -269,6 +256,23 @@ fn from_document(file: String, content_type: Option<String>, mut document: Objec
     // `undefined` does not travel; null was said.
     let directory = data.shift_remove("directory");
     Ok(Upload { name: file, content_type, content, length, streamed: false, metadata, tags, directory })
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>> {
+    // Node skips what is not base64 and knows the URL alphabet too.
+    let clean: String = text
+        .chars()
+        .take_while(|c| *c != '=')
+        .filter_map(|c| match c {
+            '-' => Some('+'),
+            '_' => Some('/'),
+            c if c.is_ascii_alphanumeric() || c == '+' || c == '/' => Some(c),
+            _ => None,
+        })
+        .collect();
+    // A single letter at the end carries no whole byte.
+    let whole = if clean.len() % 4 == 1 { &clean[..clean.len() - 1] } else { &clean };
+    BASE64.decode(whole).map_err(|_| rules::empty_upload())
 }
 
 fn refused_as_too_large() -> Error {
@@ -454,16 +458,13 @@ mod tests {
 
     #[test]
     fn base64_as_node_reads_it() {
-        let read = |text: &str| {
-            let document = json!({ "base64": text }).as_object().cloned().expect("an object");
-            from_document("a".into(), None, document).expect("readable").length
-        };
-        assert_eq!(read("YWJj"), Some(3));
-        assert_eq!(read("YWI="), Some(2));
-        assert_eq!(read("YWI"), Some(2));
-        assert_eq!(read("YW\nJj"), Some(3));
-        assert_eq!(read("-_8"), Some(2));
-        assert_eq!(read("Y"), Some(0));
-        assert_eq!(read("YWI=YWI="), Some(2));
+        let read = |text: &str| decoded(text).expect("readable").len();
+        assert_eq!(read("YWJj"), 3);
+        assert_eq!(read("YWI="), 2);
+        assert_eq!(read("YWI"), 2);
+        assert_eq!(read("YW\nJj"), 3);
+        assert_eq!(read("-_8"), 2);
+        assert_eq!(read("Y"), 0);
+        assert_eq!(read("YWI=YWI="), 2);
     }
 }

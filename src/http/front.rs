@@ -19,6 +19,7 @@ use super::body::{self, Body};
 use super::credentials::{Claims, header_text};
 use super::exchange::{Exchange, Front, client_address};
 use super::figures::{Door, Seen};
+use super::transfer::Room;
 use crate::app::{App, AppState};
 use crate::error::{Error, Result};
 use crate::http::{
@@ -192,6 +193,12 @@ fn accept(
         .unwrap_or_else(HttpResponse::from_error)
 }
 
+/// What a request has of what all share, until it is done.
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _room: Option<Room>,
+}
+
 impl Exchange<'_> {
     async fn run(&self, payload: web::Payload) -> Result<HttpResponse> {
         let headers = self.http.headers();
@@ -231,12 +238,13 @@ impl Exchange<'_> {
         }
         let limit = self.apps.iter().map(|app| app.config().http.max_upload_size).max().unwrap_or(0);
         let payload = self.front.pace.incoming(payload);
-        let (mut body, raw) = match body::read(headers, payload, limit).await? {
+        let (body, room) = body::read(headers, payload, limit).await?;
+        let (mut body, raw) = match body {
             Body::Object(object) => (object, None),
             Body::Multipart { content_type, bytes } => (Object::new(), Some((content_type, bytes))),
         };
         // Only now: whoever sends half a body takes no place from others.
-        let permit = self.place()?;
+        let held = Held { _place: self.place()?, _room: Some(room) };
         let method = self.overridden_method(&mut body);
         claims.read_context(headers)?;
         claims.complete_from_body(&mut body, registry).await?;
@@ -252,8 +260,7 @@ impl Exchange<'_> {
         let rate = ctx.info.rate;
         let sanitize = app.config().http.sanitize_errors;
         let number = app.services.state.presence.number();
-        let answered =
-            app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, permit)).await;
+        let answered = app_scope::within(Some(number), self.route(ctx, &method, path, body, raw, held)).await;
         let mut response = answered.unwrap_or_else(|error| {
             span_of(self.http, self.below, self.id).in_scope(|| respond::error(&error, sanitize))
         });
@@ -269,7 +276,7 @@ impl Exchange<'_> {
         path: &str,
         body: Object,
         mut raw: Option<(String, bytes::Bytes)>,
-        permit: OwnedSemaphorePermit,
+        held: Held,
     ) -> Result<HttpResponse> {
         let Some(found) = method_of(method).and_then(|method| ROUTES.find(ctx.config(), method, path)) else {
             return Ok(respond::cannot_route(method, self.http.path()));
@@ -290,7 +297,7 @@ impl Exchange<'_> {
             crate::operations::classes::idempotency::ensure(&ctx, path).await?;
         }
         let sanitize = ctx.config().http.sanitize_errors;
-        let response = self.guarded(route, ctx, request, permit).await?;
+        let response = self.guarded(route, ctx, request, held).await?;
         if let Some(watched) = watched {
             watched.end(&response);
         }
@@ -303,7 +310,7 @@ impl Exchange<'_> {
         route: &'static Route,
         ctx: Ctx,
         request: RestRequest,
-        permit: OwnedSemaphorePermit,
+        held: Held,
     ) -> Result<RestResponse> {
         let run = contained(ROUTES.dispatch(route, ctx, request));
         if route.method == crate::cloud::Method::Get {
@@ -311,7 +318,7 @@ impl Exchange<'_> {
         } else {
             let task = async move {
                 let outcome = run.await;
-                drop(permit);
+                drop(held);
                 outcome
             };
             actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)?
@@ -327,10 +334,10 @@ impl Exchange<'_> {
 
     async fn describe(&self, app: &Arc<App>) -> Result<HttpResponse> {
         gate::check_allowed(app.config(), None, "GET", self.below)?;
-        let permit = self.place()?;
+        let held = Held { _place: self.place()?, _room: None };
         let ctx = gate::stranger(&app.services, self.client_address(app).to_string()).await?;
         let rate = gate::count_operation(&ctx, "GET", self.below).await?;
-        let mut response = self.route(ctx, "GET", self.below, Object::new(), None, permit).await?;
+        let mut response = self.route(ctx, "GET", self.below, Object::new(), None, held).await?;
         respond::add_rate(&mut response, rate);
         Ok(response)
     }

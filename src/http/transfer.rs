@@ -185,10 +185,15 @@ impl Incoming {
     pub fn hold(&mut self, bytes: usize) -> Result<()> {
         self.room.hold(bytes)
     }
+
+    /// What the body has of the memory, when all of it has come.
+    pub fn into_room(self) -> Room {
+        self.room
+    }
 }
 
-/// What one body has of the memory.
-struct Room {
+/// What one body has of the memory, until it is dropped.
+pub struct Room {
     memory: Arc<Memory>,
     held: u64,
 }
@@ -207,6 +212,19 @@ impl Room {
         let used = self.memory.used.fetch_add(more, Ordering::Relaxed) + more;
         self.held += more;
         if used > self.memory.limit { Err(Error::overloaded()) } else { Ok(()) }
+    }
+
+    /// Makes sure that there is room for what the body becomes when it is read. The largest has its turn while half
+    /// of the memory is free.
+    ///
+    /// # Errors
+    /// 503 when other bodies have taken it.
+    pub fn hold_more(&mut self, bytes: usize) -> Result<()> {
+        let more = bytes as u64;
+        let before = self.memory.used.fetch_add(more, Ordering::Relaxed);
+        self.held += more;
+        let is_there = before <= self.memory.limit / 2 || before.saturating_add(more) <= self.memory.limit;
+        if is_there { Ok(()) } else { Err(Error::overloaded()) }
     }
 }
 
@@ -315,7 +333,12 @@ mod tests {
         assert_eq!(second.hold(FREE + 300).expect_err("full").status(), 503);
         drop(second);
         first.hold(FREE + 1000).unwrap();
+        assert_eq!(first.hold_more(1).expect_err("full").status(), 503);
         drop(first);
+        let (mut first, mut second) = (Room::new(&pace), Room::new(&pace));
+        first.hold_more(2000).unwrap();
+        assert_eq!(second.hold_more(1).expect_err("full").status(), 503);
+        drop((first, second));
         assert_eq!(pace.memory.used.load(Ordering::Relaxed), 0);
     }
 

@@ -138,14 +138,31 @@ fn is_infinite(number: &[u8]) -> bool {
 /// Behind the closing quote of the string that begins at `at`.
 fn end_of_string(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'\\', b'"', rest)) {
+        at += found;
+        if text.get(at) == Some(&b'"') {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
+/// No fewer values than the text holds, counted without reading it: each but the first stands behind a comma or
+/// begins a list or an object.
+pub fn count_values(text: &[u8]) -> usize {
+    let (mut count, mut at) = (1, 0);
     while let Some(byte) = text.get(at) {
         match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
+            b'"' => at = end_of_string(text, at),
+            b',' | b'[' | b'{' => {
+                count += 1;
+                at += 1;
+            }
             _ => at += 1,
         }
     }
-    text.len()
+    count
 }
 
 /// Whether a digit is followed by a dot or an exponent, or a zero has a sign: cheap to see, and rarely so.
@@ -204,6 +221,21 @@ mod tests {
         reads("[9007199254740993]", "[9007199254740993]");
         for broken in ["[01e400]", "[1e]", "[1.e400]", "[--1e400]", "[1e400 1e400]"] {
             assert!(from_outside(broken.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn values_are_counted_in_the_text() {
+        for (text, most) in [
+            ("1", 1),
+            ("[]", 2),
+            ("[1,2,3]", 4),
+            (r#"{"a,b":"[{,\",[","c":[{}]}"#, 5),
+            (r#"["\\",1]"#, 3),
+            (r#"["a"#, 2),
+            (r#"["a\"#, 2),
+        ] {
+            assert_eq!(count_values(text.as_bytes()), most, "{text}");
         }
     }
 

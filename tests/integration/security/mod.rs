@@ -3,6 +3,7 @@
 
 mod audit;
 mod batch;
+mod bodies;
 mod budget;
 mod cancellation;
 mod database_names;

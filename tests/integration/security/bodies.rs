@@ -1,0 +1,50 @@
+//! JSON whose values take many times their text in memory: counted, and refused, before it is read.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::http_process::Program;
+use crate::support::database::TestDatabase;
+use crate::support::server::{Client, TestServer};
+
+/// Bytes of a body, below `maxUploadSize`.
+const LENGTH: usize = 18_000_000;
+
+#[actix_web::test]
+async fn too_many_values_are_refused_in_little_memory() {
+    let database = TestDatabase::empty().await;
+    let program = Program::on_free_port(&database, &json!({}));
+    program.until_healthy();
+    let client = Client::at(program.port());
+    client.post("/parse/classes/A", json!({"n": 1})).await.ok();
+    let before = program.peak_memory_kib();
+    for element in ["0,", "[],", "{},", "\"\",", "[0],"] {
+        let list = format!("[{}0]", element.repeat(LENGTH / element.len()));
+        for body in [format!("{{\"a\":{list}}}"), list] {
+            let refused = client.send(Method::POST, "/parse/classes/A", Some(body.into())).await;
+            let text = "The body holds more than 1000000 values.";
+            assert_eq!(refused.error(), (413, 116, text), "{element}");
+        }
+    }
+    let grown = program.peak_memory_kib().saturating_sub(before);
+    // Little more than the text: the values would take a gigabyte.
+    assert!(grown < 150 * 1024, "{grown} KiB more");
+    client.get("/parse/classes/A?limit=1").await.ok();
+}
+
+#[actix_web::test]
+async fn long_bodies_of_few_values_are_taken() {
+    let server = TestServer::start().await;
+    let client = server.anonymous();
+    // What looks like values within a text is none.
+    let text = ",[{\"\\".repeat(500_000);
+    let made = client.post("/classes/A", json!({ "text": text, "list": vec![1; 100_000] })).await.ok();
+    let path = format!("/classes/A/{}", made["objectId"].as_str().unwrap());
+    let found = client.get(&path).await.ok();
+    assert!(found["text"] == text.as_str(), "the text is another one");
+    assert_eq!(found["list"].as_array().unwrap().len(), 100_000);
+    // What is no JSON is told, however long it is.
+    let broken = format!("{{\"a\":\"{}", "x".repeat(1_000_000));
+    let refused = client.send(Method::POST, "/classes/A", Some(broken.into())).await;
+    assert_eq!(refused.error(), (400, 0, "Unexpected end of JSON input"));
+}
