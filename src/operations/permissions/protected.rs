@@ -12,6 +12,16 @@ use crate::types::{ClassName, FieldType, Object};
 /// only, the other to nobody. `password` is no column: a condition on it holds for nobody.
 const WITHHELD_OF_USERS: [&str; 2] = ["authData", "sessionToken"];
 
+/// Columns of users and sessions with which somebody could act as a user. A key that may only read sees none.
+const TOKENS: [&str; 6] = [
+    "sessionToken",
+    "_session_token",
+    "_perishable_token",
+    "_email_verify_token",
+    "_hashed_password",
+    "_password_history",
+];
+
 /// What answers withhold whatever the class's protected fields say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Withheld {
@@ -22,6 +32,8 @@ enum Withheld {
     Internal,
     /// These and [`WITHHELD_OF_USERS`].
     OfUsers,
+    /// [`TOKENS`], and no more.
+    Tokens,
 }
 
 /// What is hidden from one caller in one class.
@@ -50,7 +62,12 @@ impl Protection {
 
     /// The same from its parts, for live queries.
     pub fn resolve(auth: &Auth, class: &ClassSnapshot, exact_id: Option<&str>, owner_exempt: bool) -> Self {
-        let Some(ids) = auth.acl_ids() else { return Self::default() };
+        let Some(ids) = auth.acl_ids() else {
+            let has_tokens = class.name().is_user() || class.name().is_session();
+            let withheld =
+                if auth.is_read_only() && has_tokens { Withheld::Tokens } else { Withheld::Nothing };
+            return Self { withheld, ..Self::default() };
+        };
         let withheld = if class.name().is_user() { Withheld::OfUsers } else { Withheld::Internal };
         let none = Self { withheld, ..Self::default() };
         if class.protected_fields.is_empty() {
@@ -95,7 +112,13 @@ impl Protection {
             Withheld::Nothing => false,
             Withheld::Internal => column.starts_with('_'),
             Withheld::OfUsers => column.starts_with('_') || WITHHELD_OF_USERS.contains(&column),
+            Withheld::Tokens => TOKENS.contains(&column),
         }
+    }
+
+    /// Whether the caller reads everything but what somebody could act with.
+    pub fn hides_tokens(&self) -> bool {
+        self.withheld == Withheld::Tokens
     }
 
     /// Whether a query may not name this column (root or dotted path): it is hidden in some object that the

@@ -277,6 +277,56 @@ async fn the_read_only_key_writes_by_no_route() {
     assert_eq!(contents(&database).await, before);
 }
 
+/// Whoever may only read does not become, by what is read, somebody who may write.
+#[actix_web::test]
+async fn the_read_only_key_reads_no_tokens() {
+    let server = TestServer::with(options()).await;
+    let (_, token) = sign_up(&server.anonymous(), "ann").await;
+    let reader = server.client(&[("X-Parse-Application-Id", APP_ID), ("X-Parse-Master-Key", READ_ONLY)]);
+    let sessions = reader.get("/sessions").await;
+    let id = sessions.body["results"][0]["objectId"].as_str().expect("a session").to_owned();
+    for path in
+        ["/sessions".to_owned(), format!("/sessions/{id}"), "/classes/_Session?keys=sessionToken".into()]
+    {
+        let read = reader.get(&path).await;
+        assert_eq!(read.status, 200, "{path} {}", read.text);
+        assert!(read.text.contains(&id) && !read.text.contains(&token), "{path} {}", read.text);
+        assert!(server.master().get(&path).await.text.contains(&token), "{path}");
+    }
+    let there = json!({"$exists": true});
+    for (class, params) in [
+        ("_Session", json!({"where": {"sessionToken": {"$regex": "^r"}}})),
+        ("_Session", json!({"order": "sessionToken"})),
+        (
+            "_Session",
+            json!({"where": {"user": {"$inQuery": {
+            "className": "_User", "where": {"_perishable_token": there}}}}}),
+        ),
+        ("_User", json!({"where": {"_perishable_token": there}})),
+        ("_User", json!({"where": {"$or": [{"_email_verify_token": there}]}})),
+        ("_User", json!({"where": {"_password_history": there}})),
+    ] {
+        let refused = reader.find(class, params.clone()).await;
+        assert_eq!(refused.error(), (400, 119, "Permission denied"), "{params}");
+    }
+    for (path, params) in [
+        ("/aggregate/_Session", json!({"distinct": "sessionToken"})),
+        ("/aggregate/_Session", json!({"pipeline": [{"$project": {"x": "$sessionToken"}}]})),
+        ("/aggregate/_User", json!({"pipeline": [{"$match": {"_perishable_token": there}}]})),
+        (
+            "/aggregate/_User",
+            json!({"pipeline": [{"$lookup": {
+                "from": "_Session", "localField": "objectId", "foreignField": "user", "as": "x"}}]}),
+        ),
+    ] {
+        let refused = reader.find_at(path, params.clone()).await;
+        assert_ne!(refused.status, 200, "{params} {}", refused.text);
+        assert!(!refused.text.contains(&token), "{params}");
+    }
+    let counted = reader.find_at("/aggregate/_User", json!({"pipeline": [{"$count": "n"}]})).await.ok();
+    assert_eq!(counted["results"][0]["n"], 1);
+}
+
 fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)

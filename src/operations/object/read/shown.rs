@@ -37,6 +37,7 @@ pub(super) fn is_visible(column: &Column, view: &View, hidden: &BTreeSet<String>
         ColumnKind::Field(_) => {
             view.projection.shows(name)
                 && !hidden.contains(name)
+                && !(view.protection.hides_tokens() && view.protection.withholds(name))
                 && (!column.name.is_internal() || internal_visible(view, name))
         }
     }
