@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::server::{APP_ID, MASTER_KEY, TestServer};
+use crate::users_auth_data::{SECRET, totp};
 use crate::users_sign_up::sign_up;
 
 fn rule(extra: Value) -> Value {
@@ -118,6 +119,36 @@ async fn too_many_wrong_passwords_lock_the_account() {
         "Your account is locked due to multiple failed login attempts. Please try again after 5 minute(s)";
     assert_eq!(login("x").await.error(), (404, 101, locked));
     assert_eq!(login("secret").await.error(), (404, 101, locked));
+}
+
+/// The password alone does not end the count: whoever knows it would guess at the second factor for ever.
+#[actix_web::test]
+async fn wrong_second_factors_lock_the_account() {
+    let options =
+        json!({"accountLockout": {"duration": 5, "threshold": 2}, "auth": {"mfa": {"options": ["TOTP"]}}});
+    let server = TestServer::with(options).await;
+    let (id, token) = sign_up(&server.anonymous(), "ann").await;
+    let mfa = json!({"authData": {"mfa": {"secret": SECRET, "token": totp()}}});
+    server.session(&token).put(&format!("/users/{id}"), mfa).await.ok();
+    let client = server.anonymous();
+    let login = async |code: &str| {
+        let body = json!({"username": "ann", "password": "secret", "authData": {"mfa": {"token": code}}});
+        client.post("/login", body).await
+    };
+    let wrong = (400, 141, "Invalid MFA token");
+    assert_eq!(login("0").await.error(), wrong);
+    login(&totp()).await.ok();
+    assert_eq!(login("0").await.error(), wrong);
+    // Other doors that take the password, and logins that bring no code, change nothing.
+    client.get("/verifyPassword?username=ann&password=secret").await.ok();
+    let without = client.post("/login", json!({"username": "ann", "password": "secret"})).await;
+    assert_eq!(without.error(), (400, -1, "Missing additional authData mfa"));
+    assert_eq!(login("0").await.error(), wrong);
+    let locked =
+        "Your account is locked due to multiple failed login attempts. Please try again after 5 minute(s)";
+    assert_eq!(login("0").await.error(), (404, 101, locked));
+    assert_eq!(login(&totp()).await.error(), (404, 101, locked));
+    assert_eq!(client.get("/verifyPassword?username=ann&password=secret").await.error(), (404, 101, locked));
 }
 
 #[actix_web::test]

@@ -1,18 +1,49 @@
-//! `accountLockout`: too many wrong passwords lock an account for a while. Counting is one atomic
-//! statement, so parallel guesses cannot slip through.
+//! `accountLockout`: too many wrong passwords, or wrong second factors, lock an account for a while. Counting is one
+//! atomic statement, so parallel guesses cannot slip through.
 
 use serde_json::{Value, json};
 
 use crate::config::AccountLockout;
 use crate::error::{Error, ErrorCode, Result};
 use crate::on_session;
-use crate::operations::classes::user::load;
+use crate::operations::classes::user::{auth_data, load};
 use crate::operations::{Ctx, audit};
 use crate::query::{Filter, FindSpec};
 use crate::storage::{Returning, WriteFilter};
 use crate::types::time::Millis;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, ObjectId, Update};
+
+/// Takes note of a password. A right one alone ends no count where the user has a second factor: whoever knows it
+/// could guess at that for ever.
+///
+/// # Errors
+/// As [`note_attempt`].
+pub async fn note_password(ctx: &Ctx, user: &Object, correct: bool) -> Result<()> {
+    let Some(lockout) = &ctx.config().users.account_lockout else { return Ok(()) };
+    if !correct || !has_second_factor(ctx, user).await {
+        return note_attempt(ctx, user, correct).await;
+    }
+    let Some(id) = ObjectId::new(load::object_id(user)) else { return Ok(()) };
+    if is_locked(lockout, &state(ctx, &id).await?) { Err(locked(lockout)) } else { Ok(()) }
+}
+
+/// Takes note of what was brought beside a right password, where that is a second factor.
+///
+/// # Errors
+/// As [`note_attempt`].
+pub async fn note_factor(ctx: &Ctx, user: &Object, given: &Object, correct: bool) -> Result<()> {
+    if ctx.config().users.account_lockout.is_none() || !has_second_factor(ctx, user).await {
+        return Ok(());
+    }
+    // Who asks for a code by mail or phone does not guess.
+    let asks = given.get("mfa").and_then(|data| data.get("token")).is_some_and(|token| token == "request");
+    if asks && !correct { Ok(()) } else { note_attempt(ctx, user, correct).await }
+}
+
+async fn has_second_factor(ctx: &Ctx, user: &Object) -> bool {
+    auth_data::check_additional(ctx, None, auth_data::of(user)).await.is_err()
+}
 
 /// Takes note of a login attempt.
 ///

@@ -63,7 +63,7 @@ pub(super) async fn authenticate(ctx: &Ctx, body: &Object, query: &Object) -> Re
     if !correct {
         audit::note(ctx, "login_failed", load::object_id(&user));
     }
-    lockout::note_attempt(ctx, &user, correct).await?;
+    lockout::note_password(ctx, &user, correct).await?;
     if !correct || (!ctx.auth.is_master() && auth_data::is_locked_out(&user)) {
         return Err(invalid());
     }
@@ -149,7 +149,9 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     let accepted = match given {
         Some(given) => {
             let object = with_request(&user, body);
-            Some(auth_data::validate(ctx, given, &object, Some(&user)).await?)
+            let judged = auth_data::validate(ctx, given, &object, Some(&user)).await;
+            lockout::note_factor(ctx, &user, given, judged.is_ok()).await?;
+            Some(judged?)
         }
         None => None,
     };
