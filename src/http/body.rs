@@ -11,11 +11,9 @@ use super::transfer::{self, Incoming, Room};
 use crate::error::{Error, Result};
 use crate::types::Object;
 use crate::types::aside::{LONG, aside};
-use crate::types::json::{count_values, from_outside};
+use crate::types::json::{FEW_VALUES, count_values, from_outside};
 use crate::types::limits::MAX_VALUES;
 
-/// Bodies up to here hold too few values to be counted.
-const FEW_VALUES: usize = 16 * 1024;
 /// Form bodies are limited like Express limits them, whatever `maxUploadSize` says.
 const FORM_LIMIT: u64 = 100 * 1024;
 

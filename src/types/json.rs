@@ -10,13 +10,20 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::limits::MAX_VALUES;
 use super::number::number_json;
 
 const REPLACEMENT: &[u8] = b"\\ufffd";
 
+/// Texts up to here hold too few values to be counted.
+pub const FEW_VALUES: usize = 16 * 1024;
+
 /// # Errors
-/// What is wrong with the text.
+/// What is wrong with the text, or that it holds too many values.
 pub fn from_outside(text: &[u8]) -> serde_json::Result<Value> {
+    if text.len() > FEW_VALUES && count_values(text) > MAX_VALUES {
+        return Err(serde::de::Error::custom(format_args!("more than {MAX_VALUES} values")));
+    }
     let mut value = match serde_json::from_slice(text) {
         Ok(value) => value,
         Err(error) => match repaired(text) {
@@ -222,6 +229,13 @@ mod tests {
         for broken in ["[01e400]", "[1e]", "[1.e400]", "[--1e400]", "[1e400 1e400]"] {
             assert!(from_outside(broken.as_bytes()).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn too_many_values_are_not_read() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count));
+        assert!(from_outside(list(MAX_VALUES - 2).as_bytes()).is_ok());
+        assert!(from_outside(list(MAX_VALUES).as_bytes()).is_err());
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub const HIDDEN_COLUMNS: usize = 12;
 /// Fields of a class.
 pub const MAX_FIELDS: usize = MAX_COLUMNS - HIDDEN_COLUMNS;
 
-/// Values in one JSON body: each takes many times its text in memory, `[0,0,…]` most of all.
+/// Values in one JSON text: each takes many times its text in memory, `[0,0,…]` most of all.
 pub const MAX_VALUES: usize = 1_000_000;
 
 /// Bytes of a multipart boundary (RFC 2046).

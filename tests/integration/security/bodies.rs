@@ -19,7 +19,13 @@ async fn too_many_values_are_refused_in_little_memory() {
     client.post("/parse/classes/A", json!({"n": 1})).await.ok();
     let before = program.peak_memory_kib();
     for element in ["0,", "[],", "{},", "\"\",", "[0],"] {
-        let list = format!("[{}0]", element.repeat(LENGTH / element.len()));
+        let list_of = |length: usize| format!("[{}0]", element.repeat(length / element.len()));
+        // JSON in a text within JSON, which takes a backslash for each quote.
+        let text = format!("{{\"n\":{}}}", list_of(LENGTH / 2));
+        let condition = json!({"where": text, "_method": "GET"});
+        let refused = client.post("/parse/classes/A", condition).await;
+        assert_eq!(refused.status, 400, "{element} {}", refused.text.get(..200).unwrap_or_default());
+        let list = list_of(LENGTH);
         for body in [format!("{{\"a\":{list}}}"), list] {
             let refused = client.send(Method::POST, "/parse/classes/A", Some(body.into())).await;
             let text = "The body holds more than 1000000 values.";
