@@ -18,6 +18,8 @@ pub const MAX_PATH_DEPTH: usize = 100;
 /// Bytes of a dotted key in `where`, which its conditions repeat in the statement.
 pub const MAX_KEY_BYTES: usize = 1_024;
 
+/// Bytes of the cursor that a find goes on behind.
+pub const MAX_CURSOR_BYTES: usize = 64 * 1024;
 /// Conditions in one `where`: fields, operators, branches of `$or` and its like, members of `$all`.
 pub const MAX_CONDITIONS: usize = 5_000;
 /// Members of all lists in one `where`: `$in`, `$nin`, `$containedBy`, corners of polygons.

@@ -54,3 +54,26 @@ async fn long_bodies_of_few_values_are_taken() {
     let refused = client.send(Method::POST, "/classes/A", Some(broken.into())).await;
     assert_eq!(refused.error(), (400, 0, "Unexpected end of JSON input"));
 }
+
+/// The condition behind a cursor holds its values once for each key of the order: of long ones it would be hundreds of
+/// megabytes.
+#[actix_web::test]
+async fn cursors_of_long_values_are_refused() {
+    let server = TestServer::start().await;
+    let client = server.anonymous();
+    for (class, length, is_taken) in [("Short", 1_000, true), ("Long", 100_000, false)] {
+        for n in 0..2 {
+            client.post(&format!("/classes/{class}"), json!({"text": "x".repeat(length), "n": n})).await.ok();
+        }
+        let first = json!({"order": "text,n", "limit": 1, "cursor": true});
+        let cursor = client.find(class, first).await.ok()["cursor"].clone();
+        let next = json!({"order": "text,n", "limit": 1, "after": cursor});
+        let answer = client.find(class, next).await;
+        if is_taken {
+            assert_eq!(answer.ok()["results"][0]["n"], 1);
+        } else {
+            let text = "Invalid value for after: not a cursor of this order";
+            assert_eq!(answer.error(), (400, 102, text));
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::operations::budget::Budget;
 use crate::operations::seal::Seal;
 use crate::operations::{Auth, Credentials, Ctx};
 use crate::query::{Constraint, Filter, Operand, OrderKey, operand};
+use crate::types::limits::MAX_CURSOR_BYTES;
 use crate::types::row::RowRef;
 use crate::types::{ClassName, FieldName, Object};
 
@@ -58,6 +59,10 @@ impl<'a> Cursors<'a> {
     }
 
     fn open(&self, cursor: &str) -> Option<Vec<Value>> {
+        // The condition repeats each value for each key behind it.
+        if cursor.len() > MAX_CURSOR_BYTES {
+            return None;
+        }
         serde_json::from_slice(&self.seal.open(&self.purpose, cursor)?).ok()
     }
 }
