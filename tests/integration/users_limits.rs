@@ -151,6 +151,21 @@ async fn wrong_second_factors_lock_the_account() {
     assert_eq!(client.get("/verifyPassword?username=ann&password=secret").await.error(), (404, 101, locked));
 }
 
+/// A pattern that looks ahead from any place would be tried from each of them.
+#[actix_web::test]
+async fn very_long_passwords_fit_no_pattern() {
+    let server =
+        TestServer::with(json!({"passwordPolicy": {"validatorPattern": "(?=.*[0-9])(?=.*[a-z])"}})).await;
+    let sign = async |password: String| {
+        server.anonymous().post("/users", json!({"username": "ann", "password": password})).await
+    };
+    let text = "Password does not meet the Password Policy requirements.";
+    for password in ["a".repeat(1_000_000), "a1".repeat(500_000), "a".repeat(1_000)] {
+        assert_eq!(sign(password).await.error(), (400, 142, text));
+    }
+    sign("a1".repeat(1_000)).await.ok();
+}
+
 #[actix_web::test]
 async fn passwords_follow_the_policy() {
     let options = json!({"passwordPolicy": {

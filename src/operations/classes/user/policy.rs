@@ -3,10 +3,14 @@
 use serde_json::Value;
 
 use super::{load, password, verification};
-use crate::config::PasswordPolicy;
+use crate::config::{PasswordPolicy, Pattern};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Ctx;
 use crate::types::Object;
+
+/// Bytes of the longest password that a pattern is tried on. With one that looks ahead from any place (`(?=.*[0-9])`)
+/// the work grows with the square of them.
+const LONGEST: usize = 4096;
 
 /// Checks a new password. `user` is the stored row on updates.
 ///
@@ -24,7 +28,8 @@ pub async fn check(
         let text = "Password does not meet the Password Policy requirements.";
         refused(policy.validation_error.clone().unwrap_or_else(|| text.to_owned()))
     };
-    if policy.validator_pattern.as_ref().is_some_and(|pattern| !pattern.allows(new)) {
+    let fits = |pattern: &Pattern| new.len() <= LONGEST && pattern.allows(new);
+    if policy.validator_pattern.as_ref().is_some_and(|pattern| !fits(pattern)) {
         return Err(policy_error());
     }
     if let Some(callback) = policy.validator_callback
