@@ -1,5 +1,5 @@
 //! Regular expressions of a filter, compiled once. Patterns without look-around and back-references
-//! run in linear time; the others with a bound on backtracking, after which they do not match.
+//! run in linear time; the others with a bound on backtracking and on the text, beyond which they do not match.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,6 +9,8 @@ use crate::query::{Constraint, Filter, RegexConstraint};
 
 /// Steps of the backtracking engine before it gives up.
 const BACKTRACK_LIMIT: usize = 100_000;
+/// Bytes of the longest text that it is tried on: one step, as a look at what is ahead, may read all of it.
+const LONGEST_TEXT: usize = 16 * 1024;
 /// Bytes a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
 /// Bytes of what a compiled pattern keeps while it matches.
@@ -104,7 +106,9 @@ impl Regexes {
     pub(super) fn is_match(&self, regex: &RegexConstraint, text: &str) -> bool {
         match self.0.get(&(regex.pattern.clone(), regex.options.clone())) {
             Some(Compiled::Linear(compiled)) => compiled.is_match(text),
-            Some(Compiled::Backtracking(compiled)) => compiled.is_match(text).unwrap_or(false),
+            Some(Compiled::Backtracking(compiled)) => {
+                text.len() <= LONGEST_TEXT && compiled.is_match(text).unwrap_or(false)
+            }
             Some(Compiled::Never) | None => false,
         }
     }
@@ -131,4 +135,23 @@ fn compile(regex: &RegexConstraint) -> Compiled {
         .delegate_size_limit(SIZE_LIMIT)
         .build()
         .map_or(Compiled::Never, Compiled::Backtracking)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::types::FieldName;
+
+    #[test]
+    fn looking_ahead_from_every_place_of_a_long_text_ends() {
+        let regex = RegexConstraint { pattern: "(?=.*b)c".to_owned(), options: String::new() };
+        let filter = Filter::field(FieldName::known("text"), Constraint::Regex(regex.clone()));
+        let regexes = Regexes::of(&filter);
+        assert!(regexes.is_match(&regex, "a cb"));
+        let begun = Instant::now();
+        assert!(!regexes.is_match(&regex, &"a".repeat(20_000_000)));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }
