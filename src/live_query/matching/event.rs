@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -33,6 +34,8 @@ use crate::types::{Acl, Object};
 
 /// How many candidates are matched, or audiences told, before other work of the arbiter gets a turn.
 const CHUNK: usize = 512;
+/// How long that may take.
+const TURN: Duration = Duration::from_millis(1);
 
 pub struct Work {
     pub(super) shared: Shared,
@@ -144,17 +147,27 @@ impl Work {
         let states = || std::iter::once(&*self.event.object).chain(self.event.original.as_deref());
         let candidates = self.shared.subscriptions.borrow().index.candidates(states());
         let mut found = Vec::new();
-        for chunk in candidates.chunks(CHUNK) {
+        let mut rest = candidates.as_slice();
+        while !rest.is_empty() {
+            // Expressions on long texts take their time.
+            let begun = Instant::now();
+            let mut done = 0;
             {
                 let subscriptions = self.shared.subscriptions.borrow();
-                for (id, opened) in chunk.iter().filter_map(|id| Some((*id, subscriptions.opened(*id)?))) {
+                for id in rest.iter().take(CHUNK) {
+                    done += 1;
+                    let Some(opened) = subscriptions.opened(*id) else { continue };
                     let (original, current) = self.match_states(opened);
                     if (original, current) != (Match::No, Match::No) {
-                        found.push((id, opened.clone(), original, current));
+                        found.push((*id, opened.clone(), original, current));
+                    }
+                    if begun.elapsed() > TURN {
+                        break;
                     }
                 }
             }
-            if candidates.len() > CHUNK {
+            rest = rest.get(done..).unwrap_or_default();
+            if !rest.is_empty() {
                 tokio::task::yield_now().await;
             }
         }
