@@ -148,8 +148,7 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     auth_data::check_additional(ctx, given, auth_data::of(&user)).await?;
     let accepted = match given {
         Some(given) => {
-            let object = with_request(&user, body);
-            let judged = auth_data::validate(ctx, given, &object, Some(&user)).await;
+            let judged = judge(ctx, given, body, &user).await;
             lockout::note_factor(ctx, &user, given, judged.is_ok()).await?;
             Some(judged?)
         }
@@ -178,6 +177,18 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
         answer.insert("authDataResponse".to_owned(), Value::Object(accepted.response));
     }
     Ok(answer)
+}
+
+/// What a login by password brings besides, judged as where it is linked.
+async fn judge(ctx: &Ctx, given: &Object, body: &Object, user: &Object) -> Result<auth_data::Accepted> {
+    let mut given = given.clone();
+    // Codes are exchanged here, also for an id that is stored already: it is no proof.
+    let found = auth_data::find_users(ctx, &mut given, true, None).await?;
+    let accepted = auth_data::validate(ctx, &given, &with_request(user, body), Some(user)).await?;
+    if found.iter().any(|other| load::object_id(other) != load::object_id(user)) {
+        return Err(auth_data::already_used());
+    }
+    Ok(accepted)
 }
 
 /// The user with what the request says of it, as providers are shown who logs in; the password is not theirs to see.

@@ -67,6 +67,34 @@ async fn providers_are_linked_used_and_unlinked() {
     assert_ne!(other.body["objectId"].as_str(), Some(ann.as_str()));
 }
 
+/// Whoever links the id of somebody who has not come yet is that user's host when he does.
+#[actix_web::test]
+async fn a_login_by_password_links_no_unproven_id() {
+    let (outside, server) = start(json!({})).await;
+    let client = server.anonymous();
+    let (eve, _) = sign_up(&client, "eve").await;
+    let login = async |data: Value| {
+        client.post("/login", json!({"username": "eve", "password": "secret", "authData": data})).await
+    };
+    let refused = login(json!({"github": {"id": "7"}})).await;
+    assert_eq!(refused.error(), (400, 142, "GitHub code is required."));
+    let path = format!("/users/{eve}");
+    assert!(server.master().get(&path).await.ok().get("authData").is_none());
+    let ann = client.post("/users", json!({"authData": {"github": {"code": "x"}}})).await;
+    assert_eq!(ann.status, 201, "{}", ann.text);
+    // What is somebody else's already is told to who proves it.
+    assert_eq!(
+        login(json!({"github": {"code": "y"}})).await.error(),
+        (400, 208, "this auth is already used")
+    );
+    outside.json("GET api.github.com/user", json!({"id": 8, "login": "eve"}));
+    assert_eq!(login(json!({"github": {"code": "z"}})).await.ok()["authDataResponse"], json!({}));
+    let linked = server.master().get(&path).await.ok();
+    assert_eq!(linked["authData"], json!({"github": {"id": "8"}}));
+    // Its own id proves nothing either.
+    assert_eq!(login(json!({"github": {"id": "8"}})).await.error(), (400, 142, "GitHub code is required."));
+}
+
 #[actix_web::test]
 async fn a_verified_address_of_the_provider_links_nobody() {
     let (_outside, server) = start(json!({})).await;
