@@ -300,6 +300,13 @@ async fn constraints_find_the_same_everywhere() {
     for (name, ids) in house.ids("Maker", &json!({"$relatedTo": related}), "").await {
         assert_eq!(ids, "m1m2", "{name}");
     }
+    let makers =
+        json!({"query": {"className": "Thing", "where": {"n": {"$gt": 2}}}, "key": "maker.objectId"});
+    for (operator, expected) in [("$select", "m2"), ("$dontSelect", "m1m3")] {
+        for (name, ids) in house.ids("Maker", &json!({"objectId": {operator: makers}}), "").await {
+            assert_eq!(ids, expected, "{name} {operator}");
+        }
+    }
     // On MongoDB what is unset comes first.
     for (condition, order, expected, on_mongo) in [
         (json!({}), "n", "cabde", "ecabd"),

@@ -213,6 +213,12 @@ describe('across classes', () => {
     assert.equal(await found(player, q => q.matchesKeyInQuery('home', 'city', new Parse.Query(name))), 'ac');
     assert.equal(await found(player, q => q.doesNotMatchKeyInQuery('home', 'city', new Parse.Query(name))), 'b');
   });
+  test('matchesKeyInQuery and doesNotMatchKeyInQuery by the id of a pointer', async () => {
+    const { name, player } = await teams();
+    const inRome = new Parse.Query(player).equalTo('home', 'Rome');
+    assert.equal(await found(name, q => q.matchesKeyInQuery('objectId', 'team.objectId', inRome)), 'red');
+    assert.equal(await found(name, q => q.doesNotMatchKeyInQuery('objectId', 'team.objectId', inRome)), 'blue');
+  });
   test('include', async () => {
     const { player, red } = await teams();
     const [row] = await new Parse.Query(player).equalTo('label', 'a').include('team').find();

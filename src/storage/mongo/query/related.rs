@@ -8,7 +8,7 @@ use bson::{Bson, doc};
 use futures_util::future::BoxFuture;
 use mongodb::options::{Collation, CollationStrength, FindOptions};
 
-use super::filter::{Answer, Answers, check_key, permission};
+use super::filter::{Answer, Answers, permission};
 use crate::error::Error;
 use crate::query::{Access, Constraint, Filter, FindHints, FindSpec, Operand, RelatedTo, SubQuery, operand};
 use crate::storage::mongo::MongoAdapter;
@@ -182,7 +182,6 @@ impl MongoAdapter {
         key: &FieldPath,
         hints: &FindHints,
     ) -> StorageResult<Vec<Operand>> {
-        check_key(class, key)?;
         let mut values = Vec::new();
         let mut spec = Self::sub_spec(sub, vec![key.root.clone()], hints);
         spec.hints.room = Lent::of(Arc::new(Answered(AtomicUsize::new(0))));

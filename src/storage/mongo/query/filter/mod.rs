@@ -7,10 +7,8 @@ use std::collections::HashMap;
 
 use bson::{Bson, Document, doc};
 
-use crate::error::Error;
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::StorageResult;
-use crate::storage::mongo::error::refused;
 use crate::storage::mongo::layout::names::{self, Kind};
 use crate::types::path::FieldPath;
 use crate::types::row::has_permission_columns;
@@ -182,18 +180,6 @@ fn found(filter: &Filter, wanted: fn(&Constraint) -> bool) -> Option<&FieldPath>
         Filter::Field { path, constraints } => constraints.iter().any(wanted).then_some(path),
         _ => None,
     }
-}
-
-/// # Errors
-/// 102 for a path below a `$select`'s key that leads nowhere.
-pub fn check_key(schema: &ClassSchema, key: &FieldPath) -> StorageResult<()> {
-    let is_open =
-        names::kind_of(schema, &key.root).is_none_or(|kind| kind.has_inside() || kind == Kind::Bytes);
-    if key.is_dotted() && !is_open {
-        let text = format!("There is nothing inside {}: {}", key.root, key.to_dotted());
-        return Err(refused(Error::invalid_query(text)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 //! through the server. Unknown classes and denied access match nothing.
 
 use super::{FilterBuilder, PermissionColumn};
-use crate::error::Error;
 use crate::query::{Access, Constraint, Operand, RelatedTo, SubQuery};
+use crate::storage::StorageResult;
 use crate::storage::postgres::query::column::{Alias, Expr, Kind, kind_of};
 use crate::storage::postgres::query::json::{self, Leaf};
 use crate::storage::postgres::query::order::{push_order, push_page};
 use crate::storage::postgres::query::rest_json::push_rest_json;
 use crate::storage::postgres::query::storable::{text_id, without_nul};
 use crate::storage::postgres::sql::{Bind, Sql};
-use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::schema::ClassSchema;
 use crate::types::{ClassName, FieldType};
@@ -111,12 +110,6 @@ impl FilterBuilder {
             sql.push_sql("FALSE");
             return Ok(());
         };
-        let looks_inside =
-            |kind: &Kind| matches!(kind, Kind::Object | Kind::Array | Kind::Bytes | Kind::Json);
-        if key.is_dotted() && !looks_inside(&key_kind) {
-            let text = format!("There is nothing inside {}: {}", key.root, key.to_dotted());
-            return Err(StorageError::Refused(Error::invalid_query(text)));
-        }
         if value.path.is_dotted() && !looks_inside(kind) {
             sql.push_sql("FALSE");
             return Ok(());
@@ -134,7 +127,7 @@ impl FilterBuilder {
             return Ok(());
         }
         let mut values = Sql::new("(SELECT x.e FROM (SELECT ");
-        if !push_rest_json(&mut values, key_value, &key_kind) {
+        if !push_key(&mut values, key_value, &key_kind) {
             sql.push_sql("FALSE");
             return Ok(());
         }
@@ -205,6 +198,28 @@ impl FilterBuilder {
             sql.push_sql("))");
         }
     }
+}
+
+/// Whether the column is `jsonb`, which paths lead into.
+fn looks_inside(kind: &Kind) -> bool {
+    matches!(kind, Kind::Object | Kind::Array | Kind::Bytes | Kind::Json)
+}
+
+/// The values of a `$select`'s key as `jsonb`; `false` when they have no such form. A path below another column
+/// leads into what its value is in REST encoding: `owner.objectId` of a pointer.
+fn push_key(sql: &mut Sql, key: Expr<'_>, kind: &Kind) -> bool {
+    if !key.path.is_dotted() || looks_inside(kind) {
+        return push_rest_json(sql, key, kind);
+    }
+    let column = FieldPath { root: key.path.root.clone(), rest: Vec::new() };
+    let mut whole = Sql::default();
+    if !push_rest_json(&mut whole, Expr { alias: key.alias, path: &column }, kind) {
+        return false;
+    }
+    sql.push_sql("((").append(whole);
+    sql.push_sql(") #> ").push_bind(Bind::TextArray(key.path.rest.clone()));
+    sql.push_sql(")");
+    true
 }
 
 /// Objects whose relation holds a member that satisfies `test`.
