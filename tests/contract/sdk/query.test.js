@@ -226,6 +226,9 @@ describe('across classes', () => {
     assert.equal(row.get('team').id, red.id);
     const [all] = await new Parse.Query(player).equalTo('label', 'a').includeAll().find();
     assert.equal(all.get('team').get('rank'), 1);
+    const selected = new Parse.Query(player).equalTo('label', 'a').includeAll().select('home');
+    const [{ label, home, team }] = await selected.find({ json: true });
+    assert.deepEqual([label, home, team.rank], [undefined, 'Rome', 1]);
   });
   test('include of three levels', async () => {
     const name = uniqueClass('Deep');

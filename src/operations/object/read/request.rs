@@ -89,9 +89,9 @@ impl Request {
         class: Option<&ClassSnapshot>,
         context: &ParseContext<'_>,
     ) -> Result<Self> {
-        let Projection { keys, exclude_keys, mut include, include_all } = find.projection;
+        let Projection { mut keys, exclude_keys, mut include, include_all } = find.projection;
         if include_all && let Some(class) = class {
-            include_every_pointer(class, &mut include);
+            include_every_pointer(class, &mut include, keys.as_mut());
         }
         check_include_complexity(&include, context)?;
         let with_score = keys.iter().flatten().any(|key| key == "$score");
@@ -116,12 +116,25 @@ impl Request {
     }
 }
 
-fn include_every_pointer(class: &ClassSnapshot, include: &mut Vec<Vec<String>>) {
+/// What is included is shown, too, whatever `keys` name.
+fn include_every_pointer(
+    class: &ClassSnapshot,
+    include: &mut Vec<Vec<String>>,
+    mut keys: Option<&mut Vec<String>>,
+) {
     for (name, field) in &class.schema.fields {
-        let path = vec![name.as_str().to_owned()];
         let points = matches!(field.ty, FieldType::Pointer(_) | FieldType::Array);
-        if points && !name.is_internal() && !include.contains(&path) {
+        if !points || name.is_internal() {
+            continue;
+        }
+        let path = vec![name.as_str().to_owned()];
+        if !include.contains(&path) {
             include.push(path);
+        }
+        if let Some(keys) = keys.as_deref_mut()
+            && !keys.iter().any(|key| key == name.as_str())
+        {
+            keys.push(name.as_str().to_owned());
         }
     }
 }
