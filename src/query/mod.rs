@@ -328,8 +328,33 @@ pub struct FindHints {
     pub hint: Option<Value>,
     /// Free text for the statement's comment; never spliced unescaped.
     pub comment: Option<String>,
+    /// Of a plan, where one is asked for.
+    pub plan: PlanDetail,
     /// What the rows may take.
     pub room: Lent,
+}
+
+/// How much a plan tells, where the database knows degrees: MongoDB's verbosity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlanDetail {
+    #[default]
+    Planner,
+    /// The query is run, and what that took is told.
+    Execution,
+    /// So are the plans that were not chosen.
+    AllPlans,
+}
+
+impl PlanDetail {
+    /// What the parameter `explain` asks for. `true` is everything, as MongoDB's driver reads it.
+    pub fn asked(explain: Option<&Value>) -> Self {
+        match explain {
+            Some(Value::Bool(true)) => Self::AllPlans,
+            Some(Value::String(text)) if text == "true" || text == "allPlansExecution" => Self::AllPlans,
+            Some(Value::String(text)) if text == "executionStats" => Self::Execution,
+            _ => Self::Planner,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

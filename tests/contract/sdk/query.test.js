@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isMongo } from '../lib/database.js';
-import { Parse, make, makeAll, master, notOnOracle, rejects, uniqueClass } from '../lib/sdk.js';
+import { Parse, make, makeAll, master, notOnOracle, rejects, rest, uniqueClass } from '../lib/sdk.js';
 
 const labels = objects => objects.map(object => object.get('label'));
 
@@ -359,6 +359,14 @@ describe('aggregate and distinct', () => {
   test('explain needs the master key', async () => {
     const name = await sales();
     await rejects(new Parse.Query(name).explain().find(), 102);
-    assert.ok(await new Parse.Query(name).explain().find(master));
+    const plan = await new Parse.Query(name).explain().find(master);
+    assert.ok(isMongo ? plan.queryPlanner.winningPlan : plan[0]['QUERY PLAN'][0].Plan);
+    if (!isMongo) return;
+    // Everything, as the driver reads `true`; else what is named.
+    assert.ok(plan.executionStats.allPlansExecution);
+    const asked = async verbosity => (await rest('GET', `classes/${name}?explain=${verbosity}`, { key: 'master' })).body.results;
+    const { executionStats } = await asked('executionStats');
+    assert.deepEqual([executionStats.nReturned, executionStats.allPlansExecution], [3, undefined]);
+    assert.equal((await asked('queryPlanner')).executionStats, undefined);
   });
 });

@@ -14,7 +14,7 @@ use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::parse::{parse_key, parse_where};
 use crate::query::pipeline::{Guarded, parse_pipeline};
 use crate::query::visit::guarded_classes;
-use crate::query::{Filter, FindHints, FindSpec, Pipeline, ReadPreference};
+use crate::query::{Filter, FindHints, FindSpec, Pipeline, PlanDetail, ReadPreference};
 use crate::storage::AggregateOptions;
 use crate::types::javascript::is_truthy;
 use crate::types::{ClassName, Object};
@@ -99,7 +99,7 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
     let raw_values = flag("rawValues", config.aggregation_raw_values);
     let raw_field_names = flag("rawFieldNames", config.aggregation_raw_field_names);
     let hint = params.shift_remove("hint").filter(|hint| hint.is_string() || hint.is_object());
-    let explain = params.shift_remove("explain").is_some_and(|explain| is_truthy(&explain));
+    let explain = params.shift_remove("explain").filter(is_truthy);
     let comment = params.shift_remove("comment").and_then(|comment| comment.as_str().map(str::to_owned));
     let read_preference = match params.shift_remove("readPreference") {
         Some(Value::String(name)) => ReadPreference::parse(&name)
@@ -114,9 +114,10 @@ fn take_options(ctx: &Ctx, params: &mut Object) -> Result<AggregateOptions> {
             subquery_preference: read_preference,
             hint,
             comment,
+            plan: PlanDetail::asked(explain.as_ref()),
             room: ctx.room(),
         },
-        explain,
+        explain: explain.is_some(),
     })
 }
 

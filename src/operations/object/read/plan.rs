@@ -8,7 +8,7 @@ use super::view::Projection;
 use crate::error::{Error, Result};
 use crate::operations::permissions::Protection;
 use crate::operations::{ClassSnapshot, Ctx};
-use crate::query::{Filter, FindHints, FindSpec};
+use crate::query::{Filter, FindHints, FindSpec, PlanDetail};
 use crate::types::{FieldName, Layout};
 
 pub struct Plan {
@@ -41,6 +41,7 @@ pub fn build(ctx: &Ctx, class: &ClassSnapshot, protection: &Protection, request:
         subquery_preference: request.subquery_read_preference,
         hint: request.hint.take(),
         comment: request.comment.take(),
+        plan: PlanDetail::asked(request.explain.as_ref()),
         room: ctx.room(),
     };
     spec.columns = columns(class, protection, &projection);

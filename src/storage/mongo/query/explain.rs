@@ -4,7 +4,7 @@ use bson::{Bson, Document, doc};
 use mongodb::options::Hint;
 use serde_json::Value;
 
-use crate::query::FindSpec;
+use crate::query::{FindSpec, PlanDetail};
 use crate::storage::StorageResult;
 use crate::storage::mongo::error::of_query;
 use crate::storage::mongo::layout::plain::document_value;
@@ -36,11 +36,20 @@ impl MongoAdapter {
             };
             find.insert("hint", hint);
         }
-        self.explained(find).await
+        self.explained(find, spec.hints.plan).await
     }
 
-    pub(in crate::storage::mongo) async fn explained(&self, command: Document) -> StorageResult<Value> {
-        let command = doc! { "explain": command, "verbosity": "queryPlanner" };
+    pub(in crate::storage::mongo) async fn explained(
+        &self,
+        command: Document,
+        detail: PlanDetail,
+    ) -> StorageResult<Value> {
+        let verbosity = match detail {
+            PlanDetail::Planner => "queryPlanner",
+            PlanDetail::Execution => "executionStats",
+            PlanDetail::AllPlans => "allPlansExecution",
+        };
+        let command = doc! { "explain": command, "verbosity": verbosity };
         let plan = run!(self, self.core.db.run_command(command.clone())).map_err(of_query)?;
         Ok(document_value(&plan))
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use diesel_async::AsyncPgConnection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::column::Alias;
 use super::length::{Length, SHORT_IDS, length, plain_parts};
@@ -369,10 +369,11 @@ fn explained(sql: Sql) -> Sql {
     explained
 }
 
-/// `EXPLAIN` answers one row of JSON text.
+/// The rows of `EXPLAIN` as parse-server answers them: one, with the plan in PostgreSQL's column.
 fn plan(rows: &[PgRow]) -> Value {
-    let json = rows.first().and_then(|row| with_bytes(row, 0, |bytes| serde_json::from_slice(bytes).ok()));
-    json.flatten().unwrap_or_default()
+    let plan_in =
+        |row: &PgRow| with_bytes(row, 0, |bytes| serde_json::from_slice::<Value>(bytes).ok()).flatten();
+    rows.iter().filter_map(plan_in).map(|plan| json!({ "QUERY PLAN": plan })).collect()
 }
 
 /// A plan as the rows of an answer.

@@ -109,7 +109,7 @@ impl MongoAdapter {
         if options.explain {
             let name = self.core.full_name(&class.name);
             let command = doc! { "aggregate": name, "pipeline": stages, "cursor": {} };
-            let plan = self.explained(command).await?;
+            let plan = self.explained(command, options.hints.plan).await?;
             return Ok(plan.as_object().cloned().into_iter().collect());
         }
         let mut objects = Vec::new();
