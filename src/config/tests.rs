@@ -417,3 +417,25 @@ fn configurations_can_be_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
     shared::<AppConfig>();
 }
+
+#[test]
+fn expressions_are_javascripts() {
+    let pattern = |given: Value| {
+        let config = AppConfig::for_tests(json!({"passwordPolicy": {"validatorPattern": given}}));
+        config.users.password_policy.unwrap().validator_pattern.unwrap()
+    };
+    // As a JavaScript configuration hands expressions with flags over.
+    let flagged = pattern(json!({"__regexp": ["^secret[a-z]{2}$", "gi"]}));
+    assert!(flagged.allows("SECRETab") && !flagged.allows("secret12"));
+    // In a class only `]`, `\`, `^` and `-` mean something.
+    let marks = pattern(json!("^(?=.*[!@#[&&%~~]).{4,}$"));
+    assert!(marks.allows("abc[") && marks.allows("abc&") && marks.allows("abc~") && !marks.allows("abcd"));
+    assert!(pattern(json!("^a[^]b$")).allows("a\nb"));
+    assert!(!pattern(json!("[]")).allows("a]"));
+    assert!(pattern(json!(r"^[\]a\[]+$")).allows("[a]"));
+    let denied = json!([{"value": {"__regexp": ["^forbidden$", "i"]}}]);
+    let denylist = AppConfig::for_tests(json!({"requestKeywordDenylist": denied})).request_keyword_denylist;
+    assert!(
+        denylist[0].refuses_text("any", "Forbidden") && !denylist[0].refuses_text("any", "forbidden fruit")
+    );
+}

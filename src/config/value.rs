@@ -78,8 +78,21 @@ impl Pattern {
         Self::compile(source, &format!("^(?:{source})$"))
     }
 
+    /// What a configuration gives as an expression: text, or one with flags as a JavaScript configuration hands it
+    /// over, `{"__regexp": [source, flags]}`. `None` for anything else.
+    pub fn source_of(value: &Value) -> Option<String> {
+        let regexp = match value {
+            Value::String(text) => return Some(text.clone()),
+            other => other.get("__regexp")?,
+        };
+        let source = regexp.get(0)?.as_str()?;
+        // JavaScript's other flags say nothing about whether there is a match.
+        let flags: String = regexp.get(1)?.as_str()?.chars().filter(|flag| "ims".contains(*flag)).collect();
+        Some(if flags.is_empty() { source.to_owned() } else { format!("(?{flags}){source}") })
+    }
+
     fn compile(source: &str, regex: &str) -> Result<Self, Box<fancy_regex::Error>> {
-        let regex = RegexBuilder::new(regex).backtrack_limit(BACKTRACK_LIMIT).build()?;
+        let regex = RegexBuilder::new(&with_plain_classes(regex)).backtrack_limit(BACKTRACK_LIMIT).build()?;
         Ok(Self { regex, source: source.to_owned() })
     }
 
@@ -97,6 +110,42 @@ impl Pattern {
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+/// JavaScript's classes of characters in the words of this engine, to which `[`, `&` and `~` in a class may mean
+/// sets; `[]` and `[^]` are none and all.
+fn with_plain_classes(source: &str) -> String {
+    let mut written = String::with_capacity(source.len());
+    let mut chars = source.chars().peekable();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                written.push(c);
+                written.extend(chars.next());
+            }
+            '[' if in_class => written.push_str(r"\["),
+            '&' | '~' if in_class => {
+                written.push('\\');
+                written.push(c);
+            }
+            '[' => {
+                let is_negated = chars.next_if_eq(&'^').is_some();
+                if chars.next_if_eq(&']').is_some() {
+                    written.push_str(if is_negated { r"[\s\S]" } else { r"[^\s\S]" });
+                    continue;
+                }
+                written.push_str(if is_negated { "[^" } else { "[" });
+                in_class = true;
+            }
+            ']' => {
+                written.push(c);
+                in_class = false;
+            }
+            _ => written.push(c),
+        }
+    }
+    written
 }
 
 impl fmt::Debug for Pattern {

@@ -120,10 +120,13 @@ fn methods(rule: Reader<'_>) -> Result<Option<RequestMethods>, ConfigError> {
     let name = "requestMethods";
     match rule.raw(name) {
         None => Ok(None),
-        Some(Value::String(pattern)) => Pattern::new(pattern)
+        Some(Value::Array(_)) => Ok(Some(RequestMethods::List(rule.texts(name)?))),
+        Some(given) => Pattern::source_of(given)
+            .and_then(|source| Pattern::new(&source).ok())
             .map(|pattern| Some(RequestMethods::Pattern(pattern)))
-            .map_err(|_| rule.fail(name, "rateLimit.requestMethods must be methods or a regular expression")),
-        Some(_) => Ok(Some(RequestMethods::List(rule.texts(name)?))),
+            .ok_or_else(|| {
+                rule.fail(name, "rateLimit.requestMethods must be methods or a regular expression")
+            }),
     }
 }
 
@@ -170,7 +173,7 @@ pub struct DeniedKeyword {
     value: Option<Denied>,
 }
 
-/// Text is a regular expression for texts; everything else must be equal.
+/// Expressions, and texts that are read as such, are for texts; everything else must be equal.
 #[derive(Clone, Debug)]
 enum Denied {
     Text(Pattern),
@@ -179,9 +182,9 @@ enum Denied {
 
 impl Denied {
     fn new(value: &Value) -> Result<Self, Box<fancy_regex::Error>> {
-        Ok(match value {
-            Value::String(pattern) => Self::Text(Pattern::new(pattern)?),
-            other => Self::Exactly(other.clone()),
+        Ok(match Pattern::source_of(value) {
+            Some(source) => Self::Text(Pattern::new(&source)?),
+            None => Self::Exactly(value.clone()),
         })
     }
 

@@ -234,24 +234,17 @@ fn positive(group: Reader<'_>, name: &str, range: std::ops::Range<f64>) -> Resul
     }
 }
 
-/// Text, or `/pattern/flags` as JavaScript configurations hand it over: `{"__regex": source}`.
 fn validator_pattern(group: Reader<'_>) -> Result<Option<Pattern>, ConfigError> {
     let name = "validatorPattern";
-    let message = "passwordPolicy.validatorPattern must be a regex string or RegExp object.";
+    let bad = || group.fail(name, "passwordPolicy.validatorPattern must be a regex string or RegExp object.");
     let source = match group.raw(name) {
         None => return Ok(None),
-        Some(Value::String(text)) if text.is_empty() => return Ok(None),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Object(regex)) => {
-            let source = regex.get("__regex").and_then(Value::as_str);
-            let source = source.ok_or_else(|| group.fail(name, message))?;
-            let flags = regex.get("flags").and_then(Value::as_str).unwrap_or_default();
-            let flags: String = flags.chars().filter(|flag| "ims".contains(*flag)).collect();
-            if flags.is_empty() { source.to_owned() } else { format!("(?{flags}){source}") }
-        }
-        Some(_) => return Err(group.fail(name, message)),
+        Some(given) => Pattern::source_of(given).ok_or_else(bad)?,
     };
-    Pattern::new(&source).map(Some).map_err(|_| group.fail(name, message))
+    if source.is_empty() {
+        return Ok(None);
+    }
+    Pattern::new(&source).map(Some).map_err(|_| bad())
 }
 
 fn validator_callback(group: Reader<'_>) -> Result<Option<CallbackId>, ConfigError> {

@@ -147,3 +147,19 @@ test('masterKeyTtl, sessionLength and extendSessionOnUse', async context => {
     assert.ok(await long.left() < HOUR);
   });
 });
+
+test('passwordPolicy in JavaScript: an expression with flags, and a function that answers something true', async () => {
+  const script = file('policy.cjs', `
+    module.exports = {
+      // In a class, a bracket is a character of its own.
+      passwordPolicy: { validatorPattern: /^[a-z!#[&&]{4,}$/i, validatorCallback: password => password.match(/e/), validationError: 'No.' },
+    };
+  `);
+  const server = await start({}, { script });
+  const tried = async password => {
+    const { status, body } = await call(server, 'POST', 'users', { username: `policy ${password}`, password });
+    return body.error ?? status;
+  };
+  assert.deepEqual([await tried('SEcret!'), await tried('secret['), await tried('secr&t')], [201, 201, 201]);
+  assert.deepEqual([await tried('sec'), await tried('secret12'), await tried('SECRET')], ['No.', 'No.', 'No.']);
+});

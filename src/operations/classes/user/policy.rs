@@ -7,6 +7,7 @@ use crate::config::{PasswordPolicy, Pattern};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::Ctx;
 use crate::types::Object;
+use crate::types::javascript::is_truthy;
 
 /// Bytes of the longest password that a pattern is tried on. With one that looks ahead from any place (`(?=.*[0-9])`)
 /// the work grows with the square of them.
@@ -33,7 +34,7 @@ pub async fn check(
         return Err(policy_error());
     }
     if let Some(callback) = policy.validator_callback
-        && !verification::call(ctx, callback, vec![new.into()]).await?
+        && !is_truthy(&verification::call(ctx, callback, vec![new.into()]).await?)
     {
         return Err(policy_error());
     }

@@ -11,14 +11,14 @@ use crate::operations::object::write::stages::{Draft, Times};
 use crate::types::time::Millis;
 use crate::types::{Object, names};
 
-/// Calls a function of the configuration that decides something.
+/// What a function of the configuration answers.
 ///
 /// # Errors
 /// What it throws.
-pub async fn call(ctx: &Ctx, id: CallbackId, args: Vec<Value>) -> Result<bool> {
+pub async fn call(ctx: &Ctx, id: CallbackId, args: Vec<Value>) -> Result<Value> {
     let id = u32::try_from(id.0).map_err(Error::internal)?;
     let args = args.into_iter().map(cloud::AdapterArg::Decoded).collect();
-    Ok(ctx.services.cloud.call_callback(cloud::CallbackId(id), args).await? == true)
+    ctx.services.cloud.call_callback(cloud::CallbackId(id), args).await
 }
 
 /// # Errors
@@ -26,7 +26,7 @@ pub async fn call(ctx: &Ctx, id: CallbackId, args: Vec<Value>) -> Result<bool> {
 pub async fn decide(ctx: &Ctx, option: &OptionValue<bool>, request: &Value) -> Result<bool> {
     match option {
         OptionValue::Value(value) => Ok(*value),
-        OptionValue::Callback(id) => call(ctx, *id, vec![request.clone()]).await,
+        OptionValue::Callback(id) => Ok(call(ctx, *id, vec![request.clone()]).await? == true),
     }
 }
 
