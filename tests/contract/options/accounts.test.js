@@ -163,3 +163,14 @@ test('passwordPolicy in JavaScript: an expression with flags, and a function tha
   assert.deepEqual([await tried('SEcret!'), await tried('secret['), await tried('secr&t')], [201, 201, 201]);
   assert.deepEqual([await tried('sec'), await tried('secret12'), await tried('SECRET')], ['No.', 'No.', 'No.']);
 });
+
+test('auth: what afterFind leaves of the data it is given is what is shown', async () => {
+  const script = file('shown.cjs', `
+    module.exports = { auth: { own: { validateAuthData() {}, afterFind(authData) { delete authData.secret; } } } };
+  `);
+  const server = await start({}, { script });
+  const made = await call(server, 'POST', 'users', { authData: { own: { id: 'one', secret: 'hush' } } });
+  assert.equal(made.status, 201, made.text);
+  const shown = await call(server, 'GET', `users/${made.body.objectId}`, undefined, session(made.body.sessionToken));
+  assert.deepEqual(shown.body.authData, { own: { id: 'one' } });
+});

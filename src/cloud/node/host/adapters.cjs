@@ -144,8 +144,8 @@ const LOGIN_DATA = {
 // Where methods of login providers are told who asks, and nothing else of the request.
 const ASKER = { policy: 0, afterFind: 2 };
 
-// Modules may change the data that they are given: beforeFind answers by that alone, and what the others leave of
-// it is what is stored, unless they say otherwise.
+// Modules may change the data that they are given: beforeFind answers by that alone, what afterFind leaves of it is
+// what is shown, and what the others leave is what is stored, unless they say otherwise.
 async function withChanges(method, data, run) {
   const before = JSON.stringify(data);
   const result = await run();
@@ -154,6 +154,9 @@ async function withChanges(method, data, run) {
   }
   if (method === 'beforeFind') {
     return data;
+  }
+  if (method === 'afterFind') {
+    return result || data;
   }
   const isObject = result !== null && typeof result === 'object';
   return isObject && (result.save || result.doNotSave) ? result : { ...(isObject ? result : {}), save: data };
@@ -230,7 +233,7 @@ class Adapters {
       const asker = decoded[ASKER[method]];
       asker.user = this.inflateUser(asker.user);
     }
-    const at = LOGIN_DATA[method];
+    const at = method === 'afterFind' ? 0 : LOGIN_DATA[method];
     if (!isLogin || at === undefined) {
       return entry.adapter[method](...decoded);
     }
