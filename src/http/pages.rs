@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::credentials::header_text;
@@ -51,6 +52,7 @@ pub async fn serve(
         is_xhr: header_text(http.headers(), "x-requested-with")
             .is_some_and(|with| with.eq_ignore_ascii_case("xmlhttprequest")),
         locale_header: header_text(http.headers(), "x-parse-page-param-locale"),
+        headers: headers(http),
     };
     let _permit = admit()?;
     let named = pages::app_id_of(&request);
@@ -63,6 +65,15 @@ pub async fn serve(
     };
     let ctx = gate::stranger(&app.services, ip).await?;
     answer(http, pages::serve(&ctx, &request).await?)
+}
+
+/// For the handlers of the application's own pages.
+fn headers(http: &HttpRequest) -> Object {
+    let texts = http.headers().iter().filter_map(|(name, value)| {
+        let value = value.to_str().ok()?;
+        Some((name.as_str().to_owned(), Value::from(value)))
+    });
+    texts.collect()
 }
 
 /// A form, or JSON from scripts.

@@ -17,13 +17,15 @@ pub fn is_valid(locale: &str) -> bool {
         && parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// From query, body or header, in this order.
-pub fn of(request: &PageRequest) -> Option<String> {
+/// From query, body, the parameters of a path, or the header, in this order.
+pub fn of(request: &PageRequest, in_path: &Object) -> Option<String> {
     let text = |object: &Object| {
         object.get("locale").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    let locale =
-        text(&request.query).or_else(|| text(&request.body)).or_else(|| request.locale_header.clone());
+    let locale = text(&request.query)
+        .or_else(|| text(&request.body))
+        .or_else(|| text(in_path))
+        .or_else(|| request.locale_header.clone());
     locale.filter(|locale| is_valid(locale))
 }
 

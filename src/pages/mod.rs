@@ -31,6 +31,8 @@ pub struct PageRequest {
     /// `X-Requested-With: XMLHttpRequest`.
     pub is_xhr: bool,
     pub locale_header: Option<String>,
+    /// Names in small letters.
+    pub headers: Object,
 }
 
 pub enum PageResponse {
@@ -183,28 +185,45 @@ async fn reset_password(ctx: &Ctx, request: &PageRequest) -> Result<PageResponse
     }
 }
 
+/// The parameters of a path (`greetings/ann`) by the path of a route (`greetings/:name`); `None` where they are two.
+fn parameters(route: &str, path: &str) -> Option<Object> {
+    let mut given = path.trim_end_matches('/').split('/');
+    let mut found = Object::new();
+    for part in route.trim_matches('/').split('/') {
+        let given = given.next()?;
+        match part.strip_prefix(':') {
+            Some(name) if !given.is_empty() => {
+                found.insert(name.to_owned(), given.into());
+            }
+            None if part.eq_ignore_ascii_case(given) => {}
+            _ => return None,
+        }
+    }
+    given.next().is_none().then_some(found)
+}
+
 /// `pages.customRoutes`: a function of the configuration says which file to show.
 async fn custom_route(ctx: &Ctx, request: &PageRequest, path: &str) -> Result<Option<PageResponse>> {
     let method = if request.is_post { "POST" } else { "GET" };
     let routes = &ctx.config().pages.custom_routes;
-    let Some(route) = routes
-        .iter()
-        .find(|route| route.method.eq_ignore_ascii_case(method) && route.path.trim_matches('/') == path)
-    else {
-        return Ok(None);
-    };
+    let mut routes = routes.iter().filter(|route| route.method.eq_ignore_ascii_case(method));
+    let found = routes.find_map(|route| Some((route, parameters(&route.path, path)?)));
+    let Some((route, mut in_path)) = found else { return Ok(None) };
+    in_path.insert("appId".to_owned(), ctx.config().app_id.as_str().into());
     let argument = serde_json::json!({
         "method": method,
         "query": request.query,
         "body": request.body,
-        "params": { "appId": ctx.config().app_id },
+        "params": in_path,
+        "headers": request.headers,
     });
     let id = CallbackId(u32::try_from(route.handler.0).map_err(Error::internal)?);
     let answer = ctx.services.cloud.call_callback(id, vec![AdapterArg::Json(argument)]).await?;
     let Some(file) = answer.get("file").and_then(Value::as_str) else { return Ok(Some(not_found())) };
     let params = answer.get("query").and_then(Value::as_object).cloned().unwrap_or_default();
     let redirect = ctx.config().pages.force_redirect;
-    show(ctx, request, file, Some(file), params, redirect).await.map(Some)
+    let locale = locale::of(request, &in_path);
+    show(ctx, file, Some(file), params, redirect, locale).await.map(Some)
 }
 
 async fn go_to(
@@ -215,7 +234,7 @@ async fn go_to(
     redirect: Option<bool>,
 ) -> Result<PageResponse> {
     let redirect = ctx.config().pages.force_redirect || redirect.unwrap_or(request.is_post);
-    show(ctx, request, page.file, Some(page.id), params, redirect).await
+    show(ctx, page.file, Some(page.id), params, redirect, locale::of(request, &Object::new())).await
 }
 
 /// appId, appName and publicServerUrl; `None` while one of them is not configured.
@@ -232,17 +251,16 @@ async fn default_params(ctx: &Ctx) -> Result<Option<Object>> {
 
 async fn show(
     ctx: &Ctx,
-    request: &PageRequest,
     file: &str,
     id: Option<&str>,
     mut params: Object,
     redirect: bool,
+    locale: Option<String>,
 ) -> Result<PageResponse> {
     let config = &ctx.config().pages;
     let Some(defaults) = default_params(ctx).await? else { return Ok(not_found()) };
     let public_url = defaults.get("publicServerUrl").and_then(Value::as_str).unwrap_or_default().to_owned();
     params.extend(defaults);
-    let locale = locale::of(request);
     if let Some(locale) = &locale {
         params.insert("locale".to_owned(), locale.as_str().into());
     }
@@ -352,9 +370,30 @@ async fn static_file(ctx: &Ctx, request: &PageRequest) -> Result<PageResponse> {
             params.insert(key.to_owned(), value.into());
         }
     }
-    let locale = locale::of(request);
+    let locale = locale::of(request, &Object::new());
     if let Some(locale) = &locale {
         params.insert("locale".to_owned(), locale.as_str().into());
     }
     render(ctx, &source, &path, locale.as_deref(), params).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_routes_have_parameters() {
+        let found = |route, path| parameters(route, path).map(|found| Value::Object(found).to_string());
+        assert_eq!(found("hello", "hello").as_deref(), Some("{}"));
+        assert_eq!(found("/hello/", "Hello/").as_deref(), Some("{}"));
+        assert_eq!(
+            found(":locale/hello/:name", "de/hello/ann").as_deref(),
+            Some(r#"{"locale":"de","name":"ann"}"#)
+        );
+        for (route, path) in
+            [("hello/:name", "hello"), ("hello/:name", "hello/a/b"), ("hello", "other"), (":name", "")]
+        {
+            assert_eq!(found(route, path), None, "{route} {path}");
+        }
+    }
 }

@@ -25,7 +25,9 @@ const own = {
 const script = file('pages.cjs', `
   const { pages, ...others } = ${JSON.stringify(own)};
   const handler = ({ method, query }) => query.file ? { file: query.file, query: { token: method } } : undefined;
-  module.exports = { ...others, pages: { ...pages, customRoutes: [{ method: 'GET', path: 'hello', handler }] } };
+  const greet = ({ params, headers }) => ({ file: 'own.html', query: { token: [params.appId, params.name, headers['x-mine']].join(' ') } });
+  const customRoutes = [{ method: 'GET', path: 'hello', handler }, { method: 'GET', path: ':locale/greetings/:name', handler: greet }];
+  module.exports = { ...others, pages: { ...pages, customRoutes } };
 `);
 const mails = ['plain', 'changed'].map(name => file(`mails-${name}`));
 const common = written => ({
@@ -120,4 +122,12 @@ test('customRoutes: pages of a function', async () => {
   assert.match(answer.text, /<title>own<\/title>[^]*GET/);
   assert.equal((await page(changed, 'hello')).status, 404);
   assert.equal((await page(changed, 'hello', { file: 'own.html' })).status, 404);
+});
+
+test('customRoutes: parameters of the path, the language among them, and headers', async () => {
+  const answer = await request(`${changed.url}/apps/contractApp/en/greetings/ann`, { headers: { 'X-Mine': 'mine' } });
+  assert.equal(answer.status, 200);
+  assert.match(answer.text, /contractApp ann mine/);
+  assert.equal(answer.headers.get('x-parse-page-param-locale'), 'en');
+  assert.equal((await page(changed, 'en/greetings')).status, 404);
 });
