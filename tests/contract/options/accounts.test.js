@@ -1,6 +1,7 @@
 // Options of users, sessions and installations: each with its default and changed.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -173,4 +174,28 @@ test('auth: what afterFind leaves of the data it is given is what is shown', asy
   assert.equal(made.status, 201, made.text);
   const shown = await call(server, 'GET', `users/${made.body.objectId}`, undefined, session(made.body.sessionToken));
   assert.deepEqual(shown.body.authData, { own: { id: 'one' } });
+});
+
+test('auth: a module on the base class of parse-server, with the three methods', async () => {
+  const base = createRequire(import.meta.url).resolve('parse-server');
+  const script = file('three.cjs', `
+    const { AuthAdapter } = require(${JSON.stringify(base)});
+    const check = ({ secret }) => {
+      if (secret !== 'right') throw new Error('Wrong secret.');
+      return {};
+    };
+    class Three extends AuthAdapter {}
+    for (const name of ['validateSetUp', 'validateLogin', 'validateUpdate']) Three.prototype[name] = check;
+    class Half extends AuthAdapter {}
+    Half.prototype.validateSetUp = check;
+    module.exports = { auth: { three: { module: new Three() }, half: { module: new Half() } } };
+  `);
+  const server = await start({}, { script });
+  const tried = async (provider, id, secret) => {
+    const { status, body } = await call(server, 'POST', 'users', { authData: { [provider]: { id, secret } } });
+    return body.error ?? status;
+  };
+  assert.deepEqual([await tried('three', 'one', 'wrong'), await tried('three', 'one', 'right')], ['Wrong secret.', 201]);
+  assert.deepEqual([await tried('three', 'one', 'wrong'), await tried('three', 'one', 'right')], ['Wrong secret.', 200]);
+  assert.match(await tried('half', 'one', 'right'), /^Adapter is not configured/);
 });

@@ -116,6 +116,17 @@ async function loadAdapter(spec, options, directory) {
   return spec;
 }
 
+// A login provider has no method of checking where the base class of parse-server's stands in its place and accepts
+// everything: it would be asked instead of those that were written.
+const CHECKS = ['validateAuthData', 'validateSetUp', 'validateLogin', 'validateUpdate'];
+const ACCEPTS = /\{\s*return\s+(?:Promise\.resolve\(\{\s*\}\)|\{\s*\});?\s*\}$/;
+
+function acceptsEverything(level, key, method) {
+  const maker = Object.getOwnPropertyDescriptor(level, 'constructor')?.value;
+  const isBase = typeof maker === 'function' && maker.name === 'AuthAdapter' && CHECKS.includes(key);
+  return isBase && ACCEPTS.test(Function.prototype.toString.call(method));
+}
+
 function describe(adapter) {
   const methods = new Set();
   const properties = {};
@@ -123,7 +134,9 @@ function describe(adapter) {
     for (const key of Object.getOwnPropertyNames(level)) {
       const { value } = Object.getOwnPropertyDescriptor(level, key);
       if (key !== 'constructor' && typeof value === 'function') {
-        methods.add(key);
+        if (!acceptsEverything(level, key, value)) {
+          methods.add(key);
+        }
       } else if (['string', 'number', 'boolean'].includes(typeof value)) {
         properties[key] = properties[key] === undefined ? value : properties[key];
       }
