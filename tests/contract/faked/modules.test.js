@@ -81,6 +81,8 @@ const stories = {
     await s.call('POST', 'users', { authData: { legacy: { id: 'l1', secret: 's' } } });
     await s.call('POST', 'users', { authData: { legacy: { id: 'l1', secret: 'x' } } });
     await s.call('POST', 'users', { authData: { legacy: { id: 'l1' } } });
+    await s.call('POST', 'users', { authData: { legacy: { id: 'l1' } } }, { master: true });
+    await s.call('POST', 'users', { authData: { legacy: { id: 'l1', secret: 'x' } } }, { master: true });
     await s.call('POST', 'users', { authData: { legacy: { id: 'l2', secret: 's', app: 'foreign' } } });
     await s.call('PUT', `users/${made.objectId}`, { authData: { legacy: { id: 'l1', secret: 's', app: 'a1' } } }, { as: 'ann' });
     await s.call('PUT', `users/${made.objectId}`, { authData: { legacy: { id: 'l1', secret: 's', more: 1 } } }, { as: 'ann' });
