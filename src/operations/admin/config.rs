@@ -35,7 +35,8 @@ pub async fn get(ctx: &Ctx) -> Result<Value> {
 /// Merges `params`; `{"__op": "Delete"}` removes one. Runs the `Parse.Config` triggers.
 ///
 /// # Errors
-/// 403, 119 for the read-only master key, 107 without parameters, and what the triggers throw.
+/// 403, 119 for the read-only master key, 107 without parameters, and what the triggers throw: of the afterSave
+/// too, although the parameters are stored by then.
 pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to update the config."));
@@ -51,11 +52,11 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     let flags = object(body.shift_remove("masterKeyOnly"));
     let registered = ctx.services.cloud.registrations();
     let triggers = registered.triggers_of(CONFIG_CLASS);
-    let stored = if triggers.is_empty() { Object::new() } else { load(ctx).await?.unwrap_or_default().0 };
+    let stored = if triggers.is_empty() { None } else { load(ctx).await?.map(|(params, _)| params) };
     let mut context = ctx.info.context.clone();
     let mut params = sent;
     if triggers.contains(TriggerKind::BeforeSave) {
-        let call = trigger(ctx, TriggerKind::BeforeSave, &params, &stored, context.clone());
+        let call = trigger(ctx, TriggerKind::BeforeSave, &params, stored.as_ref(), context.clone());
         let answer = code_log::run_trigger(ctx, call).await?;
         if let Some(changed) = answer.object {
             contents::check(ctx, &changed)?;
@@ -68,10 +69,12 @@ pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     store(ctx, &params, &flags).await?;
     crate::operations::audit::note(ctx, "config_changed", CLASS);
     if triggers.contains(TriggerKind::AfterSave) {
-        let call = trigger(ctx, TriggerKind::AfterSave, &params, &stored, context);
-        if let Err(error) = code_log::run_trigger(ctx, call).await {
-            tracing::warn!(%error, "afterSave of Parse.Config failed");
+        // All that there is now, and not only what was sent.
+        if stored.is_some() {
+            params = load(ctx).await?.unwrap_or_default().0;
         }
+        let call = trigger(ctx, TriggerKind::AfterSave, &params, stored.as_ref(), context);
+        code_log::run_trigger(ctx, call).await?;
     }
     Ok(json!({ "result": true }))
 }
@@ -137,10 +140,18 @@ fn path(column: &'static str, name: &str) -> FieldPath {
     FieldPath { root: FieldName::known(column), rest: vec![name.to_owned()] }
 }
 
-fn trigger(ctx: &Ctx, kind: TriggerKind, params: &Object, stored: &Object, context: Object) -> TriggerCall {
+/// `stored`: the parameters before the change, once anything is stored.
+fn trigger(
+    ctx: &Ctx,
+    kind: TriggerKind,
+    params: &Object,
+    stored: Option<&Object>,
+    context: Object,
+) -> TriggerCall {
+    let payload = |params: &Object| Payload::Value(Value::Object(params.clone()));
     TriggerCall {
-        object: Some(Payload::Value(Value::Object(params.clone()))),
-        original: Some(Payload::Value(Value::Object(stored.clone()))),
+        object: Some(payload(params)),
+        original: stored.map(payload),
         caller: ctx.caller(),
         context,
         scope: ctx.scope(),
