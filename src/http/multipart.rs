@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use futures_util::stream;
 use multer::{Field, Multipart};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::files::mime;
 use crate::types::Object;
 use crate::types::limits::{MAX_BOUNDARY, MAX_PARTS};
 
-/// Texts as strings, files as `{filename, contentType}` with their bytes beside them.
+/// Texts as strings, files as `{filename, contentType}` with their bytes beside them: the name without a path, the
+/// type without parameters, as parse-server's busboy has them.
 ///
 /// # Errors
 /// 107 `Invalid multipart request: …`
@@ -40,13 +42,19 @@ async fn store(part: Field<'_>, fields: &mut Object, uploads: &mut Vec<(String, 
     let name = part.name().map(str::to_owned);
     let filename = part.file_name().map(str::to_owned);
     let content_type = part.headers().get("content-type");
-    let content_type = content_type.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let content_type = content_type.map(|value| mime::essence(&String::from_utf8_lossy(value.as_bytes())));
+    // What a part is that does not say (RFC 7578 §4.4).
+    let content_type =
+        content_type.filter(|kind| !kind.is_empty()).unwrap_or_else(|| "text/plain".to_owned());
     let content = part.bytes().await.map_err(malformed)?;
     let Some(name) = name else { return Ok(()) };
-    let is_octets = |kind: &str| kind.starts_with("application/octet-stream");
-    if filename.is_some() || content_type.as_deref().is_some_and(is_octets) {
-        let content_type = content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-        fields.insert(name.clone(), json!({"filename": filename, "contentType": content_type}));
+    if filename.is_some() || content_type == "application/octet-stream" {
+        let mut file = Object::new();
+        if let Some(filename) = filename {
+            file.insert("filename".to_owned(), base_name(&filename).into());
+        }
+        file.insert("contentType".to_owned(), content_type.into());
+        fields.insert(name.clone(), Value::Object(file));
         uploads.push((name, content));
     } else {
         fields.insert(name, Value::String(String::from_utf8_lossy(&content).into_owned()));
@@ -54,10 +62,18 @@ async fn store(part: Field<'_>, fields: &mut Object, uploads: &mut Vec<(String, 
     Ok(())
 }
 
+/// The last segment of a path: some browsers send where a file lay.
+fn base_name(path: &str) -> &str {
+    match path.rsplit(['/', '\\']).next().unwrap_or_default() {
+        "." | ".." => "",
+        name => name,
+    }
+}
+
 fn malformed(error: multer::Error) -> Error {
     invalid(match error {
         multer::Error::IncompleteStream | multer::Error::IncompleteFieldData { .. } => {
-            "Unexpected end of form"
+            "Unexpected end of multipart data"
         }
         _ => "Malformed part header",
     })
@@ -70,6 +86,7 @@ fn invalid(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use serde_json::json;
 
     use super::*;
 
@@ -95,6 +112,36 @@ mod tests {
             json!({"a": "one", "f": {"filename": "x;y.txt", "contentType": "text/plain"}, "empty": ""})
         );
         assert_eq!(uploads, vec![("f".to_owned(), Bytes::from_static(b"line\r\n\r\nend"))]);
+    }
+
+    #[test]
+    fn names_and_types_of_files() {
+        let file = |disposition: &str, content_type: &str| {
+            let body = format!(
+                "--XX\r\nContent-Disposition: form-data; name=\"f\"{disposition}\r\n{content_type}\r\nx\r\n--XX--\r\n"
+            );
+            form(&body).expect("well-formed").0.remove("f").expect("a field")
+        };
+        for (disposition, content_type, expected) in [
+            ("; filename=\"a.bin\"", "", json!({"filename": "a.bin", "contentType": "text/plain"})),
+            ("; filename=\"\"", "", json!({"filename": "", "contentType": "text/plain"})),
+            ("; filename=\"../d/a.bin\"", "", json!({"filename": "a.bin", "contentType": "text/plain"})),
+            ("; filename=\"d/..\"", "", json!({"filename": "", "contentType": "text/plain"})),
+            (
+                "; filename=\"a\"",
+                "Content-Type: Image/PNG; q=1\r\n",
+                json!({"filename": "a", "contentType": "image/png"}),
+            ),
+            (
+                "",
+                "Content-Type: application/octet-stream\r\n",
+                json!({"contentType": "application/octet-stream"}),
+            ),
+            ("", "Content-Type: application/json\r\n", json!("x")),
+        ] {
+            assert_eq!(file(disposition, content_type), expected, "{disposition} {content_type}");
+        }
+        assert_eq!(base_name("C:\\d\\a.txt"), "a.txt");
     }
 
     #[test]

@@ -6,6 +6,11 @@ const ParseNode = require('parse/node');
 
 Parse.Cloud.define('echo', request => request.params);
 
+// Files of a form, by their text.
+Parse.Cloud.define('form', ({ params }) =>
+  _.mapObject(params, value => (value && value.data ? { ...value, data: value.data.toString() } : value))
+);
+
 Parse.Cloud.define('sameInstance', () => ParseNode === Parse);
 
 Parse.Cloud.define('types', ({ params }) => ({

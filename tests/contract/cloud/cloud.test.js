@@ -4,6 +4,7 @@ import http from 'node:http';
 import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { Parse, master, notes, rest, server } from './app.js';
+import { request } from '../lib/http.js';
 import { target } from '../lib/servers.js';
 
 const unique = label => `${label}${randomBytes(6).toString('hex')}`;
@@ -33,6 +34,24 @@ describe('functions', () => {
     assert.equal(results.geo.latitude, 10);
     assert.equal(results.none, null);
     assert.deepEqual((await rest('POST', 'functions/undefined', { body: {} })).body, {});
+  });
+
+  test('forms: files have a name without a path and a type without parameters', async () => {
+    const part = (head, body) => `--XX\r\nContent-Disposition: form-data; ${head}\r\n\r\n${body}\r\n`;
+    const send = async body => {
+      const headers = { 'X-Parse-Application-Id': server.config.appId, 'Content-Type': 'multipart/form-data; boundary=XX' };
+      const answer = await request(`${server.url}/functions/form`, { method: 'POST', headers, body });
+      return JSON.parse(answer.text);
+    };
+    const { result } = await send(`${part('name="text"', 'one')}${part('name="bare"; filename="a.bin"', 'two')}` +
+      `${part('name="path"; filename="../d/b.png"\r\nContent-Type: Image/PNG; q=1', 'three')}--XX--\r\n`);
+    assert.deepEqual(result, {
+      text: 'one', bare: { filename: 'a.bin', contentType: 'text/plain', data: 'two' },
+      path: { filename: 'b.png', contentType: 'image/png', data: 'three' },
+    });
+    assert.deepEqual(await send(part('name="text"', 'cut off').slice(0, -4)), {
+      code: 107, error: 'Invalid multipart request: Unexpected end of multipart data',
+    });
   });
 
   const copies = target === 'oracle' ? 'depends on which copy npm puts where' : false;
