@@ -11,7 +11,7 @@ use crate::cloud::{FilePayload, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
 use crate::files::private;
 use crate::files::rules::{self, Caller, Doors};
-use crate::files::{FileError, Files, NewFile, Upload as StoreUpload, aside, name};
+use crate::files::{FileError, Files, NewFile, Upload as StoreUpload, aside, mime, name};
 use crate::operations::{Ctx, keywords};
 
 /// How much of the content its kind is judged by.
@@ -88,9 +88,14 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     rules::check_description(&upload.metadata)?;
     rules::check_description(&upload.tags)?;
     let files = ctx.services.files.clone();
+    let mut content_type = upload.content_type.filter(|kind| !kind.is_empty());
+    if content_type.is_none() && mime::extension(&upload.name).is_empty() {
+        // Neither says what it is: a text to parse-server, and named so.
+        content_type = Some("text/plain".to_owned());
+    }
     let mut file = FilePayload {
         name: upload.name,
-        content_type: upload.content_type,
+        content_type,
         metadata: upload.metadata,
         tags: upload.tags,
         directory,
@@ -100,6 +105,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     };
     let mut content = upload.content.fuse().boxed_local();
     let mut judged = is_judged(ctx);
+    let mut may_be_empty = upload.streamed;
     let triggers = has_trigger(ctx, TriggerKind::BeforeSave) || has_trigger(ctx, TriggerKind::AfterSave);
     if triggers && !upload.streamed {
         let data = whole(content).await?;
@@ -122,6 +128,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
             content = stream::iter([Ok(Bytes::from(data))]).fuse().boxed_local();
             // The application's own content is its own responsibility.
             judged = false;
+            may_be_empty = true;
         }
         file = FilePayload {
             name: changed.name,
@@ -152,7 +159,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     }
     let url = files.address(&ctx.info.base_url, &stored.name).await?;
     let begun = std::time::Instant::now();
-    let size = store(&files, &file, &stored, content, judged, upload.streamed).await;
+    let size = store(&files, &file, &stored, content, judged, may_be_empty).await;
     ctx.services.state.figures.uploaded(begun.elapsed(), size.as_ref().ok().copied());
     let size = size?;
     file.url = Some(url);

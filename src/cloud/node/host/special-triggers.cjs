@@ -67,6 +67,8 @@ function createSpecialTriggers({ Parse, codec, keeper, registry, triggers }) {
       file = result.file;
     }
     const data = base64Of(file);
+    // A handler may set how a download is sent on the request, or return it beside the file.
+    const settings = result && !(result instanceof Parse.File) ? result : {};
     return {
       file: {
         name: file._name,
@@ -79,8 +81,8 @@ function createSpecialTriggers({ Parse, codec, keeper, registry, triggers }) {
         directory: file._directory,
         fileSize: json.fileSize,
         stream: json.stream,
-        forceDownload: Boolean(request.forceDownload),
-        responseHeaders: request.responseHeaders || {},
+        forceDownload: Boolean(settings.forceDownload || request.forceDownload),
+        responseHeaders: settings.responseHeaders || request.responseHeaders || {},
       },
     };
   }
