@@ -14,6 +14,7 @@ use super::context::Ctx;
 use super::services::Services;
 use crate::cloud::{JobCall, invalid_job};
 use crate::error::{Error, ErrorCode, Result};
+use crate::files::rules::check_file_urls;
 use crate::operations::jobs::schedules::{Missed, Schedule};
 use crate::query::{Filter, Operand};
 use crate::storage::{Begun, Lease, NewWork, Returning, StorageError, StorageResult, WorkItem, WriteFilter};
@@ -36,7 +37,7 @@ const CUT_OFF_PAUSES: [Duration; 4] = [
 /// Starts a job and answers the id of its status row; the job runs on.
 ///
 /// # Errors
-/// 119 for the read-only master key, 141 `Invalid job.`
+/// 119 for the read-only master key, 130 for file addresses that are not allowed, 141 `Invalid job.`
 pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to run a job."));
@@ -45,6 +46,7 @@ pub async fn start(ctx: &Ctx, name: &str, params: Object) -> Result<String> {
     if !ctx.services.cloud.registrations().has_job(name) {
         return Err(invalid_job());
     }
+    check_file_urls(&params, &ctx.config().files.upload.allowed_file_url_domains)?;
     let job_id = new_id(&ctx.services);
     let lease = write_down(&ctx.services, &job_id, name).await?;
     let call = JobCall {

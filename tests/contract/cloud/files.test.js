@@ -13,6 +13,8 @@ fs.writeFileSync(path.join(folder, 'main.js'), `
   Parse.Cloud.beforeSave(Parse.File, ({ file }) => {
     if (file.name() === 'emptied.txt') return new Parse.File('emptied.txt', { base64: '' }, 'text/plain');
   });
+  Parse.Cloud.define('takes', () => 'taken');
+  Parse.Cloud.job('takes', () => 'taken');
   Parse.Cloud.afterFind(Parse.File, request => {
     const name = request.file.name();
     if (name.endsWith('returned.txt')) {
@@ -27,7 +29,11 @@ fs.writeFileSync(path.join(folder, 'main.js'), `
 `);
 const postgres = await startPostgres();
 const plain = await startServer(postgres, target, 'files');
-const watched = await startServer(postgres, target, 'files', { overrides: { cloud: path.join(folder, 'main.js') } });
+const watched = await startServer(postgres, target, 'files', {
+  overrides: {
+    cloud: path.join(folder, 'main.js'), fileUpload: { enableForPublic: true, allowedFileUrlDomains: ['files.example'] },
+  },
+});
 after(async () => {
   await plain.stop();
   await watched.stop();
@@ -68,4 +74,24 @@ test('an afterFind returns or assigns how a file is sent', async () => {
   const assigned = await download(await upload(watched, 'assigned.txt', 'content', 'text/plain'));
   assert.match(assigned.disposition, /^attachment;filename=[0-9a-f]{32}_assigned\.txt$/);
   assert.deepEqual([assigned.text, assigned.headers.get('x-assigned')], ['content', 'yes']);
+});
+
+test('functions and jobs take files of allowed hosts only', async () => {
+  const call = async (route, url) => {
+    const { config } = watched;
+    const answer = await request(`${watched.url}/${route}/takes`, {
+      method: 'POST',
+      headers: {
+        'X-Parse-Application-Id': config.appId, 'X-Parse-Master-Key': config.masterKey, 'Content-Type': 'application/json',
+      },
+      body: JSON.stringify({ list: [{ file: { __type: 'File', name: 'a.txt', url } }] }),
+    });
+    return [answer.status, JSON.parse(answer.text)];
+  };
+  for (const route of ['functions', 'jobs']) {
+    assert.equal((await call(route, 'https://files.example/a.txt'))[0], 200);
+    assert.deepEqual(await call(route, 'https://other.example/a.txt'), [
+      400, { code: 130, error: "File URL domain 'other.example' is not allowed." },
+    ]);
+  }
 });
