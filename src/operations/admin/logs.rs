@@ -15,7 +15,11 @@ pub fn lines(ctx: &Ctx, params: &Object) -> Vec<Value> {
     let text = |key: &str| params.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let time = |key: &str| text(key).and_then(Millis::parse);
     let now = Millis::now();
-    let size = text("n").or_else(|| text("size")).and_then(|size| size.parse().ok());
+    // As `Number(size) || 10` has it: nothing is no size.
+    let size = text("n")
+        .or_else(|| text("size"))
+        .and_then(|size| size.parse::<usize>().ok())
+        .filter(|size| *size > 0);
     logging::recent(&Query {
         app: ctx.services.state.presence.number(),
         errors_only: text("level") == Some("error"),

@@ -59,3 +59,11 @@ test('triggers', options, async () => {
   assert.match(failed.message, /^beforeSave failed for Logged for user undefined:\n {2}Input: .*\n {2}Error: \{"message":"refused","code":141\}$/);
   assert.equal(failed.level, 'error');
 });
+
+test('a size of nothing is no size', options, async () => {
+  const headers = { 'X-Parse-Master-Key': server.config.masterKey };
+  for (let n = 0; n < 12; n += 1) await Parse.Cloud.run('echo', { n });
+  for (const size of ['size=0', 'n=0', 'size=x', 'size=-1']) {
+    assert.equal((await rest('GET', `scriptlog?${size}`, { headers })).body.length, 10, size);
+  }
+});
