@@ -113,13 +113,15 @@ pub fn invalid_class_name_message(name: &str) -> String {
 pub struct Field {
     pub ty: FieldType,
     pub required: bool,
+    /// `required: false` was said, which every answer repeats; it means what silence does.
+    pub optional: bool,
     /// REST encoding.
     pub default_value: Option<Value>,
 }
 
 impl Field {
     pub fn of(ty: FieldType) -> Self {
-        Self { ty, required: false, default_value: None }
+        Self { ty, required: false, optional: false, default_value: None }
     }
 
     /// # Errors
@@ -128,6 +130,7 @@ impl Field {
         Ok(Self {
             ty: FieldType::from_json(value)?,
             required: value.get("required").is_some_and(|v| v == true),
+            optional: value.get("required").is_some_and(|v| v == false),
             default_value: value.get("defaultValue").filter(|v| !v.is_null()).cloned(),
         })
     }
@@ -138,8 +141,8 @@ impl Field {
         if let Some(target) = self.ty.target() {
             json.insert("targetClass".into(), target.as_str().into());
         }
-        if self.required {
-            json.insert("required".into(), true.into());
+        if self.required || self.optional {
+            json.insert("required".into(), self.required.into());
         }
         if let Some(default) = &self.default_value {
             json.insert("defaultValue".into(), default.clone());

@@ -57,8 +57,8 @@ fn is_stored(schema: &ClassName, name: &FieldName, field: &Field) -> bool {
 
 fn options(field: &Field) -> Option<Document> {
     let mut options = Document::new();
-    if field.required {
-        options.insert("required", true);
+    if field.required || field.optional {
+        options.insert("required", field.required);
     }
     if let Some(default) = &field.default_value {
         options.insert("defaultValue", plain(default));
@@ -129,6 +129,7 @@ pub fn decode(stored: &RawDocument) -> Option<ClassSchema> {
         let field = Field {
             ty,
             required: given.and_then(|given| given.get("required")) == Some(&Value::Bool(true)),
+            optional: given.and_then(|given| given.get("required")) == Some(&Value::Bool(false)),
             default_value: given
                 .and_then(|given| given.get("defaultValue"))
                 .filter(|v| !v.is_null())

@@ -17,7 +17,7 @@ pub fn same_field(a: &Field, b: &Field) -> bool {
         (Some(a), Some(b)) => is_same(a, b),
         (a, b) => a.is_none() && b.is_none(),
     };
-    a.ty == b.ty && a.required == b.required && defaults
+    a.ty == b.ty && (a.required, a.optional) == (b.required, b.optional) && defaults
 }
 
 /// The order of columns belongs to an index.
