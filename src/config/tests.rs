@@ -225,6 +225,7 @@ fn denied_keywords_match_keys_and_values() {
     let own = AppConfig::for_tests(own).request_keyword_denylist;
     assert!(own[0].refuses_text("any", "badly") && !own[0].refuses_text("any", "not bad"));
     assert!(own[1].refuses_scalar("k", Some(&json!(5))) && !own[1].refuses_scalar("k", Some(&json!(6))));
+    assert!(own[1].refuses_text("k", "15") && !own[1].refuses_text("k", "6"));
     assert!(!own[2].refuses_text("any", "thing"));
 }
 

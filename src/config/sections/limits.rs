@@ -173,23 +173,30 @@ pub struct DeniedKeyword {
     value: Option<Denied>,
 }
 
-/// Expressions, and texts that are read as such, are for texts; everything else must be equal.
+/// Expressions, and texts that are read as such, are for texts; everything else must be equal. Numbers and the like are
+/// expressions for texts, too: `5` refuses `"5"`, as `new RegExp(5)` finds it.
 #[derive(Clone, Debug)]
 enum Denied {
     Text(Pattern),
-    Exactly(Value),
+    Exactly(Value, Option<Pattern>),
 }
 
 impl Denied {
     fn new(value: &Value) -> Result<Self, Box<fancy_regex::Error>> {
-        Ok(match Pattern::source_of(value) {
-            Some(source) => Self::Text(Pattern::new(&source)?),
-            None => Self::Exactly(value.clone()),
+        Ok(match (Pattern::source_of(value), value) {
+            (Some(source), _) => Self::Text(Pattern::new(&source)?),
+            (None, Value::Array(_) | Value::Object(_)) => Self::Exactly(value.clone(), None),
+            (None, other) => Self::Exactly(other.clone(), Some(Pattern::new(&other.to_string())?)),
         })
     }
 
     fn matches_text(&self, text: &str) -> bool {
-        matches!(self, Self::Text(pattern) if pattern.source() == text || pattern.refuses(text))
+        match self {
+            Self::Text(pattern) | Self::Exactly(_, Some(pattern)) => {
+                pattern.source() == text || pattern.refuses(text)
+            }
+            Self::Exactly(_, None) => false,
+        }
     }
 }
 
@@ -203,7 +210,7 @@ impl DeniedKeyword {
     /// entry, so `None` says that the value is one of them.
     pub fn refuses_scalar(&self, key: &str, scalar: Option<&Value>) -> bool {
         self.refuses(key, |value| match value {
-            Denied::Exactly(exactly) => scalar == Some(exactly),
+            Denied::Exactly(exactly, _) => scalar == Some(exactly),
             Denied::Text(_) => false,
         })
     }

@@ -12,6 +12,7 @@ const [plain, changed] = await Promise.all([
   start({
     requestComplexity: { subqueryLimit: 1, masterResponseObjects: 4 }, query: { aggregationRawFieldNames: true, aggregationRawValues: true },
     fileKey: 'legacy', privateFiles: { secret, expiresAfter: 4 }, mountGraphQL: true, mountPlayground: true, playgroundPath: '/try',
+    requestKeywordDenylist: [{ key: 'deniedKey', value: 5 }],
   }),
 ]);
 const both = [plain, changed];
@@ -56,6 +57,12 @@ test('query.aggregationRawFieldNames and query.aggregationRawValues', async () =
   assert.match(native._p_inner, /^Inner\$/);
   // A request comes before the option.
   assert.equal(typeof (await row(changed, { rawFieldNames: 'false', rawValues: 'false' })).objectId, 'string');
+});
+
+test('requestKeywordDenylist: a number is refused as a text, too', async () => {
+  const create = async (server, deniedKey) => (await call(server, 'POST', 'classes/Denied', { o: { deniedKey } })).status;
+  for (const value of [5, '5', '151']) assert.deepEqual([await create(plain, value), await create(changed, value)], [201, 400], `${value}`);
+  for (const value of [6, '6', [5]]) assert.equal(await create(changed, value), 201, `${value}`);
 });
 
 test('fileKey: addresses of files that Parse.com stored', async () => {
