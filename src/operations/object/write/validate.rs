@@ -54,7 +54,8 @@ pub async fn agree(
     let action = action_of(draft);
     let mut adds_field = false;
     if let Some(class) = &snapshot {
-        if !new_fields.is_empty() {
+        // A null makes no field, but whoever may not add fields may not name new ones either.
+        if !new_fields.is_empty() || names_unknown_field(draft, class) {
             adds_field = true;
             clp::check(&ctx.auth, class, Operation::AddField, action)?;
         }
