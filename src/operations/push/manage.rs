@@ -43,7 +43,7 @@ pub async fn change(ctx: &Ctx, id: &str, body: &Object) -> Result<Value> {
         _ if is_template || push.due_at > Millis::now() => "scheduled",
         _ => "running",
     };
-    let schema = status::schema(services).await?;
+    let (schema, returning) = (status::schema(services).await?, status::shown(services).await?);
     let changed = settled(async || {
         let transaction = services.storage.begin().await?;
         let writer = transaction.push_writer().ok_or_else(Error::object_not_found)?;
@@ -53,15 +53,16 @@ pub async fn change(ctx: &Ctx, id: &str, body: &Object) -> Result<Value> {
             return Err(Error::parse(ErrorCode::VALIDATION_ERROR, text));
         }
         let counts = status::Counts { status: Some(shown), ..status::Counts::default() };
-        status::count(transaction.as_session(), &schema, id, &counts).await?;
-        Ok(transaction.commit().await?)
+        let change = status::count(transaction.as_session(), &schema, id, &counts, returning).await?;
+        transaction.commit().await?;
+        Ok(change)
     });
-    changed.await?;
+    let change = changed.await?;
     if matches!(to, PushState::Paused | PushState::Cancelled) {
         services.state.pushes.halt(id);
     }
     tell(services).await;
-    status::told(services, id).await;
+    status::told(services, change).await;
     Ok(json!({ "updatedAt": Millis::now().to_iso(), "status": shown }))
 }
 

@@ -82,8 +82,8 @@ pub async fn send(ctx: &Ctx, body: Object) -> Result<String> {
     // What parse-server finds out too late to refuse it.
     let refused = campaign::check(services, &accepted.condition).await.err();
     let id = ObjectId::generate(ctx.config().schema.object_id_size).to_string();
-    settled(async || accept(services, &id, &accepted, refused.as_ref()).await).await?;
-    status::told(services, &id).await;
+    let row = settled(async || accept(services, &id, &accepted, refused.as_ref()).await).await?;
+    status::told(services, Some(status::Change::made(&row))).await;
     if refused.is_none() {
         tell(services).await;
     }
@@ -110,11 +110,16 @@ async fn settled<T>(work: impl AsyncFn() -> Result<T>) -> Result<T> {
     }
 }
 
-async fn accept(services: &Services, id: &str, accepted: &Accepted, refused: Option<&Error>) -> Result<()> {
+async fn accept(
+    services: &Services,
+    id: &str,
+    accepted: &Accepted,
+    refused: Option<&Error>,
+) -> Result<Object> {
     let schema = status::schema(services).await?;
     let row = status::row(id, accepted, refused)?;
     let transaction = services.storage.begin().await?;
-    transaction.create(&schema, &[row]).await?;
+    transaction.create(&schema, std::slice::from_ref(&row)).await?;
     if let Some(audience) = &accepted.audience
         && let Some(audiences) = services.classes.admit(&ClassName::known("_Audience")).await?
     {
@@ -133,7 +138,7 @@ async fn accept(services: &Services, id: &str, accepted: &Accepted, refused: Opt
         writer.add_push(&services.config.app_id, &push, &items).await?;
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(row)
 }
 
 /// The push and its first items.

@@ -201,9 +201,9 @@ impl<'a> Batch<'a> {
             repeated: self.repeated,
         };
         let began = std::time::Instant::now();
-        let ended = loop {
+        let (ended, change) = loop {
             match self.write(services, &ending).await {
-                Ok(ended) => break ended,
+                Ok(written) => break written,
                 Err(error) if began.elapsed() > PATIENCE => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, push = self.campaign.id, "results of a push could not be stored yet");
@@ -211,17 +211,20 @@ impl<'a> Batch<'a> {
                 }
             }
         };
-        if ended != Ended::Lost && !self.counts.is_empty() {
-            status::told(services, &self.campaign.id).await;
-        }
+        let has_results = self.counts.sent + self.counts.failed > 0;
+        status::told_results(services, change, ended == Ended::Push && has_results).await;
         if !ending.more.is_empty() {
             services.state.pushes.wake();
         }
         Ok(ended)
     }
 
-    async fn write(&self, services: &Arc<Services>, ending: &Ending) -> Result<Ended> {
-        let statuses = status::schema(services).await?;
+    async fn write(
+        &self,
+        services: &Arc<Services>,
+        ending: &Ending,
+    ) -> Result<(Ended, Option<status::Change>)> {
+        let (statuses, returning) = (status::schema(services).await?, status::shown(services).await?);
         let class = match self.dead.is_empty() {
             true => None,
             false => campaign::installations(services).await?,
@@ -232,11 +235,12 @@ impl<'a> Batch<'a> {
         let Some(is_over) = writer.finish_push_item(&services.config.app_id, id, &self.lease, ending).await?
         else {
             transaction.rollback().await?;
-            return Ok(Ended::Lost);
+            return Ok((Ended::Lost, None));
         };
         let counts = Counts { status: is_over.then_some("succeeded"), ..self.counts.clone() };
+        let mut change = None;
         if is_over || !counts.is_empty() {
-            status::count(transaction.as_session(), &statuses, id, &counts).await?;
+            change = status::count(transaction.as_session(), &statuses, id, &counts, returning).await?;
         }
         if let Some(class) = class {
             remove_tokens(transaction.as_session(), &class, &self.dead).await?;
@@ -247,7 +251,7 @@ impl<'a> Batch<'a> {
             work.enqueue(&services.config.app_id, &tickets::items(id, &self.tickets)).await?;
         }
         transaction.commit().await?;
-        Ok(if is_over { Ended::Push } else { Ended::Item })
+        Ok((if is_over { Ended::Push } else { Ended::Item }, change))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The row in `_PushStatus`, which is what users and dashboards see of a push.
+//! The row in `_PushStatus`, which is what users and dashboards see of a push, and who is told of its changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,20 +8,69 @@ use serde_json::{Value, json};
 use super::request::Accepted;
 use crate::cloud::{Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
+use crate::operations::object::write::effects;
+use crate::operations::ports::{ObjectEvent, ObjectEventKind};
 use crate::operations::services::Services;
-use crate::operations::{code_log, gate};
-use crate::query::{Constraint, Filter, FindSpec, Operand};
-use crate::storage::{Returning, Session, WriteFilter};
+use crate::operations::{ClassSnapshot, code_log, gate};
+use crate::query::{Constraint, Filter, Operand};
+use crate::storage::{Changed, Returning, Session, WriteFilter};
 use crate::types::path::FieldPath;
 use crate::types::time::Millis;
 use crate::types::update::Op;
-use crate::types::{ClassName, ClassSchema, FieldName, Object, Update};
+use crate::types::{ClassName, ClassSchema, FieldName, Object, RowSet, Update};
 
 pub const CLASS: &str = "_PushStatus";
 
-pub async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {
+async fn class(services: &Services) -> Result<Arc<ClassSnapshot>> {
     let snapshot = services.classes.admit(&ClassName::known(CLASS)).await?;
-    snapshot.map(|class| class.schema.clone()).ok_or_else(|| Error::internal("_PushStatus does not exist"))
+    snapshot.ok_or_else(|| Error::internal("_PushStatus does not exist"))
+}
+
+pub async fn schema(services: &Services) -> Result<Arc<ClassSchema>> {
+    Ok(class(services).await?.schema.clone())
+}
+
+/// Both states of a row, where somebody is told of its changes.
+///
+/// # Errors
+/// When storage fails.
+pub async fn shown(services: &Services) -> Result<Returning> {
+    let is_told = has_after_save(services) || services.events.publishes(&*class(services).await?);
+    Ok(Returning { before: is_told, after: is_told, ..Returning::default() })
+}
+
+/// A row as it was and as it is.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// `None`: it was made.
+    before: Option<Object>,
+    after: Object,
+    stamp: u64,
+}
+
+impl Change {
+    /// Of a row that was just made.
+    pub fn made(row: &Object) -> Self {
+        let mut after = row.clone();
+        after.insert("ACL".to_owned(), json!({}));
+        Self { before: None, after, stamp: 0 }
+    }
+
+    /// `None` where nothing was changed, or nobody is told of it.
+    fn of(changed: &Changed) -> Option<Self> {
+        let first = |rows: Option<&RowSet>| rows.and_then(|rows| rows.first()).map(|row| row.to_object());
+        let after = first(changed.after.as_ref())?;
+        Some(Self { before: first(changed.before.as_ref()), after, stamp: changed.stamp })
+    }
+
+    /// The last results of a push and its end, which are one write here, as two.
+    fn into_steps(self) -> [Self; 2] {
+        let mut between = self.after.clone();
+        between.insert("status".to_owned(), "running".into());
+        between.insert("count".to_owned(), 0.into());
+        let end = Self { before: Some(between.clone()), after: self.after, stamp: self.stamp };
+        [Self { before: self.before, after: between, stamp: self.stamp }, end]
+    }
 }
 
 /// The row of a push that was just accepted, or of one that can never be sent.
@@ -145,24 +194,32 @@ pub async fn count(
     schema: &Arc<ClassSchema>,
     id: &str,
     counts: &Counts,
-) -> Result<()> {
+    returning: Returning,
+) -> Result<Option<Change>> {
     let target = WriteFilter { filter: by_id(id), writers: None };
-    session.update(schema, &target, &counts.update(), Returning::default()).await?;
-    Ok(())
+    let changed = session.update(schema, &target, &counts.update(), returning).await?;
+    Ok(Change::of(&changed))
 }
 
 /// The push runs, unless it was held or cancelled meanwhile; so many batches are found to be there.
 ///
 /// # Errors
 /// When storage fails.
-pub async fn begin(session: &dyn Session, schema: &Arc<ClassSchema>, id: &str, batches: i64) -> Result<()> {
-    count(session, schema, id, &Counts { batches, ..Counts::default() }).await?;
+pub async fn begin(
+    session: &dyn Session,
+    schema: &Arc<ClassSchema>,
+    id: &str,
+    batches: i64,
+    returning: Returning,
+) -> Result<Option<Change>> {
+    let counts = Counts { batches, ..Counts::default() };
+    count(session, schema, id, &counts, Returning::default()).await?;
     let waits = ["pending", "scheduled"].map(|status| Operand::Text(status.to_owned())).to_vec();
     let waits = Filter::field(FieldName::known("status"), Constraint::In(waits));
     let target = WriteFilter { filter: by_id(id).and(waits), writers: None };
     let update = Update::default().set(FieldName::known("status"), "running".into());
-    session.update(schema, &target, &update, Returning::default()).await?;
-    Ok(())
+    let changed = session.update(schema, &target, &update, returning).await?;
+    Ok(Change::of(&changed))
 }
 
 /// So many batches are found to be there, unless the push is over already.
@@ -187,28 +244,65 @@ pub fn by_id(id: &str) -> Filter {
     Filter::eq("objectId", Operand::Text(id.to_owned()))
 }
 
-/// Runs afterSave of `_PushStatus`, the one trigger that this class may have.
-pub async fn told(services: &Arc<Services>, id: &str) {
-    if services.cloud.registrations().trigger(TriggerKind::AfterSave, CLASS).is_none() {
-        return;
+fn has_after_save(services: &Services) -> bool {
+    services.cloud.registrations().trigger(TriggerKind::AfterSave, CLASS).is_some()
+}
+
+/// Tells live queries, and afterSave of `_PushStatus`, the one trigger that this class may have.
+pub async fn told(services: &Arc<Services>, change: Option<Change>) {
+    let Some(change) = change else { return };
+    emit(services, &change).await;
+    call(services, &change).await;
+}
+
+/// The same of what a batch wrote. As parse-server has it, afterSave sees the last results of a push while it still
+/// runs, and then that it is over.
+pub async fn told_results(services: &Arc<Services>, change: Option<Change>, is_end: bool) {
+    let Some(change) = change else { return };
+    if !is_end {
+        return told(services, Some(change)).await;
     }
-    if let Err(error) = tell(services, id).await {
-        tracing::warn!(%error, "afterSave of _PushStatus caught an error");
+    emit(services, &change).await;
+    for step in change.into_steps() {
+        call(services, &step).await;
     }
 }
 
-async fn tell(services: &Arc<Services>, id: &str) -> Result<()> {
-    let schema = schema(services).await?;
-    let found = services.storage.as_session().find(&schema, &FindSpec::new(by_id(id)).limit(1)).await?;
-    let Some(row) = found.first() else { return Ok(()) };
-    let mut object = row.to_object();
-    object.retain(|key, _| !key.starts_with('_'));
-    object.insert("className".to_owned(), CLASS.into());
+async fn emit(services: &Arc<Services>, change: &Change) {
+    let Ok(class) = class(services).await else { return };
+    if !services.events.publishes(&class) {
+        return;
+    }
+    let ctx = gate::own_work(services);
+    let object = |row: &Object| Arc::new(effects::full_object(&ctx, &class, row));
+    ctx.emit(ObjectEvent {
+        class: class.name().clone(),
+        kind: ObjectEventKind::Saved,
+        object: object(&change.after),
+        original: change.before.as_ref().map(object),
+        stamp: change.stamp,
+        permissions: effects::permissions_of(&class),
+    });
+}
+
+async fn call(services: &Arc<Services>, change: &Change) {
+    if !has_after_save(services) {
+        return;
+    }
+    let shown = |row: &Object| {
+        let mut object = row.clone();
+        object.retain(|key, _| !key.starts_with('_'));
+        object.insert("className".to_owned(), CLASS.into());
+        Payload::Value(Value::Object(object))
+    };
     let ctx = gate::own_work(services);
     let mut call = TriggerCall::new(TriggerKind::AfterSave, CLASS);
-    call.object_id = Some(id.to_owned());
-    call.object = Some(Payload::Value(Value::Object(object)));
+    call.object_id = change.after.get("objectId").and_then(Value::as_str).map(str::to_owned);
+    call.original = change.before.as_ref().map(shown);
+    call.object = Some(shown(&change.after));
     call.caller = ctx.caller();
     call.scope = ctx.scope();
-    code_log::run_trigger(&ctx, call).await.map(drop)
+    if let Err(error) = code_log::run_trigger(&ctx, call).await {
+        tracing::warn!(%error, "afterSave of _PushStatus caught an error");
+    }
 }

@@ -1,5 +1,5 @@
-// Pushes through code of the application: an adapter of its own, Parse.Push in Cloud Code, afterSave of _PushStatus;
-// Web Push as a browser reads it.
+// Pushes through code of the application: an adapter of its own, Parse.Push in Cloud Code, afterSave of _PushStatus and
+// live queries on it; Web Push as a browser reads it.
 import assert from 'node:assert/strict';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
@@ -8,6 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import Parse from 'parse/node';
+import { connect } from '../lib/live-frames.js';
 import { startPostgres, waitFor } from '../lib/postgres.js';
 import { startServer } from '../lib/servers.js';
 import { startServices } from './services.js';
@@ -60,9 +61,10 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
     Parse.Cloud.afterPushSend(async ({ params }) => {
       await new Parse.Object('Over').save({ push: params.pushStatus.objectId, sent: params.pushStatus.numSent }, { useMasterKey: true });
     });
-    Parse.Cloud.afterSave('_PushStatus', async ({ object }) => {
+    Parse.Cloud.afterSave('_PushStatus', async ({ object, original }) => {
       const note = new Parse.Object('Note');
-      await note.save({ push: object.id, status: object.get('status') }, { useMasterKey: true });
+      const told = [original ? original.get('status') : null, object.get('status'), object.existed(), object.get('numSent')];
+      await note.save({ push: object.id, told }, { useMasterKey: true });
     });
   `);
   fs.writeFileSync(file, `
@@ -80,7 +82,13 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
     };
     module.exports = { push: { adapter }, cloud: ${JSON.stringify(path.join(folder, 'main.cjs'))} };
   `);
-  await start({ allowClientClassCreation: true }, file);
+  const server = await start({
+    allowClientClassCreation: true,
+    liveQuery: { classNames: ['_PushStatus'] },
+    liveQueryServerOptions: { keyPairs: { masterKey: 'contractMasterKey' } },
+  }, file);
+  const live = await connect(server, { masterKey: server.config.masterKey });
+  assert.equal((await live.subscribe(1, '_PushStatus', {})).op, 'subscribed');
   await install({ channels: ['a'], deviceToken: 'one' });
   await install({ channels: ['a'], deviceToken: 'two', localeIdentifier: 'fr-FR' });
   const dead = await install({ channels: ['a'], deviceToken: 'dead' });
@@ -102,9 +110,16 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
   assert.ok(calls.every(call => call.pushStatusId === id && call.installations.every(one => one.objectId && one.channels)));
   await dead.fetch(master);
   assert.equal(dead.get('deviceToken'), undefined);
-  const statuses = async () => (await new Parse.Query('Note').equalTo('push', id).find(master)).map(note => note.get('status'));
-  await waitFor(async () => (await statuses()).includes('succeeded'), { what: 'afterSave' });
-  assert.ok((await statuses()).includes('pending'));
+  // As parse-server has it: what was sent is told while the push runs, its end by itself.
+  const told = async () => (await new Parse.Query('Note').equalTo('push', id).find(master)).map(note => JSON.stringify(note.get('told')));
+  await waitFor(async () => (await told()).length >= 4, { what: 'afterSave' });
+  assert.deepEqual((await told()).sort(), [
+    [null, 'pending', false, 0], ['pending', 'running', true, 0], ['running', 'running', true, 2], ['running', 'succeeded', true, 2],
+  ].map(one => JSON.stringify(one)).sort());
+  await live.until(frame => frame.object?.status === 'succeeded', 'the end of the push');
+  const heard = live.frames.filter(frame => frame.object?.objectId === id).map(({ op, object, original }) => [op, original?.status, object.status]);
+  assert.deepEqual(heard, [['create', undefined, 'pending'], ['update', 'pending', 'running'], ['update', 'running', 'succeeded']]);
+  await live.close();
 });
 
 test('a browser can read its push', async () => {

@@ -197,8 +197,8 @@ function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
     }
     const object = codec.inflate(call.className, call.object || {});
     const original = call.original ? codec.inflate(call.className, call.original) : undefined;
-    if (call.type === 'afterSave' && !original) {
-      object._setExisted(false);
+    if (call.type === 'afterSave') {
+      object._setExisted(Boolean(original));
     }
     return { object, original };
   }

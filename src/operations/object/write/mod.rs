@@ -12,7 +12,7 @@ pub mod bulk;
 pub mod class_rules;
 pub mod contents;
 pub mod delete;
-mod effects;
+pub mod effects;
 pub mod ops;
 mod round_trip;
 pub mod stages;

@@ -33,6 +33,15 @@ pub(super) struct Page<'a> {
     pub claimed: &'a Claimed,
 }
 
+/// What writing the next page down brought about.
+#[derive(Default)]
+struct Extended {
+    /// The page's rows, where badges changed them.
+    badged: Option<RowSet>,
+    /// The status, where this page is what began the push.
+    begun: Option<status::Change>,
+}
+
 impl Runner {
     /// What stands for whoever listens.
     pub(super) async fn listeners(
@@ -97,8 +106,8 @@ impl Runner {
         }
         let extended =
             settled(async || self.extended(class, campaign, &page, (&upto, &next, is_last), &rows).await);
-        let Some(changed) = extended.await? else { return Ok(None) };
-        rows = changed.unwrap_or(rows);
+        let Some(Extended { badged, begun }) = extended.await? else { return Ok(None) };
+        rows = badged.unwrap_or(rows);
         if page.is_first {
             if !is_last {
                 // The first devices do not wait for it.
@@ -106,7 +115,7 @@ impl Runner {
                     count_batches(self.services.clone(), class.clone(), campaign.clone(), own, size);
                 tokio::task::spawn_local(carry(counting));
             }
-            status::told(&self.services, &campaign.id).await;
+            status::told(&self.services, begun).await;
         }
         if !next.is_empty() {
             self.services.state.pushes.wake();
@@ -114,8 +123,7 @@ impl Runner {
         Ok(Some(self.devices(&rows)))
     }
 
-    /// Notes how far the page's item is, with the next one, and changes badges. `None`: the lease is lost; rows where
-    /// badges changed them.
+    /// Notes how far the page's item is, with the next one, and changes badges. `None`: the lease is lost.
     async fn extended(
         &self,
         class: &Arc<ClassSnapshot>,
@@ -123,8 +131,9 @@ impl Runner {
         page: &Page<'_>,
         (upto, next, is_last): (&str, &[NewWork], bool),
         rows: &RowSet,
-    ) -> Result<Option<Option<RowSet>>> {
+    ) -> Result<Option<Extended>> {
         let statuses = status::schema(&self.services).await?;
+        let shown = status::shown(&self.services).await?;
         let transaction = self.services.storage.begin().await?;
         let writer = transaction.push_writer().ok_or_else(|| Error::internal("no pushes are kept"))?;
         let progress = json!({ "upto": upto });
@@ -132,11 +141,12 @@ impl Runner {
             transaction.rollback().await?;
             return Ok(None);
         }
+        let mut extended = Extended::default();
         if page.is_first {
             let batches = i64::from(is_last);
-            status::begin(transaction.as_session(), &statuses, &campaign.id, batches).await?;
+            let session = transaction.as_session();
+            extended.begun = status::begin(session, &statuses, &campaign.id, batches, shown).await?;
         }
-        let mut after = None;
         let id = |constraint| Filter::field(FieldName::known("objectId"), constraint);
         if let Some(badge) = campaign.badge {
             let ids = rows.iter().map(|row| Operand::Text(row.object_id().to_owned())).collect();
@@ -150,16 +160,17 @@ impl Runner {
             update.ops.push((FieldName::known("badge").into(), op));
             let returning = Returning { after: true, ..Returning::default() };
             let changed = transaction.update(&class.schema, &target, &update, returning).await?;
-            after = changed.after;
+            extended.badged = changed.after;
         }
         transaction.commit().await?;
-        Ok(Some(after))
+        Ok(Some(extended))
     }
 
     /// A push that reaches nobody has begun, too.
     async fn begin(&self, campaign: &Campaign, batches: i64) -> Result<()> {
         let statuses = status::schema(&self.services).await?;
-        status::begin(self.services.storage.as_session(), &statuses, &campaign.id, batches).await
+        let session = self.services.storage.as_session();
+        status::begin(session, &statuses, &campaign.id, batches, Returning::default()).await.map(drop)
     }
 
     fn next_page(&self, campaign: &Campaign, upto: &str, page: &Page<'_>, sent: usize) -> NewWork {
