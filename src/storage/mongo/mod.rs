@@ -35,6 +35,7 @@ use mongodb::{Client, ClientSession, Collection, Database};
 use tokio::sync::{Mutex, RwLock};
 
 pub use connection::MongoOptions;
+use layout::strangers::Strangers;
 
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::statements::Statements;
@@ -72,6 +73,7 @@ struct Core {
     /// Milliseconds that the database's clock is ahead of ours.
     clock_ahead: AtomicI64,
     statements: Statements,
+    strangers: Strangers,
 }
 
 /// Sends what the action builder says, inside the transaction if there is one.
@@ -115,6 +117,7 @@ impl MongoAdapter {
             clock_read: AtomicU64::new(0),
             clock_ahead: AtomicI64::new(0),
             statements: Statements::new(options.slow),
+            strangers: Strangers::default(),
         };
         let core = Arc::new(core);
         let streams = || Arc::new(feed::listen::ChangeStreams { core: core.clone() });

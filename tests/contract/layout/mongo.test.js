@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
+import { withMongo } from '../lib/database.js';
 import { startServer, target } from '../lib/servers.js';
-import { carryOn, read, write } from './program.js';
+import { ask, call, carryOn, read, write } from './program.js';
 
 const component = process.env.PARSIMONY_TEST_MONGO_URI;
 
@@ -69,3 +70,26 @@ for (const [writer, reader] of [['oracle', target], [target, 'oracle']]) {
     });
   });
 }
+
+test('what other programs wrote beside the schema is shown', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is not set' }, async () => {
+  const seen = {};
+  for (const kind of ['oracle', target]) {
+    await withServer(kind, `${component}/layout_${randomBytes(6).toString('hex')}`, async server => {
+      await call(server, 'POST', 'classes/Strange', { body: { s: 'x' } });
+      const at = new Date('2020-01-02T03:04:05.678Z');
+      await withMongo(server.databaseURI, database => database.collection('Strange').insertOne({
+        _id: 'strange', _created_at: at, _updated_at: at, s: 'y', text: 'z', number: 5, no: false, list: [1, at], inside: { at, deep: { x: 1 } }, when: at,
+        _p_nobody: 'Nowhere$x',
+      }));
+      const where = encodeURIComponent(JSON.stringify({ s: 'y' }));
+      seen[kind] = {
+        get: await ask(server, 'GET', 'classes/Strange/strange'),
+        find: await ask(server, 'GET', `classes/Strange?where=${where}`),
+        'master, again': await ask(server, 'GET', `classes/Strange?where=${where}`, { as: 'master' }),
+        others: (await ask(server, 'GET', 'classes/Strange?order=s&limit=1')).body.results.map(object => Object.keys(object).sort()),
+      };
+    });
+  }
+  assert.equal(seen.oracle.get.body.text, 'z');
+  assert.deepEqual(seen[target], seen.oracle);
+});

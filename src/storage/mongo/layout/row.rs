@@ -51,6 +51,11 @@ impl Plan {
 
     /// Appends one row.
     pub fn push(&self, set: &mut RowSet, document: &RawDocument) {
+        self.push_noting(set, document, &mut |_| {});
+    }
+
+    /// Appends one row, and names the keys that belong to no column.
+    pub fn push_noting(&self, set: &mut RowSet, document: &RawDocument, stranger: &mut dyn FnMut(&str)) {
         let width = self.keys.len();
         let mut cells: SmallVec<[Option<RawBsonRef<'_>>; 32]> = SmallVec::from_elem(None, width);
         let mut providers: SmallVec<[(&str, RawBsonRef<'_>); 4]> = SmallVec::new();
@@ -68,11 +73,10 @@ impl Plan {
                     }
                     expected = column + 1;
                 }
-                None => {
-                    if let Some(provider) = key.strip_prefix(AUTH_DATA).filter(|_| self.has_auth_data()) {
-                        providers.push((provider, value));
-                    }
-                }
+                None => match key.strip_prefix(AUTH_DATA).filter(|_| self.has_auth_data()) {
+                    Some(provider) => providers.push((provider, value)),
+                    None => stranger(key),
+                },
             }
         }
         for (index, (column, cell)) in self.layout.columns.iter().zip(cells).enumerate() {

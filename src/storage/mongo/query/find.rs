@@ -15,10 +15,12 @@ use crate::error::Error;
 use crate::query::{Filter, FindHints, FindSpec, OrderKey};
 use crate::storage::mongo::error::{boxed, of_query, refused, wants_geo_index, wants_text_index};
 use crate::storage::mongo::layout::names::{self, Kind};
-use crate::storage::mongo::layout::row::{self, SCORE};
+use crate::storage::mongo::layout::row::{self, Plan, SCORE};
+use crate::storage::mongo::layout::strangers;
 use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
+use crate::types::row::has_permission_columns;
 use crate::types::{CellRef, ClassSchema, FieldName, RowSet};
 
 /// What a server answers at first when it is not told otherwise.
@@ -154,6 +156,36 @@ impl MongoAdapter {
         spec: &FindSpec,
     ) -> StorageResult<RowSet> {
         let plan = row::plan(schema, spec.layout.as_ref(), spec.columns.as_deref(), spec.with_score);
+        let is_whole = spec.columns.is_none() && !spec.with_score && has_permission_columns(&schema.name);
+        let strangers = &self.core.strangers;
+        let joined = || strangers.join(schema, &plan).filter(|_| is_whole);
+        let mut met = Vec::new();
+        let mut set = match joined() {
+            Some(joined) => self.rows_of(schema, spec, &joined, &mut met).await?,
+            None => self.rows_of(schema, spec, &plan, &mut met).await?,
+        };
+        if is_whole
+            && strangers.meet(&schema.name, met)
+            && let Some(joined) = joined()
+        {
+            // Met for the first time, most likely: once more, with the columns that were missing.
+            drop(set);
+            set = self.rows_of(schema, spec, &joined, &mut Vec::new()).await?;
+        }
+        Ok(match filter::near_field(&spec.filter).filter(|_| spec.order.is_empty()) {
+            Some((path, center)) => nearest_first(set, path, center),
+            None => set,
+        })
+    }
+
+    /// `met`: the fields that documents have beyond the plan.
+    async fn rows_of(
+        &self,
+        schema: &ClassSchema,
+        spec: &FindSpec,
+        plan: &Plan,
+        met: &mut Vec<FieldName>,
+    ) -> StorageResult<RowSet> {
         // What is left out is not sent; text scores and providers of `authData` have keys of their own.
         let projection = (spec.columns.is_some() || spec.with_score).then(|| {
             let mut projection = Document::new();
@@ -168,14 +200,11 @@ impl MongoAdapter {
         let mut set = RowSet::with_capacity(plan.layout.clone(), 4);
         set.account_to(&spec.hints.room);
         self.each_found(schema, spec, projection.filter(|projection| !projection.is_empty()), |document| {
-            plan.push(&mut set, document);
+            plan.push_noting(&mut set, document, &mut |key| strangers::note(schema, key, met));
             set.has_room()
         })
         .await?;
-        Ok(match filter::near_field(&spec.filter).filter(|_| spec.order.is_empty()) {
-            Some((path, center)) => nearest_first(set, path, center),
-            None => set,
-        })
+        Ok(set)
     }
 
     pub(in crate::storage::mongo) async fn find_ids(

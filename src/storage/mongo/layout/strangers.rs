@@ -1,0 +1,106 @@
+//! Fields of documents that `_SCHEMA` does not know: other programs may have written them. parse-server shows them with
+//! the object, so whole objects have them here too, as what they are.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::row::Plan;
+use crate::types::row::{Column, ColumnKind};
+use crate::types::{ClassName, ClassSchema, FieldName, FieldType, Layout};
+
+/// Such fields of one class that are shown.
+const MOST: usize = 1000;
+/// Keys under which an object has something else, or that say nothing of it.
+const TAKEN: [&str; 10] = [
+    "objectId",
+    "createdAt",
+    "updatedAt",
+    "ACL",
+    "className",
+    "authData",
+    "password",
+    "sessionToken",
+    "lastUsed",
+    "timesUsed",
+];
+
+/// The strange fields of each class that were met so far.
+#[derive(Debug, Default)]
+pub struct Strangers(Mutex<HashMap<ClassName, Vec<FieldName>>>);
+
+impl Strangers {
+    /// The plan of whole objects with these fields in addition; `None` where there are none.
+    pub fn join(&self, schema: &ClassSchema, whole: &Plan) -> Option<Plan> {
+        let met = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&schema.name)?.clone();
+        let mut layout = Layout::clone(&whole.layout);
+        for name in met {
+            // One that the class has by now has its column.
+            if schema.field(name.as_str()).is_none() && layout.index_of(name.as_str()).is_none() {
+                layout.columns.push(Column::new(name, ColumnKind::Field(FieldType::Object)));
+            }
+        }
+        Some(Plan::new(schema, layout.into()))
+    }
+
+    /// Remembers what was met; answers whether any of it will be shown.
+    pub fn meet(&self, class: &ClassName, met: Vec<FieldName>) -> bool {
+        if met.is_empty() {
+            return false;
+        }
+        let mut classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = classes.entry(class.clone()).or_default();
+        let mut is_shown = false;
+        for name in met {
+            if known.contains(&name) {
+                is_shown = true;
+            } else if known.len() < MOST {
+                known.push(name);
+                is_shown = true;
+            }
+        }
+        is_shown
+    }
+}
+
+/// Adds the field of a key that belongs to no column, if it is one to be shown.
+pub fn note(schema: &ClassSchema, key: &str, met: &mut Vec<FieldName>) {
+    let is_stranger = !key.starts_with('_') && !TAKEN.contains(&key) && schema.field(key).is_none();
+    if is_stranger
+        && met.len() < MOST
+        && met.iter().all(|name| name.as_str() != key)
+        && let Some(name) = FieldName::valid(key)
+    {
+        met.push(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, doc};
+
+    use super::*;
+    use crate::storage::mongo::layout::row::whole;
+    use crate::types::RowSet;
+
+    #[test]
+    fn fields_that_nobody_knows_are_shown_as_what_they_are() {
+        let schema = std::sync::Arc::new(ClassSchema::with_defaults(ClassName::known("Game")));
+        let document =
+            doc! { "_id": "x", "createdAt": 1, "_p_other": "A$b", "extra": "text", "list": [1], "a-b": 1 };
+        let raw = RawDocumentBuf::try_from(&document).unwrap();
+        let plan = whole(&schema);
+        let (strangers, mut met) = (Strangers::default(), Vec::new());
+        let mut set = RowSet::new(plan.layout.clone());
+        plan.push_noting(&mut set, &raw, &mut |key| note(&schema, key, &mut met));
+        assert!(strangers.join(&schema, &plan).is_none());
+        assert!(strangers.meet(&schema.name, met));
+        let joined = strangers.join(&schema, &plan).unwrap();
+        let mut set = RowSet::new(joined.layout.clone());
+        joined.push(&mut set, &raw);
+        let object = set.first().unwrap().to_object();
+        assert_eq!(
+            serde_json::Value::Object(object),
+            serde_json::json!({ "objectId": "x", "extra": "text", "list": [1] })
+        );
+    }
+}
