@@ -19,6 +19,8 @@ use super::{
 };
 use crate::error::{Error, ErrorCode, Result};
 use crate::outbound::{Outbound, OutboundError, Request};
+use crate::types::aside::{LONG, aside};
+use crate::types::json::from_outside;
 
 /// How long a webhook may take where the call has no deadline of its own.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -158,7 +160,9 @@ impl WebhookClient {
         if text.is_empty() {
             return Ok(None);
         }
-        let Ok(Value::Object(mut answer)) = crate::types::json::from_outside(&text) else {
+        let read =
+            if text.len() > LONG { aside(move || from_outside(&text)).await? } else { from_outside(&text) };
+        let Ok(Value::Object(mut answer)) = read else {
             return Err(script_failed("Malformed response".to_owned()));
         };
         match answer.remove("error") {

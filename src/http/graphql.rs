@@ -20,7 +20,9 @@ use super::exchange::Exchange;
 use super::respond;
 use crate::error::{Error, Result};
 use crate::graphql::{Answer, Request};
+use crate::operations::budget::json_size;
 use crate::types::app_scope::{self, carry};
+use crate::types::aside::{LONG, aside};
 
 mod form;
 pub(super) mod playground;
@@ -56,14 +58,14 @@ pub(super) async fn serve(exchange: &Exchange<'_>, payload: web::Payload) -> Res
         Some(is_json) => is_json,
         None => {
             let text = "An 'accept' header was provided for this request which does not accept application/json; charset=utf-8 or application/graphql-response+json; charset=utf-8";
-            return Ok(respond(&Answer::bad_request(406, text), true));
+            return Ok(respond(Answer::bad_request(406, text), true).await);
         }
     };
     let payload = exchange.front.pace.incoming(payload);
     let max_upload = app.config().http.max_upload_size;
     let request = match read(exchange, payload, max_upload).await? {
         Ok(request) => request,
-        Err(answer) => return Ok(respond(&answer, is_json)),
+        Err(answer) => return Ok(respond(answer, is_json).await),
     };
     // Only now: whoever sends half a body takes no place from others.
     let permit = exchange.place()?;
@@ -76,12 +78,13 @@ pub(super) async fn serve(exchange: &Exchange<'_>, payload: web::Payload) -> Res
     // Mutations go on although their client left; a panic is an error of this request alone.
     let task = app_scope::within(Some(number), task);
     let answer = actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)??;
-    let mut response = respond(&answer, is_json);
-    respond::add_rate(&mut response, answer.rate.or(rate));
+    let rate = answer.rate.or(rate);
+    let mut response = respond(answer, is_json).await;
+    respond::add_rate(&mut response, rate);
     Ok(response)
 }
 
-fn respond(answer: &Answer, is_json: bool) -> HttpResponse {
+async fn respond(answer: Answer, is_json: bool) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
     builder.content_type(if is_json { JSON } else { GRAPHQL_JSON });
@@ -89,9 +92,19 @@ fn respond(answer: &Answer, is_json: bool) -> HttpResponse {
     for (name, value) in &answer.headers {
         respond::put(&mut builder, name, value);
     }
-    let mut body = serde_json::to_vec(&answer.body).unwrap_or_default();
-    body.push(b'\n');
-    builder.body(body)
+    let body = answer.body;
+    let written =
+        if json_size(&body, LONG) > LONG { aside(move || line(&body)).await } else { Ok(line(&body)) };
+    match written {
+        Ok(line) => builder.body(line),
+        Err(error) => respond::error(&error, true),
+    }
+}
+
+fn line(body: &Value) -> Vec<u8> {
+    let mut line = serde_json::to_vec(body).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 /// Whether the client takes JSON as JSON rather than as an answer of GraphQL; `None`: neither.
