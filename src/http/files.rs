@@ -238,8 +238,8 @@ async fn save(
 async fn from_document(file: String, content_type: Option<String>, mut document: Object) -> Result<Upload> {
     let content = match document.shift_remove("base64") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) if text.len() > LONG => aside(move || decoded(&text)).await??,
-        Some(Value::String(text)) => decoded(&text)?,
+        Some(Value::String(text)) if text.len() > LONG => aside(move || from_base64(&text)).await??,
+        Some(Value::String(text)) => from_base64(&text)?,
         Some(_) => return Err(Error::unauthorized()),
     };
     let mut data = match document.shift_remove("fileData") {
@@ -258,7 +258,7 @@ async fn from_document(file: String, content_type: Option<String>, mut document:
     Ok(Upload { name: file, content_type, content, length, streamed: false, metadata, tags, directory })
 }
 
-fn decoded(text: &str) -> Result<Vec<u8>> {
+fn from_base64(text: &str) -> Result<Vec<u8>> {
     // Node skips what is not base64 and knows the URL alphabet too.
     let clean: String = text
         .chars()
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn base64_as_node_reads_it() {
-        let read = |text: &str| decoded(text).expect("readable").len();
+        let read = |text: &str| from_base64(text).expect("readable").len();
         assert_eq!(read("YWJj"), 3);
         assert_eq!(read("YWI="), 2);
         assert_eq!(read("YWI"), 2);

@@ -26,7 +26,8 @@ pub use limits::{DeniedKeyword, IdempotencyConfig, RateLimitRule, RateLimitZone,
 pub use logging::{LogFormat, LogLevel, LogLevels, LoggingConfig, SecurityConfig};
 pub use metrics::{MetricsConfig, is_loopback};
 pub use services::{
-    CloudConfig, GraphQLConfig, LiveQueryConfig, LiveQueryServerConfig, MailConfig, PushConfig,
+    CloudConfig, GivenSchema, GraphQLConfig, LiveQueryConfig, LiveQueryServerConfig, MailConfig, PushConfig,
+    SchemaCode,
 };
 pub use users::{
     AccountLockout, DuplicateAction, InstallationConfig, MergePriority, PasswordPolicy, UsersConfig,
