@@ -177,6 +177,8 @@ pub struct DeniedKeyword {
 /// expressions for texts, too: `5` refuses `"5"`, as `new RegExp(5)` finds it.
 #[derive(Clone, Debug)]
 enum Denied {
+    /// An expression without special characters, as most are: it is looked for in every key of every body.
+    Word(String),
     Text(Pattern),
     Exactly(Value, Option<Pattern>),
 }
@@ -184,6 +186,9 @@ enum Denied {
 impl Denied {
     fn new(value: &Value) -> Result<Self, Box<fancy_regex::Error>> {
         Ok(match (Pattern::source_of(value), value) {
+            (_, Value::String(word)) if word.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') => {
+                Self::Word(word.clone())
+            }
             (Some(source), _) => Self::Text(Pattern::new(&source)?),
             (None, Value::Array(_) | Value::Object(_)) => Self::Exactly(value.clone(), None),
             (None, other) => Self::Exactly(other.clone(), Some(Pattern::new(&other.to_string())?)),
@@ -192,6 +197,7 @@ impl Denied {
 
     fn matches_text(&self, text: &str) -> bool {
         match self {
+            Self::Word(word) => text.contains(word.as_str()),
             Self::Text(pattern) | Self::Exactly(_, Some(pattern)) => {
                 pattern.source() == text || pattern.refuses(text)
             }
@@ -211,8 +217,13 @@ impl DeniedKeyword {
     pub fn refuses_scalar(&self, key: &str, scalar: Option<&Value>) -> bool {
         self.refuses(key, |value| match value {
             Denied::Exactly(exactly, _) => scalar == Some(exactly),
-            Denied::Text(_) => false,
+            Denied::Word(_) | Denied::Text(_) => false,
         })
+    }
+
+    /// Whether some value is refused under this key.
+    pub fn looks_below(&self, key: &str) -> bool {
+        self.key.as_ref().is_none_or(|denied| denied.matches_text(key))
     }
 
     fn refuses(&self, key: &str, value: impl Fn(&Denied) -> bool) -> bool {
