@@ -249,6 +249,8 @@ impl Exchange<'_> {
         claims.read_context(headers)?;
         claims.complete_from_body(&mut body, registry).await?;
         let app = claims.app(registry)?;
+        // A key of the application under this mount is none of another one that the body names.
+        let privileged = privileged.filter(|_| early.is_some_and(|early| Arc::ptr_eq(early, &app)));
         let path = self.path();
         let mut ctx = self.admit(&app, claims, privileged, &method, false).await?;
         if let Some(function) = app.config().http.request_context_middleware {

@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::live_query::live_options;
 use crate::support::live::Live;
-use crate::support::server::{MASTER_KEY, TestServer};
+use crate::support::server::{Client, MASTER_KEY, TestServer};
 
 fn second(more: Value) -> Value {
     let mut options = json!({ "appId": "second", "masterKey": "other" });
@@ -104,4 +104,25 @@ async fn the_log_is_each_applications_own() {
     assert!(second.contains("OfTheSecond") && !second.contains("OfTheFirst"), "{second}");
     assert!(first.contains("Parsimony serves test on") && !first.contains("serves second on"), "{first}");
     assert!(second.contains("Parsimony serves second on") && !second.contains("serves test on"));
+}
+
+/// The mount says whose key a header without an application shows, and the body whose data is asked for.
+#[actix_web::test]
+async fn a_key_of_one_application_opens_no_other() {
+    let first = json!({ "mountPath": "/one", "maintenanceKey": "may-maintain" });
+    let server = TestServer::with_apps(vec![first, second(json!({ "mountPath": "/two" }))]).await;
+    let port = server.address.port();
+    let user = json!({ "username": "anne", "password": "secret" });
+    for (app, mount) in [("test", "/one"), ("second", "/two")] {
+        let client = Client::with(port, &[("X-Parse-Application-Id", app)]);
+        client.post(&format!("{mount}/users"), user.clone()).await.ok();
+    }
+    let keeper = Client::with(port, &[("X-Parse-Maintenance-Key", "may-maintain")]);
+    let read = async |app: &str| {
+        keeper.post("/one/classes/_User", json!({ "_ApplicationId": app, "_method": "GET" })).await.ok()
+    };
+    assert_eq!(read("test").await["results"][0]["username"], "anne");
+    assert_eq!(read("second").await["results"], json!([]));
+    let body = json!({ "_ApplicationId": "second", "base64": "YWJj" });
+    assert_eq!(keeper.post("/one/files/a.txt", body).await.error().1, 130);
 }
