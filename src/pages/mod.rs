@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::mail::template::fill;
 use crate::operations::Ctx;
 use crate::operations::account::mail as account_mail;
+use crate::operations::gate;
 use crate::types::Object;
 use crate::types::percent::encode_component;
 
@@ -128,6 +129,8 @@ async fn resend(ctx: &Ctx, request: &PageRequest) -> Result<PageResponse> {
     if username.is_none() && token.is_none() {
         return go_to(ctx, request, VERIFICATION_LINK_INVALID, Object::new(), None).await;
     }
+    // A mail is a mail, whichever door it is asked for at.
+    gate::count_operation(ctx, "POST", "/verificationEmailRequest").await?;
     let discreet = ctx.config().users.email_verify_success_on_invalid_email;
     let sent = account_mail::resend_verification(ctx, username, token).await.is_ok();
     let page = if sent || discreet { VERIFICATION_SEND_SUCCESS } else { VERIFICATION_SEND_FAIL };

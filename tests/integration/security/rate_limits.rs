@@ -3,6 +3,7 @@
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
+use super::tokens::with_mail;
 use crate::support::server::{APP_ID, TestServer};
 
 async fn limited(path: &str, extra: Value, options: Value) -> TestServer {
@@ -129,4 +130,19 @@ async fn uploads_are_counted_downloads_are_not() {
         let download = || (method.clone(), path.as_str(), &[][..], Value::Null);
         assert_eq!(statuses(&server, &[download(), download(), download()]).await, [200, 200, 200]);
     }
+}
+
+/// The page's button asks for the same mail.
+#[actix_web::test]
+async fn mails_are_counted_at_both_doors() {
+    let internal = json!({"includeInternalRequests": true});
+    let server = limited("/verificationEmailRequest", internal, with_mail(json!({}))).await;
+    let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let url = server.url(&format!("/parse/apps/{APP_ID}/resend_verification_email"));
+        let sent = http.post(url).header("Content-Type", "application/json").body(r#"{"username":"ann"}"#);
+        statuses.push(sent.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [303, 303, 400]);
 }
