@@ -96,6 +96,28 @@ async fn a_login_by_password_links_no_unproven_id() {
 }
 
 #[actix_web::test]
+async fn linking_a_provider_verifies_no_address() {
+    let outside = Outside::new();
+    outside.json("POST github.com/login/oauth/access_token", json!({"access_token": "t"}));
+    outside.json("GET api.github.com/user", json!({"id": 7, "login": "ann"}));
+    let options = json!({
+        "auth": {"github": {"clientId": "c", "clientSecret": "s"}},
+        "appName": "Test", "publicServerURL": "http://127.0.0.1:1/parse", "verifyUserEmails": true,
+        "emailAdapter": {"module": "smtp", "options": {"host": "127.0.0.1", "port": 9, "from": "a@example.org", "tls": "none"}},
+    });
+    let server = TestServer::within(options, outside.settings()).await;
+    let body = json!({"username": "eve", "password": "p", "email": "eve@example.org"});
+    let eve = server.anonymous().post("/users", body).await.ok();
+    let path = format!("/users/{}", eve["objectId"].as_str().unwrap());
+    server.master().put(&path, json!({"emailVerified": true})).await.ok();
+    let other = json!({"email": "ann@example.org", "authData": {"github": {"code": "x"}}});
+    server.session(eve["sessionToken"].as_str().unwrap()).put(&path, other).await.ok();
+    let stored = server.master().get(&path).await.ok();
+    assert_eq!((&stored["email"], &stored["emailVerified"]), (&json!("ann@example.org"), &json!(false)));
+    assert_eq!(stored["authData"], json!({"github": {"id": "7"}}));
+}
+
+#[actix_web::test]
 async fn a_verified_address_of_the_provider_links_nobody() {
     let (_outside, server) = start(json!({})).await;
     let body = json!({"username": "ann", "password": "p", "email": "ann@example.com"});

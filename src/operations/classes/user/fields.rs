@@ -118,7 +118,8 @@ async fn transform_email(ctx: &Ctx, memory: &mut Memory, draft: &mut Draft, time
         return Err(Error::parse(ErrorCode::INVALID_EMAIL_ADDRESS, message));
     }
     check_unique(ctx, draft, "email").await?;
-    let providers = draft.data.get("authData").and_then(Value::as_object);
+    // A sign-up by a provider sends no mail; but who links one does not verify another address by that.
+    let providers = draft.data.get("authData").and_then(Value::as_object).filter(|_| draft.is_create());
     if providers.is_none_or(|given| given.keys().all(|name| name == "anonymous")) {
         let created_with = memory.created_with(draft.is_create(), &draft.data);
         memory.sends_verification = verification::require(ctx, draft, times, created_with.as_ref()).await?;
