@@ -175,7 +175,7 @@ async fn save(
         upload = Upload {
             name: file,
             content_type,
-            content: limited(payload, limit, too_large),
+            content: limited(payload, limit, upload::keeps_content(&ctx, streamed), too_large),
             length,
             streamed,
             metadata: Object::new(),
@@ -293,8 +293,9 @@ fn check_encoding(exchange: &Exchange<'_>) -> Result<()> {
     }
 }
 
-/// The body, cut off with an error where it grows too large or the client breaks off.
-fn limited(payload: Incoming, limit: u64, too_large: impl Fn() -> Error + 'static) -> Content {
+/// The body, cut off with an error where it grows too large or the client breaks off. What is kept until its rest has
+/// come takes its room among other bodies.
+fn limited(payload: Incoming, limit: u64, is_kept: bool, too_large: impl Fn() -> Error + 'static) -> Content {
     stream::unfold(Some((payload, 0_u64, too_large)), move |state| async move {
         let (mut payload, sum, too_large) = state?;
         match payload.next().await? {
@@ -303,6 +304,9 @@ fn limited(payload: Incoming, limit: u64, too_large: impl Fn() -> Error + 'stati
                 let sum = sum + chunk.len() as u64;
                 if sum > limit {
                     return Some((Err(too_large()), None));
+                }
+                if is_kept && let Err(error) = payload.hold(sum as usize) {
+                    return Some((Err(error), None));
                 }
                 Some((Ok(chunk), Some((payload, sum, too_large))))
             }

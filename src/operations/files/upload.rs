@@ -76,6 +76,11 @@ fn is_judged(ctx: &Ctx) -> bool {
     caller_of(ctx) != Caller::Master
 }
 
+/// Whether the content is in memory as a whole, for triggers to see.
+pub fn keeps_content(ctx: &Ctx, streamed: bool) -> bool {
+    !streamed && (has_trigger(ctx, TriggerKind::BeforeSave) || has_trigger(ctx, TriggerKind::AfterSave))
+}
+
 /// Saves an upload that was admitted.
 ///
 /// # Errors
@@ -106,8 +111,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     let mut content = upload.content.fuse().boxed_local();
     let mut judged = is_judged(ctx);
     let mut may_be_empty = upload.streamed;
-    let triggers = has_trigger(ctx, TriggerKind::BeforeSave) || has_trigger(ctx, TriggerKind::AfterSave);
-    if triggers && !upload.streamed {
+    if keeps_content(ctx, upload.streamed) {
         let data = whole(content).await?;
         if data.is_empty() {
             return Err(rules::empty_upload());

@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::http_cloud::folder_with;
 use crate::support::server::{APP_ID, TestServer};
 use crate::support::wait;
 
@@ -235,4 +237,35 @@ async fn errors_at_the_door_have_a_code() {
     assert_eq!((packed.error().0, packed.error().1), (415, 107), "{}", packed.text);
     let file = client.send(reqwest::Method::POST, "/files/a.txt", Some(vec![b'x'; 5000].into())).await;
     assert_eq!((file.error().0, file.error().1), (413, 116), "{}", file.text);
+}
+
+/// An upload that a trigger will see is in memory as a whole.
+#[actix_web::test]
+async fn uploads_for_triggers_share_the_memory_too() {
+    let folder = folder_with("Parse.Cloud.beforeSave(Parse.File, () => {});");
+    let options = json!({"httpLimits": {"bodyMemory": 400_000}, "fileUpload": {"enableForPublic": true},
+        "cloud": folder.path().join("main.js")});
+    let server = TestServer::with(options).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(&server);
+        stream.write_all(head("POST", "/parse/files/a.txt", 1_000_000).as_bytes()).unwrap();
+        stream.write_all(&[b' '; 250_000]).unwrap();
+        held.push(stream);
+    }
+    let upload = || {
+        let text = [("Content-Type", "text/plain")];
+        let client = server.anonymous();
+        async move {
+            client.send_with(Method::POST, "/files/b.txt", Some("x".repeat(150_000).into()), &text).await
+        }
+    };
+    let refused = wait::until_some("the room to be taken", async || {
+        let answer = upload().await;
+        (answer.status != 201).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.error(), (503, 100, "The server is overloaded."));
+    drop(held);
+    wait::until_some("the room to be free", async || (upload().await.status == 201).then_some(())).await;
 }
