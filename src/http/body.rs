@@ -84,7 +84,7 @@ async fn read_json<T: Send + 'static>(
         if count > MAX_VALUES {
             return Err(Error::http(413, format!("The body holds more than {MAX_VALUES} values.")));
         }
-        room.hold_more(count * size_of::<Value>())?;
+        room.hold_more((count * size_of::<Value>()).saturating_sub(transfer::FREE))?;
     }
     if is_long { aside(move || read(&bytes)).await } else { Ok(read(&bytes)) }
 }

@@ -220,6 +220,9 @@ impl Room {
     /// # Errors
     /// 503 when other bodies have taken it.
     pub fn hold_more(&mut self, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let more = bytes as u64;
         let before = self.memory.used.fetch_add(more, Ordering::Relaxed);
         self.held += more;
