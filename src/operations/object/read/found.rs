@@ -18,6 +18,9 @@ use crate::operations::{Ctx, Principal};
 use crate::types::aside::{LONG, aside};
 use crate::types::{ClassName, Object, RowSet};
 
+/// Bytes of rows that are still written in turns on the thread of their request.
+const LONG_ROWS: usize = 1024 * 1024;
+
 /// What a find found, before it takes a form.
 pub struct Found {
     pub(super) results: Results,
@@ -83,7 +86,7 @@ impl Found {
             weight.check(budget)?;
             expected = rows.json_size();
         }
-        let is_long = weight.is_long() || expected > LONG;
+        let is_long = weight.is_long() || expected > LONG_ROWS;
         let mut meter = budget.meter();
         let mut out = Vec::with_capacity(256 + expected.min(budget.bytes_left()));
         out.extend_from_slice(b"{\"results\":");
