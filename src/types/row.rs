@@ -133,11 +133,19 @@ pub fn internal_type(class: &ClassName, column: &str) -> Option<FieldType> {
     USER_COLUMNS.iter().find(|(name, _)| *name == column).map(|(_, ty)| ty.clone())
 }
 
+/// Bytes of the longest text that stands in the arena.
+const LONGEST_IN_ARENA: usize = 64 * 1024;
+/// As the length of a cell: `start` is the text's place among the long ones.
+const APART: u32 = u32::MAX;
+
 /// A result: `layout.columns.len()` cells for each row.
 #[derive(Clone, Debug)]
 pub struct RowSet {
     layout: Arc<Layout>,
     arena: Vec<u8>,
+    /// Long texts, each in a place of its own: an arena that grows by them is copied again and again.
+    long: Vec<Box<[u8]>>,
+    long_bytes: usize,
     points: Vec<GeoPoint>,
     cells: Vec<Cell>,
     taken: Taken,
@@ -215,7 +223,16 @@ impl RowSet {
     pub fn with_capacity(layout: Arc<Layout>, rows: usize) -> Self {
         let cells = Vec::with_capacity(rows * layout.columns.len());
         let arena = Vec::with_capacity(rows * 64);
-        Self { layout, arena, points: Vec::new(), cells, taken: Taken::default(), is_cut: false }
+        Self {
+            layout,
+            arena,
+            long: Vec::new(),
+            long_bytes: 0,
+            points: Vec::new(),
+            cells,
+            taken: Taken::default(),
+            is_cut: false,
+        }
     }
 
     /// Accounts what it holds to this room.
@@ -226,7 +243,7 @@ impl RowSet {
     /// Asked after each row that is added: when there is no room for more, the result is cut here.
     pub fn has_room(&mut self) -> bool {
         let cells = self.cells.len() * size_of::<Cell>() + self.points.len() * size_of::<GeoPoint>();
-        if !self.taken.grow(self.arena.len() + cells) {
+        if !self.taken.grow(self.bytes() + cells) {
             self.is_cut = true;
         }
         !self.is_cut
@@ -251,13 +268,13 @@ impl RowSet {
 
     /// Bytes of texts and the like in all rows.
     pub fn bytes(&self) -> usize {
-        self.arena.len()
+        self.arena.len() + self.long_bytes
     }
 
     /// About how long the rows are as JSON text, for buffers.
     pub fn json_size(&self) -> usize {
         let keys: usize = self.layout.columns.iter().map(|column| column.json_key.len() + 8).sum();
-        self.arena.len() + self.len() * keys
+        self.bytes() + self.len() * keys
     }
 
     pub fn get(&self, index: usize) -> Option<RowRef<'_>> {
@@ -293,6 +310,12 @@ impl RowSet {
         self.cells.push(Cell::Text { start, len });
     }
 
+    /// A text as the database holds it: what is no UTF-8 is read as nothing, and looked at when it is read.
+    pub fn push_utf8(&mut self, value: &[u8]) {
+        let (start, len) = self.store(value);
+        self.cells.push(Cell::Text { start, len });
+    }
+
     /// `value` is JSON text.
     pub fn push_json(&mut self, value: &[u8]) {
         let (start, len) = self.store(value);
@@ -323,6 +346,11 @@ impl RowSet {
     }
 
     fn store(&mut self, bytes: &[u8]) -> (u32, u32) {
+        if bytes.len() > LONGEST_IN_ARENA {
+            self.long.push(bytes.into());
+            self.long_bytes += bytes.len();
+            return (offset(self.long.len() - 1), APART);
+        }
         let start = offset(self.arena.len());
         self.arena.extend_from_slice(bytes);
         (start, offset(bytes.len()))
@@ -352,6 +380,9 @@ impl<'a> RowRef<'a> {
         };
         let bytes = |start: u32, len: u32| {
             let start = start as usize;
+            if len == APART {
+                return self.set.long.get(start).map(|text| &text[..]).unwrap_or_default();
+            }
             self.set.arena.get(start..start + len as usize).unwrap_or_default()
         };
         match *cell {
@@ -448,5 +479,22 @@ pub fn cell_json(cell: CellRef<'_>, column: &Column) -> Value {
                 ring.iter().map(|p| json!([number_json(p.latitude), number_json(p.longitude)])).collect();
             json!({ "__type": "Polygon", "coordinates": points })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn long_texts_stand_apart() {
+        let text = Column::new(FieldName::known("text"), ColumnKind::Field(FieldType::String));
+        let layout = Layout { class: ClassName::known("A"), columns: vec![text] };
+        let mut rows = RowSet::new(Arc::new(layout));
+        let long = "x".repeat(100_000);
+        rows.push_text("short");
+        rows.push_utf8(long.as_bytes());
+        rows.push_utf8(&[0xff]);
+        let read = rows.iter().map(|row| row.text("text"));
+        assert!(read.eq([Some("short"), Some(long.as_str()), None]) && rows.bytes() == 100_006);
     }
 }

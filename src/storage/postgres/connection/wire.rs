@@ -16,6 +16,8 @@ const ERROR: u8 = b'E';
 /// An error answer of more bytes is handed on as it is.
 const LONGEST_ERROR: usize = 1 << 20;
 const CHUNK: usize = 8 * 1024;
+/// What is read in one go.
+const TURN_BYTES: usize = 512 * 1024;
 
 /// Finds where messages begin.
 #[derive(Default)]
@@ -83,11 +85,13 @@ pub struct Marked<S> {
     /// To be handed on before anything else.
     out: Vec<u8>,
     given: usize,
+    /// Bytes that were read since others of the thread had their turn.
+    turn: usize,
 }
 
 impl<S> Marked<S> {
     pub fn new(inner: S) -> Self {
-        Self { inner, frames: Frames::default(), held: Vec::new(), out: Vec::new(), given: 0 }
+        Self { inner, frames: Frames::default(), held: Vec::new(), out: Vec::new(), given: 0, turn: 0 }
     }
 
     /// Moves what is understood from `held` to `out`.
@@ -155,21 +159,36 @@ impl<S: AsyncRead + Unpin> Marked<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.turn > TURN_BYTES {
+            // A result that comes as fast as it is read would keep the thread to itself.
+            this.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let done = this.poll_some(cx, buf);
+        this.turn += buf.filled().len().saturating_sub(before);
+        done
+    }
+}
+
+impl<S: AsyncRead + Unpin> Marked<S> {
+    fn poll_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
         loop {
-            if !this.held.is_empty() {
-                this.sort();
+            if !self.held.is_empty() {
+                self.sort();
             }
-            if !this.out.is_empty() {
-                this.give(buf);
+            if !self.out.is_empty() {
+                self.give(buf);
                 return Poll::Ready(Ok(()));
             }
-            let done = if this.held.is_empty() {
-                this.poll_plain(cx, buf)
+            let done = if self.held.is_empty() {
+                self.poll_plain(cx, buf)
             } else {
-                this.poll_held(cx).map_ok(|more| !more)
+                self.poll_held(cx).map_ok(|more| !more)
             };
             match done {
                 Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),

@@ -71,10 +71,7 @@ pub fn push_row(rows: &mut RowSet, row: &PgRow, first: usize, width: usize) {
 
 fn push_value(rows: &mut RowSet, oid: u32, bytes: &[u8]) -> bool {
     match oid {
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR => match std::str::from_utf8(bytes) {
-            Ok(text) => rows.push_text(text),
-            Err(_) => return false,
-        },
+        oid::TEXT | oid::VARCHAR | oid::BPCHAR => rows.push_utf8(bytes),
         oid::FLOAT8 => match bytes.try_into() {
             Ok(bits) => rows.push_number(f64::from_be_bytes(bits)),
             Err(_) => return false,
