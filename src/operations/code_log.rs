@@ -234,7 +234,9 @@ impl Write for Beginning {
         if self.0.len() > LOGGED_BYTES {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.0.extend_from_slice(bytes);
+        // A text comes in one piece, however long it is.
+        let room = (LOGGED_BYTES + 1).saturating_sub(self.0.len());
+        self.0.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         Ok(bytes.len())
     }
 
@@ -291,6 +293,10 @@ mod tests {
         let text = shown(&json!({"a": "ä".repeat(5000)}));
         assert!(text.ends_with("ä... (truncated)"), "{text}");
         assert_eq!(text.chars().count(), LOGGED + "... (truncated)".len());
+        let mut beginning = Beginning(Vec::new());
+        beginning.write_all("𝄞".repeat(1_000_000).as_bytes()).unwrap();
+        assert_eq!(beginning.0.len(), LOGGED_BYTES + 1);
+        assert!(shown(&"𝄞".repeat(5000)).ends_with("𝄞... (truncated)"));
     }
 
     #[test]
