@@ -103,6 +103,13 @@ impl Found {
                 encode::write_rows_in_turns(&mut out, &rows, &view, class.as_ref(), &meter).await;
             }
             Results::Values(values) => encode::write_values(&mut out, &values, class.as_ref(), &meter),
+            Results::Raw(objects) if objects.get().len() > LONG_ROWS => {
+                out = aside(move || {
+                    out.extend_from_slice(objects.get().as_bytes());
+                    out
+                })
+                .await?;
+            }
             Results::Raw(objects) => out.extend_from_slice(objects.get().as_bytes()),
             Results::Plan(plan) => encode::write_json(&mut out, &plan),
         }
@@ -219,6 +226,7 @@ impl Found {
             Results::Rows(rows, view) => {
                 let weight = Weight::of(&rows, &view);
                 weight.check(budget)?;
+                out.reserve(rows.json_size().min(budget.bytes_left()));
                 if weight.is_long() || rows.json_size() > LONG {
                     (out, meter) = aside(move || {
                         encode::write_rows(&mut out, &rows, &view, Some(&class), &meter);
