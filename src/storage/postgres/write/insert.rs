@@ -227,4 +227,21 @@ mod tests {
         let changed = Arc::new((*schema).clone());
         assert!(templates.statement(&changed, &all[0]).is_none());
     }
+
+    #[test]
+    fn a_text_with_nothing_in_place_of_a_bind_is_not_kept() {
+        let mut schema = schema();
+        let owner = FieldType::Pointer(ClassName::known("Owner"));
+        schema.fields.insert(FieldName::known("owner"), Field::of(owner));
+        let schema = Arc::new(schema);
+        let templates = crate::storage::postgres::write::insert_template::Templates::default();
+        let both = rows(json!([
+            {"objectId": "a", "owner": {"__type": "Pointer", "className": "Owner"}, "score": 1},
+            {"objectId": "b", "owner": {"__type": "Pointer", "className": "Owner", "objectId": "o"}, "score": 2}
+        ]));
+        let (sql, slots) = single(&schema, &both[0]).unwrap();
+        assert!(sql.to_text().ends_with("VALUES ($1, NULL, $2)"));
+        templates.keep(&schema, slots, &sql);
+        assert!(templates.statement(&schema, &both[1]).is_none());
+    }
 }

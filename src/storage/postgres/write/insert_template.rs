@@ -46,6 +46,11 @@ impl Templates {
 
     /// Keeps the statement's text. `slots` in the order of the statement's binds.
     pub fn keep(&self, schema: &Arc<ClassSchema>, slots: Vec<Slot>, sql: &Sql) {
+        // A value that is stored as nothing has no bind. In that text the values of other rows would go into
+        // the columns of their neighbours.
+        if sql.bind_count() != slots.len() {
+            return;
+        }
         let mut fields = vec![0; slots.len()];
         for (index, slot) in slots.iter().enumerate() {
             match fields.get_mut(slot.position) {

@@ -211,4 +211,22 @@ const createOps = {
   ],
 };
 
-export const groups = [types, operations, createOps];
+const to = objectId => ({ __type: 'Pointer', className: 'CorpusOwner', objectId });
+const venue = (id, user, more = {}) => ({ id, method: 'POST', path: 'classes/CorpusVenue', body: { user, venue: `of ${id}` }, ...more });
+const pointers = {
+  name: 'objects.pointers',
+  // MongoDB is handed `undefined` for an id.
+  only: 'postgres',
+  cases: [
+    venue('first', to('first'), { capture: { v1: 'objectId' } }),
+    venue('without id', to(undefined), { capture: { v2: 'objectId' } }),
+    venue('after that', to('afterThat'), { capture: { v3: 'objectId' } }),
+    venue('null id', to(null), { capture: { v4: 'objectId' } }),
+    venue('number id', to(5), { capture: { v5: 'objectId' } }),
+    ...[1, 2, 3, 4, 5].map(n => ({ id: `read ${n}`, path: `classes/CorpusVenue/{{v${n}}}` })),
+    { id: 'update to none', method: 'PUT', path: 'classes/CorpusVenue/{{v1}}', body: { user: to(null), venue: 'x' } },
+    { id: 'read after update', path: 'classes/CorpusVenue/{{v1}}' },
+  ],
+};
+
+export const groups = [types, operations, createOps, pointers];
