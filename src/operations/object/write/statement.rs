@@ -45,7 +45,8 @@ pub fn insert(checked: &Checked) -> Result<Insert> {
         }
         let path = path_in(&class.schema, key)?;
         if !collect(&class.schema, &path, value, &mut relations)? {
-            insert_row(&mut row, &path, created_value(value)?);
+            let inner_null = is_inner_null(&path, value).then_some(Value::Null);
+            insert_row(&mut row, &path, inner_null.or(created_value(value)?));
         }
     }
     times.put_into(&mut row);
@@ -85,6 +86,7 @@ pub fn change(checked: &Checked, rules: Option<&dyn ClassRules>) -> Result<Chang
         }
         if let Some(op) = update_op(value)? {
             refuse_relation(&class.schema, &path)?;
+            let op = if is_inner_null(&path, value) { Op::Set(Value::Null) } else { op };
             ops.push((path, op));
         }
     }
@@ -131,6 +133,11 @@ pub fn path_of(key: &str) -> Result<FieldPath> {
         return Err(nested_key());
     }
     Ok(FieldPath { root, rest })
+}
+
+/// A null that is stored: a column without a value is unset, but inside an object null is a value like others.
+fn is_inner_null(path: &FieldPath, value: &Value) -> bool {
+    path.is_dotted() && value.is_null()
 }
 
 /// Puts a dotted create key where it belongs: `{"a.b": 1}` stores `{"a": {"b": 1}}`.

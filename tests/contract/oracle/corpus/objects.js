@@ -119,6 +119,7 @@ const operations = {
     ...changed('dotted increment', { o: { a: 1 } }, { 'o.a': { __op: 'Increment', amount: 5 } }),
     ...changed('dotted increment unset', { o: { a: 1 } }, { 'o.c': { __op: 'Increment', amount: 5 } }),
     ...changed('dotted delete', { o: { a: 1, b: 2 } }, { 'o.a': { __op: 'Delete' } }),
+    ...changed('dotted null', { o: { a: 1, b: 2 } }, { 'o.a': null, 'o.c': null }),
     ...changed('dotted several', { o: { a: 1, b: 2, c: 3 } }, { 'o.a': { __op: 'Increment', amount: 1 }, 'o.b': 'x', 'o.c': { __op: 'Delete' } }),
     ...changed('dotted on unset object', { s: 'a' }, { 'o.a': 1 }),
     ...changed('object replaced', { o: { a: 1, b: 2 } }, { o: { c: 3 } }),
