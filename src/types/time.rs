@@ -21,8 +21,8 @@ impl Millis {
         Self(Self::now().0.saturating_add(millis_of(seconds)))
     }
 
-    /// Reads what JavaScript's `Date` reads of ISO 8601: with or without time, milliseconds, zone. Nothing before
-    /// 4713 BC, which a database cannot hold.
+    /// Reads what JavaScript's `Date` reads of ISO 8601 (with or without time, milliseconds, zone) and of RFC 2822.
+    /// Nothing before 4713 BC, which a database cannot hold.
     pub fn parse(text: &str) -> Option<Self> {
         Self::read(text).filter(|at| *at >= FIRST)
     }
@@ -50,8 +50,11 @@ impl Millis {
                 return Some(Self(date.and_utc().timestamp_millis()));
             }
         }
-        let day = NaiveDate::parse_from_str(naive, "%Y-%m-%d").ok()?;
-        Some(Self(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()))
+        if let Ok(day) = NaiveDate::parse_from_str(naive, "%Y-%m-%d") {
+            return Some(Self(day.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis()));
+        }
+        // As JavaScript's `toUTCString` and .NET's `R` write it.
+        DateTime::parse_from_rfc2822(text).ok().map(|date| Self(date.timestamp_millis()))
     }
 
     pub fn to_datetime(self) -> DateTime<Utc> {
@@ -135,6 +138,10 @@ mod tests {
         assert_eq!(
             Millis::parse("2020-01-02T03:04:05.6Z").map(|m| m.to_iso()).as_deref(),
             Some("2020-01-02T03:04:05.600Z")
+        );
+        assert_eq!(
+            Millis::parse("Mon, 07 Nov 2011 20:58:34 GMT").map(|m| m.to_iso()).as_deref(),
+            Some("2011-11-07T20:58:34.000Z")
         );
         assert!(Millis::parse("soon").is_none());
         assert!(!Millis::is_out_of_range("soon"));

@@ -38,6 +38,7 @@ const types = {
     ...stored('date', { __type: 'Date', iso: '2011-11-07T20:58:34.448Z' }),
     ...stored('date before 1970', { __type: 'Date', iso: '1912-06-23T00:00:00.001Z' }),
     ...stored('date without milliseconds', { __type: 'Date', iso: '2011-11-07T20:58:34Z' }),
+    ...stored('date of a header', { __type: 'Date', iso: 'Mon, 07 Nov 2011 20:58:34 GMT' }),
     ...stored('array', [1, 'two', { three: [3] }, null, true]),
     ...stored('empty array', []),
     ...stored('nested arrays', [[1, [2]], []]),
