@@ -45,8 +45,12 @@ pub fn insert(checked: &Checked) -> Result<Insert> {
         }
         let path = path_in(&class.schema, key)?;
         if !collect(&class.schema, &path, value, &mut relations)? {
-            let inner_null = is_inner_null(&path, value).then_some(Value::Null);
-            insert_row(&mut row, &path, inner_null.or(created_value(value)?));
+            let stored = match nothing(&path, value) {
+                Some(Nothing::Null) => Some(Value::Null),
+                Some(Nothing::Unset) => None,
+                None => created_value(value)?,
+            };
+            insert_row(&mut row, &path, stored);
         }
     }
     times.put_into(&mut row);
@@ -86,7 +90,11 @@ pub fn change(checked: &Checked, rules: Option<&dyn ClassRules>) -> Result<Chang
         }
         if let Some(op) = update_op(value)? {
             refuse_relation(&class.schema, &path)?;
-            let op = if is_inner_null(&path, value) { Op::Set(Value::Null) } else { op };
+            let op = match nothing(&path, value) {
+                Some(Nothing::Null) => Op::Set(Value::Null),
+                Some(Nothing::Unset) => Op::Unset,
+                None => op,
+            };
             ops.push((path, op));
         }
     }
@@ -135,9 +143,26 @@ pub fn path_of(key: &str) -> Result<FieldPath> {
     Ok(FieldPath { root, rest })
 }
 
-/// A null that is stored: a column without a value is unset, but inside an object null is a value like others.
-fn is_inner_null(path: &FieldPath, value: &Value) -> bool {
-    path.is_dotted() && value.is_null()
+/// What becomes of a value that is none.
+enum Nothing {
+    /// Inside an object null is a value like others.
+    Null,
+    /// A column of null is one without a value, and so is one of a pointer that names no object.
+    Unset,
+}
+
+fn nothing(path: &FieldPath, value: &Value) -> Option<Nothing> {
+    match (path.is_dotted(), value.is_null()) {
+        (true, true) => Some(Nothing::Null),
+        (false, true) => Some(Nothing::Unset),
+        (false, false) if leads_nowhere(value) => Some(Nothing::Unset),
+        _ => None,
+    }
+}
+
+fn leads_nowhere(value: &Value) -> bool {
+    value.get("__type").is_some_and(|tag| tag == "Pointer")
+        && value.get("objectId").is_none_or(Value::is_null)
 }
 
 /// Puts a dotted create key where it belongs: `{"a.b": 1}` stores `{"a": {"b": 1}}`.
