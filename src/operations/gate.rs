@@ -316,7 +316,9 @@ pub fn own_work(services: &Arc<Services>) -> Ctx {
 /// # Errors
 /// 209 for sessions, 141 for a transaction that has ended.
 pub async fn of_code(services: &Arc<Services>, request: &InternalRequest) -> Result<Ctx> {
-    let auth = match (&request.session_token, request.use_master_key) {
+    // The SDK says '' for none where it logs in by authData.
+    let session_token = request.session_token.clone().filter(|token| !token.is_empty());
+    let auth = match (&session_token, request.use_master_key) {
         (_, true) => Auth::master(),
         (None, false) => Auth::anonymous(),
         (Some(token), false) => Auth::of(services.principals.authenticate(token).await?),
@@ -332,7 +334,7 @@ pub async fn of_code(services: &Arc<Services>, request: &InternalRequest) -> Res
         by_program: request.installation_id == PROGRAM,
         context: request.context.clone(),
         base_url,
-        session_token: request.session_token.clone(),
+        session_token,
         ..RequestInfo::default()
     };
     let transaction = request.transaction.map(|id| services.state.transactions.join(id)).transpose()?;
