@@ -45,7 +45,7 @@ async fn anonymous_users_become_named_ones() {
     let id = created.body["objectId"].as_str().unwrap().to_owned();
     let token = created.body["sessionToken"].as_str().unwrap().to_owned();
     let session = server.session(&token).get("/sessions/me").await.ok();
-    assert_eq!(session["createdWith"], json!({"action": "signup", "authProvider": "anonymous"}));
+    assert_eq!(session["createdWith"], json!({"action": "login", "authProvider": "anonymous"}));
 
     let again = client.post("/users", data.clone()).await;
     assert_eq!((again.status, again.body["objectId"].as_str()), (200, Some(id.as_str())));

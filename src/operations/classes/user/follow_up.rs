@@ -48,12 +48,11 @@ async fn give_sessions(
 ) -> Result<()> {
     let created_with = memory.created_with(stored.is_create(), &stored.data);
     if wants_session(ctx, memory, stored, created_with.as_ref()).await? {
-        let mut created_with = created_with.clone();
-        if created_with.is_none() && stored.data.contains_key("authData") {
-            let names = stored.data.get("authData").and_then(Value::as_object).and_then(auth_data::names);
-            created_with = names.map(|names| sessions::created_with("login", &names));
-        }
-        give_session(ctx, saved, id, created_with).await?;
+        let given = stored.data.get("authData").and_then(Value::as_object);
+        let names = given.and_then(auth_data::names).filter(|_| memory.auth_provider.is_none());
+        // Who proves himself by a provider logs in, also where that makes him a user.
+        let by_provider = names.map(|names| sessions::created_with("login", &names));
+        give_session(ctx, saved, id, by_provider.or_else(|| created_with.clone())).await?;
     }
     if memory.renews_session {
         give_session(ctx, saved, id, created_with).await?;
