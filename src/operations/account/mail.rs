@@ -19,9 +19,9 @@ pub use crate::operations::classes::user::mail::public_url;
 use crate::operations::classes::user::mail::{
     date_of, deliver_verification, expiry, find_user, public_user, send_later, setup, text_of,
 };
-use crate::operations::classes::user::mark_as_user;
-use crate::operations::code_log;
+use crate::operations::classes::user::{mark_as_user, strip_secrets};
 use crate::operations::object::write::Draft;
+use crate::operations::{code_log, files};
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, WriteFilter};
 use crate::types::javascript::is_truthy;
@@ -129,7 +129,10 @@ async fn run_reset_trigger(ctx: &Ctx, user: &Object) -> Result<()> {
         return Ok(());
     }
     let mut call = TriggerCall::new(TriggerKind::BeforePasswordResetRequest, "_User");
-    call.object = Some(Value::Object(public_user(user.clone())).into());
+    let mut shown = user.clone();
+    strip_secrets(&mut shown);
+    files::put_addresses(ctx, &mut shown).await?;
+    call.object = Some(Value::Object(shown).into());
     call.object_id = text_of(user, "objectId").map(str::to_owned);
     call.caller = ctx.caller();
     call.context.clone_from(&ctx.info.context);

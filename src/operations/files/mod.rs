@@ -46,6 +46,21 @@ pub fn check_download(ctx: &Ctx) -> Result<()> {
     doors.check_download(caller_of(ctx))
 }
 
+/// Gives the files among an object's fields their addresses: for rows that no read has made ready to be shown.
+///
+/// # Errors
+/// What the application's file adapter throws.
+pub async fn put_addresses(ctx: &Ctx, object: &mut Map<String, Value>) -> Result<()> {
+    for value in object.values_mut() {
+        let Value::Object(file) = value else { continue };
+        let is_file = file.get("__type").is_some_and(|kind| kind == "File");
+        let Some(name) = file.get("name").and_then(Value::as_str).filter(|_| is_file) else { continue };
+        let url = ctx.services.files.address(&ctx.info.base_url, name).await?;
+        file.insert("url".to_owned(), url.into());
+    }
+    Ok(())
+}
+
 /// Private files need an address with a signature, from everybody but holders of a key of the server.
 /// Answers for how many seconds that is good; `None` for files that are not private.
 ///

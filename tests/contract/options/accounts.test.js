@@ -199,3 +199,37 @@ test('auth: a module on the base class of parse-server, with the three methods',
   assert.deepEqual([await tried('three', 'one', 'wrong'), await tried('three', 'one', 'right')], ['Wrong secret.', 200]);
   assert.match(await tried('half', 'one', 'right'), /^Adapter is not configured/);
 });
+
+test('logins by authData: in Cloud Code, with the addresses of files, and what sessions say of them', async () => {
+  const code = file('logins.cjs', `
+    const seen = {};
+    for (const name of ['beforeLogin', 'afterLogin', 'beforePasswordResetRequest']) {
+      Parse.Cloud[name](({ object, user }) => { seen[name] = [object, user].map(one => one && one.toJSON().file.url); });
+    }
+    Parse.Cloud.define('seen', () => seen);
+    Parse.Cloud.define('social', async ({ params: { id } }) => {
+      const user = await Parse.User.logInWith('anonymous', { authData: { id } });
+      return [user.id, user.getSessionToken()];
+    });
+  `);
+  const server = await start({ cloud: code, emailAdapter: { module: mailer, options: { file: file('mails-logins') } } });
+  const headers = { 'X-Parse-Application-Id': server.config.appId, 'Content-Type': 'text/plain' };
+  const { name, url } = await (await fetch(`${server.url}/files/a.txt`, { method: 'POST', headers, body: 'hello' })).json();
+  const fields = { file: { __type: 'File', name, url }, email: 'social@example.com' };
+  const data = { authData: { anonymous: { id: 'social' } } };
+  const made = await call(server, 'POST', 'users', { ...data, ...fields });
+  assert.equal(made.status, 201, made.text);
+  const own = await call(server, 'GET', 'sessions/me', undefined, session(made.body.sessionToken));
+  assert.deepEqual(own.body.createdWith, { action: 'login', authProvider: 'anonymous' });
+
+  const again = await call(server, 'POST', 'users', data);
+  assert.deepEqual([again.status, again.body.file], [200, { __type: 'File', name, url }]);
+  await asMaster(server, 'PUT', `users/${made.body.objectId}`, { username: 'social', password: 'secret' });
+  await call(server, 'POST', 'login', { username: 'social', password: 'secret' });
+  await call(server, 'POST', 'requestPasswordReset', { email: fields.email });
+  const seen = (await call(server, 'POST', 'functions/seen', {})).body.result;
+  assert.deepEqual(seen, { beforeLogin: [url, null], afterLogin: [url, url], beforePasswordResetRequest: [url, null] });
+
+  const inside = await call(server, 'POST', 'functions/social', { id: 'social' });
+  assert.deepEqual(inside.body, { result: [made.body.objectId, null] });
+});

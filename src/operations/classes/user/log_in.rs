@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use super::memory::Memory;
 use super::{auth_data, load, login_trigger};
 use crate::error::{Error, ErrorCode, Result};
-use crate::operations::Ctx;
 use crate::operations::classes::session as sessions;
 use crate::operations::object::read::auth_shown;
 use crate::operations::object::write::{Draft, Saved};
 use crate::operations::permissions::Protection;
+use crate::operations::{Ctx, files};
 use crate::query::Filter;
 use crate::types::Object;
 
@@ -186,6 +186,7 @@ async fn log_in(
     load::strip_secrets(&mut answer);
     let id = load::object_id(&answer).to_owned();
     hide_protected(ctx, &id, &mut answer).await?;
+    files::put_addresses(ctx, &mut answer).await?;
     if ctx.auth.principal.is_none() && !sessions::is_by_program(ctx) {
         let providers = memory.auth_provider.as_deref().unwrap_or("password");
         let created_with = sessions::created_with("login", providers);

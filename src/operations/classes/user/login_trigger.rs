@@ -6,21 +6,23 @@ use super::load;
 use crate::cloud::{TriggerCall, TriggerKind};
 use crate::error::Result;
 use crate::operations::object::write::triggers::has;
-use crate::operations::{Ctx, code_log};
+use crate::operations::{Ctx, code_log, files};
 use crate::types::Object;
 
 /// # Errors
-/// What the trigger throws.
+/// What the trigger throws, or the application's file adapter.
 pub async fn run(ctx: &Ctx, kind: TriggerKind, user: &Object) -> Result<()> {
     if !has(ctx, kind, &load::class()) {
         return Ok(());
     }
     let mut call = TriggerCall::new(kind, "_User");
     call.object_id = Some(load::object_id(user).to_owned());
+    let mut user = user.clone();
+    files::put_addresses(ctx, &mut user).await?;
     call.object = Some(Value::Object(user.clone()).into());
     call.caller = ctx.caller();
     if kind == TriggerKind::AfterLogin {
-        call.caller.user = Some(std::sync::Arc::new(Value::Object(user.clone())));
+        call.caller.user = Some(std::sync::Arc::new(Value::Object(user)));
     }
     call.context.clone_from(&ctx.info.context);
     call.scope = ctx.scope();
