@@ -13,6 +13,7 @@ use super::services::Services;
 use super::transactions::OpenTransaction;
 use crate::cloud::{Caller, Scope, TriggerKind};
 use crate::error::{Error, ErrorCode, Result};
+use crate::files::FileUrls;
 use crate::types::room::{Lent, Room};
 
 /// The installation of calls that programs make.
@@ -133,6 +134,7 @@ impl Ctx {
     pub fn caller(&self) -> Caller {
         let user = self.auth.principal.as_ref().map(|principal| {
             let mut user = principal.user.clone();
+            self.put_addresses(&mut user);
             user.insert("sessionToken".to_owned(), principal.session_token.as_str().into());
             Arc::new(Value::Object(user))
         });
@@ -145,6 +147,21 @@ impl Ctx {
             ip: Some(self.info.ip.clone()),
             headers: Arc::new(self.info.headers.clone()),
             request_context: self.info.request_context.clone(),
+        }
+    }
+
+    /// Addresses of a user's files, where they can be told without asking.
+    fn put_addresses(&self, user: &mut Map<String, Value>) {
+        let files = &self.services.files;
+        if files.asks() {
+            return;
+        }
+        for value in user.values_mut() {
+            let Value::Object(file) = value else { continue };
+            let is_file = file.get("__type").is_some_and(|kind| kind == "File");
+            let Some(name) = file.get("name").and_then(Value::as_str).filter(|_| is_file) else { continue };
+            let url = files.url(&self.info.base_url, name);
+            file.insert("url".to_owned(), url.into());
         }
     }
 

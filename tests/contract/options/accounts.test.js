@@ -233,3 +233,27 @@ test('logins by authData: in Cloud Code, with the addresses of files, and what s
   const inside = await call(server, 'POST', 'functions/social', { id: 'social' });
   assert.deepEqual(inside.body, { result: [made.body.objectId, null] });
 });
+
+test('triggers and functions are shown files with their addresses', async () => {
+  const code = file('files.cjs', `
+    const seen = [];
+    const address = one => one && one.toJSON().file.url;
+    for (const name of ['beforeSave', 'afterSave', 'beforeDelete', 'afterDelete']) {
+      Parse.Cloud[name]('Filed', ({ object, original, user }) => { if (user) seen.push([name, ...[object, original, user].map(address)]); });
+    }
+    Parse.Cloud.define('seen', ({ user }) => [...seen, ['function', address(user)]]);
+  `);
+  const server = await start({ cloud: code });
+  const headers = { 'X-Parse-Application-Id': server.config.appId, 'Content-Type': 'text/plain' };
+  const { name, url } = await (await fetch(`${server.url}/files/a.txt`, { method: 'POST', headers, body: 'hello' })).json();
+  const holder = { file: { __type: 'File', name, url } };
+  const as = session((await signUp(server, holder)).sessionToken);
+  const { objectId } = (await call(server, 'POST', 'classes/Filed', holder)).body;
+  assert.equal((await call(server, 'PUT', `classes/Filed/${objectId}`, { other: 1 }, as)).status, 200);
+  assert.equal((await call(server, 'DELETE', `classes/Filed/${objectId}`, undefined, as)).status, 200);
+  const { result } = (await call(server, 'POST', 'functions/seen', {}, as)).body;
+  assert.deepEqual(result, [
+    ['beforeSave', url, url, url], ['afterSave', url, url, url], ['beforeDelete', url, null, url], ['afterDelete', url, null, url],
+    ['function', url],
+  ]);
+});

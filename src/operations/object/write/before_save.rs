@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::on_session;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::clp::{self, Action};
-use crate::operations::{ClassSnapshot, Ctx, code_log};
+use crate::operations::{ClassSnapshot, Ctx, code_log, files};
 use crate::query::{Filter, FindSpec};
 use crate::types::Operation;
 use crate::types::javascript::is_same;
@@ -37,6 +37,7 @@ pub async fn load_original(ctx: &Ctx, draft: &mut Draft, class: Option<&ClassSna
         Protection::of(ctx, class, Some(&id)).strip(&draft.class, &mut object);
     }
     object.retain(|key, _| !key.starts_with('_'));
+    files::put_addresses(ctx, &mut object).await?;
     draft.original = Some(Original { object, is_hidden: !ctx.auth.may_read(acl.as_ref()) });
     Ok(())
 }

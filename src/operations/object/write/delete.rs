@@ -15,7 +15,7 @@ use crate::operations::permissions::clp::{self, Action, RowRestriction};
 use crate::operations::permissions::query::own_sessions;
 use crate::operations::permissions::special::{Verb, check_class_exists, enforce};
 use crate::operations::transactions::{Effect, Extent};
-use crate::operations::{ClassSnapshot, Ctx, code_log};
+use crate::operations::{ClassSnapshot, Ctx, code_log, files};
 use crate::query::{Filter, FindSpec};
 use crate::storage::{Changed, StorageError, WriteFilter};
 use crate::types::{ClassName, Object, ObjectId, Operation};
@@ -81,9 +81,12 @@ async fn delete_row(
     let mut context = None;
     let mut object = None;
     if publishes || before_trigger || after_trigger || sees_deleted {
-        let found = load_for_delete(ctx, &snapshot, id).await?;
+        let mut found = load_for_delete(ctx, &snapshot, id).await?;
         if let Some(rules) = rules {
             rules.check_deleted(ctx, &found)?;
+        }
+        if before_trigger || after_trigger {
+            files::put_addresses(ctx, &mut found).await?;
         }
         if before_trigger {
             let call = object_call(ctx, TriggerKind::BeforeDelete, class, id, found.clone());
