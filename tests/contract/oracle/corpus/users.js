@@ -152,6 +152,7 @@ const anonymous = {
     { id: 'unlink', method: 'PUT', path: 'users/{{a1}}', body: { authData: { anonymous: null } }, as: '{{tb}}' },
     { id: 'find by authData as client', path: 'users', query: { where: { 'authData.anonymous.id': 'anon-3' } } },
     { id: 'find by authData as master', path: 'users', query: { where: { 'authData.anonymous.id': 'anon-3' }, keys: 'username' }, as: 'master', loose: ['results.0.username'] },
+    { id: 'aggregate as master', path: 'aggregate/_User', query: { pipeline: [{ $match: { objectId: '{{a3}}' } }] }, as: 'master', loose: ['results.0.username'] },
     { id: 'find by _auth_data as master', path: 'users', query: { where: { '_auth_data_anonymous.id': 'anon-3' } }, as: 'master', view: 'status' },
   ],
 };

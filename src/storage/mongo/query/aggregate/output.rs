@@ -19,6 +19,15 @@ pub(super) fn object(row: &RawDocument, scope: &Scope, options: &AggregateOption
     let mut object = Object::new();
     for element in row.iter_elements().map_while(Result::ok) {
         let (key, Ok(value)) = (element.key().as_str(), element.value()) else { continue };
+        let provider = key.strip_prefix(AUTH_DATA).filter(|_| scope.is_class);
+        if let Some(provider) = provider.filter(|_| !options.raw_field_names && value != RawBsonRef::Null) {
+            // One field of users, kept in a column for each provider.
+            let providers = object.entry("authData").or_insert_with(|| json!({}));
+            if let Value::Object(providers) = providers {
+                providers.insert(provider.to_owned(), shown(rest_json::to_value(value), options));
+            }
+            continue;
+        }
         if is_hidden(scope, key) {
             continue;
         }
