@@ -39,6 +39,7 @@ pub async fn serve(http: HttpRequest, payload: web::Payload, front: web::Data<Fr
     let (begun, seen) = (Instant::now(), Seen::default());
     let response = answer(&http, payload, &front, &seen).await;
     front.figures.answered(&seen, response.status(), begun.elapsed());
+    let response = respond::of_status(response);
     if http.method() == HttpMethod::HEAD { respond::without_body(response) } else { response }
 }
 

@@ -39,8 +39,15 @@ pub fn answer(response: RestResponse, sanitize: bool) -> HttpResponse {
     if let Some(location) = location {
         put(&mut builder, "Location", &location);
     }
+    let mut before: Option<String> = None;
     for (name, value) in headers {
-        put(&mut builder, &name, &value);
+        // Several of one name, as cookies are, follow each other.
+        if before.as_ref() == Some(&name) {
+            add(&mut builder, &name, &value);
+        } else {
+            put(&mut builder, &name, &value);
+        }
+        before = Some(name);
     }
     builder.body(bytes)
 }
@@ -50,6 +57,14 @@ pub fn answer(response: RestResponse, sanitize: bool) -> HttpResponse {
 pub fn put(builder: &mut HttpResponseBuilder, name: &str, value: impl AsRef<[u8]>) {
     match (HeaderName::try_from(name), HeaderValue::from_bytes(value.as_ref())) {
         (Ok(name), Ok(value)) => drop(builder.insert_header((name, value))),
+        _ => tracing::warn!(name, "a response header that cannot be one was left out"),
+    }
+}
+
+/// As [`put`], beside those of the same name.
+fn add(builder: &mut HttpResponseBuilder, name: &str, value: &str) {
+    match (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        (Ok(name), Ok(value)) => drop(builder.append_header((name, value))),
         _ => tracing::warn!(name, "a response header that cannot be one was left out"),
     }
 }
@@ -74,6 +89,19 @@ pub fn error(error: &Error, sanitize: bool) -> HttpResponse {
         builder.insert_header(("Retry-After", "1"));
     }
     builder.body(error.body(sanitize).to_string())
+}
+
+/// The head alone where a status has no body (RFC 9110 §15.3.5, §15.3.6, §15.4.5), whatever application code gave
+/// it: actix would write one all the same, without a length, and it be taken for the next answer.
+pub fn of_status(response: HttpResponse) -> HttpResponse {
+    let status = response.status();
+    let is_interim = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
+    if !is_interim && !matches!(status.as_u16(), 204 | 205 | 304) {
+        return response;
+    }
+    let mut response = response.set_body(()).map_into_boxed_body();
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
 }
 
 /// The answer to HEAD: its head alone. actix leaves the body out by itself, unless the next request of the same

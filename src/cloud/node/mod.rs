@@ -336,7 +336,14 @@ impl CloudEngine for NodeEngine {
             };
             let bytes = self.call(&frame, call.scope, self.pool.options().call_timeout).await?;
             let frame: FunctionFrame = read(bytes).await?;
-            let headers = frame.headers.into_iter().map(|(name, value)| (name, header_text(value))).collect();
+            let headers = frame.headers.into_iter().flat_map(|(name, value)| {
+                let values = match value {
+                    Value::Array(values) => values,
+                    value => vec![value],
+                };
+                values.into_iter().map(move |value| (name.clone(), header_text(value)))
+            });
+            let headers = headers.collect();
             Ok(FunctionAnswer { result: frame.result, status: frame.status, headers })
         })
     }

@@ -1,6 +1,7 @@
 // Cloud Code through the real SDK: the sample app answers alike on both servers.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { Parse, master, notes, rest, server } from './app.js';
@@ -120,6 +121,34 @@ describe('functions', () => {
     assert.deepEqual([answer.status, answer.headers.get('x-answer'), answer.body], [201, 'h', { result: { a: 1 } }]);
     const error = await rest('POST', 'functions/express', { body: { status: 418, error: 'no' } });
     assert.deepEqual([error.status, error.body], [400, { code: 141, error: 'no' }]);
+  });
+
+  test('a status without a body has none, and the connection goes on', async () => {
+    const { port, hostname } = new URL(server.url);
+    for (const status of [204, 205, 304]) {
+      const socket = net.connect(Number(port), hostname);
+      let text = '';
+      socket.on('data', chunk => { text += chunk; });
+      const send = (name, body) => socket.write(`POST /parse/functions/${name} HTTP/1.1\r\nHost: x\r\n` +
+        `X-Parse-Application-Id: ${server.config.appId}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+      const until = async mark => {
+        for (let attempt = 0; attempt < 200 && !text.includes(mark); attempt += 1) await new Promise(resolve => setTimeout(resolve, 20));
+      };
+      send('express', JSON.stringify({ status, value: 'hidden' }));
+      await until('\r\n\r\n');
+      send('echo', '{"next":1}');
+      await until('{"next":1}');
+      socket.destroy();
+      const [first, second, body, ...rest] = text.split('\r\n\r\n');
+      assert.match(first, new RegExp(`^HTTP/1\\.1 ${status} `));
+      assert.match(second, /^HTTP\/1\.1 200 /, text);
+      assert.deepEqual([body, rest], ['{"result":{"next":1}}', []]);
+    }
+  });
+
+  test('headers may have several values', async () => {
+    const answer = await rest('POST', 'functions/express', { body: { header: ['a=1', 'b=2'], value: 1 } });
+    assert.equal(answer.headers.get('x-answer'), 'a=1, b=2');
   });
 
   test('SDK calls inherit nothing', async () => {
