@@ -123,7 +123,7 @@ pub async fn save(ctx: &Ctx, mut upload: Upload) -> Result<Saved> {
     if let Some(changed) = run_trigger(ctx, TriggerKind::BeforeSave, &file).await? {
         if let Some(url) = changed.url.filter(|url| !url.is_empty()) {
             // Saved elsewhere already.
-            file = FilePayload { name: changed.name, url: Some(url), data: None, file_size: None, ..file };
+            file = FilePayload { url: Some(url), file_size: None, stream: file.stream, ..changed };
             return finished(ctx, file).await;
         }
         if let Some(data) = changed.data.as_ref().filter(|_| !upload.streamed) {

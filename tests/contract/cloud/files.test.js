@@ -13,6 +13,14 @@ fs.writeFileSync(path.join(folder, 'main.js'), `
   Parse.Cloud.beforeSave(Parse.File, ({ file }) => {
     if (file.name() === 'emptied.txt') return new Parse.File('emptied.txt', { base64: '' }, 'text/plain');
   });
+  Parse.Cloud.define('saves', async () => {
+    const base64 = Buffer.from('made by code').toString('base64');
+    const file = new Parse.File('made.txt', { base64 }, 'text/plain');
+    await file.save({ useMasterKey: true });
+    const object = new Parse.Object('Holder', { file: new Parse.File('held.txt', { base64 }, 'text/plain') });
+    await object.save();
+    return [file.url(), object.get('file').url()];
+  });
   Parse.Cloud.define('takes', () => 'taken');
   Parse.Cloud.job('takes', () => 'taken');
   Parse.Cloud.afterFind(Parse.File, request => {
@@ -31,7 +39,7 @@ const postgres = await startPostgres();
 const plain = await startServer(postgres, target, 'files');
 const watched = await startServer(postgres, target, 'files', {
   overrides: {
-    cloud: path.join(folder, 'main.js'), fileUpload: { enableForPublic: true, allowedFileUrlDomains: ['files.example'] },
+    cloud: path.join(folder, 'main.js'), fileUpload: { enableForPublic: true, allowedFileUrlDomains: ['files.example', '127.0.0.1'] },
   },
 });
 after(async () => {
@@ -74,6 +82,16 @@ test('an afterFind returns or assigns how a file is sent', async () => {
   const assigned = await download(await upload(watched, 'assigned.txt', 'content', 'text/plain'));
   assert.match(assigned.disposition, /^attachment;filename=[0-9a-f]{32}_assigned\.txt$/);
   assert.deepEqual([assigned.text, assigned.headers.get('x-assigned')], ['content', 'yes']);
+});
+
+test('code saves files, alone and with an object', async () => {
+  const answer = await request(`${watched.url}/functions/saves`, {
+    method: 'POST', headers: { 'X-Parse-Application-Id': watched.config.appId, 'Content-Type': 'application/json' }, body: '{}',
+  });
+  const { result } = JSON.parse(answer.text);
+  assert.match(result[0], /_made\.txt$/);
+  assert.match(result[1], /_held\.txt$/);
+  for (const url of result) assert.equal((await download({ url })).text, 'made by code');
 });
 
 test('functions and jobs take files of allowed hosts only', async () => {

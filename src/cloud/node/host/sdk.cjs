@@ -113,13 +113,28 @@ function keepFromPeer(Parse) {
   };
 }
 
-function startsWithMount(target, serverURL) {
+function mountOf(serverURL) {
   try {
-    const mount = new URL(serverURL).pathname.replace(/\/$/, '');
-    return mount !== '' && target.startsWith(mount + '/') ? mount.length : 0;
+    return new URL(serverURL).pathname.replace(/\/$/, '');
   } catch {
-    return 0;
+    return '';
   }
+}
+
+function startsWithMount(target, serverURL) {
+  const mount = mountOf(serverURL);
+  return mount !== '' && target.startsWith(mount + '/') ? mount.length : 0;
+}
+
+// Items of a batch may be named as other requests are, without the mount in front.
+function withMount(data, serverURL) {
+  const mount = mountOf(serverURL);
+  if (mount === '' || !data || !Array.isArray(data.requests)) {
+    return data;
+  }
+  const isBare = item => item && typeof item.path === 'string' && !item.path.startsWith(`${mount}/`);
+  const place = path => `${mount}${path.startsWith('/') ? '' : '/'}${path}`;
+  return { ...data, requests: data.requests.map(item => (isBare(item) ? { ...item, path: place(item.path) } : item)) };
 }
 
 // Items of a batch carry no status; the SDK wants to know which ones were created.
@@ -152,6 +167,9 @@ function createController(Parse, link, original, keeper) {
       target = `/${target}`;
     }
     target = target.slice(startsWithMount(target, Parse.serverURL));
+    if (target === '/batch') {
+      data = withMount(data, Parse.serverURL);
+    }
     const scope = link.scope.getStore();
     let answer;
     try {
@@ -168,6 +186,10 @@ function createController(Parse, link, original, keeper) {
         depth: scope ? scope.depth + 1 : 1,
       });
     } catch (error) {
+      // Files, and what else is no route of objects: over HTTP.
+      if (error && error.code === Parse.Error.INVALID_JSON && error.message === `cannot route ${method} ${target}`) {
+        return original.request(method, target.slice(1), data, options);
+      }
       throw toParseError(Parse, error);
     }
     if (target === '/batch') {
@@ -178,7 +200,7 @@ function createController(Parse, link, original, keeper) {
     }
     return answer.body;
   }
-  // Uploads of buffers and streams, and downloads, stay plain HTTP.
+  // Uploads of buffers and streams, removals and downloads stay plain HTTP.
   return { request, ajax: original.ajax, handleError: original.handleError };
 }
 
