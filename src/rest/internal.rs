@@ -14,6 +14,7 @@ use super::request::{RestRequest, RestResponse};
 use super::routes::ROUTES;
 use crate::app::App;
 use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
+use crate::config::AppConfig;
 use crate::error::{Error, Result};
 use crate::operations::{self, gate};
 use crate::types::Object;
@@ -143,7 +144,7 @@ impl ServerApi for CloudServer {
     }
 
     fn config(&self) -> Map<String, Value> {
-        self.bound().map(|app| shown_config(&app)).unwrap_or_default()
+        self.bound().map(|app| shown_config(app.config())).unwrap_or_default()
     }
 
     fn set_config(&self, options: Map<String, Value>) -> BoxFuture<'_, Result<()>> {
@@ -159,8 +160,7 @@ impl ServerApi for CloudServer {
 }
 
 /// The options that code commonly reads from `Parse.Server`.
-fn shown_config(app: &App) -> Map<String, Value> {
-    let config = app.config();
+pub fn shown_config(config: &AppConfig) -> Map<String, Value> {
     let shown = json!({
         "appId": config.app_id,
         "applicationId": config.app_id,

@@ -17,7 +17,7 @@ use crate::config::{AppConfig, ConfigError, OptionValue, Secret};
 use crate::operations::analytics;
 use crate::operations::files::module as files_module;
 use crate::outbound::Outbound;
-use crate::rest::internal::{CloudServer, Workers};
+use crate::rest::internal::{CloudServer, Workers, shown_config};
 
 /// The engine, and the pool of hosts behind it, whose registration the start waits for.
 pub struct Cloud {
@@ -132,19 +132,14 @@ fn options(config: &AppConfig) -> NodeOptions {
     }
 }
 
-/// What the SDK is initialised with.
+/// What the SDK is initialised with, and what `Parse.Server` shows.
 fn identity(config: &AppConfig) -> Map<String, Value> {
     let keys = &config.keys;
     let exposed = |key: &Option<Secret<String>>| key.as_ref().map(|key| key.expose().clone());
-    let Value::Object(identity) = json!({
-        "appId": config.app_id,
-        "masterKey": keys.master_key.value().map(|key| key.expose().clone()),
-        "maintenanceKey": exposed(&keys.maintenance_key),
-        "javascriptKey": exposed(&keys.javascript_key),
-        "serverURL": config.http.server_url,
-    }) else {
-        return Map::new();
-    };
+    // The first hosts start before there is an application to ask for the rest.
+    let mut identity = shown_config(config);
+    identity.insert("maintenanceKey".to_owned(), exposed(&keys.maintenance_key).into());
+    identity.insert("javascriptKey".to_owned(), exposed(&keys.javascript_key).into());
     identity
 }
 

@@ -114,3 +114,12 @@ Parse.Cloud.define('schema', async () => {
   await new Parse.Schema('FromCloud').delete();
   return stored.fields.name.type;
 });
+
+// What the SDK itself sends its requests through.
+Parse.Cloud.define('controller', ({ params }) =>
+  Parse.CoreManager.getRESTController().request(params.method, params.path, params.data, params.options)
+);
+
+Parse.Cloud.define('options', ({ config }) =>
+  [Parse.Server, config].map(options => [options.appId, options.appName, options.publicServerURL, options.serverURL])
+);

@@ -160,6 +160,22 @@ describe('functions', () => {
     assert.deepEqual(await Parse.Cloud.run('rights', {}, master), { anonymous: 0, master: 1, session: null });
   });
 
+  test('requests of the SDK find every route', async () => {
+    const send = (method, path, data) => Parse.Cloud.run('controller', { method, path, data });
+    assert.deepEqual(await send('GET', '/health', {}), { status: 'ok' });
+    for (const mount of ['', new URL(server.url).pathname]) {
+      const requests = [1, 2].map(n => ({ method: 'POST', path: `${mount}/classes/Batched`, body: { n } }));
+      const answers = await send('POST', 'batch', { requests });
+      assert.deepEqual(answers.map(answer => typeof answer.success.objectId), ['string', 'string']);
+    }
+  });
+
+  test('options are told from the beginning', async () => {
+    const { appId, appName, publicServerURL, serverURL } = server.config;
+    const expected = [appId, appName, publicServerURL, serverURL];
+    assert.deepEqual(await Parse.Cloud.run('options'), [expected, expected]);
+  });
+
   test('batches, nested functions, config and schema work from code', async () => {
     assert.deepEqual(await Parse.Cloud.run('saveAll', { count: 45 }), [45, true]);
     assert.deepEqual(await Parse.Cloud.run('outer', { n: 4 }), [true, 4]);
