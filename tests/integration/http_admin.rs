@@ -67,6 +67,19 @@ async fn hooks() {
     ] {
         assert_eq!(master.post("/hooks/triggers", bad).await.error(), (400, 143, "invalid hook declaration"));
     }
+    for (class, kind, text) in [
+        ("_PushStatus", "beforeSave", "Only afterSave is allowed on _PushStatus"),
+        ("_Session", "beforeSave", "Only the afterLogout trigger is allowed for the _Session class."),
+        ("C", "afterLogout", "Only the _Session class is allowed for the afterLogout trigger."),
+        (
+            "C",
+            "beforeLogin",
+            "Only the _User class is allowed for the beforeLogin, afterLogin, and beforePasswordResetRequest triggers",
+        ),
+    ] {
+        let hook = json!({"className": class, "triggerName": kind, "url": "u"});
+        assert_eq!(master.post("/hooks/triggers", hook).await.error(), (400, 143, text));
+    }
     assert_eq!(master.get("/hooks/functions").await.ok(), json!([function]));
     assert_eq!(master.get("/hooks/triggers").await.ok(), json!([trigger]));
     assert_eq!(master.get("/hooks/functions/f").await.ok(), function);

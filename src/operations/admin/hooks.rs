@@ -99,7 +99,7 @@ pub async fn get(ctx: &Ctx, address: &Address) -> Result<Value> {
 }
 
 /// # Errors
-/// 119 for the read-only master key, 143 when the hook exists or is no hook.
+/// 119 for the read-only master key, 143 when the hook exists, is no hook, or is a trigger that its class cannot have.
 pub async fn create(ctx: &Ctx, hook: &Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
         return Err(Error::forbidden("read-only masterKey isn't allowed to create a hook."));
@@ -137,10 +137,8 @@ pub async fn change(ctx: &Ctx, address: &Address, body: &Object) -> Result<Value
 }
 
 async fn save(ctx: &Ctx, address: &Address, url: &str) -> Result<Value> {
-    if let Address::Trigger { kind, .. } = address
-        && TriggerKind::from_name(kind).is_none()
-    {
-        return Err(invalid());
+    if let Address::Trigger { class, kind } = address {
+        check_class(TriggerKind::from_name(kind).ok_or_else(invalid)?, class)?;
     }
     let schema = schema(&ctx.services).await?;
     let session = ctx.services.storage.as_session();
@@ -153,6 +151,26 @@ async fn save(ctx: &Ctx, address: &Address, url: &str) -> Result<Value> {
     }
     self::changed(ctx).await?;
     Ok(Value::Object(hook))
+}
+
+/// Refuses the triggers that code cannot register either (parse-server's `validateClassNameForTriggers`).
+fn check_class(kind: TriggerKind, class: &str) -> Result<()> {
+    let text = match kind {
+        TriggerKind::BeforeSave if class == "_PushStatus" => "Only afterSave is allowed on _PushStatus",
+        TriggerKind::BeforeLogin | TriggerKind::AfterLogin | TriggerKind::BeforePasswordResetRequest
+            if class != "_User" =>
+        {
+            "Only the _User class is allowed for the beforeLogin, afterLogin, and beforePasswordResetRequest triggers"
+        }
+        TriggerKind::AfterLogout if class != "_Session" => {
+            "Only the _Session class is allowed for the afterLogout trigger."
+        }
+        other if class == "_Session" && other != TriggerKind::AfterLogout => {
+            "Only the afterLogout trigger is allowed for the _Session class."
+        }
+        _ => return Ok(()),
+    };
+    Err(hook_error(text.to_owned()))
 }
 
 /// Hands every stored hook to the engine that calls them.
