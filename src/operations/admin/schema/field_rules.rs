@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::object::write::ops::{check_nested_keys, infer_type};
+use crate::types::javascript::is_truthy;
 use crate::types::schema::is_default_column;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
 
@@ -22,6 +23,10 @@ pub fn new_field(class: &ClassName, name: &str, definition: &Value) -> Result<(F
         ));
     }
     let read = Field::from_json(definition)?;
+    if read.ty == FieldType::Acl {
+        // Every class has its one; as a type of fields there is none.
+        return Err(Error::parse(ErrorCode::INCORRECT_TYPE, "invalid field type: ACL"));
+    }
     check_options(class, &field, definition, &read)?;
     Ok((field, read))
 }
@@ -32,14 +37,14 @@ pub fn check_options(class: &ClassName, name: &FieldName, definition: &Value, fi
     let is_relation = matches!(field.ty, FieldType::Relation(_));
     let refuse = |message: String| Err(Error::parse(ErrorCode::INCORRECT_TYPE, message));
     if let Some(default) = definition.get("defaultValue").filter(|value| !value.is_null()) {
-        if is_relation {
-            return refuse(format!(
-                "The 'default value' option is not applicable for {}",
-                field.ty.display()
-            ));
-        }
         check_nested_keys(default)?;
         match infer_type(default)? {
+            None | Some(FieldType::Pointer(_) | FieldType::Relation(_)) if is_relation => {
+                return refuse(format!(
+                    "The 'default value' option is not applicable for {}",
+                    field.ty.display()
+                ));
+            }
             Some(ty) if ty != field.ty => {
                 return refuse(format!(
                     "schema mismatch for {class}.{name} default value; expected {} but got {}",
@@ -53,6 +58,29 @@ pub fn check_options(class: &ClassName, name: &FieldName, definition: &Value, fi
         return refuse(format!("The 'required' option is not applicable for {}", field.ty.display()));
     }
     Ok(())
+}
+
+/// A pointer or relation that is there is said again with its class.
+///
+/// # Errors
+/// 111 `schema mismatch …`.
+pub fn check_has_target(
+    class: &ClassName,
+    name: &FieldName,
+    existing: &Field,
+    definition: &Value,
+) -> Result<()> {
+    if existing.ty.target().is_none() || definition.get("targetClass").is_some_and(is_truthy) {
+        return Ok(());
+    }
+    Err(Error::parse(
+        ErrorCode::INCORRECT_TYPE,
+        format!(
+            "schema mismatch for {class}.{name}; expected {} but got {}",
+            existing.ty.display(),
+            existing.ty.name()
+        ),
+    ))
 }
 
 /// A field keeps its type and target.

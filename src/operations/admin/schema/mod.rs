@@ -183,7 +183,8 @@ pub fn plan_creation(
         let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
         schema.clp = Some(Clp::from_json(&permissions));
     }
-    let indexes = index_change(ctx, body.get("indexes"), &schema)?;
+    // None at all are no change, so that a new class does not show its primary key's.
+    let indexes = index_change(ctx, body.get("indexes"), &schema)?.filter(|change| !change.create.is_empty());
     Ok((schema, indexes))
 }
 
@@ -321,6 +322,7 @@ fn plan_fields(
                 after.fields.shift_remove(field);
             }
             Some((field, existing)) => {
+                field_rules::check_has_target(class, field, existing, definition)?;
                 let wanted = Field::from_json(definition)?;
                 if wanted != *existing {
                     field_rules::check_same_type(class, field, existing, &wanted)?;
