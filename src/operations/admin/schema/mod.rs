@@ -157,7 +157,12 @@ pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &
         }
         None => created,
     };
-    Ok(created.schema.to_api_json())
+    let mut shown = created.schema.to_api_json();
+    // The answer repeats the indexes that were asked for; the primary key's is shown from the next request on.
+    if let Some(indexes) = shown.get_mut("indexes").and_then(Value::as_object_mut) {
+        indexes.shift_remove(PRIMARY_INDEX);
+    }
+    Ok(shown)
 }
 
 /// The class that a request makes, and its indexes.
