@@ -305,6 +305,7 @@ mod tests {
 
     use super::*;
     use crate::actors::class::owner::End;
+    use crate::error::ErrorCode;
     use crate::storage::memory::MemoryAdapter;
     use crate::types::FieldType;
 
@@ -365,6 +366,15 @@ mod tests {
                 assert_eq!(generation_on(worker, &registry).await, None);
             }
         }
+    }
+
+    #[actix_web::test]
+    async fn of_two_who_make_a_class_one_does() {
+        let (_, registry) = registry().await;
+        let make = || registry.create(ClassSchema::with_defaults(game()));
+        let (one, other) = futures_util::future::join(make(), make()).await;
+        assert_ne!(one.is_ok(), other.is_ok());
+        assert!(one.and(other).err().is_some_and(|error| error.is(ErrorCode::INVALID_CLASS_NAME)));
     }
 
     #[actix_web::test]

@@ -46,6 +46,8 @@ pub trait ClassDirectory: Send + Sync {
         self.reload(class).await
     }
 
+    /// # Errors
+    /// 103 where there is such a class already: of several who make one at once one does.
     async fn create(&self, schema: ClassSchema) -> Result<Arc<ClassSnapshot>>;
 
     async fn change(&self, class: &ClassName, change: SchemaChange) -> Result<Arc<ClassSnapshot>>;

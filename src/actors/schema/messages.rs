@@ -9,12 +9,13 @@ use actix::{Addr, Handler, Message};
 use super::{Answer, Done, Plan, SchemaActor};
 use crate::actors::class::owner::{ClassActor, Publish};
 use crate::actors::{ASK_DEADLINE, ddl};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::operations::ClassSnapshot;
 use crate::operations::ports::SchemaChange;
+use crate::storage::StorageError;
 use crate::types::{ClassName, ClassSchema, Field, FieldName};
 
-/// Creates the class, or answers the one that exists.
+/// Creates the class; 103 where there is one.
 pub struct Create(pub ClassSchema);
 /// Adds what is missing.
 pub struct AddFields {
@@ -54,6 +55,11 @@ fn there(found: Result<Option<Arc<ClassSnapshot>>>) -> Result<Arc<ClassSnapshot>
     found?.ok_or_else(|| Error::internal("the class was deleted meanwhile"))
 }
 
+fn taken(class: &ClassName) -> StorageError {
+    let message = format!("Class {class} already exists.");
+    StorageError::Refused(Error::parse(ErrorCode::INVALID_CLASS_NAME, message))
+}
+
 impl Handler<Snapshots> for SchemaActor {
     type Result = Result<Vec<Arc<ClassSnapshot>>>;
 
@@ -67,8 +73,21 @@ impl Handler<Create> for SchemaActor {
 
     fn handle(&mut self, Create(schema): Create, _: &mut Self::Context) -> Self::Result {
         let (storage, class) = (self.storage.clone(), schema.name.clone());
-        let work = async move { storage.create_class(&schema).await.map(|schema| Done::Now(Some(schema))) };
-        Box::pin(self.change(class, |_| Plan::Work(work)).map(|found, _, _| there(found)))
+        let plan = move |actor: &Self| {
+            // Somebody in the queue before us made it.
+            let exists = actor.known.contains_key(&schema.name);
+            Plan::Work(async move {
+                if exists {
+                    return Err(taken(&schema.name));
+                }
+                let stored = storage.create_class(&schema).await?;
+                // Another server made it a moment ago, as another one.
+                let is_ours =
+                    schema.fields.iter().all(|(name, field)| stored.field_type(name) == Some(&field.ty));
+                if is_ours { Ok(Done::Now(Some(stored))) } else { Err(taken(&schema.name)) }
+            })
+        };
+        Box::pin(self.change(class, plan).map(|found, _, _| there(found)))
     }
 }
 

@@ -25,6 +25,18 @@ test('create, read, change and delete a class', async () => {
   await rejects(schema.get(), 103, `Class ${name} does not exist.`);
 });
 
+test('of those who create a class at once one does, and the others are told', async () => {
+  const name = uniqueClass('Schema');
+  const outcomes = await Promise.allSettled(Array.from({ length: 8 }, (_, n) => new Parse.Schema(name).addString(`f${n}`).save()));
+  const made = outcomes.filter(({ status }) => status === 'fulfilled');
+  assert.equal(made.length, 1);
+  for (const { reason } of outcomes.filter(({ status }) => status === 'rejected')) {
+    assert.deepEqual([reason.code, reason.message], [103, `Class ${name} already exists.`]);
+  }
+  const read = await new Parse.Schema(name).get();
+  assert.deepEqual(read.fields, made[0].value.fields);
+});
+
 test('defaults and required fields are enforced', async () => {
   const name = uniqueClass('Schema');
   await new Parse.Schema(name).addString('must', { required: true }).addNumber('given', { defaultValue: 7 }).save();
