@@ -37,6 +37,21 @@ test('of those who create a class at once one does, and the others are told', as
   assert.deepEqual(read.fields, made[0].value.fields);
 });
 
+test('of those who add a field at once with different types one does, and the others are told', async () => {
+  const name = uniqueClass('Schema');
+  await new Parse.Schema(name).save();
+  for (let round = 0; round < 5; round++) {
+    const field = `f${round}`;
+    const types = ['String', 'Number', 'Boolean', 'Date'];
+    const outcomes = await Promise.allSettled(types.map(type => new Parse.Schema(name).addField(field, type).update()));
+    const { type: made } = (await new Parse.Schema(name).get()).fields[field];
+    for (const [n, { status, reason }] of outcomes.entries()) {
+      assert.equal(status === 'fulfilled', types[n] === made, `${types[n]} of ${made}`);
+      if (reason) assert.ok([107, 111, 255].includes(reason.code), `${reason.code} ${reason.message}`);
+    }
+  }
+});
+
 test('defaults and required fields are enforced', async () => {
   const name = uniqueClass('Schema');
   await new Parse.Schema(name).addString('must', { required: true }).addNumber('given', { defaultValue: 7 }).save();

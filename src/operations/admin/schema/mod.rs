@@ -206,7 +206,8 @@ fn check_defaults(ctx: &Ctx, body: &Object) -> Result<()> {
 /// `PUT /schemas/:C`.
 ///
 /// # Errors
-/// 255 for fields that exist or do not, 136 for default fields, else as [`create`].
+/// 255 for fields that exist or do not, 136 for default fields, 107 for those that somebody else added at the same
+/// time as others, else as [`create`].
 pub async fn update(ctx: &Ctx, class: &str, body: &Object) -> Result<Value> {
     check_may_change(ctx, "update")?;
     update_defined(ctx, class, body).await
@@ -224,8 +225,15 @@ pub async fn update_defined(ctx: &Ctx, class: &str, body: &Object) -> Result<Val
     let current = ctx.services.classes.reload(&name).await?.ok_or_else(|| missing_class(class))?;
     let (change, _) = plan_update(ctx, &current.schema, body)?;
     let event = if change.permissions.is_some() { "permissions_changed" } else { "class_changed" };
+    let added = change.add_fields.clone();
     let changed = ctx.services.classes.change(&name, change).await?;
     audit::note(ctx, event, class);
+    // Somebody else was quicker, with another type.
+    if let Some((field, _)) =
+        added.iter().find(|(field, wanted)| changed.schema.field_type(field) != Some(&wanted.ty))
+    {
+        return Err(Error::invalid_json(format!("Could not add field {field}")));
+    }
     let mut shown = changed.schema.to_api_json();
     if ctx.config().users.protected_fields.contains_key(class) {
         // The answer to a change, unlike a get, shows what the server's option adds.
