@@ -1,5 +1,6 @@
 //! `GET /aggregate/:C`: pipelines and distinct, for the master key (parse-server `AggregateRouter`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -7,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{parse_context, subqueries, triggers};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, ErrorCode, Result};
+use crate::files::FileUrls;
 use crate::on_session;
 use crate::operations::permissions::Protection;
 use crate::operations::permissions::query::authorize_filter;
@@ -45,11 +47,36 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
     }
     let mut pipeline = parse_pipeline(&stages, Some(&snapshot.schema))?;
     authorize(ctx, &snapshot, &mut pipeline).await?;
-    let rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &pipeline, &options))?;
-    let raw = options.raw_values || options.raw_field_names;
-    let results: Vec<Value> =
-        rows.into_iter().map(|row| Value::Object(if raw { row } else { clean(row) })).collect();
+    let mut rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &pipeline, &options))?;
+    if !options.raw_values && !options.raw_field_names {
+        rows = rows.into_iter().map(clean).collect();
+        address_files(ctx, &mut rows).await?;
+    }
+    let results: Vec<Value> = rows.into_iter().map(Value::Object).collect();
     Ok(json!({ "results": results }))
+}
+
+/// Files have their addresses, as in the answer to a find.
+async fn address_files(ctx: &Ctx, rows: &mut [Object]) -> Result<()> {
+    let (files, base) = (&ctx.services.files, &ctx.info.base_url);
+    let mut urls: Arc<dyn FileUrls> = files.clone();
+    if files.asks() {
+        let names = rows.iter().flat_map(|row| row.values()).filter_map(file_name);
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        urls = files.ask(base, names).await?.unwrap_or(urls);
+    }
+    for value in rows.iter_mut().flat_map(|row| row.values_mut()) {
+        let url = file_name(value).map(|name| urls.url(base, name));
+        if let (Some(url), Value::Object(file)) = (url, value) {
+            file.insert("url".to_owned(), url.into());
+        }
+    }
+    Ok(())
+}
+
+fn file_name(value: &Value) -> Option<&str> {
+    let is_file = value.get("__type").is_some_and(|tag| tag == "File");
+    value.get("name").filter(|_| is_file).and_then(Value::as_str)
 }
 
 /// The class's handler, which may refuse, change the condition of a `distinct`, or answer itself.

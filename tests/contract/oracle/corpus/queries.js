@@ -303,6 +303,8 @@ const aggregates = {
     aggregate('bad stage', [5], { view: 'status' }),
     aggregate('empty pipeline', []),
     aggregate('no pipeline', undefined, { query: {} }),
+    { id: 'receipt', method: 'POST', path: 'classes/CorpusReceipt', body: { n: 1, paper: { __type: 'File', name: 'receipt.txt' } } },
+    aggregate('files have their address', [{ $match: { n: 1 } }], { path: 'aggregate/CorpusReceipt' }),
     aggregate('missing class', [{ $match: { a: 1 } }], { path: 'aggregate/CorpusNoSales' }),
     aggregate('as client', [{ $match: {} }], { as: 'client' }),
     aggregate('as read only', [{ $match: { city: 'Rome' } }, { $project: { city: 1 } }], { as: 'readonly' }),
