@@ -238,6 +238,11 @@ fn call(function: Function, arguments: &[Expr], scope: &Scope) -> StorageResult<
         _ => {
             let mut values: Vec<Bson> =
                 arguments.iter().map(|argument| expression(argument, scope)).collect::<StorageResult<_>>()?;
+            if function == Function::Substr
+                && let Some(length) = values.get_mut(2)
+            {
+                *length = length_of_part(std::mem::take(length));
+            }
             let folds =
                 matches!(function, Function::SumOf | Function::AvgOf | Function::MinOf | Function::MaxOf);
             let alone = match values.as_slice() {
@@ -248,6 +253,16 @@ fn call(function: Function, arguments: &[Expr], scope: &Scope) -> StorageResult<
             let given = if alone { values.swap_remove(0) } else { Bson::Array(values) };
             Ok(doc! { operator: given }.into())
         }
+    }
+}
+
+/// `$substr` takes the whole rest where the length is negative; `$substrCP` would refuse it.
+fn length_of_part(length: Bson) -> Bson {
+    match &length {
+        Bson::Int32(n) if *n >= 0 => length,
+        Bson::Double(n) if *n >= 0.0 => length,
+        Bson::Int32(_) | Bson::Double(_) => Bson::Int32(i32::MAX),
+        _ => doc! { "$cond": [{ "$lt": [length.clone(), 0] }, i32::MAX, length] }.into(),
     }
 }
 
