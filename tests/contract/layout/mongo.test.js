@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
 import { withMongo } from '../lib/database.js';
 import { startServer, target } from '../lib/servers.js';
-import { ask, call, carryOn, read, write } from './program.js';
+import { ask, call, carryOn, pointer, read, write } from './program.js';
 
 const component = process.env.PARSIMONY_TEST_MONGO_URI;
 
@@ -81,15 +81,32 @@ test('what other programs wrote beside the schema is shown', { skip: component ?
         _id: 'strange', _created_at: at, _updated_at: at, s: 'y', text: 'z', number: 5, no: false, list: [1, at], inside: { at, deep: { x: 1 } }, when: at,
         _p_nobody: 'Nowhere$x',
       }));
+      // Times under their plain names, and a date inside of an object in an older form.
+      await withMongo(server.databaseURI, database => database.collection('Strange').insertOne({
+        _id: 'older', s: 'w', createdAt: at, updatedAt: at, inside: { old: { __type: 'Date', iso: at } },
+      }));
+      await call(server, 'POST', 'classes/Pointing', { body: { at: pointer('Strange', 'strange') } });
+      const { objectId } = await call(server, 'POST', 'classes/Pointing', { body: { at: pointer('Strange', 'strange') } });
+      await call(server, 'PUT', `classes/Pointing/${objectId}`, { body: { at: null } });
+      const recipe = [
+        { $match: { at: { $exists: true } } }, { $project: { id: { $substr: ['$_p_at', 'Strange$'.length, -1] } } },
+        { $lookup: { from: 'Strange', localField: 'id', foreignField: '_id', as: 'found' } }, { $unwind: '$found' }, { $project: { _id: 0, text: '$found.text' } },
+      ];
       const where = encodeURIComponent(JSON.stringify({ s: 'y' }));
       seen[kind] = {
         get: await ask(server, 'GET', 'classes/Strange/strange'),
         find: await ask(server, 'GET', `classes/Strange?where=${where}`),
         'master, again': await ask(server, 'GET', `classes/Strange?where=${where}`, { as: 'master' }),
+        keys: await ask(server, 'GET', `classes/Strange?where=${where}&keys=text,inside.deep`),
+        older: await ask(server, 'GET', 'classes/Strange/older'),
+        pointing: Object.keys((await ask(server, 'GET', `classes/Pointing/${objectId}`)).body).sort(),
+        joined: await ask(server, 'GET', `aggregate/Pointing?pipeline=${encodeURIComponent(JSON.stringify(recipe))}`, { as: 'master' }),
         others: (await ask(server, 'GET', 'classes/Strange?order=s&limit=1')).body.results.map(object => Object.keys(object).sort()),
       };
     });
   }
   assert.equal(seen.oracle.get.body.text, 'z');
+  assert.equal(seen.oracle.keys.body.results[0].text, 'z');
+  assert.deepEqual(seen.oracle.joined.body.results, [{ text: 'z' }]);
   assert.deepEqual(seen[target], seen.oracle);
 });

@@ -21,7 +21,7 @@ export async function ask(server, method, path, { body, as = 'client' } = {}) {
 }
 
 const open = Object.fromEntries(['find', 'get', 'count', 'create', 'update', 'delete', 'addField'].map(op => [op, { '*': true }]));
-const pointer = (className, objectId) => ({ __type: 'Pointer', className, objectId });
+export const pointer = (className, objectId) => ({ __type: 'Pointer', className, objectId });
 const date = iso => ({ __type: 'Date', iso });
 
 export const values = child => ({

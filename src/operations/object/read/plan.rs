@@ -65,5 +65,8 @@ fn columns(
     }
     let needed: BTreeSet<&str> = protection.needed_columns().collect();
     let wanted = |name: &&FieldName| projection.shows(name) || needed.contains(name.as_str());
-    Some(class.schema.fields.keys().filter(wanted).cloned().collect())
+    let known = class.schema.fields.keys().filter(wanted).cloned();
+    // Documents of MongoDB may have fields that no schema knows.
+    let strange = projection.named().filter(|key| class.schema.field(key).is_none());
+    Some(known.chain(strange.filter_map(FieldName::valid)).collect())
 }

@@ -59,6 +59,11 @@ impl Projection {
         self.keys.as_ref().is_none_or(|keys| keys.contains(field)) && !self.exclude.contains(field)
     }
 
+    /// What `keys` names, by root column.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().flatten().map(String::as_str)
+    }
+
     /// The REST parameters that say the same, for finds that go through triggers.
     pub fn to_params(&self) -> impl Iterator<Item = (&'static str, String)> {
         let join = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(",");

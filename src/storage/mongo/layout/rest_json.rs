@@ -27,9 +27,13 @@ fn write_at(out: &mut Vec<u8>, value: RawBsonRef<'_>, depth: u32) {
                     out.push(b',');
                 }
                 first = false;
-                write_text(out, element.key().as_str());
+                let key = element.key().as_str();
+                write_text(out, key);
                 out.push(b':');
-                write_at(out, value, depth + 1);
+                match instant_of_date(document, key, value) {
+                    Some(at) => write_text(out, &at.to_iso()),
+                    None => write_at(out, value, depth + 1),
+                }
             }
             out.push(b'}');
         }
@@ -52,6 +56,17 @@ fn write_at(out: &mut Vec<u8>, value: RawBsonRef<'_>, depth: u32) {
             out.extend_from_slice(br#""}"#);
         }
         other => out.extend_from_slice(to_value(other).to_string().as_bytes()),
+    }
+}
+
+/// The instant of a typed date that is kept as a document, as older servers kept dates inside of objects.
+fn instant_of_date(document: &RawDocument, key: &str, value: RawBsonRef<'_>) -> Option<Millis> {
+    match value {
+        RawBsonRef::DateTime(at) if key == "iso" => {
+            let is_date = document.get_str("__type").is_ok_and(|tag| tag == "Date");
+            is_date.then(|| Millis(at.timestamp_millis()))
+        }
+        _ => None,
     }
 }
 
@@ -104,7 +119,12 @@ fn value_at(value: RawBsonRef<'_>, depth: u32) -> Value {
 fn members(document: &RawDocument, depth: u32) -> Map<String, Value> {
     let elements = document.iter_elements().map_while(Result::ok);
     let member = |element: bson::raw::RawElement<'_>| {
-        Some((element.key().as_str().to_owned(), value_at(element.value().ok()?, depth)))
+        let (key, value) = (element.key().as_str(), element.value().ok()?);
+        let shown = match instant_of_date(document, key, value) {
+            Some(at) => at.to_iso().into(),
+            None => value_at(value, depth),
+        };
+        Some((key.to_owned(), shown))
     };
     elements.filter_map(member).collect()
 }
@@ -124,13 +144,15 @@ mod tests {
         let document = doc! {
             "s": "it's \"q\" ☃", "n": [1, 2_i64, 1.5, f64::NAN], "d": DateTime::from_millis(1_000),
             "b": bson::Binary { subtype: bson::spec::BinarySubtype::Generic, bytes: vec![0, 1] },
+            "old": { "__type": "Date", "iso": DateTime::from_millis(2_000) },
             "o": { "x": null, "y": true }, "i": bson::oid::ObjectId::parse_str("0123456789abcdef01234567").unwrap(),
         };
         let raw = bson::RawDocumentBuf::try_from(&document).unwrap();
         let expected = json!({
             "s": "it's \"q\" ☃", "n": [1, 2, 1.5, null],
             "d": {"__type": "Date", "iso": "1970-01-01T00:00:01.000Z"},
-            "b": {"__type": "Bytes", "base64": "AAE="}, "o": {"x": null, "y": true},
+            "b": {"__type": "Bytes", "base64": "AAE="}, "old": {"__type": "Date", "iso": "1970-01-01T00:00:02.000Z"},
+            "o": {"x": null, "y": true},
             "i": "0123456789abcdef01234567",
         });
         assert_eq!(Value::Object(object(&raw)), expected);

@@ -10,7 +10,7 @@ use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use smallvec::SmallVec;
 
 use crate::storage::mongo::layout::names::{self, AUTH_DATA};
-use crate::storage::mongo::layout::rest_json;
+use crate::storage::mongo::layout::{rest_json, strangers};
 use crate::types::geo::GeoPoint;
 use crate::types::row::{Column, ColumnKind};
 use crate::types::time::Millis;
@@ -49,6 +49,11 @@ impl Plan {
         self.auth_data.is_some()
     }
 
+    /// The column of a time under its plain name, as older servers and scripts write it.
+    fn older(&self, key: &str) -> Option<usize> {
+        if matches!(key, "createdAt" | "updatedAt") { self.layout.index_of(key) } else { None }
+    }
+
     /// Appends one row.
     pub fn push(&self, set: &mut RowSet, document: &RawDocument) {
         self.push_noting(set, document, &mut |_| {});
@@ -75,7 +80,12 @@ impl Plan {
                 }
                 None => match key.strip_prefix(AUTH_DATA).filter(|_| self.has_auth_data()) {
                     Some(provider) => providers.push((provider, value)),
-                    None => stranger(key),
+                    None => match self.older(key).and_then(|column| cells.get_mut(column)) {
+                        Some(cell) => {
+                            cell.get_or_insert(value);
+                        }
+                        None => stranger(key),
+                    },
                 },
             }
         }
@@ -129,6 +139,8 @@ fn push_cell(set: &mut RowSet, class: &ClassName, column: &Column, cell: Option<
             set.push_date(Millis::parse(text).unwrap_or(Millis(0)));
         }
         (FieldType::Pointer(target), RawBsonRef::String(text)) => push_pointer(set, class, target, text),
+        // Unlike other fields it is left out of an object, as parse-server leaves it out.
+        (FieldType::Pointer(_), RawBsonRef::Null) => set.push_null(),
         (FieldType::GeoPoint, RawBsonRef::Array(pair)) => match point(pair) {
             Some(point) => set.push_point(point),
             None => push_json(set, value),
@@ -187,6 +199,19 @@ fn ring(shape: &RawDocument) -> Option<Vec<GeoPoint>> {
     rest_json::values(outer).map(|pair| point(pair.as_array()?)).collect()
 }
 
+/// The columns of a find; fields that the schema does not know come when they are named.
+fn asked(schema: &ClassSchema, columns: Option<&[FieldName]>, with_score: bool) -> Layout {
+    let mut layout = Layout::asked(schema, columns, with_score);
+    let mut strange = Vec::new();
+    for name in columns.unwrap_or_default() {
+        if layout.index_of(name).is_none() {
+            strangers::note(schema, name.as_str(), &mut strange);
+        }
+    }
+    layout.columns.extend(strange.into_iter().map(strangers::column));
+    layout
+}
+
 /// Plans of whole objects by class, each with the schema that it was made of.
 type Plans = HashMap<ClassName, (Weak<ClassSchema>, Arc<Plan>)>;
 
@@ -226,6 +251,6 @@ pub fn plan(
     match given {
         Some(layout) => Arc::new(Plan::new(schema, layout.clone())),
         None if columns.is_none() && !with_score => whole(schema),
-        None => Arc::new(Plan::new(schema, Arc::new(Layout::asked(schema, columns, with_score)))),
+        None => Arc::new(Plan::new(schema, Arc::new(asked(schema, columns, with_score)))),
     }
 }

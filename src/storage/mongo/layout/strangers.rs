@@ -2,9 +2,8 @@
 //! the object, so whole objects have them here too, as what they are.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::row::Plan;
 use crate::types::row::{Column, ColumnKind};
 use crate::types::{ClassName, ClassSchema, FieldName, FieldType, Layout};
 
@@ -29,17 +28,17 @@ const TAKEN: [&str; 10] = [
 pub struct Strangers(Mutex<HashMap<ClassName, Vec<FieldName>>>);
 
 impl Strangers {
-    /// The plan of whole objects with these fields in addition; `None` where there are none.
-    pub fn join(&self, schema: &ClassSchema, whole: &Plan) -> Option<Plan> {
+    /// The columns of whole objects with these fields in addition; `None` where there are none.
+    pub fn join(&self, schema: &ClassSchema, whole: &Layout) -> Option<Arc<Layout>> {
         let met = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&schema.name)?.clone();
-        let mut layout = Layout::clone(&whole.layout);
+        let mut layout = whole.clone();
         for name in met {
             // One that the class has by now has its column.
             if schema.field(name.as_str()).is_none() && layout.index_of(name.as_str()).is_none() {
-                layout.columns.push(Column::new(name, ColumnKind::Field(FieldType::Object)));
+                layout.columns.push(column(name));
             }
         }
-        Some(Plan::new(schema, layout.into()))
+        Some(layout.into())
     }
 
     /// Remembers what was met; answers whether any of it will be shown.
@@ -62,6 +61,11 @@ impl Strangers {
     }
 }
 
+/// Whatever is found there is shown as what it is.
+pub fn column(name: FieldName) -> Column {
+    Column::new(name, ColumnKind::Field(FieldType::Object))
+}
+
 /// Adds the field of a key that belongs to no column, if it is one to be shown.
 pub fn note(schema: &ClassSchema, key: &str, met: &mut Vec<FieldName>) {
     let is_stranger = !key.starts_with('_') && !TAKEN.contains(&key) && schema.field(key).is_none();
@@ -79,22 +83,22 @@ mod tests {
     use bson::{RawDocumentBuf, doc};
 
     use super::*;
-    use crate::storage::mongo::layout::row::whole;
+    use crate::storage::mongo::layout::row::{Plan, whole};
     use crate::types::RowSet;
 
     #[test]
     fn fields_that_nobody_knows_are_shown_as_what_they_are() {
         let schema = std::sync::Arc::new(ClassSchema::with_defaults(ClassName::known("Game")));
         let document =
-            doc! { "_id": "x", "createdAt": 1, "_p_other": "A$b", "extra": "text", "list": [1], "a-b": 1 };
+            doc! { "_id": "x", "className": "A", "_p_other": "A$b", "extra": "text", "list": [1], "a-b": 1 };
         let raw = RawDocumentBuf::try_from(&document).unwrap();
         let plan = whole(&schema);
         let (strangers, mut met) = (Strangers::default(), Vec::new());
         let mut set = RowSet::new(plan.layout.clone());
         plan.push_noting(&mut set, &raw, &mut |key| note(&schema, key, &mut met));
-        assert!(strangers.join(&schema, &plan).is_none());
+        assert!(strangers.join(&schema, &plan.layout).is_none());
         assert!(strangers.meet(&schema.name, met));
-        let joined = strangers.join(&schema, &plan).unwrap();
+        let joined = Plan::new(&schema, strangers.join(&schema, &plan.layout).unwrap());
         let mut set = RowSet::new(joined.layout.clone());
         joined.push(&mut set, &raw);
         let object = set.first().unwrap().to_object();

@@ -158,7 +158,9 @@ impl MongoAdapter {
         let plan = row::plan(schema, spec.layout.as_ref(), spec.columns.as_deref(), spec.with_score);
         let is_whole = spec.columns.is_none() && !spec.with_score && has_permission_columns(&schema.name);
         let strangers = &self.core.strangers;
-        let joined = || strangers.join(schema, &plan).filter(|_| is_whole);
+        let joined = || {
+            strangers.join(schema, &plan.layout).filter(|_| is_whole).map(|layout| Plan::new(schema, layout))
+        };
         let mut met = Vec::new();
         let mut set = match joined() {
             Some(joined) => self.rows_of(schema, spec, &joined, &mut met).await?,
