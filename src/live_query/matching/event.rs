@@ -274,6 +274,9 @@ impl Work {
                 return;
             }
         }
+        if class.name().is_session() && !self.is_own_session(audience, rights) {
+            return;
+        }
         // Each state by itself: a pointer field may have named another user before.
         let admitted_before =
             |object: &Object| rights.admitted(class, hit.opened.op, object).is_ok_and(|is| is);
@@ -326,6 +329,17 @@ impl Work {
             let parcel = Parcel::Event { event: decision.event, object, original, id: None };
             push(outbox, key, recipients.clone(), parcel);
         }
+    }
+
+    /// Whether the audience may hear of this session: of its user's as long as its own session lasts, of its own one
+    /// in any case. The query names the user, but as the rights were when it was opened, and a session holds a token.
+    fn is_own_session(&self, audience: &Audience, rights: &Rights) -> bool {
+        let object = &self.event.object;
+        let user = object.get("user").and_then(|user| user.get("objectId")).and_then(Value::as_str);
+        let token = object.get("sessionToken").and_then(Value::as_str);
+        rights.auth.is_master()
+            || (user.is_some() && user == rights.auth.user_id())
+            || token.is_some_and(|token| audience.tokens.iter().any(|own| own == token))
     }
 
     fn decision(&self, situation: Situation) -> Option<Decision> {

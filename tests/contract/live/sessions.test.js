@@ -11,7 +11,7 @@ const servers = {};
 
 before(async () => {
   database = await startDatabase();
-  const overrides = { liveQuery: { classNames: ['Live_.*'] }, cacheTTL: 600000 };
+  const overrides = { liveQuery: { classNames: ['Live_.*', '_Session'] }, cacheTTL: 600000 };
   servers.oracle = await startServer(database, 'oracle', 'base', { overrides });
   servers.parsimony = await startServer(database, 'parsimony', 'base', { overrides, databaseURI: servers.oracle.databaseURI });
 });
@@ -88,4 +88,24 @@ test('a field that the other server took away from users leaves sessions as they
   await rest(servers.oracle, 'PUT', '/schemas/_User', { className: '_User', fields: { extra: { __op: 'Delete' } } });
   const me = await rest(servers.parsimony, 'GET', '/users/me', undefined, { 'X-Parse-Session-Token': user.sessionToken });
   assert.equal(me.objectId, user.objectId);
+});
+
+// parse-server goes on telling of new sessions, with their tokens.
+test('whoever lost his session hears of its end, and of no session after it', async () => {
+  const server = servers.parsimony;
+  const account = { username: 'lost', password: 'secret!' };
+  const { sessionToken } = await rest(server, 'POST', '/users', account, {});
+  const live = await Socket.connect(server);
+  await live.subscribe(1, { className: '_Session' }, { sessionToken });
+  const second = await rest(server, 'POST', '/login', account, {});
+  const [begun] = await live.hear(1);
+  assert.deepEqual([begun.op, begun.object.sessionToken], ['create', second.sessionToken]);
+  await rest(server, 'POST', '/logout', {}, { 'X-Parse-Session-Token': sessionToken });
+  const [ended] = await live.hear(1);
+  assert.deepEqual([ended.op, ended.object.sessionToken], ['delete', sessionToken]);
+  await rest(server, 'POST', '/login', account, {});
+  await live.subscribe(2, { className: 'Live_own' });
+  await rest(server, 'POST', '/classes/Live_own', {});
+  assert.equal((await live.hear(1))[0].requestId, 2);
+  live.close();
 });
