@@ -158,7 +158,8 @@ impl<'e> Execution<'e> {
                 let class = text("className").filter(|_| is_object);
                 let class = class.and_then(|class| self.schema.class_named(class));
                 let name = class.map_or("Element", |class| class.name.as_str());
-                self.schema.get(name)
+                // A class may be called as a scalar.
+                self.schema.get(name).filter(|ty| ty.is_object())
             }
             "SchemaField" => self.schema.get(&format!("Schema{}Field", text("type")?)),
             _ => self.schema.get(&self.schema.class_named(text("className")?)?.name),

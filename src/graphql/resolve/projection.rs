@@ -2,7 +2,7 @@
 
 use super::super::execute::collect::Names;
 use super::super::schema::Schema;
-use super::super::schema::class::Class;
+use super::super::schema::class::{Class, Part};
 use crate::types::{FieldType, Object};
 
 #[derive(Debug, Default)]
@@ -15,7 +15,10 @@ pub struct Projection {
 impl Projection {
     pub fn of(schema: &Schema, class: &Class, names: Option<&Names<'_>>) -> Self {
         let mut projection = Self { keys: Some(Vec::new()), include: Vec::new() };
-        if let Some(names) = names {
+        if !class.has(Part::Output) {
+            // Shown as JSON, which has no selection.
+            projection.all();
+        } else if let Some(names) = names {
             projection.add(schema, class, names, "");
         }
         projection
@@ -65,12 +68,13 @@ impl Projection {
                 None => self.all(),
                 Some(_) if name == "authData" => self.all(),
                 Some(FieldType::Pointer(target)) => {
-                    let target = schema.class_of(target).filter(|_| !below.below.is_empty());
-                    let Some(target) = target else {
+                    self.include.push(path.clone());
+                    let has_fields = |class: &&Class| class.has(Part::Output) && !below.below.is_empty();
+                    let Some(target) = schema.class_of(target).filter(has_fields) else {
+                        // Shown as JSON: the object with all of its fields.
                         self.key(path);
                         continue;
                     };
-                    self.include.push(path.clone());
                     let before = self.keys.as_ref().map(Vec::len);
                     self.add(schema, target, below, &format!("{path}."));
                     // The type alone was asked for.

@@ -10,6 +10,10 @@ const refusesOnPostgres = {
   why: 'conditions without an operator or with half of one, and updates of bytes, cannot be put into SQL there',
   when: theirs => theirs.body?.errors?.some(error => /^Postgres doesn't support (this query type|update) /.test(error.message)),
 };
+const failsOnUndefined = {
+  why: 'it reads a property of undefined there',
+  when: theirs => theirs.body?.errors?.some(error => /^Cannot read properties of undefined /.test(error.message)),
+};
 const estimates = cases => ({ why: 'counts of small tables without conditions are estimates there', cases });
 const readable = cases => ({ why: 'values that no client could read are refused, as by the REST API', cases });
 
@@ -59,6 +63,11 @@ export const known = {
   custom: [
     estimates(['watched find as master']),
     { why: 'cloud functions are listed in the order of their names', cases: ['the functions'] },
+  ],
+  more: [],
+  switches: [
+    failsInside, refusesOnPostgres, failsOnUndefined,
+    { why: 'a class that is called as a scalar has no type', cases: ['list with a hidden class'] },
   ],
 };
 

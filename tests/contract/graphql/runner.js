@@ -9,11 +9,12 @@
 //   headers    on top
 //   capture    {name: 'path.in.body'}: usable as {{name}} in later cases of the group
 //   rest       a request of the REST API instead: [method, path, body]
+//   view       'status', 'errors', or 'sorted' where an answer holds JSON whose keys have no order
 
 import { buildClientSchema, lexicographicSortSchema, printSchema } from 'graphql';
 
 /** The groups of the corpus. */
-export const groups = ['schema', 'queries', 'values', 'invalid', 'mutations', 'spec', 'custom'];
+export const groups = ['schema', 'queries', 'values', 'invalid', 'mutations', 'spec', 'custom', 'more', 'switches'];
 
 /** What both servers are told on top of a named configuration. */
 export const overrides = { mountGraphQL: true, requestComplexity: { graphQLDepth: -1, graphQLFields: -1 } };
@@ -112,6 +113,13 @@ export function shown(value, server) {
   return value;
 }
 
+/** The same with the keys of all objects in order. */
+function sorted(value) {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (!value || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.keys(value).sort().map(key => [key, sorted(value[key])]));
+}
+
 /** A schema as sorted text, from the answer to its introspection. */
 function sdl(body) {
   try {
@@ -134,6 +142,7 @@ export async function run(server, group) {
     answers[item.id] = { status, body: shown(body, server) };
     if (item.rest && !item.keep) delete answers[item.id].body;
     if (item.sdl) answers[item.id] = sdl(body);
+    if (item.view === 'sorted') answers[item.id].body = sorted(answers[item.id].body);
     if (item.view === 'status') answers[item.id] = { status };
     if (item.view === 'errors') answers[item.id].body = { errors: answers[item.id].body?.errors };
   }
