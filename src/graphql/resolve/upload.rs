@@ -22,7 +22,8 @@ use crate::types::Object;
 pub struct Part {
     pub file_name: String,
     pub content_type: String,
-    pub content: Bytes,
+    /// Its bytes, or why they are not taken: whoever uses the file is told.
+    pub content: Result<Bytes, String>,
 }
 
 /// The files of a request.
@@ -67,6 +68,7 @@ impl Uploads {
         }
         let missing = || Failure::Plain(Error::http(400, "File missing in the request."));
         let part = self.take(value).ok_or_else(missing)?;
+        let content = part.content.map_err(|text| Failure::Plain(Error::http(413, text)))?;
         let name = match mime::extension_of(&part.content_type) {
             Some(extension) if !part.file_name.ends_with(&format!(".{extension}")) => {
                 format!("{}.{extension}", part.file_name)
@@ -74,7 +76,7 @@ impl Uploads {
             _ => part.file_name,
         };
         upload::admit(ctx, &name, None).await?;
-        let bytes = part.content.len() as u64;
+        let bytes = content.len() as u64;
         // One file may be named many times.
         let most = ctx.config().http.max_upload_size;
         if self.stored.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > most {
@@ -85,7 +87,7 @@ impl Uploads {
         let upload = Upload {
             name,
             content_type: None,
-            content: stream::iter([Ok(part.content)]).boxed_local(),
+            content: stream::iter([Ok(content)]).boxed_local(),
             length,
             streamed: false,
             metadata: Object::new(),

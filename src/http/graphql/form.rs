@@ -48,7 +48,7 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
             return refuse(413, "Too many parts.");
         }
         let name = part.name().unwrap_or_default().to_owned();
-        if let Some(file_name) = part.file_name().map(str::to_owned) {
+        if let Some(file_name) = part.file_name().map(|name| last_part(name).to_owned()) {
             let Some(known) = &names else {
                 return malformed("Misordered multipart fields; files should follow ‘map’");
             };
@@ -56,12 +56,12 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
                 .content_type()
                 .map_or_else(|| "application/octet-stream".to_owned(), ToString::to_string);
             let content = part.bytes().await.map_err(ended)?;
-            if content.len() as u64 > max_upload {
-                return refuse(
-                    413,
-                    format!("File truncated as it exceeds the {max_upload} byte size limit."),
-                );
-            }
+            // The rest of the document is answered, as by `graphql-upload`.
+            let content = if content.len() as u64 > max_upload {
+                Err(format!("File truncated as it exceeds the {max_upload} byte size limit."))
+            } else {
+                Ok(content)
+            };
             if let Some(place) = known.iter().position(|known| *known == name)
                 && let Some(slot) = files.get_mut(place)
             {
@@ -129,6 +129,14 @@ pub async fn parse(content_type: &str, body: Bytes, max_upload: u64) -> Parsed<(
         return malformed("Missing multipart field ‘map’");
     }
     Ok((operations, Uploads::new(nonce, files)))
+}
+
+/// The name without the folders that some clients send before it, as busboy takes it.
+fn last_part(name: &str) -> &str {
+    match name.rsplit(['/', '\\']).next() {
+        Some("." | "..") | None => "",
+        Some(last) => last,
+    }
 }
 
 /// Puts a value at a dotted path, whose parents exist.

@@ -14,6 +14,10 @@ const failsOnUndefined = {
   why: 'it reads a property of undefined there',
   when: theirs => theirs.body?.errors?.some(error => /^Cannot read properties of undefined /.test(error.message)),
 };
+const takesRefusalForFile = {
+  why: 'what its route for files refuses is taken for a file without a name there',
+  when: theirs => theirs.body?.errors?.some(error => error.message === 'Cannot return null for non-nullable field FileInfo.name.'),
+};
 const estimates = cases => ({ why: 'counts of small tables without conditions are estimates there', cases });
 const readable = cases => ({ why: 'values that no client could read are refused, as by the REST API', cases });
 
@@ -68,6 +72,12 @@ export const known = {
   switches: [
     failsInside, refusesOnPostgres, failsOnUndefined,
     { why: 'a class that is called as a scalar has no type', cases: ['list with a hidden class'] },
+  ],
+  uploads: [
+    takesRefusalForFile,
+    { why: 'the same, in a field of an object', cases: ['within an object, refused', 'within an object of nobody'] },
+    { why: 'a name goes into a URL as it is there', cases: ['a name with a space'] },
+    { why: 'files are not found by their names on PostgreSQL there', cases: ['papers by their file'] },
   ],
 };
 
