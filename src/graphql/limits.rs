@@ -83,6 +83,67 @@ impl<'d> Scales<'d> {
     }
 }
 
+/// Depth and fields as parse-server counts them: past a limit it looks no further, and tells how far it came.
+struct Count<'d> {
+    fragments: &'d Fragments<'d>,
+    limits: Limits,
+    sum: Weight,
+    known: HashMap<&'d str, Weight>,
+}
+
+impl<'d> Count<'d> {
+    fn of(set: &'d SelectionSet, fragments: &'d Fragments<'d>, limits: Limits) -> Weight {
+        let mut count = Self { fragments, limits, sum: Weight::default(), known: HashMap::new() };
+        count.visit(set, 0);
+        count.sum
+    }
+
+    fn is_past(&self) -> bool {
+        let is_more = |count: usize, most: Option<u32>| most.is_some_and(|most| count > most as usize);
+        is_more(self.sum.fields, self.limits.fields) || is_more(self.sum.depth, self.limits.depth)
+    }
+
+    fn visit(&mut self, set: &'d SelectionSet, depth: usize) {
+        if self.is_past() {
+            return;
+        }
+        for selection in &set.items {
+            match selection {
+                Selection::Field(field) => {
+                    self.add(Weight { depth: 1, fields: 1 }, depth);
+                    if let Some(set) = &field.selection {
+                        self.visit(set, depth + 1);
+                    }
+                }
+                Selection::Inline(inline) => self.visit(&inline.selection, depth),
+                Selection::Spread(spread) => self.fragment(&spread.name.text, depth),
+            }
+        }
+    }
+
+    fn fragment(&mut self, name: &str, depth: usize) {
+        if let Some(known) = self.known.get(name).copied() {
+            self.add(known, depth);
+            return;
+        }
+        let Some((name, fragment)) = self.fragments.get_key_value(name).filter(|_| !self.is_past()) else {
+            return;
+        };
+        let before = self.sum;
+        self.sum.depth = depth;
+        self.visit(&fragment.selection, depth);
+        let Weight { depth: deepest, fields } = self.sum;
+        self.known.insert(name, Weight { depth: deepest - depth, fields: fields - before.fields });
+        self.sum.depth = deepest.max(before.depth);
+    }
+
+    /// What is below a place `depth` levels deep.
+    fn add(&mut self, below: Weight, depth: usize) {
+        self.sum.fields = self.sum.fields.saturating_add(below.fields);
+        self.sum.depth = self.sum.depth.max(depth + below.depth);
+    }
+}
+
 /// What counts for callers without the master key (`requestComplexity`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
@@ -98,14 +159,18 @@ pub fn check(operation: &Operation, fragments: &Fragments<'_>, limits: Limits) -
     let mut scales = Scales { fragments, known: HashMap::new(), too_deep: false };
     let Weight { depth, fields } = scales.weigh(&operation.selection, 0);
     let too_deep = scales.too_deep || depth > DEEPEST;
+    let told =
+        if too_deep { Weight { depth, fields } } else { Count::of(&operation.selection, fragments, limits) };
     let refuse = |text: String| Err(GraphQLError::new(Code::Internal, text));
-    if let Some(most) = limits.depth.filter(|most| depth > *most as usize) {
+    if let Some(most) = limits.depth.filter(|most| told.depth > *most as usize) {
+        let depth = told.depth;
         return refuse(format!("GraphQL query depth of {depth} exceeds maximum allowed depth of {most}"));
     }
     if too_deep {
         return refuse("The document is nested too deeply.".to_owned());
     }
-    if let Some(most) = limits.fields.filter(|most| fields > *most as usize) {
+    if let Some(most) = limits.fields.filter(|most| told.fields > *most as usize) {
+        let fields = told.fields;
         return refuse(format!("Number of GraphQL fields ({fields}) exceeds maximum allowed ({most})"));
     }
     if fields > MOST_FIELDS {

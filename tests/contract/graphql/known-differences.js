@@ -79,6 +79,7 @@ export const known = {
     { why: 'a name goes into a URL as it is there', cases: ['a name with a space'] },
     { why: 'files are not found by their names on PostgreSQL there', cases: ['papers by their file'] },
   ],
+  complexity: [],
 };
 
 /** Whether a difference is one of these. */
