@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::language::ast::{Field, SelectionSet, ValueKind};
-use super::super::language::print;
+use super::super::schema::sdl;
 use super::super::schema::types::{
     DirectiveDef, EnumValue, FieldDef, InputValue, TypeDef, TypeKind, TypeRef,
 };
@@ -147,7 +147,8 @@ impl<'e> Execution<'e> {
             "description" => text(input.description.as_deref()),
             "type" => self.reference(&input.ty, &sets(fields)),
             "defaultValue" => {
-                input.default.as_ref().map_or(Value::Null, |default| print::json(default).into())
+                let shown = |value: &Value| Value::from(sdl::default_text(self.schema, &input.ty, value));
+                input.default.as_ref().map_or(Value::Null, shown)
             }
             "isDeprecated" => false.into(),
             _ => Value::Null,

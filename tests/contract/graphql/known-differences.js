@@ -69,6 +69,11 @@ export const known = {
     { why: 'cloud functions are listed in the order of their names', cases: ['the functions'] },
   ],
   more: [],
+  types: [
+    { why: 'nulls inside objects are lost there where they stand in a document', cases: ['20 { echo(when: "2020-01-01T00:00:00.000Z", bytes: "aGk=", any: [1, { a: ', '28 { kind kinds numbers json }'] },
+    { why: 'a global id wants the id of an object there, and an object that is no class has none', cases: ['5 { hello hello2 hello3 hello4 { username id objectId } }', '6 { hello4 { id } }'] },
+    { why: 'what an extension adds to an enum comes first there', cases: ['88 { __type(name: "ItemOrder") { kind name description fields(includeDepr'] },
+  ],
   switches: [
     failsInside, refusesOnPostgres, failsOnUndefined,
     { why: 'a class that is called as a scalar has no type', cases: ['list with a hidden class'] },
