@@ -78,7 +78,8 @@ impl ClassSwitches {
     fn read(class: &Value) -> Self {
         let at = |path: &str| class.pointer(path);
         let choice = |group: &str, name: &str| Choice {
-            off: at(&format!("/{group}/{name}")) == Some(&Value::Bool(false)),
+            // The check of the document takes null for nothing said; parse-server's schema asks what is true.
+            off: matches!(at(&format!("/{group}/{name}")), Some(Value::Bool(false) | Value::Null)),
             alias: at(&format!("/{group}/{name}Alias"))
                 .and_then(Value::as_str)
                 .filter(|alias| !alias.is_empty())
