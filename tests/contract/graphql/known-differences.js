@@ -78,6 +78,15 @@ export const known = {
     failsInside, refusesOnPostgres, failsOnUndefined,
     { why: 'a class that is called as a scalar has no type', cases: ['list with a hidden class'] },
   ],
+  rules: [
+    failsInside, takesRefusalForFile,
+    { why: 'names are lowered at log-ins too, as they were stored', cases: ['log in in capitals', 'notes of logging in otherwise'] },
+    { why: 'finds before a removal have no context there; those of an object that is gone are none here', cases: ['notes of deleting', 'notes of deleting what is gone'] },
+    { why: 'only what is asked for is read: no user for a token, not all fields for the parts of a file', cases: ['notes of viewing the token', 'notes of uploading within'] },
+    { why: 'a count of nothing that may be found is a list there', cases: ['client finds closed'] },
+    { why: 'a pointer is lost there where a get asks for its fields and permissions name it', cases: ['{{user_one}} gets fenced', '{{user_two}} gets fenced', '{{reader}} gets fenced'] },
+  ],
+  mails: [],
   uploads: [
     takesRefusalForFile,
     { why: 'the same, in a field of an object', cases: ['within an object, refused', 'within an object of nobody'] },

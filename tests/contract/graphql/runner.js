@@ -14,7 +14,7 @@
 import { buildClientSchema, lexicographicSortSchema, printSchema } from 'graphql';
 
 /** The groups of the corpus. */
-export const groups = ['schema', 'queries', 'values', 'invalid', 'mutations', 'spec', 'custom', 'more', 'types', 'switches', 'uploads', 'complexity'];
+export const groups = ['schema', 'queries', 'values', 'invalid', 'mutations', 'spec', 'custom', 'more', 'types', 'switches', 'rules', 'mails', 'uploads', 'complexity'];
 
 /** What both servers are told on top of a named configuration. */
 export const overrides = { mountGraphQL: true, requestComplexity: { graphQLDepth: -1, graphQLFields: -1 } };
