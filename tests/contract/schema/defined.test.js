@@ -153,6 +153,24 @@ describe('Option schema', () => {
     },
   });
 
+  compare('changes the server\'s own classes', [
+    {
+      definitions: [
+        { className: '_User', fields: { nick: { type: 'String', required: true, defaultValue: 'x' }, friend: { type: 'Pointer', targetClass: '_User' } }, classLevelPermissions: { ...open, protectedFields: { '*': ['nick'] } } },
+        { className: '_Role', fields: { kind: { type: 'String' } }, classLevelPermissions: open },
+      ],
+    },
+    { deleteExtraFields: true, strict: true, definitions: [{ className: '_User', fields: { other: { type: 'Number' }, username: { type: 'Number' } } }] },
+    { deleteExtraFields: true, recreateModifiedFields: true, definitions: [{ className: '_User', fields: { other: { type: 'String' } }, indexes: { by_other: { other: 1 }, username_1: { username: 1 } }, classLevelPermissions: open }] },
+    { definitions: [{ className: '_User' }] },
+  ], {
+    async between(server, at) {
+      const made = await ask(server, 'POST', '/users', { username: `u${at}`, password: 'p', email: `u${at}@example.org` });
+      const { body } = await ask(server, 'GET', '/users?order=username');
+      return [made.status, body.results.map(user => Object.keys(user).sort())];
+    },
+  });
+
   compare('locks the schema API', [{ lockSchemas: true, definitions: [{ className: 'Game', classLevelPermissions: open }] }], {
     between: async server => [
       await ask(server, 'POST', '/schemas/New', { fields: {} }),
@@ -196,6 +214,21 @@ describe('Option schema', () => {
       );
     });
   }
+});
+
+describe('Option schema on one server', () => {
+  test('makes no class out of a definition without a name', async () => {
+    const definitions = [{ fields: { a: { type: 'String' } } }, { className: null }, { className: 'Good', classLevelPermissions: open }];
+    const server = await startServer(postgres, 'parsimony', 'base', { overrides: { schema: { definitions } } });
+    try {
+      const { body } = await ask(server, 'GET', '/schemas');
+      const names = body.results.map(({ className }) => className).filter(name => !name.startsWith('_'));
+      assert.deepEqual(names, ['Good']);
+      assert.match(server.log(), /Failed to run migrations: Error while saving Schema for type undefined: Error: className must be a string\./);
+    } finally {
+      await server.stop();
+    }
+  });
 });
 
 describe('Option schema on several servers', () => {

@@ -70,6 +70,9 @@ pub fn of_class(
     current: Option<&ClassSchema>,
 ) -> Result<ClassPlan, String> {
     let class = class_of(definition);
+    if !definition.get("className").is_some_and(Value::is_string) {
+        return Err("Error: className must be a string.".to_owned());
+    }
     let defined = Defined {
         class: &class,
         fields: definition.get("fields").and_then(Value::as_object),

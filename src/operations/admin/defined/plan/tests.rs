@@ -50,6 +50,14 @@ fn what_is_there_already_is_left_alone() {
 }
 
 #[test]
+fn a_definition_without_a_class_makes_none() {
+    for definition in [json!({}), json!({ "className": null }), json!({ "className": 1 })] {
+        let plan = of_class(&options(&[]), Permissions::Closed, &definition, None);
+        assert_eq!(plan, Err("Error: className must be a string.".to_owned()));
+    }
+}
+
+#[test]
 fn a_new_class_is_one_request() {
     let definition = json!({ "className": "New", "fields": {
         "objectId": { "type": "String" }, "at": { "type": "Date", "defaultValue": "2020-01-01T00:00:00.000Z" },
