@@ -254,3 +254,32 @@ pub fn plan(
         None => Arc::new(Plan::new(schema, Arc::new(asked(schema, columns, with_score)))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, doc};
+
+    use super::*;
+
+    #[test]
+    fn fields_that_nobody_knows_are_shown_as_what_they_are() {
+        let schema = std::sync::Arc::new(ClassSchema::with_defaults(ClassName::known("Game")));
+        let document =
+            doc! { "_id": "x", "className": "A", "_p_other": "A$b", "extra": "text", "list": [1], "a-b": 1 };
+        let raw = RawDocumentBuf::try_from(&document).unwrap();
+        let plan = whole(&schema);
+        let (strangers, mut met) = (strangers::Strangers::default(), Vec::new());
+        let mut set = RowSet::new(plan.layout.clone());
+        plan.push_noting(&mut set, &raw, &mut |key| strangers::note(&schema, key, &mut met));
+        assert!(strangers.join(&schema, &plan.layout).is_none());
+        assert!(strangers.meet(&schema.name, met));
+        let joined = Plan::new(&schema, strangers.join(&schema, &plan.layout).unwrap());
+        let mut set = RowSet::new(joined.layout.clone());
+        joined.push(&mut set, &raw);
+        let object = set.first().unwrap().to_object();
+        assert_eq!(
+            serde_json::Value::Object(object),
+            serde_json::json!({ "objectId": "x", "extra": "text", "list": [1] })
+        );
+    }
+}

@@ -77,34 +77,3 @@ pub fn note(schema: &ClassSchema, key: &str, met: &mut Vec<FieldName>) {
         met.push(name);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use bson::{RawDocumentBuf, doc};
-
-    use super::*;
-    use crate::storage::mongo::layout::row::{Plan, whole};
-    use crate::types::RowSet;
-
-    #[test]
-    fn fields_that_nobody_knows_are_shown_as_what_they_are() {
-        let schema = std::sync::Arc::new(ClassSchema::with_defaults(ClassName::known("Game")));
-        let document =
-            doc! { "_id": "x", "className": "A", "_p_other": "A$b", "extra": "text", "list": [1], "a-b": 1 };
-        let raw = RawDocumentBuf::try_from(&document).unwrap();
-        let plan = whole(&schema);
-        let (strangers, mut met) = (Strangers::default(), Vec::new());
-        let mut set = RowSet::new(plan.layout.clone());
-        plan.push_noting(&mut set, &raw, &mut |key| note(&schema, key, &mut met));
-        assert!(strangers.join(&schema, &plan.layout).is_none());
-        assert!(strangers.meet(&schema.name, met));
-        let joined = Plan::new(&schema, strangers.join(&schema, &plan.layout).unwrap());
-        let mut set = RowSet::new(joined.layout.clone());
-        joined.push(&mut set, &raw);
-        let object = set.first().unwrap().to_object();
-        assert_eq!(
-            serde_json::Value::Object(object),
-            serde_json::json!({ "objectId": "x", "extra": "text", "list": [1] })
-        );
-    }
-}
