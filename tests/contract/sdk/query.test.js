@@ -356,6 +356,29 @@ describe('aggregate and distinct', () => {
     ]);
     assert.deepEqual(results, [{ objectId: 2020, n: 1 }, { objectId: 2021, n: 2 }]);
   });
+  test('raw values and raw names', { skip: !isMongo && 'parse-server has them on MongoDB alone' }, async () => {
+    const name = await sales();
+    const [shop] = await makeAll(`${name}Shop`, [{ label: 's' }]);
+    const made = await make(name, {
+      city: 'Bari', shop, place: new Parse.GeoPoint(1, 2), when: new Date('2022-01-01T00:00:00.250Z'), o: { at: new Date('2022-01-01T00:00:00Z') },
+    });
+    const row = async flags => {
+      const query = new URLSearchParams({ pipeline: JSON.stringify([{ $match: { city: 'Bari' } }]), ...flags });
+      const [found] = (await rest('GET', `aggregate/${name}?${query}`, { key: 'master' })).body.results;
+      // Written by the server, not by the test.
+      for (const key of ['_created_at', '_updated_at', '_rperm', '_wperm', '_acl']) delete found[key];
+      return found;
+    };
+    const common = { city: 'Bari', _p_shop: `${name}Shop$${shop.id}`, place: [2, 1] };
+    const extended = { when: { $date: '2022-01-01T00:00:00.250Z' }, o: { at: { $date: '2022-01-01T00:00:00Z' } } };
+    assert.deepEqual(await row({ rawValues: 'true' }), { ...common, ...extended, objectId: made.id });
+    assert.deepEqual(await row({ rawValues: 'true', rawFieldNames: 'true' }), { ...common, ...extended, _id: made.id });
+    assert.deepEqual(await row({ rawFieldNames: 'true' }), {
+      ...common, when: '2022-01-01T00:00:00.250Z', o: { at: '2022-01-01T00:00:00.000Z' }, _id: made.id,
+    });
+    const typed = await row({});
+    assert.deepEqual([typed.shop.objectId, typed.place.latitude, typed.when.iso], [shop.id, 1, '2022-01-01T00:00:00.250Z']);
+  });
   test('explain needs the master key', async () => {
     const name = await sales();
     await rejects(new Parse.Query(name).explain().find(), 102);

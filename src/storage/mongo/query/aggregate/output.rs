@@ -34,9 +34,12 @@ pub(super) fn object(row: &RawDocument, scope: &Scope, options: &AggregateOption
         let field = field_of_key(&scope.schema, key);
         let value = match scope.nested.get(field) {
             Some(inner) => nested(value, inner, options),
-            None => typed(value, key, field, scope, options),
+            None if options.raw_values || options.raw_field_names => raw(value, field, scope, options),
+            None => typed(value, key, field, scope),
         };
-        object.insert(if options.raw_field_names { key } else { field }.to_owned(), value);
+        // As parse-server has it: raw values stand under the document's own keys, but for the id.
+        let is_own = options.raw_field_names || (options.raw_values && key != "_id");
+        object.insert(if is_own { key } else { field }.to_owned(), value);
     }
     object
 }
@@ -49,11 +52,21 @@ fn nested(value: RawBsonRef<'_>, scope: &Scope, options: &AggregateOptions) -> V
     }
 }
 
-fn typed(value: RawBsonRef<'_>, key: &str, field: &str, scope: &Scope, options: &AggregateOptions) -> Value {
-    match (scope.schema.field_type(field), value) {
-        (Some(FieldType::Pointer(_)), RawBsonRef::String(text))
-            if key.starts_with("_p_") && !options.raw_field_names =>
+/// A value as it is stored.
+fn raw(value: RawBsonRef<'_>, field: &str, scope: &Scope, options: &AggregateOptions) -> Value {
+    match value {
+        RawBsonRef::String(text)
+            if field == "objectId" && scope.has_pointer_id && !options.raw_field_names =>
         {
+            text.split_once('$').map_or(text, |(_, id)| id).into()
+        }
+        value => untyped(rest_json::to_value(value), options.raw_values),
+    }
+}
+
+fn typed(value: RawBsonRef<'_>, key: &str, field: &str, scope: &Scope) -> Value {
+    match (scope.schema.field_type(field), value) {
+        (Some(FieldType::Pointer(_)), RawBsonRef::String(text)) if key.starts_with("_p_") => {
             match text.split_once('$') {
                 Some((class, id)) => json!({ "__type": "Pointer", "className": class, "objectId": id }),
                 None => Value::Null,
@@ -72,28 +85,31 @@ fn typed(value: RawBsonRef<'_>, key: &str, field: &str, scope: &Scope, options: 
         (_, RawBsonRef::String(text)) if field == "objectId" && scope.has_pointer_id => {
             text.split_once('$').map_or(text, |(_, id)| id).into()
         }
-        (_, RawBsonRef::DateTime(at))
-            if !options.raw_values && matches!(field, "createdAt" | "updatedAt") =>
-        {
+        (_, RawBsonRef::DateTime(at)) if matches!(field, "createdAt" | "updatedAt") => {
             crate::types::time::Millis(at.timestamp_millis()).to_iso().into()
         }
-        (_, value) => shown(rest_json::to_value(value), options),
+        (_, value) => rest_json::to_value(value),
     }
 }
 
-/// Dates as extended JSON, where raw values are asked for.
-fn shown(value: Value, options: &AggregateOptions) -> Value {
-    if !options.raw_values {
-        return value;
-    }
+/// Dates as extended JSON, or as the texts that plain JSON has for them.
+fn untyped(value: Value, extended: bool) -> Value {
     match value {
         Value::Object(object) if object.get("__type").is_some_and(|tag| tag == "Date") => {
-            json!({ "$date": object.get("iso") })
+            let iso = object.get("iso").and_then(Value::as_str).unwrap_or_default();
+            if !extended {
+                return iso.into();
+            }
+            // Extended JSON leaves milliseconds out where there are none.
+            match iso.strip_suffix(".000Z") {
+                Some(seconds) => json!({ "$date": format!("{seconds}Z") }),
+                None => json!({ "$date": iso }),
+            }
         }
         Value::Object(object) => {
-            Value::Object(object.into_iter().map(|(key, value)| (key, shown(value, options))).collect())
+            Value::Object(object.into_iter().map(|(key, value)| (key, untyped(value, extended))).collect())
         }
-        Value::Array(list) => list.into_iter().map(|value| shown(value, options)).collect(),
+        Value::Array(list) => list.into_iter().map(|value| untyped(value, extended)).collect(),
         other => other,
     }
 }
