@@ -131,7 +131,7 @@ fn include_every_pointer(
         if !include.contains(&path) {
             include.push(path);
         }
-        if let Some(keys) = keys.as_deref_mut()
+        if let Some(keys) = &mut keys
             && !keys.iter().any(|key| key == name.as_str())
         {
             keys.push(name.as_str().to_owned());
