@@ -169,8 +169,13 @@ pub fn column(schema: &ClassSchema, column: &str, kind: &Kind, value: &Value) ->
         Kind::Bool => Bson::Boolean(value.as_bool().ok_or_else(wrong)?),
         Kind::Date => date(instant(value).ok_or_else(wrong)?),
         Kind::Pointer(target) => {
-            let id = tagged("Pointer", "objectId").or_else(|| value.as_str()).ok_or_else(wrong)?;
             let class = tagged("Pointer", "className").unwrap_or(target.as_str());
+            if let Some(id) = tagged("Pointer", "objectId").or_else(|| value.as_str()) {
+                return Ok(Bson::String(format!("{class}${id}")));
+            }
+            // Ids that clients write as numbers and the like are stored as the texts of these.
+            let id =
+                value.get("objectId").filter(|id| id.is_number() || id.is_boolean()).ok_or_else(wrong)?;
             Bson::String(format!("{class}${id}"))
         }
         Kind::File => {

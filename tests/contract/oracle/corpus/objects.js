@@ -217,8 +217,6 @@ const to = objectId => ({ __type: 'Pointer', className: 'CorpusOwner', objectId 
 const venue = (id, user, more = {}) => ({ id, method: 'POST', path: 'classes/CorpusVenue', body: { user, venue: `of ${id}` }, ...more });
 const pointers = {
   name: 'objects.pointers',
-  // MongoDB is handed `undefined` for an id.
-  only: 'postgres',
   cases: [
     venue('first', to('first'), { capture: { v1: 'objectId' } }),
     venue('without id', to(undefined), { capture: { v2: 'objectId' } }),
