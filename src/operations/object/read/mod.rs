@@ -112,7 +112,10 @@ pub(super) async fn find_plainly(
     mut params: Object,
     mode: Mode<'_>,
 ) -> Result<Found> {
-    let snapshot = ctx.services.classes.admit(class).await?;
+    let snapshot = match ctx.services.classes.admit(class).await? {
+        None if class.is_join() && ctx.auth.is_unrestricted() => Some(related::table(ctx, class)),
+        known => known,
+    };
     check_class_exists(ctx, class, snapshot.as_deref())?;
     let Some(key) = take_redirect(&mut params, mode) else {
         return find_in(ctx, class, snapshot, params, mode).await;

@@ -2,13 +2,14 @@
 //! which owner, and the members.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::error::Result;
 use crate::on_session;
-use crate::operations::Ctx;
+use crate::operations::{ClassSnapshot, Ctx};
 use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::StorageError;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType, Object};
@@ -70,6 +71,18 @@ pub async fn of_many(
     Ok(Some(owners.iter().map(|owner| by_owner.get(owner).cloned().unwrap_or_default()).collect()))
 }
 
+/// The table behind a relation as a class, which no schema lists: the master key reads it by its name.
+pub fn table(ctx: &Ctx, join: &ClassName) -> Arc<ClassSnapshot> {
+    Arc::new(ClassSnapshot::build(schema_of(join.clone()), ctx.config(), 0))
+}
+
+fn schema_of(name: ClassName) -> ClassSchema {
+    let text = || Field::of(FieldType::String);
+    let (owning, related) = (FieldName::known("owningId"), FieldName::known("relatedId"));
+    let fields = IndexMap::from_iter([(owning, text()), (related, text())]);
+    ClassSchema { name, fields, clp: None, indexes: Map::new() }
+}
+
 /// Owners with their members.
 async fn members(
     ctx: &Ctx,
@@ -77,13 +90,10 @@ async fn members(
     field: &FieldName,
     owners: &[&str],
 ) -> Result<Vec<(String, String)>> {
-    let (owning, related) = (FieldName::known("owningId"), FieldName::known("relatedId"));
-    let text = || Field::of(FieldType::String);
-    let fields = IndexMap::from_iter([(owning.clone(), text()), (related.clone(), text())]);
-    let name = ClassName::join(field, class);
-    let schema = std::sync::Arc::new(ClassSchema { name, fields, clp: None, indexes: Map::new() });
+    let schema = Arc::new(schema_of(ClassName::join(field, class)));
     let ids = owners.iter().map(|id| Operand::Text((*id).to_owned())).collect();
-    let mut spec = FindSpec::new(Filter::field(owning, Constraint::In(ids))).limit(MOST + 1);
+    let owned = Filter::field(FieldName::known("owningId"), Constraint::In(ids));
+    let mut spec = FindSpec::new(owned).limit(MOST + 1);
     spec.hints.room = ctx.room();
     let rows = match on_session!(ctx, |session| session.find(&schema, &spec)) {
         Ok(rows) => rows,

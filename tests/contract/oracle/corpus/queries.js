@@ -231,6 +231,12 @@ const graph = {
     ].map(([id, query]) => ({ id, path: 'classes/GPerson', query: { order: 'label', ...query } })),
     { id: 'dangling pointer included', path: 'classes/GCity', query: { where: { label: 'nowhere' }, include: 'country' } },
     { id: 'get with include', path: 'classes/GPerson/{{ann}}', query: { include: 'home.country,seen' } },
+    // Rows without labels: how many there are.
+    { id: 'table of the relation', path: 'classes/_Join:friends:GPerson', as: 'master', view: 'labels' },
+    { id: 'table of the relation, one member', path: 'classes/_Join:friends:GPerson', as: 'master', query: { where: { relatedId: '{{ann}}' } }, view: 'labels' },
+    { id: 'row of the relation', path: 'classes/_Join:friends:GPerson', as: 'master', query: { where: { relatedId: '{{ann}}' } }, only: 'postgres' },
+    { id: 'table of no relation', path: 'classes/_Join:enemies:GPerson', as: 'master' },
+    { id: 'table of the relation as client', path: 'classes/_Join:friends:GPerson' },
     { id: 'delete the relation target', method: 'DELETE', path: 'classes/GPerson/{{ann}}' },
     { id: 'relation after that', path: 'classes/GPerson', query: { where: { $relatedTo: { object: ptr('GPerson', '{{cat}}'), key: 'friends' } }, keys: 'label' }, view: 'labels' },
     { id: 'delete the owner', method: 'DELETE', path: 'classes/GPerson/{{cat}}' },
