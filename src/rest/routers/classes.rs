@@ -13,6 +13,7 @@ use crate::operations::object::write;
 use crate::operations::object::write::Saved;
 use crate::rest::request::{RestRequest, RestResponse};
 use crate::types::ClassName;
+use crate::types::javascript::is_truthy;
 
 /// `GET /classes/:className`: `{"results": […]}`, and `count` where asked.
 pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
@@ -24,7 +25,9 @@ pub async fn find(ctx: Ctx, mut request: RestRequest) -> Result<RestResponse> {
         }
         None => {
             check_unknown_class(&ctx, request.param("className"))?;
-            Ok(RestResponse::json(Bytes::from_static(b"{\"results\":[]}")))
+            let counts = params.get("count").is_some_and(is_truthy);
+            let nothing = if counts { r#"{"results":[],"count":0}"# } else { r#"{"results":[]}"# };
+            Ok(RestResponse::json(Bytes::from_static(nothing.as_bytes())))
         }
     }
 }

@@ -51,6 +51,7 @@ const parameters = {
     find('count false', { count: false, limit: 1, order: 'label' }),
     find('count 0', { count: 0, limit: 1, order: 'label' }),
     find('count of an unknown class', { count: 1, limit: 0 }, { path: 'classes/NeverMade' }),
+    find('count of a class that cannot be', { count: 1, limit: 0 }, { path: 'classes/Bad-Name' }),
     find('keys', { keys: 'label,n', order: 'label' }),
     find('keys with unknown', { keys: 'label,neverSeen', order: 'label' }),
     find('keys dotted', { keys: 'o.k', order: 'label' }),
