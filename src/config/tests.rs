@@ -434,6 +434,9 @@ fn expressions_are_javascripts() {
     assert!(pattern(json!("^a[^]b$")).allows("a\nb"));
     assert!(!pattern(json!("[]")).allows("a]"));
     assert!(pattern(json!(r"^[\]a\[]+$")).allows("[a]"));
+    let files = json!({"fileUpload": {"fileExtensions": ["^gif$", {"__regexp": ["^png$", "i"]}]}});
+    let extensions = AppConfig::for_tests(files).files.upload.file_extensions;
+    assert!(extensions[0].allows("gif") && extensions[1].allows("PNG") && !extensions[1].allows("jpg"));
     let denied = json!([{"value": {"__regexp": ["^forbidden$", "i"]}}]);
     let denylist = AppConfig::for_tests(json!({"requestKeywordDenylist": denied})).request_keyword_denylist;
     assert!(

@@ -96,9 +96,11 @@ impl FileUpload {
     fn read(reader: Reader<'_>) -> Result<Self, ConfigError> {
         let option = "fileUpload";
         let group = reader.group_saying(option, "fileUpload must be an object value.")?;
-        let extensions =
-            group.texts_saying("fileExtensions", "fileUpload.fileExtensions must be an array.")?;
-        let pattern = |text: String| {
+        let no_list = || group.fail("fileExtensions", "fileUpload.fileExtensions must be an array.");
+        let extensions = group.value("fileExtensions");
+        let extensions = extensions.as_deref().and_then(Value::as_array).ok_or_else(no_list)?;
+        let pattern = |given: &Value| {
+            let text = Pattern::source_of(given).ok_or_else(no_list)?;
             // "*" alone is no regular expression but has always meant every extension.
             let source = if text == "*" { ".*" } else { text.as_str() };
             Pattern::new(source).map_err(|_| {
@@ -112,7 +114,7 @@ impl FileUpload {
             enable_for_anonymous_user: access(group, option, "enableForAnonymousUser")?,
             enable_for_authenticated_user: access(group, option, "enableForAuthenticatedUser")?,
             enable_for_public: access(group, option, "enableForPublic")?,
-            file_extensions: extensions.into_iter().map(pattern).collect::<Result<_, _>>()?,
+            file_extensions: extensions.iter().map(pattern).collect::<Result<_, _>>()?,
             allowed_file_url_domains: domains(group)?,
         })
     }

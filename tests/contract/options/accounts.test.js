@@ -257,3 +257,11 @@ test('triggers and functions are shown files with their addresses', async () => 
     ['function', url],
   ]);
 });
+
+test('fileUpload.fileExtensions in JavaScript: an expression with flags', async () => {
+  const script = file('extensions.cjs', 'module.exports = { fileUpload: { enableForPublic: true, fileExtensions: [/^TXT$/i] } };');
+  const server = await start({}, { script });
+  const headers = { 'X-Parse-Application-Id': server.config.appId, 'Content-Type': 'text/plain' };
+  const upload = async name => (await fetch(`${server.url}/files/${name}`, { method: 'POST', headers, body: 'hello' })).status;
+  assert.deepEqual([await upload('a.txt'), await upload('a.csv')], [201, 400]);
+});
