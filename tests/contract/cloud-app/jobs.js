@@ -10,3 +10,9 @@ Parse.Cloud.job('fails', () => {
 });
 
 Parse.Cloud.job('silent', () => {});
+
+// Waits for neither of its messages.
+Parse.Cloud.job('talks', ({ message }) => {
+  message('first');
+  message('last');
+});

@@ -386,9 +386,10 @@ describe('jobs', () => {
     assert.deepEqual(await finished(await Parse.Cloud.startJob('works', { n: 3 })), ['succeeded', 'done 3 after half way']);
     assert.deepEqual(await finished(await Parse.Cloud.startJob('fails', {})), ['failed', 'job failed']);
     assert.deepEqual(await finished(await Parse.Cloud.startJob('silent', {})), ['succeeded', undefined]);
+    assert.deepEqual(await finished(await Parse.Cloud.startJob('talks', {})), ['succeeded', 'last']);
     await fails(Parse.Cloud.startJob('absent', {}), 141, 'Invalid job.');
     const { jobs } = await Parse.Cloud.getJobsData();
-    assert.deepEqual(jobs.sort(), ['fails', 'silent', 'works']);
+    assert.deepEqual(jobs.sort(), ['fails', 'silent', 'talks', 'works']);
   });
 });
 

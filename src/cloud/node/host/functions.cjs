@@ -104,6 +104,8 @@ function createFunctions({ Parse, codec, keeper, registry, log, options, configF
     if (!entry) {
       throw new Refusal(141, 'Invalid job.');
     }
+    // A handler need not wait for its messages: the run ends after the last of them is stored.
+    const said = [];
     const request = {
       params: codec.decodeParams(call.params),
       log,
@@ -112,13 +114,19 @@ function createFunctions({ Parse, codec, keeper, registry, log, options, configF
       jobName: call.name,
       jobId: call.jobId,
       config: options(),
-      message: text => link.request({ kind: 'jobMessage', jobId: call.jobId, message: text }),
+      message(text) {
+        const sent = link.request({ kind: 'jobMessage', jobId: call.jobId, message: text });
+        said.push(sent.catch(() => {}));
+        return sent;
+      },
     };
     try {
       const result = await entry.handler(request);
       return JSON.stringify({ message: typeof result === 'string' ? result : undefined });
     } catch (thrown) {
       throw codec.toError(thrown, { code: 141, message: '' });
+    } finally {
+      await Promise.all(said);
     }
   }
 
