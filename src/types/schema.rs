@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::clp::Clp;
+use super::javascript::is_truthy;
 use super::names::{ClassName, FieldName};
 use crate::error::{Error, ErrorCode, Result};
 
@@ -70,8 +71,8 @@ impl FieldType {
         let Some(name) = field.get("type").and_then(Value::as_str) else {
             return Err(Error::invalid_json("invalid JSON"));
         };
-        let target = || match field.get("targetClass") {
-            None | Some(Value::Null) => Err(Error::parse(
+        let target = || match field.get("targetClass").filter(|target| is_truthy(target)) {
+            None => Err(Error::parse(
                 ErrorCode::MISSING_REQUIRED_FIELD,
                 format!("type {name} needs a class name"),
             )),

@@ -184,7 +184,9 @@ pub fn plan_creation(
     schema.add_default_columns();
     check_field_count(class, schema.fields.len())?;
     field_rules::check_geo_points(&schema)?;
-    if let Some(permissions) = body.get("classLevelPermissions").filter(|value| !value.is_null()) {
+    let permissions = body.get("classLevelPermissions");
+    if let Some(permissions) = permissions.filter(|value| !matches!(value, Value::Null | Value::Bool(false)))
+    {
         let permissions = clp_rules::validate(ctx, permissions, &schema.fields)?;
         schema.clp = Some(Clp::from_json(&permissions));
     }

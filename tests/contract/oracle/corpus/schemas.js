@@ -50,6 +50,8 @@ const classes = {
     put('second geopoint', 'SchemaA', { fields: { g2: { type: 'GeoPoint' } } }),
     post('two geopoints', 'SchemaGeo', { fields: { g1: { type: 'GeoPoint' }, g2: { type: 'GeoPoint' } } }),
     put('ACL as field', 'SchemaA', { fields: { ACL: { type: 'ACL' } } }),
+    put('pointer to an empty name', 'SchemaA', { fields: { x: { type: 'Pointer', targetClass: '' } } }),
+    post('permissions that are false', 'SchemaOpen', { classLevelPermissions: false }),
     put('type ACL', 'SchemaA', { fields: { x: { type: 'ACL' } } }),
     put('pointer again without class', 'SchemaA', { fields: { p: { type: 'Pointer' } } }),
     put('pointer again to another class', 'SchemaA', { fields: { p: { type: 'Pointer', targetClass: '_Role' } } }),
