@@ -52,6 +52,14 @@ test('of those who add a field at once with different types one does, and the ot
   }
 });
 
+test('a class whose indexes are refused is not made', async () => {
+  const name = uniqueClass('Schema');
+  const make = indexes => rest('POST', `schemas/${name}`, { key: 'master', body: { fields: { a: { type: 'String' } }, indexes } });
+  assert.notEqual((await make({ by_nothing: {} })).status, 200);
+  await rejects(new Parse.Schema(name).get(), 103, `Class ${name} does not exist.`);
+  assert.equal((await make({ by_a: { a: 1 } })).status, 200);
+});
+
 test('defaults and required fields are enforced', async () => {
   const name = uniqueClass('Schema');
   await new Parse.Schema(name).addString('must', { required: true }).addNumber('given', { defaultValue: 7 }).save();

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, ErrorCode, Result};
 use crate::operations::object::write::validate::check_field_count;
 use crate::operations::ports::{IndexChange, SchemaChange};
-use crate::operations::{Ctx, audit};
+use crate::operations::{ClassSnapshot, Ctx, audit};
 use crate::query::{Filter, FindSpec};
 use crate::types::javascript::{is_empty_list, is_truthy};
 use crate::types::names::VOLATILE_CLASSES;
@@ -153,7 +153,13 @@ pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &
     let created = match indexes {
         Some(indexes) => {
             let change = SchemaChange { indexes: Some(indexes), ..SchemaChange::default() };
-            ctx.services.classes.change(&class, change).await?
+            match ctx.services.classes.change(&class, change).await {
+                Ok(changed) => changed,
+                Err(error) => {
+                    take_back(ctx, &created).await;
+                    return Err(error);
+                }
+            }
         }
         None => created,
     };
@@ -163,6 +169,22 @@ pub async fn create_defined(ctx: &Ctx, class: Option<&str>, route: &str, body: &
         indexes.shift_remove(PRIMARY_INDEX);
     }
     Ok(shown)
+}
+
+/// A class whose indexes were refused goes again, so that the request can be sent once more; unless somebody has
+/// stored an object in it by now.
+async fn take_back(ctx: &Ctx, created: &ClassSnapshot) {
+    let class = created.name();
+    let count = ctx.services.storage.count(&created.schema, &FindSpec::new(Filter::all())).await;
+    if !matches!(count, Ok(0)) {
+        return;
+    }
+    match ctx.services.classes.delete(class).await {
+        Ok(()) => audit::note(ctx, "class_deleted", class.as_str()),
+        Err(error) => {
+            tracing::warn!(%error, class = %class, "class {class} stays without its indexes: {error}");
+        }
+    }
 }
 
 /// The class that a request makes, and its indexes.
@@ -384,8 +406,8 @@ fn index_change(ctx: &Ctx, indexes: Option<&Value>, schema: &ClassSchema) -> Res
         }
         for column in columns.as_object().into_iter().flatten().map(|(column, _)| column) {
             let field = column.strip_prefix("_p_").unwrap_or(column);
-            let root = field.split('.').next().unwrap_or(field);
-            if !unchecked && !schema.fields.contains_key(root) {
+            // Permissions are columns of other names, and a path is no field.
+            if !unchecked && (field == "ACL" || !schema.fields.contains_key(field)) {
                 return Err(Error::invalid_query(format!(
                     "Field {column} does not exist, cannot add index."
                 )));
