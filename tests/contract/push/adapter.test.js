@@ -103,6 +103,7 @@ test('an adapter of the application, Parse.Push in Cloud Code, afterSave of the 
   const texts = Object.fromEntries(calls.flatMap(call => call.installations.map(one => [one.deviceToken, call.body.data.alert])));
   assert.deepEqual(texts, { one: 'hi', dead: 'hi', two: 'salut' });
   assert.ok(calls.every(call => call.body.data.added === 1));
+  assert.ok(calls.every(call => call.body.channels[0] === 'a' && !('where' in call.body)));
   await waitFor(async () => (await new Parse.Query('Over').find(master)).length === 1, { what: 'afterPushSend' });
   assert.equal((await new Parse.Query('Over').first(master)).get('sent'), 2);
   await assert.rejects(Parse.Push.send({ where: {}, data: { alert: 'never' } }, master), { code: 141, message: 'not this one' });

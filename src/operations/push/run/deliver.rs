@@ -104,7 +104,8 @@ impl Runner {
             if let Some(at) = expires_at {
                 body.insert("expiration_time".to_owned(), at.0.into());
             }
-            if self.adapter.wants_objects() {
+            // As it was sent: a push to channels has no condition of its own.
+            if self.adapter.wants_objects() && !body.contains_key("channels") {
                 body.insert("where".to_owned(), Value::Object(campaign.condition.clone()));
             }
             let message =
