@@ -276,6 +276,8 @@ pub struct TriggerAnswer {
     pub file: Option<FilePayload>,
     /// afterEvent: `Some(false)` drops the event.
     pub send_event: Option<bool>,
+    /// afterEvent: the event's name after the handler.
+    pub event: Option<String>,
     /// The context after the handler, for kinds that hand it on.
     pub context: Option<Context>,
 }

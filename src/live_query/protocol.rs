@@ -258,6 +258,11 @@ pub enum Event {
 }
 
 impl Event {
+    pub fn of(name: &str) -> Option<Self> {
+        let all = [Self::Create, Self::Enter, Self::Update, Self::Leave, Self::Delete];
+        all.into_iter().find(|event| event.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",

@@ -79,11 +79,11 @@ impl Call {
         });
         match answer {
             Ok(None) => None,
-            Ok(Some((object, original))) => {
+            Ok(Some((event, object, original))) => {
                 let providers = &shared.services().auth;
                 let render = |object: &Object| mask.render(object, key.keys.as_deref(), providers);
                 Some(Parcel::Event {
-                    event: decision.event,
+                    event,
                     object: render(&object),
                     original: original.as_ref().map(render),
                     id: None,

@@ -128,14 +128,14 @@ pub struct AfterEvent<'a> {
     pub counters: &'a Counters,
 }
 
-/// The states to send, or `None` when the handler drops the event.
+/// The event and the states to send, or `None` when the handler drops the event.
 ///
 /// # Errors
 /// What the handler threw: the client gets an error frame.
 pub async fn after_event(
     services: &Services,
     after: AfterEvent<'_>,
-) -> Result<Option<(Object, Option<Object>)>> {
+) -> Result<Option<(Event, Object, Option<Object>)>> {
     let client = Client {
         installation_id: after.installation_id.map(str::to_owned),
         session_token: after.rights.auth.principal.as_ref().map(|principal| principal.session_token.clone()),
@@ -151,6 +151,12 @@ pub async fn after_event(
     if answer.send_event == Some(false) {
         return Ok(None);
     }
+    // A handler may call it something else, but for a deletion; what no event is called is not sent.
+    let event = match &answer.event {
+        Some(name) if after.event != Event::Delete => Event::of(name),
+        _ => Some(after.event),
+    };
+    let Some(event) = event else { return Ok(None) };
     let object = answer.object.or_else(|| after.object.cloned()).unwrap_or_default();
     let original = match after.original {
         None => None,
@@ -161,7 +167,7 @@ pub async fn after_event(
         object.entry("className").or_insert_with(|| after.class.as_str().into());
         object
     };
-    Ok(Some((named(object), original.map(named))))
+    Ok(Some((event, named(object), original.map(named))))
 }
 
 /// Tells the observer, if there is one; nobody waits for it.

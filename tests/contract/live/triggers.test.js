@@ -39,6 +39,8 @@ Parse.Cloud.afterLiveQueryEvent('Live_t', request => {
   if (object.get('n') === 13) request.sendEvent = false;
   if (object.get('n') === 14) { object.set('added', 'yes'); if (original) original.set('added', 'before'); }
   if (object.get('n') === 17) { request.object = new Parse.Object('Live_swapped'); request.object.set('n', 18); }
+  if (object.get('n') === 19) request.event = 'leave';
+  if (object.get('n') === 20) request.event = 'no event';
   if (object.get('n') === 15) throw 'boom';
   if (object.get('n') === 16) throw new Parse.Error(4244, 'not now');
 });
@@ -101,8 +103,11 @@ async function run(server) {
   told.push(...await live.hear(1));
   for (const n of [15, 16]) await write({ n }, id);
   told.push(...await live.hear(2));
-  await write({ n: 17 }, id);
-  told.push(...await live.hear(1));
+  for (const n of [17, 19]) {
+    await write({ n }, id);
+    told.push(...await live.hear(1));
+  }
+  await write({ n: 20 }, id);
   await rest(server, 'DELETE', `/classes/Live_t/${id}`);
   told.push(...await live.hear(1));
   live.say({ op: 'unsubscribe', requestId: 3 });

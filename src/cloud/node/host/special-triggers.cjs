@@ -149,6 +149,7 @@ function createSpecialTriggers({ Parse, codec, keeper, registry, triggers }) {
         : undefined;
     return {
       sendEvent: Boolean(request.sendEvent),
+      event: typeof request.event === 'string' ? request.event : undefined,
       object: toJSON(request.object),
       original: toJSON(request.original),
     };
