@@ -17,10 +17,11 @@ use tracing::Instrument;
 use super::body;
 use super::credentials::{Claims, header_text};
 use super::exchange::Exchange;
-use super::respond;
+use super::{middleware, respond};
 use crate::error::{Error, Result};
 use crate::graphql::{Answer, Request};
 use crate::operations::budget::json_size;
+use crate::types::Object;
 use crate::types::app_scope::{self, carry};
 use crate::types::aside::{LONG, aside};
 
@@ -51,7 +52,14 @@ pub(super) async fn serve(exchange: &Exchange<'_>, payload: web::Payload) -> Res
     claims.by_program = privileged.is_some() && claims.installation_id.is_none();
     claims.read_context(headers)?;
     let method = exchange.http.method().as_str().to_owned();
-    let ctx = exchange.admit_beside(&app, claims, privileged, &method).await?;
+    let mut ctx = exchange.admit_beside(&app, claims, privileged, &method).await?;
+    if let Some(function) = app.config().http.request_context_middleware {
+        // Before anything of the body is read, as parse-server calls it here.
+        let ran = Box::pin(middleware::run(exchange, &mut ctx, function, &method, &Object::new())).await?;
+        if let Some(response) = ran {
+            return Ok(response);
+        }
+    }
     let rate = ctx.info.rate;
     let number = app.services.state.presence.number();
     let is_json = match accepted(exchange) {

@@ -32,7 +32,7 @@ fs.writeFileSync(path.join(folder, 'main.js'), `
 `);
 const postgres = await startPostgres();
 const server = await startServer(postgres, target, 'base', {
-  overrides: { cloud: path.join(folder, 'main.js') }, script: path.join(folder, 'options.cjs'),
+  overrides: { cloud: path.join(folder, 'main.js'), mountGraphQL: true }, script: path.join(folder, 'options.cjs'),
 });
 after(async () => {
   await server.stop();
@@ -77,6 +77,23 @@ test('it may refuse', async () => {
   assert.deepEqual([refused.status, refused.body], [451, { error: 'not here' }]);
   const count = await send('GET', 'classes/Tenanted?count=1&limit=0');
   assert.equal(count.body.count, 1);
+});
+
+test('it sees the requests of the GraphQL API', async () => {
+  const ask = async (query, headers = {}) => {
+    const answer = await request(server.url.replace(/\/parse$/, '/graphql'), {
+      method: 'POST', headers: { 'X-Parse-Application-Id': server.config.appId, 'Content-Type': 'application/json', ...headers }, body: JSON.stringify({ query }),
+    });
+    return { status: answer.status, body: JSON.parse(answer.text) };
+  };
+  const call = 'mutation { callCloudCode(input: { functionName: told }) { result } }';
+  const told = await ask(call, { 'X-Tenant': 'g' });
+  const { tenant, service, seen } = told.body.data.callCloudCode.result;
+  assert.deepEqual([tenant, service, seen[0], seen[2]], ['g', 'service of g', 'POST', false]);
+  assert.deepEqual((await ask(call, { 'X-Way': 'quiet' })).body.data.callCloudCode.result, { appId: true });
+  assert.deepEqual(await ask('{ health }', { 'X-Way': 'answer' }), { status: 418, body: { teapot: true } });
+  assert.deepEqual(await ask('{ health }', { 'X-Way': 'status' }), { status: 451, body: { error: 'not here' } });
+  assert.deepEqual(await ask('{ health }'), { status: 200, body: { data: { health: true } } });
 });
 
 // Under Express 4 a rejected promise is nobody's; the request would hang.
