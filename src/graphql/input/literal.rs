@@ -4,12 +4,15 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::Variables;
-use super::scalar::scalar_literal;
+use super::scalar::{scalar_literal, scalar_value};
 use crate::graphql::errors::{Code, GraphQLError};
 use crate::graphql::language::ast::{self, ValueKind};
 use crate::graphql::language::print;
 use crate::graphql::schema::Schema;
 use crate::graphql::schema::types::{InputValue, Str, TypeKind, TypeRef};
+
+/// Inputs within the default of an input: one may have itself as a default.
+const DEEPEST_DEFAULT: usize = 6;
 
 /// A literal as its type has it; `None` where it does not fit, or a variable in it was not given.
 pub fn literal(schema: &Schema, value: &ast::Value, ty: &TypeRef, variables: &Variables) -> Option<Value> {
@@ -52,8 +55,8 @@ pub fn literal(schema: &Schema, value: &ast::Value, ty: &TypeRef, variables: &Va
                                 let value = literal(schema, &field.value, &input.ty, variables)?;
                                 object.insert(name.to_string(), value);
                             }
-                            _ => match &input.default {
-                                Some(default) => drop(object.insert(name.to_string(), default.clone())),
+                            _ => match default_of(schema, input) {
+                                Some(default) => drop(object.insert(name.to_string(), default)),
                                 None if input.ty.is_required() => return None,
                                 None => {}
                             },
@@ -75,6 +78,42 @@ pub fn literal(schema: &Schema, value: &ast::Value, ty: &TypeRef, variables: &Va
     }
 }
 
+/// What an argument or a field of an input is where nothing was given.
+pub fn default_of(schema: &Schema, input: &InputValue) -> Option<Value> {
+    input.default.as_ref().map(|default| completed(schema, default, &input.ty, 0))
+}
+
+/// A default by its type, as a literal would be: one value is a list of it, and inputs have their own defaults.
+fn completed(schema: &Schema, value: &Value, ty: &TypeRef, level: usize) -> Value {
+    if value.is_null() || level > DEEPEST_DEFAULT {
+        return value.clone();
+    }
+    match ty {
+        TypeRef::NonNull(inner) => completed(schema, value, inner, level),
+        TypeRef::List(inner) => match value {
+            Value::Array(items) => items.iter().map(|item| completed(schema, item, inner, level)).collect(),
+            single => vec![completed(schema, single, inner, level)].into(),
+        },
+        TypeRef::Named(name) => match (schema.get(name).map(|ty| &ty.kind), value) {
+            (Some(TypeKind::Input(known)), Value::Object(given)) => {
+                let mut object = Map::new();
+                for (name, input) in known {
+                    if let Some(value) = given.get(&**name).or(input.default.as_ref()) {
+                        object.insert(name.to_string(), completed(schema, value, &input.ty, level + 1));
+                    }
+                }
+                Value::Object(object)
+            }
+            (Some(TypeKind::Enum(values)), Value::String(name)) => {
+                let known = values.get(name.as_str()).and_then(|known| known.value.as_deref());
+                known.unwrap_or(name).into()
+            }
+            (Some(TypeKind::Scalar), value) => scalar_value(name, value).unwrap_or_else(|_| value.clone()),
+            _ => value.clone(),
+        },
+    }
+}
+
 /// The arguments of a field or a directive.
 ///
 /// # Errors
@@ -90,8 +129,8 @@ pub fn arguments(
     for (name, input) in known {
         let fail = |text: String, at| Err(GraphQLError::new(Code::Internal, text).at(at));
         let Some(argument) = given.iter().find(|argument| argument.name.text == **name) else {
-            match &input.default {
-                Some(default) => drop(values.insert(name.to_string(), default.clone())),
+            match default_of(schema, input) {
+                Some(default) => drop(values.insert(name.to_string(), default)),
                 None if input.ty.is_required() => {
                     let text =
                         format!("Argument \"{name}\" of required type \"{}\" was not provided.", input.ty);
@@ -104,8 +143,8 @@ pub fn arguments(
         if let ValueKind::Variable(variable) = &argument.value.kind
             && !variables.contains_key(variable)
         {
-            match &input.default {
-                Some(default) => drop(values.insert(name.to_string(), default.clone())),
+            match default_of(schema, input) {
+                Some(default) => drop(values.insert(name.to_string(), default)),
                 None if input.ty.is_required() => {
                     let text = format!(
                         "Argument \"{name}\" of required type \"{}\" was provided the variable \"${variable}\" which was not provided a runtime value.",

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::literal::literal;
+use super::literal::{default_of, literal};
 use super::scalar::scalar_value;
 use super::shown::inspect;
 use super::{Refused, Variables};
@@ -129,8 +129,8 @@ impl Coercion<'_> {
                 let mut object = Map::new();
                 for (name, input) in known {
                     let Some(field) = given.get(&**name) else {
-                        match &input.default {
-                            Some(default) => drop(object.insert(name.to_string(), default.clone())),
+                        match default_of(self.schema, input) {
+                            Some(default) => drop(object.insert(name.to_string(), default)),
                             None if input.ty.is_required() => {
                                 let text = format!(
                                     "Field \"{name}\" of required type \"{}\" was not provided.",

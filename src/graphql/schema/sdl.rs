@@ -37,6 +37,9 @@ pub fn default_text(schema: &Schema, ty: &TypeRef, value: &Value) -> String {
             let items: Vec<String> = items.iter().map(|item| default_text(schema, inner, item)).collect();
             format!("[{}]", items.join(", "))
         }
+        (TypeRef::List(inner), single) if !single.is_null() => {
+            format!("[{}]", default_text(schema, inner, single))
+        }
         (TypeRef::NonNull(inner) | TypeRef::List(inner), value) => default_text(schema, inner, value),
         (TypeRef::Named(name), value) => match (schema.get(name).map(|ty| &ty.kind), value) {
             (Some(TypeKind::Enum(_)), Value::String(name)) => name.clone(),

@@ -33,5 +33,6 @@ q('query Q($first: Int) { itemsOf(first: $first) { number } }', { variables: { f
 q('query Q($kinds: [Kind!] = [SQUARE]) { echo(filter: { kinds: $kinds }) }');
 const type = name => q(`{ __type(name: "${name}") { kind name description fields(includeDeprecated: true) { name args { name defaultValue type { kind name ofType { kind name } } } isDeprecated deprecationReason type { kind name ofType { kind name ofType { kind name } } } } inputFields { name defaultValue type { kind name ofType { kind name } } } enumValues(includeDeprecated: true) { name isDeprecated deprecationReason } possibleTypes { name } interfaces { name } } }`, { as: 'master' });
 for (const name of ['Json', 'Named', 'Shape', 'Circle', 'Found', 'Kind', 'Filter', 'Page', 'Item', 'ItemOrder', 'CreateItemPayload']) type(name);
+for (const query of ['{ defaults }', '{ defaults(filter: {}) }', '{ defaults(kinds: SQUARE, id: "x", list: 2) }', 'query Q($filter: Filter = { inner: {} }) { defaults(filter: $filter) }']) q(query);
 
 export default { name: 'types', overrides: { cloud: file('types.cjs'), graphQLSchema: file('types.graphql') }, cases };
