@@ -8,9 +8,10 @@ use crate::query::regex::{Dialect, Set, translate};
 use crate::query::{Constraint, Filter, RegexConstraint};
 
 /// Steps of the backtracking engine before it gives up.
-const BACKTRACK_LIMIT: usize = 100_000;
-/// Bytes of the longest text that it is tried on: one step, as a look at what is ahead, may read all of it.
-const LONGEST_TEXT: usize = 16 * 1024;
+const BACKTRACK_LIMIT: usize = 10_000;
+/// Bytes of the longest text that it is tried on: one step, as a look at what is ahead, may read all of it. Both
+/// together are a tenth of a second, as `regexTimeout` is in parse-server.
+const LONGEST_TEXT: usize = 4 * 1024;
 /// Bytes a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
 /// Bytes of what a compiled pattern keeps while it matches.
