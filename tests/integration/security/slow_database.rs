@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use parsimony::query::FindHints;
+use parsimony::query::{Filter, FindHints, FindSpec};
 use parsimony::storage::postgres::{PostgresAdapter, PostgresOptions};
 use parsimony::storage::{Session, StorageAdapter};
 use parsimony::types::{ClassName, ClassSchema};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -156,4 +157,28 @@ async fn one_statement_in_the_way_is_evaded() {
     assert!(answers.iter().all(Result::is_ok) && !waiting.is_finished());
     lock.commit().await.unwrap();
     waiting.await.unwrap().unwrap();
+}
+
+/// However many reads take long: a write finds a connection.
+#[tokio::test]
+async fn long_reads_leave_connections_to_writes() {
+    let fixture = Fixture::open().await;
+    let other = ClassSchema::with_defaults(ClassName::known("Other"));
+    let other = Arc::new(fixture.adapter.create_class(&other).await.unwrap());
+    let mut blocker = fixture.database.connect().await;
+    let lock = blocker.transaction().await.unwrap();
+    lock.batch_execute(r#"LOCK TABLE "Game" IN ACCESS EXCLUSIVE MODE"#).await.unwrap();
+    let all = FindSpec::new(Filter::all());
+    let reads = join_all((0..40).map(|_| fixture.adapter.find(&fixture.schema, &all)));
+    let at = "2026-01-02T03:04:05.006Z";
+    let rows = [json!({"objectId": "a", "createdAt": at, "updatedAt": at}).as_object().unwrap().clone()];
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let written = fixture.adapter.create(&other, &rows);
+        let written = tokio::time::timeout(Duration::from_secs(2), written).await;
+        lock.commit().await.unwrap();
+        written
+    };
+    let (_, written) = tokio::join!(reads, write);
+    written.expect("a connection is left").unwrap();
 }

@@ -32,6 +32,7 @@ struct Slot {
     pool_size: u32,
     /// Transactions hold at most half of the pool, so that what runs beside them finds a connection.
     transactions: Arc<Semaphore>,
+    long_reads: Arc<Semaphore>,
     shared: Vec<tokio::sync::Mutex<Option<Arc<SharedConn>>>>,
     turn: AtomicUsize,
     writers: Writers,
@@ -140,6 +141,7 @@ impl Lanes {
                     pool: OnceLock::new(),
                     pool_size: u32::try_from(pool_size).unwrap_or(1),
                     transactions: Arc::new(Semaphore::new((pool_size / 2).max(1))),
+                    long_reads: Arc::new(Semaphore::new((pool_size * 3 / 4).max(1))),
                     shared: (0..shared).map(|_| tokio::sync::Mutex::new(None)).collect(),
                     turn: AtomicUsize::new(0),
                     writers: Writers::default(),
@@ -253,6 +255,27 @@ impl Lanes {
         match waiting.await {
             Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
             _ => Err(StorageError::Exhausted),
+        }
+    }
+
+    /// A connection for a read that may take long, counted against the three quarters of the pool that those may
+    /// hold: whoever asks for many of them does not keep others from writing.
+    ///
+    /// # Errors
+    /// As [`Lanes::get`].
+    pub async fn get_for_long_read(&self) -> StorageResult<(Pooled, OwnedSemaphorePermit)> {
+        let slot = self.slot();
+        let waiting = tokio::time::timeout(self.acquire_timeout, slot.long_reads.clone().acquire_owned());
+        let permit = {
+            let _in_line = InLine::enter(&slot.waiting);
+            waiting.await
+        };
+        match permit {
+            Ok(Ok(permit)) => Ok((self.get_from(slot).await?, permit)),
+            _ => {
+                slot.exhausted.increment();
+                Err(StorageError::Exhausted)
+            }
         }
     }
 

@@ -125,10 +125,15 @@ impl Core {
             Some(shape) => self.pace.is_quick(shape),
             None => lane.length == Length::Short,
         };
+        let mut is_long = !shares;
         if shares && let Ok(Some(shared)) = lanes.shared().await {
             self.reads.shared.increment();
             match self.read_shared(lanes, &shared, &query, learned).await {
-                None => self.reads.sent_again.increment(),
+                None => {
+                    self.reads.sent_again.increment();
+                    // It may be what was in the way itself.
+                    is_long = learned.is_some();
+                }
                 Some(Err(error)) if is_stale_plan(&error) => {
                     shared.retire();
                     query.sql().uncacheable();
@@ -140,7 +145,13 @@ impl Core {
         self.reads.alone.increment();
         let mut tries = 1;
         loop {
-            let held = Held::new(lanes.get().await?);
+            let (free, _turn) = if is_long {
+                let (free, turn) = lanes.get_for_long_read().await?;
+                (free, Some(turn))
+            } else {
+                (lanes.get().await?, None)
+            };
+            let held = Held::new(free);
             let conn = held.conn()?;
             let began = Instant::now();
             let outcome = if self.prepared_statements {
