@@ -24,7 +24,9 @@ pub(super) fn object(row: &RawDocument, scope: &Scope, options: &AggregateOption
             // One field of users, kept in a column for each provider.
             let providers = object.entry("authData").or_insert_with(|| json!({}));
             if let Value::Object(providers) = providers {
-                providers.insert(provider.to_owned(), shown(rest_json::to_value(value), options));
+                let value = rest_json::to_value(value);
+                let value = if options.raw_values { untyped(value, true) } else { value };
+                providers.insert(provider.to_owned(), value);
             }
             continue;
         }
