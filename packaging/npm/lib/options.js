@@ -124,7 +124,7 @@ function forChild(options, liveQueryServerOptions) {
     // One line of JSON for each line of the log; the adapter decides what becomes of it.
     Object.assign(child, { jsonLogs: true, silent: false, logsFolder: null });
   }
-  if (typeof child.graphQLSchema !== 'string') {
+  if (!child.graphQLSchema) {
     delete child.graphQLSchema;
   }
   const sockets = { ...options.liveQueryServerOptions, ...liveQueryServerOptions };
