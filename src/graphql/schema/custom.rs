@@ -184,6 +184,8 @@ mod tests {
             Some(SchemaCode { resolve, fields: ["Query.made".to_owned(), "Extra.other".to_owned()].into() });
         let made =
             GivenSchema { text: "type Query { made: Int } type Extra { other: Int }".to_owned(), code };
+        let mut schema = build(Ingredients::default());
+        Additions::read(&given(text)).unwrap().apply(&mut schema);
         Additions::read(&made).unwrap().apply(&mut schema);
         let query = schema.get("Query").unwrap().fields().unwrap();
         assert!(matches!(query["made"].resolver, Resolver::Code(id) if id == resolve));
