@@ -32,7 +32,16 @@ pub fn begin(http: &HttpRequest, method: &str, body: &Object) -> Option<Watched>
     }
     let url =
         masked_url(&http.uri().path_and_query().map_or_else(|| http.path().to_owned(), ToString::to_string));
-    let body = masked(&Value::Object(body.clone()));
+    let mut body = body.clone();
+    if asks_for_name(&url) {
+        // Who types a password into the wrong field does not want to read it here.
+        for name in ["username", "email"] {
+            if let Some(value) = body.get_mut(name) {
+                *value = STARS.into();
+            }
+        }
+    }
+    let body = masked(&Value::Object(body));
     let meta = json!({ "method": method, "url": url, "headers": headers(http.headers()), "body": body });
     let meta = meta.to_string();
     tracing::trace!(meta = meta.as_str(), "REQUEST for [{method}] {url}: {}", pretty(&body));
@@ -92,8 +101,19 @@ fn headers(headers: &HeaderMap) -> Object {
 /// The path as it was asked for, without passwords and tokens in its parameters.
 fn masked_url(url: &str) -> String {
     let Some((path, query)) = url.split_once('?') else { return url.to_owned() };
-    let pairs: Vec<Cow<'_, str>> = query.split('&').map(masked_pair).collect();
+    let hides_names = asks_for_name(path);
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key @ ("username" | "email"), _)) if hides_names => format!("{key}={STARS}").into(),
+        _ => masked_pair(pair),
+    });
+    let pairs: Vec<Cow<'_, str>> = pairs.collect();
     format!("{path}?{}", pairs.join("&"))
+}
+
+/// Whether the request's parameters are a name and a password.
+fn asks_for_name(url: &str) -> bool {
+    let path = url.split('?').next().unwrap_or_default().trim_end_matches('/').to_ascii_lowercase();
+    path.ends_with("/login") || path.ends_with("/verifypassword")
 }
 
 fn masked_pair(pair: &str) -> Cow<'_, str> {
@@ -117,7 +137,7 @@ mod tests {
     fn urls_are_masked() {
         assert_eq!(
             masked_url("/parse/login?username=a&password=b"),
-            "/parse/login?username=a&password=********"
+            "/parse/login?username=********&password=********"
         );
         assert_eq!(
             masked_url("/parse/classes/A?where=%7B%22a%22%3A1%7D"),

@@ -238,7 +238,7 @@ async fn requests_are_in_the_log_at_level_verbose() {
     let has = |start: &str| messages.iter().any(|message| message.starts_with(start));
     assert!(has("REQUEST for [POST] /parse/users: {"), "{messages:#?}");
     assert!(has("RESPONSE from [POST] /parse/users: {"), "{messages:#?}");
-    assert!(has("REQUEST for [GET] /parse/login?username=seen&password=********: {}"), "{messages:#?}");
+    assert!(has("REQUEST for [GET] /parse/login?username=********&password=********: {}"), "{messages:#?}");
     let line = lines.as_array().unwrap().iter().find(|line| {
         line["message"]
             .as_str()
