@@ -98,8 +98,7 @@ impl Found {
                 })
                 .await?;
             }
-            // Few processors do better with turns than with more threads: a long find on a thread of its own made the
-            // short ones wait five times as long on two processors.
+            // However long: other requests have their turn in between.
             Results::Rows(rows, view) => {
                 encode::write_rows_in_turns(&mut out, &rows, &view, class.as_ref(), &meter).await;
             }
