@@ -73,14 +73,7 @@ pub fn check_has_target(
     if existing.ty.target().is_none() || definition.get("targetClass").is_some_and(is_truthy) {
         return Ok(());
     }
-    Err(Error::parse(
-        ErrorCode::INCORRECT_TYPE,
-        format!(
-            "schema mismatch for {class}.{name}; expected {} but got {}",
-            existing.ty.display(),
-            existing.ty.name()
-        ),
-    ))
+    Err(mismatch(class, name, existing, existing.ty.name()))
 }
 
 /// A field keeps its type and target.
@@ -91,14 +84,14 @@ pub fn check_same_type(class: &ClassName, name: &FieldName, existing: &Field, wa
     if existing.ty == wanted.ty {
         return Ok(());
     }
-    Err(Error::parse(
+    Err(mismatch(class, name, existing, wanted.ty.display()))
+}
+
+fn mismatch(class: &ClassName, name: &FieldName, existing: &Field, got: impl std::fmt::Display) -> Error {
+    Error::parse(
         ErrorCode::INCORRECT_TYPE,
-        format!(
-            "schema mismatch for {class}.{name}; expected {} but got {}",
-            existing.ty.display(),
-            wanted.ty.display()
-        ),
-    ))
+        format!("schema mismatch for {class}.{name}; expected {} but got {got}", existing.ty.display()),
+    )
 }
 
 /// # Errors
