@@ -42,13 +42,13 @@ pub async fn write_rows_in_turns(
     meter: &Meter,
 ) {
     out.push(b'[');
-    let (mut bytes, mut objects) = (out.len(), meter.objects());
+    let (mut bytes, mut objects, mut lane) = (out.len(), meter.objects(), None);
     for (index, row) in rows.iter().enumerate() {
         if meter.is_full() {
             break;
         }
         if out.len() - bytes > TURN_BYTES || meter.objects() - objects > TURN_OBJECTS {
-            tokio::task::yield_now().await;
+            next_turn(&mut lane, Turns::Write).await;
             (bytes, objects) = (out.len(), meter.objects());
         }
         if index > 0 {

@@ -19,12 +19,15 @@ use crate::storage::mongo::layout::row::{self, Plan, SCORE};
 use crate::storage::mongo::layout::strangers;
 use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{StorageError, StorageResult};
+use crate::types::aside::{Turns, next_turn};
 use crate::types::path::FieldPath;
 use crate::types::row::has_permission_columns;
 use crate::types::{CellRef, ClassSchema, FieldName, RowSet};
 
 /// What a server answers at first when it is not told otherwise.
 const FIRST_BATCH: u64 = 101;
+/// What is read in one go.
+const TURN_BYTES: usize = 256 * 1024;
 
 /// A find, ready to be sent.
 pub struct Query {
@@ -129,9 +132,17 @@ impl MongoAdapter {
             match &self.open {
                 None => {
                     let mut cursor = find.await?;
+                    // A batch is up to 16 MB, and there all at once.
+                    let (mut bytes, mut lane) = (0, None);
                     while cursor.advance().await? {
-                        if !see(cursor.current()) {
+                        let document = cursor.current();
+                        bytes += document.as_bytes().len();
+                        if !see(document) {
                             break;
+                        }
+                        if bytes > TURN_BYTES {
+                            next_turn(&mut lane, Turns::Read).await;
+                            bytes = 0;
                         }
                     }
                 }

@@ -7,6 +7,7 @@ use diesel::result::QueryResult;
 use futures_util::{Stream, TryStreamExt};
 
 use crate::storage::postgres::sql::{PgRow, millis_from_micros, with_typed_bytes};
+use crate::types::aside::{Turns, next_turn};
 use crate::types::geo::GeoPoint;
 use crate::types::row::RowSet;
 
@@ -45,14 +46,14 @@ pub async fn collect(
     rows: &mut RowSet,
 ) -> QueryResult<()> {
     let width = rows.layout().columns.len();
-    let mut turn = rows.bytes();
+    let (mut turn, mut lane) = (rows.bytes(), None);
     while let Some(row) = stream.try_next().await? {
         push_row(rows, &row, 0, width);
         if !rows.has_room() {
             break;
         }
         if rows.bytes() - turn > TURN_BYTES {
-            tokio::task::yield_now().await;
+            next_turn(&mut lane, Turns::Read).await;
             turn = rows.bytes();
         }
     }
