@@ -11,7 +11,7 @@ use super::transfer::{self, Incoming, Room};
 use crate::error::{Error, Result};
 use crate::types::Object;
 use crate::types::aside::{LONG, aside};
-use crate::types::json::{FEW_VALUES, count_values, from_outside};
+use crate::types::json::{FEW_VALUES, count_values, of_few_values};
 use crate::types::limits::MAX_VALUES;
 
 /// Form bodies are limited like Express limits them, whatever `maxUploadSize` says.
@@ -53,7 +53,7 @@ pub async fn read(headers: &HeaderMap, mut payload: Incoming, limit: u64) -> Res
         // Invalid UTF-8 becomes U+FFFD, which is what Node makes of it.
         let text = String::from_utf8_lossy(bytes);
         // Some .NET clients put a byte order mark before their JSON.
-        parse_json(text.strip_prefix('\u{feff}').unwrap_or(&text))
+        object_of(text.strip_prefix('\u{feff}').unwrap_or(&text))
     });
     let object = object.await??;
     Ok((Body::Object(object), room))
@@ -64,7 +64,7 @@ pub async fn read(headers: &HeaderMap, mut payload: Incoming, limit: u64) -> Res
 /// # Errors
 /// As [`read`]; the inner one when it is no JSON.
 pub async fn document(bytes: Bytes, room: &mut Room) -> Result<serde_json::Result<Value>> {
-    read_json(bytes, room, from_outside).await
+    read_json(bytes, room, of_few_values).await
 }
 
 /// Reads JSON, a long one on a thread of its own, when there is room for what it becomes.
@@ -149,11 +149,22 @@ fn check_encoding(headers: &HeaderMap, content_type: &str) -> Result<()> {
     }
 }
 
-/// Only objects and arrays count as JSON here. Nesting is limited by the parser, which counts it.
+/// Only objects and arrays count as JSON here: a list becomes an object with its places as keys.
+fn object_of(text: &str) -> Result<Object> {
+    match parse_json(text, of_few_values)? {
+        Value::Object(object) => Ok(object),
+        Value::Array(list) => {
+            Ok(list.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect())
+        }
+        _ => Ok(Object::new()),
+    }
+}
+
+/// An object or an array. Nesting is limited by the parser, which counts it.
 ///
 /// # Errors
 /// 400 without a code.
-pub fn parse_json(text: &str) -> Result<Object> {
+pub fn parse_json(text: &str, read: impl FnOnce(&[u8]) -> serde_json::Result<Value>) -> Result<Value> {
     match text.trim_start_matches([' ', '\t', '\n', '\r']).chars().next() {
         Some('{' | '[') => {}
         Some(first) => {
@@ -165,14 +176,7 @@ pub fn parse_json(text: &str) -> Result<Object> {
         }
         None => return Err(Error::http(400, "Unexpected end of JSON input")),
     }
-    match from_outside(text.as_bytes()) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(Value::Array(list)) => {
-            Ok(list.into_iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect())
-        }
-        Ok(_) => Ok(Object::new()),
-        Err(error) => Err(Error::http(400, json_error(&error))),
-    }
+    read(text.as_bytes()).map_err(|error| Error::http(400, json_error(&error)))
 }
 
 /// In the words of JavaScript engines where there is a counterpart.
@@ -196,7 +200,7 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        let error = parse_json(text).expect_err("refused");
+        let error = object_of(text).expect_err("refused");
         assert_eq!(error.status(), 400);
         error.public_message(true).to_owned()
     }
@@ -207,7 +211,7 @@ mod tests {
         assert_eq!(message("   "), "Unexpected end of JSON input");
         assert_eq!(message("{\"a\":"), "Unexpected end of JSON input");
         assert!(message("{\"a\": NaN}").starts_with("Invalid JSON"));
-        assert_eq!(parse_json("[1,2]").expect("an array").len(), 2);
+        assert_eq!(object_of("[1,2]").expect("an array").len(), 2);
     }
 
     #[test]

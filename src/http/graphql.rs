@@ -24,6 +24,7 @@ use crate::operations::budget::json_size;
 use crate::types::Object;
 use crate::types::app_scope::{self, carry};
 use crate::types::aside::{LONG, aside};
+use crate::types::json::from_outside;
 
 mod form;
 pub(super) mod playground;
@@ -170,10 +171,8 @@ async fn read(exchange: &Exchange<'_>, payload: super::transfer::Incoming, max_u
                 return Ok(bad("POST body missing, invalid Content-Type, or JSON object has no keys."));
             }
             let text = String::from_utf8_lossy(&bytes);
-            // Says what is wrong with it.
-            body::parse_json(&text)?;
-            let document = crate::types::json::from_outside(text.trim_start_matches('\u{feff}').as_bytes());
-            Ok(of_document(document.unwrap_or_default()))
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            Ok(of_document(body::parse_json(text, from_outside)?))
         }
         "GET" => Ok(of_url(exchange, &essence)),
         _ => {

@@ -24,6 +24,14 @@ pub fn from_outside(text: &[u8]) -> serde_json::Result<Value> {
     if text.len() > FEW_VALUES && count_values(text) > MAX_VALUES {
         return Err(serde::de::Error::custom(format_args!("more than {MAX_VALUES} values")));
     }
+    of_few_values(text)
+}
+
+/// As [`from_outside`], for a text whose values are known to be not too many.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn of_few_values(text: &[u8]) -> serde_json::Result<Value> {
     let mut value = match serde_json::from_slice(text) {
         Ok(value) => value,
         Err(error) => match repaired(text) {
