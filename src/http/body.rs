@@ -149,8 +149,12 @@ fn check_encoding(headers: &HeaderMap, content_type: &str) -> Result<()> {
     }
 }
 
-/// Only objects and arrays count as JSON here: a list becomes an object with its places as keys.
-fn object_of(text: &str) -> Result<Object> {
+/// Only objects and arrays count as JSON here: a list becomes an object with its places as keys. Of a text whose
+/// values are not too many.
+///
+/// # Errors
+/// 400 without a code.
+pub fn object_of(text: &str) -> Result<Object> {
     match parse_json(text, of_few_values)? {
         Value::Object(object) => Ok(object),
         Value::Array(list) => {

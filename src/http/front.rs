@@ -19,6 +19,7 @@ use super::body::{self, Body};
 use super::credentials::{Claims, header_text};
 use super::exchange::{Exchange, Front, client_address};
 use super::figures::{Door, Seen};
+use super::to_the_end::ToTheEnd;
 use super::transfer::Room;
 use crate::app::{App, AppState};
 use crate::error::{Error, Result};
@@ -93,7 +94,9 @@ async fn answer(http: &HttpRequest, payload: web::Payload, front: &Front, seen: 
         // tenth of a read. What goes wrong is logged in one made for it.
         let span = tracing::debug_span!("request", id, method = %http.method(), path = below);
         let app = exchange.named();
-        match contained(app_scope::within(app, exchange.run(payload)).instrument(span)).await {
+        // Boxed: each of those around it would move the whole of it.
+        let running = Box::pin(exchange.run(payload));
+        match contained(app_scope::within(app, running).instrument(span)).await {
             Ok(response) => validator::tagged(http, response).await,
             Err(error) => app_scope::within_now(app, || {
                 span_of(http, below, id).in_scope(|| respond::error(&error, config.http.sanitize_errors))
@@ -319,12 +322,12 @@ impl Exchange<'_> {
         if route.method == crate::cloud::Method::Get {
             run.await
         } else {
-            let task = async move {
+            let write = async move {
                 let outcome = run.await;
                 drop(held);
                 outcome
             };
-            actix_web::rt::spawn(carry(task.in_current_span())).await.map_err(Error::internal)?
+            ToTheEnd::new(carry(write.in_current_span())).await
         }
     }
 

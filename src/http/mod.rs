@@ -30,12 +30,13 @@ mod respond;
 mod spelling;
 mod start;
 mod targets;
+mod to_the_end;
 mod transfer;
 pub mod waiting;
 
 /// The parsers of what clients send, for tests that feed them with anything.
 pub mod parsers {
-    pub use super::body::parse_json;
+    pub use super::body::object_of as parse_json;
     pub use super::multipart::parse as parse_multipart;
     pub use super::query_string::{parse_flat, parse_nested};
 }
