@@ -50,7 +50,17 @@ fn half_of_processors() -> usize {
 
 /// A place among those who have turns.
 #[derive(Debug)]
-pub struct Lane(Option<SemaphorePermit<'static>>);
+pub struct Lane {
+    /// `None`: it took too long to get one.
+    place: Option<SemaphorePermit<'static>>,
+}
+
+impl Lane {
+    /// Whether it is one of the few.
+    pub fn is_one(&self) -> bool {
+        self.place.is_some()
+    }
+}
 
 /// Lets the other requests of this thread have their turn. A short request waits for one turn of everybody who is
 /// ready to go on, so only few may be: the first call for a piece of work waits for a place among them, which
@@ -65,7 +75,7 @@ pub async fn next_turn(lane: &mut Option<Lane>, turns: Turns) {
         Turns::Write => &WRITE_TURNS,
     };
     let place = tokio::time::timeout(LONGEST_WAIT, lanes.acquire()).await;
-    *lane = Some(Lane(place.ok().and_then(Result::ok)));
+    *lane = Some(Lane { place: place.ok().and_then(Result::ok) });
 }
 
 #[cfg(test)]
@@ -98,7 +108,7 @@ mod tests {
             ready.pop();
             waiting.await;
         }
-        assert!(lane.is_some_and(|lane| lane.0.is_some()));
+        assert!(lane.is_some_and(|lane| lane.is_one()));
     }
 
     #[tokio::test]
@@ -107,6 +117,6 @@ mod tests {
         let _taken = READ_TURNS.acquire_many(all).await;
         let mut lane = None;
         next_turn(&mut lane, Turns::Read).await;
-        assert!(lane.is_some_and(|lane| lane.0.is_none()));
+        assert!(lane.is_some_and(|lane| !lane.is_one()));
     }
 }

@@ -9,6 +9,7 @@ pub use super::json_text::{write_entries, write_json, write_string};
 use super::shown::{self, Shown, as_pointer, shown};
 use super::view::{IncludeTarget, IncludedField, View};
 use crate::operations::budget::Meter;
+use crate::types::aside::{Turns, next_turn};
 use crate::types::row::{CellRef, Column, ColumnKind, RowRef};
 use crate::types::{ClassName, FieldType, RowSet};
 
