@@ -132,7 +132,8 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`].
     pub async fn connect_with(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
-        self.in_time(self.open_with_settings(timeout)).await
+        // Whoever may have to open a connection, for each statement, would be larger by all of this.
+        self.in_time(Box::pin(self.open_with_settings(timeout))).await
     }
 
     /// A server that takes the connection may still say nothing.
@@ -233,7 +234,7 @@ impl Connector {
                     let opened = AsyncPgConnection::try_from_client_and_connection(client, connection).await;
                     opened.map_err(|e| refused(&e))
                 };
-                self.in_time(opening).await
+                self.in_time(Box::pin(opening)).await
             }
             _ => self.connect_with(Duration::ZERO).await,
         }
@@ -244,7 +245,7 @@ impl Connector {
     /// # Errors
     /// As [`Connector::connect`].
     pub async fn connect_to_copy(&self) -> StorageResult<tokio_postgres::Client> {
-        self.in_time(async {
+        self.in_time(Box::pin(async {
             let client = match &self.link {
                 Link::Socket(_) => started(self.config.connect(NoTls).await)?,
                 Link::Open => self.copy_plain().await?,
@@ -260,7 +261,7 @@ impl Connector {
                 "SET search_path = public; SET parsimony.server = 'yes'; SET statement_timeout = 0";
             client.batch_execute(settings).await.map_err(|e| refused(&e))?;
             Ok(client)
-        })
+        }))
         .await
     }
 
