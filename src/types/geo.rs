@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::member::member;
 use crate::types::number::number_json;
 
 /// Mean earth radius as parse-server's PostgreSQL adapter uses it, in metres.
@@ -29,10 +30,10 @@ impl GeoPoint {
     /// Reads `{"__type":"GeoPoint","latitude":…,"longitude":…}`; the type tag may be missing.
     pub fn from_json(value: &Value) -> Option<Self> {
         let object = value.as_object()?;
-        if object.get("__type").is_some_and(|tag| tag != "GeoPoint") {
+        if member(object, "__type").is_some_and(|tag| tag != "GeoPoint") {
             return None;
         }
-        Self::new(object.get("latitude")?.as_f64()?, object.get("longitude")?.as_f64()?)
+        Self::new(member(object, "latitude")?.as_f64()?, member(object, "longitude")?.as_f64()?)
     }
 
     pub fn to_json(self) -> Value {

@@ -10,6 +10,7 @@ pub mod geo;
 pub mod javascript;
 pub mod json;
 pub mod limits;
+pub mod member;
 pub mod names;
 pub mod number;
 pub mod path;
