@@ -1,6 +1,7 @@
 //! The storage traits on [`PostgresAdapter`]: which lane each call takes. Writes run in tasks of their
 //! own, so that a request that goes away cannot cut one half-way.
 
+use std::pin::pin;
 pub(crate) use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -135,7 +136,7 @@ fn nothing_changed(class: &ClassSchema, returning: Returning) -> Changed {
 #[async_trait]
 impl Session for PostgresAdapter {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
-        let work = async { self.core.find(class, spec).await };
+        let work = pin!(async { self.core.find(class, spec).await });
         self.core.statements.watch(Shape::Find, class.name.as_str(), work).await
     }
 
@@ -147,12 +148,12 @@ impl Session for PostgresAdapter {
         columns: Option<&[FieldName]>,
         hints: &FindHints,
     ) -> StorageResult<RowSet> {
-        let work = async { self.core.find_by_ids(class, ids, readers, columns, hints).await };
+        let work = pin!(async { self.core.find_by_ids(class, ids, readers, columns, hints).await });
         self.core.statements.watch(Shape::FindByIds, class.name.as_str(), work).await
     }
 
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
-        let work = async { self.core.count(class, spec).await };
+        let work = pin!(async { self.core.count(class, spec).await });
         self.core.statements.watch(Shape::Count, class.name.as_str(), work).await
     }
 
@@ -182,15 +183,15 @@ impl Session for PostgresAdapter {
     }
 
     async fn create(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
-        let work = async {
+        let work = pin!(async {
             if self.core.prepared_statements
                 && let [_] = rows
             {
                 return write_one!(self, |db| insert::run(&db, class, rows).await);
             }
-            let (class, rows) = (class.clone(), rows.to_vec());
-            write!(self, |db| insert::run(&db, &class, &rows).await)
-        };
+            let mut statements = insert::statements(class, rows)?;
+            write!(self, |db| insert::many(&db, &mut statements).await)
+        });
         self.core.statements.watch(Shape::Insert, class.name.as_str(), work).await
     }
 
@@ -201,7 +202,7 @@ impl Session for PostgresAdapter {
         update: &Update,
         returning: Returning,
     ) -> StorageResult<Changed> {
-        let work = async {
+        let work = pin!(async {
             let outcome = if self.core.is_one_object(target) {
                 write_one!(self, |db| update::run(&db, class, target, update, returning).await)
             } else {
@@ -212,7 +213,7 @@ impl Session for PostgresAdapter {
                 Err(error) if is_missing_table(&error) => Ok(nothing_changed(class, returning)),
                 outcome => outcome,
             }
-        };
+        });
         self.core.statements.watch(Shape::Update, class.name.as_str(), work).await
     }
 
@@ -222,7 +223,7 @@ impl Session for PostgresAdapter {
         target: &WriteFilter,
         returning_before: bool,
     ) -> StorageResult<Changed> {
-        let work = async {
+        let work = pin!(async {
             let outcome = if self.core.is_one_object(target) {
                 write_one!(self, |db| delete::run(&db, class, target, returning_before).await)
             } else {
@@ -235,7 +236,7 @@ impl Session for PostgresAdapter {
                 }
                 outcome => outcome,
             }
-        };
+        });
         self.core.statements.watch(Shape::Delete, class.name.as_str(), work).await
     }
 

@@ -196,7 +196,12 @@ impl Executor<'_> {
     }
 
     async fn execute(&self, mut sql: Sql) -> StorageResult<u64> {
-        self.admit(&mut sql);
+        self.execute_kept(&mut sql).await
+    }
+
+    /// The same of a statement that may have to be sent once more.
+    async fn execute_kept(&self, sql: &mut Sql) -> StorageResult<u64> {
+        self.admit(sql);
         self.bracketed(async { Ok(sql.execute(self.conn).await? as u64) }).await
     }
 

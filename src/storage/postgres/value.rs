@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::storage::mismatch::mismatch;
-use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::postgres::sql::{Bind, Element, Sql};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::geo::GeoPoint;
+use crate::types::member::{is_typed, member, member_of};
 use crate::types::row::internal_type;
 use crate::types::time::Millis;
 use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType};
@@ -41,6 +42,19 @@ impl ColumnType {
             Self::Point => "point",
             Self::Polygon => "polygon",
             Self::TextArray => "text[]",
+        }
+    }
+
+    /// What values of many rows are sent as; lists of texts as their texts.
+    pub fn element(self) -> Element {
+        match self {
+            Self::Text | Self::TextArray => Element::Text,
+            Self::Double => Element::Double,
+            Self::Bool => Element::Bool,
+            Self::Timestamp => Element::Timestamptz,
+            Self::Jsonb => Element::Jsonb,
+            Self::Point => Element::Point,
+            Self::Polygon => Element::Polygon,
         }
     }
 
@@ -108,7 +122,7 @@ const FIRST_INSTANT: i64 = -210_866_803_200_000;
 /// An instant: an ISO string or `{"__type":"Date","iso":…}`, within what PostgreSQL can hold.
 pub fn instant(value: &Value) -> Option<Millis> {
     let iso = match value {
-        Value::Object(date) => date.get("iso")?,
+        Value::Object(date) => member(date, "iso")?,
         other => other,
     };
     Millis::parse(iso.as_str()?).filter(|at| at.0 >= FIRST_INSTANT)
@@ -117,9 +131,9 @@ pub fn instant(value: &Value) -> Option<Millis> {
 fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(text.into()),
-        Value::Object(object) => match object.get("__type").and_then(Value::as_str) {
-            Some("Pointer") => object.get("objectId").and_then(shown),
-            Some("File") => object.get("name").and_then(shown),
+        Value::Object(object) => match member(object, "__type").and_then(Value::as_str) {
+            Some("Pointer") => member(object, "objectId").and_then(shown),
+            Some("File") => member(object, "name").and_then(shown),
             _ => None,
         },
         _ => None,
@@ -137,8 +151,7 @@ fn shown(part: &Value) -> Option<Cow<'_, str>> {
 
 /// A pointer to nothing, which is stored as nothing.
 fn leads_nowhere(value: &Value) -> bool {
-    value.get("__type").is_some_and(|tag| tag == "Pointer")
-        && value.get("objectId").is_none_or(Value::is_null)
+    is_typed(value, "Pointer") && member_of(value, "objectId").is_none_or(Value::is_null)
 }
 
 /// A polygon's ring, closed. Coordinates are `[latitude, longitude]` pairs.

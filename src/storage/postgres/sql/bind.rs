@@ -7,6 +7,7 @@ use diesel::result::QueryResult;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 
+use super::column_values::ColumnValues;
 use crate::types::geo::GeoPoint;
 use crate::types::time::Millis;
 
@@ -51,6 +52,8 @@ pub enum Bind {
     MaybeBytes(Option<Bytes>),
     /// SQL NULL of type text; cast it where another type is wanted.
     Null,
+    /// An array with a value, or nothing, for each of many rows.
+    Column(ColumnValues),
 }
 
 #[derive(Clone, Debug)]
@@ -75,10 +78,14 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 impl ToSql<Timestamptz, Pg> for Instant {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         use std::io::Write;
-        let micros = self.0.0.saturating_mul(1000).saturating_sub(POSTGRES_EPOCH_MICROS);
-        out.write_all(&micros.to_be_bytes())?;
+        out.write_all(&micros_of(self.0).to_be_bytes())?;
         Ok(IsNull::No)
     }
+}
+
+/// An instant as `timestamptz` is sent.
+pub(super) fn micros_of(at: Millis) -> i64 {
+    at.0.saturating_mul(1000).saturating_sub(POSTGRES_EPOCH_MICROS)
 }
 
 /// The other direction of the `timestamptz` encoding.
@@ -136,6 +143,7 @@ pub(super) enum Stored {
     Bytes(Bytes),
     BytesOrNull(Option<Vec<u8>>),
     Null(Option<String>),
+    Column(ColumnValues),
 }
 
 impl From<Bind> for Stored {
@@ -160,6 +168,7 @@ impl From<Bind> for Stored {
             Bind::Bytes(bytes) => Self::Bytes(bytes),
             Bind::MaybeBytes(bytes) => Self::BytesOrNull(bytes.map(Vec::from)),
             Bind::Null => Self::Null(None),
+            Bind::Column(values) => Self::Column(values),
         }
     }
 }
@@ -184,5 +193,6 @@ pub(super) fn push<'b>(bind: &'b Stored, out: &mut AstPass<'_, 'b, Pg>) -> Query
         Stored::Bytes(bytes) => out.push_bind_param::<Binary, [u8]>(bytes),
         Stored::BytesOrNull(bytes) => out.push_bind_param::<Nullable<Binary>, _>(bytes),
         Stored::Null(none) => out.push_bind_param::<Nullable<Text>, _>(none),
+        Stored::Column(values) => values.bind(out),
     }
 }

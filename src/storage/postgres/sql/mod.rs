@@ -5,6 +5,7 @@
 //! [`Sql::uncacheable`] and stays out of the per-connection cache, which has no bound of its own.
 
 mod bind;
+mod column_values;
 mod shapes;
 mod wanted;
 
@@ -21,6 +22,7 @@ use futures_util::{Stream, TryStreamExt};
 
 pub use self::bind::{Bind, millis_from_micros, sql_types};
 use self::bind::{Stored, push};
+pub use self::column_values::{ColumnValues, Element, array_literal};
 pub use self::shapes::Shapes;
 pub use self::wanted::{IndexKind, ON_DEMAND, WantedIndex};
 use crate::types::{ClassName, FieldName};

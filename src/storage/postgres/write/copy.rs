@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::insert::column;
 use crate::storage::StorageResult;
 use crate::storage::postgres::connection::connect::Connector;
-use crate::storage::postgres::sql::{Bind, Sql};
+use crate::storage::postgres::sql::{Bind, Sql, array_literal};
 use crate::storage::postgres::value::{self, ColumnType};
 use crate::types::{ClassSchema, FieldName, GeoPoint, Object};
 
@@ -69,16 +69,7 @@ fn push(out: &mut String, bind: &Bind) {
             }
             out.push(')');
         }
-        Bind::TextArray(texts) => {
-            let mut array = String::from("{");
-            for (index, text) in texts.iter().enumerate() {
-                array.push_str(if index > 0 { ",\"" } else { "\"" });
-                array.push_str(&text.replace('\\', "\\\\").replace('"', "\\\""));
-                array.push('"');
-            }
-            array.push('}');
-            escape(out, &array);
-        }
+        Bind::TextArray(texts) => escape(out, &array_literal(texts)),
         // No column is bound as anything else.
         _ => out.push_str("\\N"),
     }

@@ -1,5 +1,4 @@
-//! `INSERT`: one statement for all rows of a class, in chunks only where the protocol's limit on
-//! binds asks for it.
+//! `INSERT`: one statement for all rows of a class, whose text does not depend on how many they are.
 
 use std::sync::Arc;
 
@@ -8,13 +7,13 @@ use indexmap::IndexMap;
 use super::insert_template::Slot;
 use crate::storage::postgres::Executor;
 use crate::storage::postgres::connection::error::boxed;
-use crate::storage::postgres::sql::Sql;
+use crate::storage::postgres::sql::{Bind, ColumnValues, Sql};
 use crate::storage::postgres::value::{self, ColumnType};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassSchema, FieldName, Object};
 
-/// Protocol limit is 65,535.
-const MAX_BINDS: usize = 60_000;
+/// Rows of one statement: so many are in its message at once.
+const MOST_ROWS: usize = 5_000;
 
 /// The statements, each with its rows.
 ///
@@ -36,8 +35,7 @@ pub fn statements(schema: &ClassSchema, rows: &[Object]) -> StorageResult<Vec<Sq
     }
     // One order of columns for one set of columns: fewer statement shapes.
     columns.sort_unstable_keys();
-    let chunk = (MAX_BINDS / columns.len().max(1)).max(1);
-    rows.chunks(chunk).map(|rows| statement(schema, &columns, rows)).collect()
+    rows.chunks(MOST_ROWS).map(|rows| statement(schema, &columns, rows)).collect()
 }
 
 pub(super) fn column(schema: &ClassSchema, name: &str) -> StorageResult<(FieldName, ColumnType)> {
@@ -99,21 +97,27 @@ fn statement(
         }
         sql.push_field(name);
     }
-    sql.push_sql(") VALUES ");
-    for (index, row) in rows.iter().enumerate() {
-        sql.push_sql(if index == 0 { "(" } else { ", (" });
-        for (index, (name, ty)) in columns.iter().enumerate() {
-            if index > 0 {
-                sql.push_sql(", ");
-            }
+    sql.push_sql(") SELECT ");
+    for (index, ty) in columns.values().enumerate() {
+        let cast = if *ty == ColumnType::TextArray { "::text[]" } else { "" };
+        sql.push_sql(if index > 0 { ", c" } else { "c" }).push_sql(&index.to_string()).push_sql(cast);
+    }
+    sql.push_sql(" FROM unnest(");
+    for (index, (name, ty)) in columns.iter().enumerate() {
+        let mut values = ColumnValues::new(ty.element(), rows.len());
+        for row in rows {
             let value = row.get(name.as_str()).unwrap_or(&serde_json::Value::Null);
-            value::push(&mut sql, schema, name, *ty, value)?;
+            values.push(value::bind(schema, name, *ty, value)?.as_ref());
         }
-        sql.push_sql(")");
+        let element = if *ty == ColumnType::TextArray { ColumnType::Text } else { *ty };
+        sql.push_sql(if index > 0 { ", " } else { "" }).push_bind(Bind::Column(values));
+        sql.push_sql("::").push_sql(element.sql()).push_sql("[]");
     }
-    if rows.len() > 1 {
-        sql.uncacheable();
+    sql.push_sql(") AS r (");
+    for index in 0..columns.len() {
+        sql.push_sql(if index > 0 { ", c" } else { "c" }).push_sql(&index.to_string());
     }
+    sql.push_sql(")");
     Ok(sql)
 }
 
@@ -127,17 +131,24 @@ pub async fn run(db: &Executor<'_>, schema: &Arc<ClassSchema>, rows: &[Object]) 
         [row] => return one(db, schema, row).await,
         _ => {}
     }
-    let statements = statements(schema, rows)?;
-    if statements.len() == 1 || db.in_transaction {
+    many(db, &mut statements(schema, rows)?).await
+}
+
+/// Runs all of [`statements`] or none.
+///
+/// # Errors
+/// `Duplicate`, `StaleSchema`.
+pub async fn many(db: &Executor<'_>, statements: &mut [Sql]) -> StorageResult<()> {
+    if statements.len() <= 1 || db.in_transaction {
         return all(db, statements).await;
     }
     db.begin().await?;
     db.end(all(&Executor { in_transaction: true, ..*db }, statements).await).await
 }
 
-async fn all(db: &Executor<'_>, statements: Vec<Sql>) -> StorageResult<()> {
+async fn all(db: &Executor<'_>, statements: &mut [Sql]) -> StorageResult<()> {
     for sql in statements {
-        db.execute(sql).await?;
+        db.execute_kept(sql).await?;
     }
     Ok(())
 }
@@ -169,7 +180,8 @@ mod tests {
         assert_eq!(
             built[0].to_text(),
             "INSERT INTO public.\"Game\" (\"_rperm\", \"objectId\", \"score\", \"tags\") \
-             VALUES (NULL, $1, $2, NULL), ($3, $4, NULL, $5)"
+             SELECT c0::text[], c1, c2, c3 FROM unnest($1::text[], $2::text[], $3::double precision[], \
+             $4::jsonb[]) AS r (c0, c1, c2, c3)"
         );
     }
 
@@ -188,10 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_are_cut_at_the_bind_limit() {
+    fn many_rows_are_several_statements_of_one_text() {
         let row = json!({"objectId": "a", "score": 1});
-        let many = vec![row.as_object().unwrap().clone(); 40_000];
-        assert_eq!(statements(&schema(), &many).unwrap().len(), 2);
+        let many = vec![row.as_object().unwrap().clone(); MOST_ROWS + 2];
+        let built = statements(&schema(), &many).unwrap();
+        assert_eq!(built.len(), 2);
+        assert_eq!(built[0].shape(), built[1].shape());
+        assert!(built[0].is_cacheable());
     }
 
     #[test]
