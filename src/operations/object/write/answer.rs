@@ -7,6 +7,7 @@ use super::ops::{is_computed, is_delete};
 use super::stages::{Saved, Stored};
 use crate::types::Object;
 use crate::types::javascript::is_same;
+use crate::types::member::is_typed;
 
 pub fn build(stored: &Stored, rules: Option<&dyn ClassRules>) -> Saved {
     let mut body = Object::new();
@@ -70,7 +71,7 @@ fn leave_news(stored: &Stored, rules: Option<&dyn ClassRules>, body: &mut Object
     body.retain(|key, value| {
         let known = |known: Option<&Value>| known.is_some_and(|known| is_same(known, value));
         let is_time = key == "updatedAt" && value.as_str() == Some(&stored.times.updated);
-        let is_pointer = value.get("__type").is_some_and(|tag| tag == "Pointer");
+        let is_pointer = is_typed(value, "Pointer");
         always.contains(&key.as_str())
             || of_class.contains(&key.as_str())
             || !value.is_null() && is_awaited(key)

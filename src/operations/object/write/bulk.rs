@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::stages::{Draft, Saved, Stored};
+use super::stages::{Draft, Outcome, Saved, Stored, Times};
+use super::validate::Agreed;
 use super::{answer, effects, hide_protected, statement, store, triggers, validate};
 use crate::cloud::TriggerKind;
 use crate::error::{Error, Result};
@@ -30,14 +31,17 @@ pub fn can_create_together(ctx: &Ctx, class: &ClassName) -> bool {
 /// Creates all of them, in order, with one answer each. One statement when all are well-formed; if it
 /// is refused each one is tried by itself, so that the answers are those of single creates.
 pub async fn create_many(ctx: &Ctx, class: &ClassName, bodies: Vec<Object>) -> Vec<Result<Saved>> {
+    let mut bodies = bodies;
     if bodies.len() > 1 && can_create_together(ctx, class) {
-        match create_together(ctx, class, &bodies).await {
-            Ok(Some(saved)) => return saved.into_iter().map(Ok).collect(),
-            Ok(None) => {}
+        let mut together = Together::of(class, bodies);
+        match together.create(ctx, class).await {
+            Ok(true) => return together.saved(ctx),
+            Ok(false) => {}
             // Inside a transaction the first refusal has ended it: no second try.
             Err(error) if ctx.transaction.is_some() => return vec![Err(error)],
             Err(error) => tracing::debug!(%error, %class, "creating one by one"),
         }
+        bodies = together.into_bodies();
     }
     let mut answers = Vec::with_capacity(bodies.len());
     for body in bodies {
@@ -46,37 +50,106 @@ pub async fn create_many(ctx: &Ctx, class: &ClassName, bodies: Vec<Object>) -> V
     answers
 }
 
-/// `None` when the objects cannot share a statement (relations among their fields).
-async fn create_together(ctx: &Ctx, class: &ClassName, bodies: &[Object]) -> Result<Option<Vec<Saved>>> {
-    enforce(ctx, class, Verb::Create)?;
-    let mut snapshot = ctx.services.classes.admit(class).await?;
-    check_class_exists(ctx, class, snapshot.as_deref())?;
-    let mut checked = Vec::with_capacity(bodies.len());
-    let mut rows = Vec::with_capacity(bodies.len());
-    for body in bodies {
-        super::check_client_ids(ctx, body)?;
-        let draft = Draft::create(class.clone(), body.clone());
-        let agreed = validate::agree(ctx, &draft, snapshot, None).await?;
-        let one = validate::complete(ctx, draft, agreed)?;
-        let insert = statement::insert(&one)?;
-        if !insert.relations.is_empty() {
-            return Ok(None);
+/// Objects that one statement creates.
+struct Together {
+    drafts: Vec<Draft>,
+    /// Bodies that cannot be made out again of what becomes of their drafts.
+    sent: Vec<Option<Object>>,
+    /// What the class said, for as many as were asked about.
+    agreed: Vec<(Agreed, Times)>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Together {
+    fn of(class: &ClassName, bodies: Vec<Object>) -> Self {
+        let sent = bodies.iter().map(|body| (!only_grows(body)).then(|| body.clone())).collect();
+        let drafts = bodies.into_iter().map(|body| Draft::create(class.clone(), body)).collect();
+        Self { drafts, sent, agreed: Vec::new(), outcomes: Vec::new() }
+    }
+
+    /// `false` when the objects cannot share a statement (relations among their fields). Nothing is created then,
+    /// nor after an error.
+    async fn create(&mut self, ctx: &Ctx, class: &ClassName) -> Result<bool> {
+        enforce(ctx, class, Verb::Create)?;
+        let mut snapshot = ctx.services.classes.admit(class).await?;
+        check_class_exists(ctx, class, snapshot.as_deref())?;
+        for draft in &mut self.drafts {
+            super::check_client_ids(ctx, &draft.data)?;
+            let agreed = validate::agree(ctx, draft, snapshot, None).await?;
+            let times = validate::fill_in(ctx, draft, &agreed)?;
+            snapshot = Some(agreed.class.clone());
+            self.agreed.push((agreed, times));
         }
-        snapshot = Some(one.class.clone());
-        rows.push(insert.row);
-        checked.push(one);
+        let Some(snapshot) = snapshot else { return Ok(false) };
+        let mut rows = Vec::with_capacity(self.drafts.len());
+        let mut loans = Vec::with_capacity(self.drafts.len());
+        let mut outcome = Ok(true);
+        for (draft, (agreed, times)) in self.drafts.iter_mut().zip(&self.agreed) {
+            match statement::insert(draft, &agreed.class.schema, times, true) {
+                Ok(insert) if insert.relations.is_empty() => {
+                    rows.push(insert.row);
+                    loans.push(insert.loan);
+                }
+                Ok(_) => outcome = Ok(false),
+                Err(error) => outcome = Err(error),
+            }
+            if !matches!(outcome, Ok(true)) {
+                break;
+            }
+        }
+        if matches!(outcome, Ok(true)) {
+            let created = on_session!(ctx, |session| session.create(&snapshot.schema, &rows));
+            outcome = created.map(|()| true).map_err(Error::from);
+        }
+        let is_created = matches!(outcome, Ok(true));
+        let lenders = self.drafts.iter_mut().zip(&self.agreed);
+        for ((row, loan), (draft, (agreed, _))) in rows.into_iter().zip(loans).zip(lenders) {
+            if is_created {
+                self.outcomes.push(store::inserted(ctx, row, loan, &agreed.class, draft));
+            } else {
+                loan.end(row, &mut draft.data);
+            }
+        }
+        outcome
     }
-    let Some(snapshot) = snapshot else { return Ok(None) };
-    on_session!(ctx, |session| session.create(&snapshot.schema, &rows))?;
-    let mut saved = Vec::with_capacity(checked.len());
-    for (one, row) in checked.into_iter().zip(rows) {
-        let stored = Stored::new(one, store::inserted(row));
-        let mut answer = answer::build(&stored, None);
-        effects::emit(ctx, &stored);
-        hide_protected(ctx, &stored, &mut answer.body);
-        saved.push(answer);
+
+    /// The answers, when all were created.
+    fn saved(self, ctx: &Ctx) -> Vec<Result<Saved>> {
+        let each = self.drafts.into_iter().zip(self.agreed).zip(self.outcomes);
+        each.map(|((draft, (agreed, times)), outcome)| {
+            let stored = Stored::new(validate::checked(draft, agreed, times), outcome);
+            let mut answer = answer::build(&stored, None);
+            effects::emit(ctx, &stored);
+            hide_protected(ctx, &stored, &mut answer.body);
+            Ok(answer)
+        })
+        .collect()
     }
-    Ok(Some(saved))
+
+    /// The bodies as they were sent.
+    fn into_bodies(self) -> Vec<Object> {
+        let each = self.sent.into_iter().zip(self.drafts);
+        each.map(|(sent, draft)| {
+            sent.unwrap_or_else(|| {
+                let Draft { mut data, news, .. } = draft;
+                data.shift_remove("objectId");
+                data.retain(|key, _| !news.changed.contains(key));
+                data
+            })
+        })
+        .collect()
+    }
+}
+
+/// Whether a new object's draft only ever has fields added to the body: an id, defaults, permissions. Values that say
+/// "nothing" may be replaced.
+fn only_grows(body: &Object) -> bool {
+    !body.contains_key("objectId")
+        && body.iter().all(|(key, value)| match value {
+            Value::Object(object) => !object.contains_key("__op"),
+            Value::Null => false,
+            _ => key != "ACL",
+        })
 }
 
 /// Applies one body to every object the filter matches; answers how many.

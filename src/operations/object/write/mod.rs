@@ -147,7 +147,7 @@ async fn write(ctx: &Ctx, draft: Draft, rules: &mut Rules) -> Result<Step> {
         if let Some(rules) = rules {
             rules.transform(ctx, &mut checked).await?;
         }
-        match store::run(ctx, &checked, rules.as_deref()).await {
+        match store::run(ctx, &mut checked, rules.as_deref()).await {
             Err(error) if is_stale_schema(&error) && ctx.transaction.is_none() => {
                 Box::pin(store_anew(ctx, checked, rules.as_deref())).await?
             }
@@ -179,7 +179,7 @@ async fn store_anew(ctx: &Ctx, mut checked: Checked, rules: Option<&dyn ClassRul
     loop {
         let renewed = ctx.services.classes.renew(&checked.draft.class, tries).await?;
         checked = validate::check_anew(ctx, checked, renewed, rules).await?;
-        match store::run(ctx, &checked, rules).await {
+        match store::run(ctx, &mut checked, rules).await {
             Err(error) if is_stale_schema(&error) && tries < TRIES => tries += 1,
             outcome => return Ok(Stored::new(checked, outcome?)),
         }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::javascript::is_truthy;
 use crate::types::limits::{self, MAX_DOTTED_CHANGES, MAX_FIELDS, MAX_OPERANDS};
+use crate::types::member::{member, member_of};
 use crate::types::{ClassName, FieldType, Object, Op};
 
 /// The type a value asks its column to have; `None` says nothing (null, `Delete`).
@@ -25,8 +26,8 @@ pub fn infer_type(value: &Value) -> Result<Option<FieldType>> {
 
 fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
     let present = |key: &str| object.get(key).is_some_and(is_truthy);
-    let class = || object.get("className").and_then(Value::as_str).and_then(ClassName::valid);
-    if let Some(tag) = object.get("__type").filter(|tag| is_truthy(tag)) {
+    let class = || member(object, "className").and_then(Value::as_str).and_then(ClassName::valid);
+    if let Some(tag) = member(object, "__type").filter(|tag| is_truthy(tag)) {
         let ty = match tag.as_str() {
             Some("Pointer") => class().map(FieldType::Pointer),
             Some("Relation") => class().map(FieldType::Relation),
@@ -34,11 +35,13 @@ fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
             Some("Date") => present("iso").then_some(FieldType::Date),
             Some("GeoPoint") => ["latitude", "longitude"]
                 .iter()
-                .all(|key| object.get(*key).is_some_and(Value::is_number))
+                .all(|key| member(object, *key).is_some_and(Value::is_number))
                 .then_some(FieldType::GeoPoint),
-            Some("Bytes") => object.get("base64").is_some_and(Value::is_string).then_some(FieldType::Bytes),
+            Some("Bytes") => {
+                member(object, "base64").is_some_and(Value::is_string).then_some(FieldType::Bytes)
+            }
             Some("Polygon") => {
-                object.get("coordinates").is_some_and(Value::is_array).then_some(FieldType::Polygon)
+                member(object, "coordinates").is_some_and(Value::is_array).then_some(FieldType::Polygon)
             }
             // An object that a query included: stored as a pointer to it.
             Some("Object") => class().map(FieldType::Pointer),
@@ -49,20 +52,22 @@ fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
             .map(Some)
             .ok_or_else(|| Error::parse(ErrorCode::INCORRECT_TYPE, format!("This is not a valid {shown}")));
     }
-    let Some(op) = object.get("__op").filter(|op| is_truthy(op)) else {
+    let Some(op) = member(object, "__op").filter(|op| is_truthy(op)) else {
         return Ok(Some(FieldType::Object));
     };
     Ok(match op.as_str() {
         Some("Increment") => Some(FieldType::Number),
         Some("Delete") => None,
         Some("Add" | "AddUnique" | "Remove") => Some(FieldType::Array),
-        Some("SetOnInsert") => return object.get("amount").map_or(Ok(None), infer_type),
+        Some("SetOnInsert") => return member(object, "amount").map_or(Ok(None), infer_type),
         Some("AddRelation" | "RemoveRelation") => {
             let target =
-                object.get("objects").and_then(|objects| objects.get(0)).and_then(|o| o.get("className"));
+                member(object, "objects").and_then(|objects| objects.get(0)).and_then(|o| o.get("className"));
             target.and_then(Value::as_str).and_then(ClassName::valid).map(FieldType::Relation)
         }
-        Some("Batch") => return object.get("ops").and_then(|ops| ops.get(0)).map_or(Ok(None), infer_type),
+        Some("Batch") => {
+            return member(object, "ops").and_then(|ops| ops.get(0)).map_or(Ok(None), infer_type);
+        }
         _ => return Err(unknown_operator(op)),
     })
 }
@@ -86,7 +91,7 @@ pub fn is_set_on_insert(value: &Value) -> bool {
 }
 
 pub(super) fn operator(value: &Value) -> Option<&str> {
-    value.as_object()?.get("__op")?.as_str()
+    member_of(value, "__op")?.as_str()
 }
 
 /// Whether the answer tells the operator's result.
@@ -201,7 +206,7 @@ pub fn check_nested_keys(value: &Value) -> Result<()> {
             Value::Array(elements) => pending.extend(elements),
             Value::Object(object) => {
                 // Only the value itself is an operator; what lies in it is stored as it is.
-                let is_operator = std::ptr::eq(object, outer) && object.contains_key("__op");
+                let is_operator = std::ptr::eq(object, outer) && member(object, "__op").is_some();
                 if object.keys().any(|key| key.contains(['$', '.'])) && !is_operator {
                     return Err(nested_key());
                 }

@@ -8,8 +8,9 @@ use super::class_rules::ClassRules;
 use super::ops::{
     check_nested_keys, created_value, is_delete, nested_key, objects, operator, unknown_operator, update_op,
 };
-use super::stages::Checked;
+use super::stages::{Checked, Draft, Times};
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::member::{is_typed, member, member_of};
 use crate::types::path::FieldPath;
 use crate::types::update::RelationChange;
 use crate::types::{Acl, ClassName, ClassSchema, FieldName, FieldType, Object, ObjectId, Op, Update};
@@ -20,6 +21,36 @@ pub struct Insert {
     /// In REST encoding, operators applied.
     pub row: Object,
     pub relations: Vec<RelationChange>,
+    pub loan: Loan,
+}
+
+/// What the row took from the draft, to be given back after the statement: the data of most new objects is the row
+/// already, and copying it costs more than all that is written here.
+#[derive(Debug, Default)]
+pub struct Loan {
+    is_open: bool,
+    acl: Option<Value>,
+}
+
+impl Loan {
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// The row becomes the draft's data again.
+    pub fn end(self, mut row: Object, data: &mut Object) {
+        if !self.is_open {
+            return;
+        }
+        // What was added to it, from its end.
+        for added in ["updatedAt", "createdAt", "_wperm", "_rperm"] {
+            row.shift_remove(added);
+        }
+        if let Some(acl) = self.acl {
+            row.insert("ACL".to_owned(), acl);
+        }
+        *data = row;
+    }
 }
 
 /// An update.
@@ -29,10 +60,14 @@ pub struct Change {
     pub relations: Vec<RelationChange>,
 }
 
+/// Takes the draft's data where that is the row as it stands ([`Insert::loan`]), if it `lends`.
+///
 /// # Errors
-/// 107 for malformed operators, 121 for nested keys with `$` or `.`, 123 for a malformed ACL.
-pub fn insert(checked: &Checked) -> Result<Insert> {
-    let Checked { draft, class, times, .. } = checked;
+/// 107 for malformed operators, 121 for nested keys with `$` or `.`, 123 for a malformed ACL. Nothing is taken then.
+pub fn insert(draft: &mut Draft, class: &ClassSchema, times: &Times, lends: bool) -> Result<Insert> {
+    if lends && is_row(draft, class)? {
+        return lent(draft, times);
+    }
     let mut row = Object::with_capacity(draft.data.len() + 4);
     let mut relations = Relations::new();
     for (key, value) in &draft.data {
@@ -43,8 +78,8 @@ pub fn insert(checked: &Checked) -> Result<Insert> {
             }
             continue;
         }
-        let path = path_in(&class.schema, key)?;
-        if !collect(&class.schema, &path, value, &mut relations)? {
+        let path = path_in(class, key)?;
+        if !collect(class, &path, value, &mut relations)? {
             let stored = match nothing(&path, value) {
                 Some(Nothing::Null) => Some(Value::Null),
                 Some(Nothing::Unset) => None,
@@ -59,7 +94,46 @@ pub fn insert(checked: &Checked) -> Result<Insert> {
             row.insert(column.as_str().to_owned(), value.clone());
         }
     }
-    Ok(Insert { row, relations: changes(&class.schema, relations)? })
+    Ok(Insert { row, relations: changes(class, relations)?, loan: Loan::default() })
+}
+
+/// Whether the data is the row, but for times and permissions: fields that the class has, with values as they are
+/// stored.
+fn is_row(draft: &Draft, class: &ClassSchema) -> Result<bool> {
+    if !draft.internal.is_empty() {
+        return Ok(false);
+    }
+    for (key, value) in &draft.data {
+        if matches!(key.as_str(), "createdAt" | "updatedAt" | "_rperm" | "_wperm") {
+            return Ok(false);
+        }
+        match value {
+            Value::Null => return Ok(false),
+            Value::Object(object) => {
+                let is_operator = member(object, "__op").is_some();
+                if is_operator || is_typed(value, "Relation") || leads_nowhere(value) {
+                    return Ok(false);
+                }
+                check_nested_keys(value)?;
+            }
+            Value::Array(_) => check_nested_keys(value)?,
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+        let is_column = key == "ACL" || class.fields.contains_key(key.as_str());
+        if !is_column || key.contains('.') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn lent(draft: &mut Draft, times: &Times) -> Result<Insert> {
+    let permitted = draft.data.get("ACL").map(permissions).transpose()?.flatten();
+    let mut row = std::mem::take(&mut draft.data);
+    let acl = row.shift_remove("ACL");
+    row.extend(permitted.into_iter().flatten().map(|(column, list)| (column.to_owned(), list)));
+    times.put_into(&mut row);
+    Ok(Insert { row, relations: Vec::new(), loan: Loan { is_open: true, acl } })
 }
 
 /// # Errors
@@ -161,8 +235,7 @@ fn nothing(path: &FieldPath, value: &Value) -> Option<Nothing> {
 }
 
 fn leads_nowhere(value: &Value) -> bool {
-    value.get("__type").is_some_and(|tag| tag == "Pointer")
-        && value.get("objectId").is_none_or(Value::is_null)
+    is_typed(value, "Pointer") && member_of(value, "objectId").is_none_or(Value::is_null)
 }
 
 /// Puts a dotted create key where it belongs: `{"a.b": 1}` stores `{"a": {"b": 1}}`.
@@ -209,7 +282,7 @@ fn collect(class: &ClassSchema, path: &FieldPath, value: &Value, relations: &mut
         Some("Batch") => value.get("ops").and_then(Value::as_array).into_iter().flatten().collect(),
         _ => {
             // The SDK echoes relations it read; they are not columns.
-            return Ok(value.get("__type").is_some_and(|tag| tag == "Relation"));
+            return Ok(is_typed(value, "Relation"));
         }
     };
     for op in ops {

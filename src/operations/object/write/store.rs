@@ -5,28 +5,22 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::class_rules::ClassRules;
-use super::stages::{Checked, Outcome};
-use super::statement::{self, Change, Insert};
+use super::stages::{Checked, Draft, Outcome};
+use super::statement::{self, Change, Insert, Loan};
 use super::writable::{is_writable, writable};
 use super::{contents, ops, triggers, withhold};
 use crate::error::{Error, Result};
 use crate::on_session;
-use crate::operations::Ctx;
+use crate::operations::{ClassSnapshot, Ctx};
 use crate::storage::{Changed, Related, Returning, StorageError, WriteFilter};
 use crate::types::update::RelationChange;
 use crate::types::{FieldName, Object, ObjectId, Op};
 
 /// # Errors
 /// 101 when there is nothing the caller may update, 137 for duplicates, and what storage refuses.
-pub async fn run(ctx: &Ctx, checked: &Checked, rules: Option<&dyn ClassRules>) -> Result<Outcome> {
+pub async fn run(ctx: &Ctx, checked: &mut Checked, rules: Option<&dyn ClassRules>) -> Result<Outcome> {
     match &checked.draft.id {
-        None => {
-            let parsed = statement::insert(checked)?;
-            if let Some(rules) = rules {
-                rules.check(&checked.draft)?;
-            }
-            insert(ctx, checked, rules, parsed).await
-        }
+        None => insert(ctx, checked, rules).await,
         Some(id) => {
             let parsed = statement::change(checked, rules)?;
             if let Some(rules) = rules {
@@ -44,26 +38,41 @@ fn refused(rules: Option<&dyn ClassRules>, error: StorageError) -> Error {
     }
 }
 
-async fn insert(
-    ctx: &Ctx,
-    checked: &Checked,
-    rules: Option<&dyn ClassRules>,
-    parsed: Insert,
-) -> Result<Outcome> {
-    let schema = &checked.class.schema;
-    let rows = [parsed.row];
-    let created = match related(checked.draft.object_id().and_then(ObjectId::new), parsed.relations) {
+async fn insert(ctx: &Ctx, checked: &mut Checked, rules: Option<&dyn ClassRules>) -> Result<Outcome> {
+    let Checked { draft, class, times, .. } = checked;
+    let schema = &class.schema;
+    // Rules look at the draft once more.
+    let lends = rules.is_none();
+    let Insert { row, relations, loan } = statement::insert(draft, schema, times, lends)?;
+    if let Some(rules) = rules {
+        rules.check(draft)?;
+    }
+    let id = || row.get("objectId").and_then(Value::as_str).and_then(ObjectId::new);
+    let related = if relations.is_empty() { None } else { related(id(), relations) };
+    let rows = [row];
+    let created = match related {
         None => on_session!(ctx, |session| session.create(schema, &rows)),
         Some(related) => on_session!(ctx, |session| session.create_related(schema, &rows[0], &related)),
     };
-    created.map_err(|error| refused(rules, error))?;
     let [row] = rows;
-    Ok(inserted(row))
+    if let Err(error) = created {
+        loan.end(row, &mut draft.data);
+        return Err(refused(rules, error));
+    }
+    Ok(inserted(ctx, row, loan, class, draft))
 }
 
-/// What is known of an object once its row is stored.
-pub fn inserted(row: Object) -> Outcome {
-    Outcome { before: None, after: Some(Arc::new(public_object(row))), is_publishable: true, stamp: 0 }
+/// What is known of an object once its row is stored; the row goes back to the draft that lent it.
+pub fn inserted(ctx: &Ctx, row: Object, loan: Loan, class: &ClassSnapshot, draft: &mut Draft) -> Outcome {
+    let after = if loan.is_open() {
+        let wanted = ctx.services.events.publishes(class) || triggers::has_after_save(ctx, &draft.class);
+        let after = wanted.then(|| public_object(row.clone()));
+        loan.end(row, &mut draft.data);
+        after
+    } else {
+        Some(public_object(row))
+    };
+    Outcome { before: None, after: after.map(Arc::new), is_publishable: true, stamp: 0 }
 }
 
 async fn update(

@@ -19,7 +19,7 @@ use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
 /// What a class says to a draft.
 pub struct Agreed {
     /// As it is now, with the fields that the draft brought.
-    class: Arc<ClassSnapshot>,
+    pub class: Arc<ClassSnapshot>,
     adds_field: bool,
 }
 
@@ -36,13 +36,14 @@ pub async fn agree(
 ) -> Result<Agreed> {
     super::ops::check_size(&draft.data)?;
     super::contents::check(ctx, &draft.data)?;
-    let new_fields = new_fields(ctx, draft, snapshot.as_deref(), rules).map_err(|error| {
-        // Whoever may not add fields is told that before anything about types and names.
-        let brings_fields = snapshot.as_deref().filter(|class| names_unknown_field(draft, class));
-        let refusal = brings_fields
-            .and_then(|class| clp::check(&ctx.auth, class, Operation::AddField, action_of(draft)).err());
-        refusal.unwrap_or(error)
-    })?;
+    let (new_fields, names_untyped) =
+        new_fields(ctx, draft, snapshot.as_deref(), rules).map_err(|error| {
+            // Whoever may not add fields is told that before anything about types and names.
+            let brings_fields = snapshot.as_deref().filter(|class| names_unknown_field(draft, class));
+            let refusal = brings_fields
+                .and_then(|class| clp::check(&ctx.auth, class, Operation::AddField, action_of(draft)).err());
+            refusal.unwrap_or(error)
+        })?;
     if !new_fields.is_empty() {
         let known = snapshot.as_deref().map_or(0, |class| class.schema.fields.len());
         check_field_count(&draft.class, known + new_fields.len())?;
@@ -55,7 +56,7 @@ pub async fn agree(
     let mut adds_field = false;
     if let Some(class) = &snapshot {
         // A null makes no field, but whoever may not add fields may not name new ones either.
-        if !new_fields.is_empty() || names_unknown_field(draft, class) {
+        if !new_fields.is_empty() || (names_untyped && names_unknown_field(draft, class)) {
             adds_field = true;
             clp::check(&ctx.auth, class, Operation::AddField, action)?;
         }
@@ -96,9 +97,23 @@ fn names_unknown_field(draft: &Draft, class: &ClassSnapshot) -> bool {
 /// # Errors
 /// 142 for required fields, and for times that cannot be.
 pub fn complete(ctx: &Ctx, mut draft: Draft, agreed: Agreed) -> Result<Checked> {
-    let times = times(ctx, &draft)?;
-    fill_in(ctx, &mut draft, &agreed.class)?;
-    Ok(Checked { draft, class: agreed.class, times, adds_field: agreed.adds_field })
+    let times = fill_in(ctx, &mut draft, &agreed)?;
+    Ok(checked(draft, agreed, times))
+}
+
+/// The first part of [`complete`], for drafts that stay where they are when they are refused.
+///
+/// # Errors
+/// As [`complete`].
+pub fn fill_in(ctx: &Ctx, draft: &mut Draft, agreed: &Agreed) -> Result<Times> {
+    let times = times(ctx, draft)?;
+    fill_fields(ctx, draft, &agreed.class)?;
+    Ok(times)
+}
+
+/// The second part of [`complete`].
+pub fn checked(draft: Draft, agreed: Agreed, times: Times) -> Checked {
+    Checked { draft, class: agreed.class, times, adds_field: agreed.adds_field }
 }
 
 /// The same for an object whose class proved to be another one than it was checked against.
@@ -141,15 +156,16 @@ fn check_new_relations(class: &ClassName, new: &[(FieldName, Field)]) -> Result<
     Ok(())
 }
 
-/// Fields of the draft that the class does not have; those it has must agree in type.
+/// Fields of the draft that the class does not have, and whether it names some without saying their type; those that
+/// the class has must agree in type.
 fn new_fields(
     ctx: &Ctx,
     draft: &Draft,
     snapshot: Option<&ClassSnapshot>,
     rules: Option<&dyn ClassRules>,
-) -> Result<Vec<(FieldName, Field)>> {
+) -> Result<(Vec<(FieldName, Field)>, bool)> {
     let mut new: Vec<(FieldName, Field)> = Vec::new();
-    let mut geo_points = 0;
+    let (mut geo_points, mut names_untyped) = (0, false);
     for (key, value) in &draft.data {
         let (root, ty) = match key.split_once('.') {
             None => (key.as_str(), infer_type(value)?),
@@ -159,6 +175,7 @@ fn new_fields(
                 (root, Some(if index && !per_offset { FieldType::Array } else { FieldType::Object }))
             }
         };
+        names_untyped |= ty.is_none();
         geo_points += usize::from(ty == Some(FieldType::GeoPoint));
         if geo_points > 1 {
             return Err(Error::parse(
@@ -213,7 +230,7 @@ fn new_fields(
             },
         }
     }
-    Ok(new)
+    Ok((new, names_untyped))
 }
 
 fn check_dotted_type(
@@ -281,7 +298,7 @@ async fn evolve(ctx: &Ctx, draft: &Draft, fields: &[(FieldName, Field)]) -> Resu
 }
 
 /// Required fields and, for new objects, id, default values and the class's default ACL.
-fn fill_in(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
+fn fill_fields(ctx: &Ctx, draft: &mut Draft, class: &ClassSnapshot) -> Result<()> {
     if !draft.is_create() {
         for (name, value) in &draft.data {
             if is_unset(Some(value)) && class.schema.field(name).is_some_and(|field| field.required) {
