@@ -35,7 +35,7 @@ fn infer_object_type(object: &Object) -> Result<Option<FieldType>> {
             Some("Date") => present("iso").then_some(FieldType::Date),
             Some("GeoPoint") => ["latitude", "longitude"]
                 .iter()
-                .all(|key| member(object, *key).is_some_and(Value::is_number))
+                .all(|key| member(object, key).is_some_and(Value::is_number))
                 .then_some(FieldType::GeoPoint),
             Some("Bytes") => {
                 member(object, "base64").is_some_and(Value::is_string).then_some(FieldType::Bytes)
