@@ -113,7 +113,9 @@ pub fn jsonb(value: &Value) -> StorageResult<Bind> {
     if has_nul(value) {
         return Err(null_character());
     }
-    Ok(Bind::Jsonb(value.to_string()))
+    // Into a buffer with room for the usual value; `Display` has none.
+    let text = serde_json::to_string(value).map_err(|error| StorageError::Refused(Error::internal(error)))?;
+    Ok(Bind::Jsonb(text))
 }
 
 /// The first day PostgreSQL knows: 4713 BC.

@@ -198,15 +198,16 @@ pub(super) fn nested_key() -> Error {
 /// # Errors
 /// 121 when a key below the top level contains `$` or `.`.
 pub fn check_nested_keys(value: &Value) -> Result<()> {
-    let none = Object::new();
-    let outer = value.as_object().unwrap_or(&none);
-    let mut pending = vec![value];
+    let outer = value.as_object();
+    let mut pending = smallvec::SmallVec::<[&Value; 16]>::new();
+    pending.push(value);
     while let Some(value) = pending.pop() {
         match value {
             Value::Array(elements) => pending.extend(elements),
             Value::Object(object) => {
                 // Only the value itself is an operator; what lies in it is stored as it is.
-                let is_operator = std::ptr::eq(object, outer) && member(object, "__op").is_some();
+                let is_operator = outer.is_some_and(|outer| std::ptr::eq(object, outer))
+                    && member(object, "__op").is_some();
                 if object.keys().any(|key| key.contains(['$', '.'])) && !is_operator {
                     return Err(nested_key());
                 }

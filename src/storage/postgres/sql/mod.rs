@@ -115,9 +115,11 @@ impl Sql {
         self.push_sql("\"")
     }
 
-    /// Room for so many more bytes of text.
+    /// Room for so many more bytes of text, and the usual number of parts.
     pub fn reserve(&mut self, bytes: usize) -> &mut Self {
         self.text.reserve(bytes);
+        self.parts.reserve(12);
+        self.binds.reserve(4);
         self
     }
 
@@ -202,11 +204,16 @@ impl Sql {
         Self {
             text: self.text.clone(),
             parts: self.parts.clone(),
-            binds: Vec::with_capacity(self.binds.len()),
+            binds: Vec::new(),
             uncacheable: false,
             known_shape: Some(self.shape()),
             wanted: Vec::new(),
         }
+    }
+
+    /// Another statement of this text, made by [`Sql::without_binds`], for so many binds.
+    pub fn to_be_filled(&self, binds: usize) -> Self {
+        Self { binds: Vec::with_capacity(binds), ..self.clone() }
     }
 
     /// The next bind of a text made by [`Sql::without_binds`].

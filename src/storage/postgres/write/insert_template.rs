@@ -80,7 +80,7 @@ impl Template {
         if values.len() != self.slots.len() {
             return None;
         }
-        let mut sql = self.sql.clone();
+        let mut sql = self.sql.to_be_filled(self.slots.len());
         for slot in &self.slots {
             match value::bind(schema, &slot.name, slot.ty, values[slot.position]) {
                 Ok(Some(bind)) => sql.fill(bind),
