@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use super::{AuthProvider, AuthRequest, Policy, Step, Verdict, refused};
 use crate::config::CallbackId;
 use crate::error::Result;
+use crate::types::javascript::is_truthy;
 use crate::types::names::random_alphanumeric;
 use crate::types::time::Millis;
 use totp::{Algorithm, Totp, decode_base32};
@@ -40,7 +41,9 @@ impl Mfa {
         if !totp && !sms {
             return Err("mfa.options must include SMS or TOTP".to_owned());
         }
-        let number = |key: &str, default: f64| match options.get(key).filter(|value| !value.is_null()) {
+        // As with parse-server, 0 and an empty text are as good as nothing.
+        let given = |key: &str| options.get(key).filter(|value| is_truthy(value));
+        let number = |key: &str, default: f64| match given(key) {
             None => Ok(default),
             Some(value) => value.as_f64().ok_or(format!("mfa.{key} must be a number")),
         };
@@ -55,7 +58,7 @@ impl Mfa {
         if sms && send_sms.is_none() {
             return Err("mfa.sendSMS callback must be defined when using SMS OTPs".to_owned());
         }
-        let name = options.get("algorithm").and_then(Value::as_str).unwrap_or("SHA1");
+        let name = given("algorithm").and_then(Value::as_str).unwrap_or("SHA1");
         let algorithm = Algorithm::parse(name).ok_or(format!("mfa.algorithm \"{name}\" is not supported"))?;
         let settings = Totp { algorithm, digits: digits as u32, period: period as u64 };
         Ok(Self { totp, send_sms, settings })

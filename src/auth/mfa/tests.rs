@@ -59,6 +59,16 @@ fn settings_are_checked() {
     }
 }
 
+#[test]
+fn settings_that_are_nothing_are_the_usual_ones() {
+    for nothing in [json!(0), json!(""), json!(false), Value::Null] {
+        let options =
+            json!({"options": ["TOTP"], "digits": nothing, "period": nothing, "algorithm": nothing});
+        let Totp { algorithm, digits, period } = Mfa::new(&options).expect("options").settings;
+        assert_eq!((algorithm, digits, period), (Algorithm::Sha1, 6, 30), "{nothing}");
+    }
+}
+
 #[tokio::test]
 async fn totp_is_set_up_with_two_recovery_codes() {
     let data = json!({"secret": SECRET, "token": now()});
