@@ -5,6 +5,7 @@
 //! that an application writes itself.
 //!
 //! * [`providers`]: one file per provider, and the table of them; [`mfa`], the second factor, stands beside it;
+//!   [`policy`]: any of them with another policy than its own;
 //! * [`openid`], [`oauth`]: what providers share that speak OpenID Connect, or OAuth;
 //! * [`settings`]: an entry of the option `auth`; [`env`]: the way out, the clock, the public keys of others.
 //!
@@ -14,6 +15,7 @@ pub mod env;
 pub mod mfa;
 mod oauth;
 mod openid;
+mod policy;
 mod providers;
 mod settings;
 
@@ -60,6 +62,23 @@ pub enum Policy {
     Additional,
     /// Safe on its own: nothing additional is asked for.
     Solo,
+}
+
+impl Policy {
+    /// # Errors
+    /// -1 for other names than the three.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "default" => Ok(Self::Default),
+            "additional" => Ok(Self::Additional),
+            "solo" => Ok(Self::Solo),
+            _ => Err(Error::parse(
+                ErrorCode::OTHER_CAUSE,
+                "AuthAdapter policy is not configured correctly. The value must be either \"solo\", \
+                 \"additional\", \"default\" or undefined (will be handled as \"default\")",
+            )),
+        }
+    }
 }
 
 /// Functions of the configuration, wherever they run.
@@ -177,9 +196,29 @@ pub fn invalid_id(provider: &str) -> Error {
     Error::parse(ErrorCode::INVALID_VALUE, format!("Invalid authData id for provider '{provider}'."))
 }
 
+/// What stands in an entry for code of the application.
+const MODULE: [&str; 4] = ["module", "class", "adapter", "__instance"];
+
+/// -1, for a provider that is none.
+pub fn incomplete() -> Error {
+    Error::parse(
+        ErrorCode::OTHER_CAUSE,
+        "Adapter is not configured. Implement either validateAuthData or all of the following: \
+         validateSetUp, validateLogin and validateUpdate",
+    )
+}
+
 /// Whether the application wrote the provider itself.
 fn is_module(entry: &Value) -> bool {
-    ["module", "class", "adapter", "__instance"].iter().any(|key| entry.get(key).is_some())
+    MODULE.iter().any(|key| entry.get(key).is_some())
+}
+
+/// Whether an entry means no provider at all: none of this name is built in, and nobody wrote one.
+fn means_nothing(name: &str, entry: Option<&Value>) -> bool {
+    let Some(Value::Object(entry)) = entry else { return false };
+    let checks = [Step::SetUp.method(), Step::Login.method(), Step::Update.method(), "validateAuthData"];
+    let is_written = MODULE.iter().chain(&checks).any(|key| entry.contains_key(*key));
+    !is_written && !["anonymous", "mfa"].contains(&name)
 }
 
 /// `enabled: false`
@@ -227,7 +266,11 @@ impl AuthProviders {
         for name in names {
             let entry = entries.get(name);
             let settings = Settings::new(name, entry, config.users.enable_insecure_auth_adapters);
-            let Some(made) = providers::make(&settings, env) else { continue };
+            let made = match providers::make(&settings, env) {
+                Some(made) => made,
+                None if means_nothing(name, entry) => Err(incomplete()),
+                None => continue,
+            };
             let provider = made.unwrap_or_else(|error| {
                 if let Some(entry) = entry.filter(|entry| !is_module(entry) && !is_off(entry)) {
                     warn(name, &error, entry);
@@ -241,6 +284,12 @@ impl AuthProviders {
         }
         if let Some(options) = entries.get("mfa").filter(|entry| !is_module(entry)) {
             built_in.insert("mfa".to_owned(), Arc::new(mfa::Mfa::new(options)?));
+        }
+        for (name, provider) in &mut built_in {
+            let entry = entries.get(name).filter(|entry| !is_module(entry));
+            if let Some(policy) = entry.and_then(policy::of) {
+                *provider = Arc::new(policy::WithPolicy::new(provider.clone(), policy));
+            }
         }
         Ok(Self { built_in, settings: entries.clone() })
     }

@@ -34,7 +34,7 @@ function files(name) {
 }
 
 const suites = ['dashboard', 'pages', 'auth', 'sdk', 'cloud', 'oracle', 'graphql', 'layout', 'live', 'push',
-  ...['providers', 'push', 'ldap', 'modules', 'secrets', 'limits'].map(name => `faked/${name}.test.js`), 'schema', 'options', 'npm', 'packages'];
+  ...['providers', 'flows', 'push', 'ldap', 'modules', 'secrets', 'limits'].map(name => `faked/${name}.test.js`), 'schema', 'options', 'npm', 'packages'];
 /** What runs on either database. */
 const onMongo = ['sdk', 'oracle', 'live'];
 const wanted = (args.length > 0 ? args : pooledOnly ? ['sdk'] : isMongo ? onMongo : suites).flatMap(files);

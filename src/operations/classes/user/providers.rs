@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::auth::{AuthProvider, AuthRequest, Callbacks, Policy, Step, Verdict};
+use crate::auth::{AuthProvider, AuthRequest, Callbacks, Policy, Step, Verdict, incomplete};
 use crate::cloud::{self, AdapterArg, AdapterCall, AdapterInfo, TriggerCall, TriggerKind};
 use crate::config::CallbackId;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, Result};
 use crate::operations::Ctx;
 use crate::types::Object;
 
@@ -22,12 +22,21 @@ pub fn provider(ctx: &Ctx, name: &str) -> Option<Arc<dyn AuthProvider>> {
     let adapter = format!("auth.{name}");
     let built_in = providers.get(name);
     let registrations = ctx.services.cloud.registrations();
-    // Settings of a built-in provider may hold functions too (`sendSMS`): that makes no adapter of them.
-    let Some(info) = registrations.adapter(&adapter).filter(|info| built_in.is_none() || validates(info))
-    else {
-        return built_in.cloned();
-    };
-    Some(Arc::new(Custom { ctx: ctx.clone(), adapter, name: name.to_owned(), info: info.clone() }))
+    let Some(info) = registrations.adapter(&adapter) else { return built_in.cloned() };
+    let code = || Custom { ctx: ctx.clone(), adapter, name: name.to_owned(), info: info.clone() };
+    match built_in {
+        // Settings of a built-in provider may hold functions too (`sendSMS`): that makes no adapter of them.
+        Some(own) if !validates(info) && !replaces(info) => Some(own.clone()),
+        Some(own) if !validates(info) => Some(Arc::new(Extended { own: own.clone(), code: code() })),
+        _ => Some(Arc::new(code())),
+    }
+}
+
+/// Methods that may stand in for those of a built-in provider without making it another.
+const REPLACED: [&str; 3] = ["validateAppId", "policy", "challenge"];
+
+fn replaces(info: &AdapterInfo) -> bool {
+    REPLACED.iter().any(|method| info.methods.contains(*method))
 }
 
 fn validates(info: &AdapterInfo) -> bool {
@@ -78,6 +87,22 @@ impl Custom {
         })
     }
 
+    /// Whether the data was made for one of the apps that the settings name.
+    async fn check_app(&self, data: &Value, request: &AuthRequest<'_>) -> Result<()> {
+        let settings = self.ctx.services.auth.settings(&self.name);
+        let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
+        if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
+            let args = vec![
+                AdapterArg::Json(ids.clone()),
+                AdapterArg::Json(data.clone()),
+                AdapterArg::Options,
+                self.request(request, None),
+            ];
+            self.call("validateAppId", args).await?;
+        }
+        Ok(())
+    }
+
     /// The trigger-like object adapters are given. `step`: the method of three that is called.
     fn request(&self, request: &AuthRequest<'_>, step: Option<Step>) -> AdapterArg {
         let mut call = TriggerCall::new(TriggerKind::BeforeSave, "_User");
@@ -105,27 +130,6 @@ fn public(object: &Object) -> Object {
     fields.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn misconfigured() -> Error {
-    Error::parse(
-        ErrorCode::OTHER_CAUSE,
-        "Adapter is not configured. Implement either validateAuthData or all of the following: \
-         validateSetUp, validateLogin and validateUpdate",
-    )
-}
-
-fn policy_of(name: &str) -> Result<Policy> {
-    match name {
-        "default" => Ok(Policy::Default),
-        "additional" => Ok(Policy::Additional),
-        "solo" => Ok(Policy::Solo),
-        _ => Err(Error::parse(
-            ErrorCode::OTHER_CAUSE,
-            "AuthAdapter policy is not configured correctly. The value must be either \"solo\", \
-             \"additional\", \"default\" or undefined (will be handled as \"default\")",
-        )),
-    }
-}
-
 #[async_trait(?Send)]
 impl AuthProvider for Custom {
     async fn before_find(&self, data: &mut Object) -> Result<()> {
@@ -141,26 +145,16 @@ impl AuthProvider for Custom {
 
     async fn validate(&self, step: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
         let given = || AdapterArg::Json(data.clone());
-        let settings = self.ctx.services.auth.settings(&self.name);
-        let app_ids = settings.and_then(|settings| settings.get("appIds")).filter(|ids| !ids.is_null());
-        if let Some(ids) = app_ids.filter(|_| self.has("validateAppId")) {
-            let args = vec![
-                AdapterArg::Json(ids.clone()),
-                given(),
-                AdapterArg::Options,
-                self.request(request, None),
-            ];
-            self.call("validateAppId", args).await?;
-        }
+        self.check_app(data, request).await?;
         if let Some(Value::String(policy)) = self.info.properties.get("policy") {
-            policy_of(policy)?;
+            Policy::named(policy)?;
         }
         let step = match self.has("validateAuthData") {
             true => None,
             false if [Step::SetUp, Step::Login, Step::Update].iter().all(|s| self.has(s.method())) => {
                 Some(step)
             }
-            false => return Err(misconfigured()),
+            false => return Err(incomplete()),
         };
         let method = step.map_or("validateAuthData", Step::method);
         let answer =
@@ -182,7 +176,7 @@ impl AuthProvider for Custom {
             self.info.properties.get("policy").cloned().unwrap_or(Value::Null)
         };
         match answer {
-            Value::String(name) => policy_of(&name),
+            Value::String(name) => Policy::named(&name),
             _ => Ok(Policy::Default),
         }
     }
@@ -204,5 +198,46 @@ impl AuthProvider for Custom {
         ];
         let answer = self.call("challenge", args).await?;
         Ok(Some(if crate::types::javascript::is_truthy(&answer) { answer } else { true.into() }))
+    }
+}
+
+/// A built-in provider, some of whose methods the application wrote anew.
+struct Extended {
+    own: Arc<dyn AuthProvider>,
+    code: Custom,
+}
+
+#[async_trait(?Send)]
+impl AuthProvider for Extended {
+    async fn before_find(&self, data: &mut Object) -> Result<()> {
+        self.own.before_find(data).await
+    }
+
+    async fn validate(&self, step: Step, data: &Value, request: &AuthRequest<'_>) -> Result<Verdict> {
+        self.code.check_app(data, request).await?;
+        self.own.validate(step, data, request).await
+    }
+
+    async fn policy(&self, stored: &Value, master: bool) -> Result<Policy> {
+        match self.code.has("policy") {
+            true => self.code.policy(stored, master).await,
+            false => self.own.policy(stored, master).await,
+        }
+    }
+
+    async fn challenge(
+        &self,
+        challenge: &Value,
+        data: Option<&Value>,
+        request: &AuthRequest<'_>,
+    ) -> Result<Option<Value>> {
+        match self.code.has("challenge") {
+            true => self.code.challenge(challenge, data, request).await,
+            false => self.own.challenge(challenge, data, request).await,
+        }
+    }
+
+    fn mask(&self, stored: &Value) -> Option<Value> {
+        self.own.mask(stored)
     }
 }
