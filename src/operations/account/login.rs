@@ -139,13 +139,14 @@ pub async fn log_in(ctx: &Ctx, body: &Object, query: &Object) -> Result<Object> 
     };
     let mut user = authenticate(ctx, body, query).await?;
     let id = load::object_id(&user).to_owned();
-    let given = body.get("authData").filter(|data| is_truthy(data));
-    let given = match given {
-        None => None,
-        Some(Value::Object(given)) => Some(given),
-        Some(_) => return Err(crate::auth::unsupported()),
-    };
+    let brought = body.get("authData").filter(|data| is_truthy(data));
+    // What is no object has no data of any provider; a list or a text names some that nobody has.
+    let none = Object::new();
+    let given = brought.map(|data| data.as_object().unwrap_or(&none));
     auth_data::check_additional(ctx, given, auth_data::of(&user)).await?;
+    if brought.is_some_and(auth_data::names_unknown) {
+        return Err(crate::auth::unsupported());
+    }
     let accepted = match given {
         Some(given) => {
             let judged = judge(ctx, given, body, &user).await;

@@ -11,6 +11,7 @@ use crate::on_session;
 use crate::operations::Ctx;
 use crate::query::{Constraint, Filter, Operand};
 use crate::storage::{Returning, WriteFilter};
+use crate::types::javascript::is_truthy;
 use crate::types::path::FieldPath;
 use crate::types::update::Op;
 use crate::types::{FieldName, Object, ObjectId, Update};
@@ -111,7 +112,7 @@ pub fn of(user: &Object) -> Option<&Object> {
 /// -1 `Missing additional authData <names>`.
 pub async fn check_additional(ctx: &Ctx, given: Option<&Object>, stored: Option<&Object>) -> Result<()> {
     let Some(stored) = stored else { return Ok(()) };
-    let brings = |name: &str| given.and_then(|given| given.get(name)).is_some_and(|data| !data.is_null());
+    let brings = |name: &str| given.and_then(|given| given.get(name)).is_some_and(is_truthy);
     let mut missing = Vec::new();
     let mut satisfied = false;
     for (name, data) in stored.iter().filter(|(_, data)| !data.is_null()) {
@@ -279,6 +280,16 @@ pub fn masked(ctx: &Ctx, user: &mut Object) {
     }
     if let Some(Value::Object(providers)) = user.get_mut("authData") {
         ctx.services.auth.mask(providers);
+    }
+}
+
+/// Whether `authData` of another kind than an object has entries, as JavaScript counts them: their names are numbers,
+/// which are no provider's.
+pub fn names_unknown(data: &Value) -> bool {
+    match data {
+        Value::Array(elements) => elements.iter().any(|element| !element.is_null()),
+        Value::String(_) => true,
+        _ => false,
     }
 }
 

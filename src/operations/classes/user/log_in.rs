@@ -13,6 +13,7 @@ use crate::operations::permissions::Protection;
 use crate::operations::{Ctx, files};
 use crate::query::Filter;
 use crate::types::Object;
+use crate::types::javascript::is_truthy;
 
 /// The user this write is about or made by.
 pub fn subject<'d>(ctx: &'d Ctx, draft: &'d Draft) -> Option<&'d str> {
@@ -44,6 +45,8 @@ pub async fn check(ctx: &Ctx, memory: &mut Memory, draft: &mut Draft) -> Result<
         None => return Ok(None),
         Some(Value::Object(given)) if given.is_empty() => return Ok(None),
         Some(Value::Object(given)) => given.clone(),
+        // What has no entries is a value of another type, as it might be of any field.
+        Some(other) if is_truthy(other) && !auth_data::names_unknown(other) => return Ok(None),
         Some(_) => return Err(crate::auth::unsupported()),
     };
     let has_password = text("username").is_some() && text("password").is_some();
