@@ -338,7 +338,7 @@ impl Loaded {
             Self::Rows { class, rows, by_id } => {
                 let exact = if slot.ids.len() == 1 { slot.ids.first() } else { None };
                 let protection = Protection::of(ctx, class, exact.map(String::as_str));
-                let view = View::new(ctx, class, protection, projection(slot, request));
+                let view = View::new(ctx, class, protection, projection(slot, request)).within_another(ctx);
                 Ok(IncludeTarget::Rows { rows: rows.clone(), by_id: by_id.clone(), view })
             }
             Self::Triggered(class) => load_triggered(ctx, class, slot, request).await,
@@ -377,6 +377,9 @@ async fn load_triggered(
         {
             object.insert("__type".to_owned(), "Object".into());
             object.insert("className".to_owned(), class.as_str().into());
+            if class.is_user() && !ctx.auth.is_master() {
+                object.shift_remove("authData");
+            }
             objects.insert(id, Value::Object(object));
         }
     }

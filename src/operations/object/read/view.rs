@@ -130,4 +130,12 @@ impl View {
             base_url: Arc::from(ctx.info.base_url.as_str()),
         }
     }
+
+    /// The same for objects that are shown within another: users see their own `authData` where they ask for
+    /// themselves, and there alone.
+    pub fn within_another(mut self, ctx: &Ctx) -> Self {
+        self.unrestricted = ctx.auth.is_master();
+        self.user_id = None;
+        self
+    }
 }
