@@ -65,14 +65,19 @@ impl Mfa {
     }
 
     fn set_up_totp(&self, data: &Value) -> Result<Verdict> {
-        let text = |key: &str| data.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let (Some(secret), Some(token)) = (text("secret"), text("token")) else {
+        let given = |key: &str| data.get(key).filter(|value| is_truthy(value));
+        let (Some(Value::String(secret)), Some(token)) = (given("secret"), given("token")) else {
             return Err(refused("Invalid MFA data"));
         };
         if secret.len() < SHORTEST_SECRET {
             return Err(refused("Invalid MFA data"));
         }
-        if !self.totp_accepts(secret, token)? {
+        // A number has lost the zeros that a token may begin with.
+        let is_right = match token.as_str() {
+            Some(token) => self.totp_accepts(secret, token)?,
+            None => false,
+        };
+        if !is_right {
             return Err(refused("Invalid MFA token"));
         }
         let recovery = [random_alphanumeric(30), random_alphanumeric(30)];

@@ -79,6 +79,7 @@ async fn totp_is_set_up_with_two_recovery_codes() {
     assert_eq!(verdict.response.expect("response")["recovery"], codes.join(", "));
     for (data, message) in [
         (json!({"secret": SECRET, "token": "000"}), "Invalid MFA token"),
+        (json!({"secret": SECRET, "token": 5}), "Invalid MFA token"),
         (json!({"secret": "SHORT", "token": "000000"}), "Invalid MFA data"),
         (json!({"token": "000000"}), "Invalid MFA data"),
     ] {
