@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 
-use crate::auth::env::{ProviderEnv, given, text};
+use crate::auth::env::{ProviderEnv, form, given, text};
 use crate::auth::not_found;
 use crate::auth::oauth::code_flow::{Client, CodeFlow, Grant, foreign};
 use crate::error::{Error, Result};
@@ -30,7 +30,14 @@ impl CodeFlow for LinkedIn {
 
     async fn exchange(&self, env: &ProviderEnv, client: &Client, code: &str, data: &Object) -> Result<Grant> {
         let redirect = given(data, "redirect_uri");
-        let answer = env.ask_json("linkedin", client.exchanging(TOKEN, code, redirect.as_deref())).await;
+        let pairs = [
+            ("grant_type", Some("authorization_code")),
+            ("code", Some(code)),
+            ("redirect_uri", redirect.as_deref()),
+            ("client_id", Some(client.id.as_str())),
+            ("client_secret", Some(client.secret.as_str())),
+        ];
+        let answer = env.ask_json("linkedin", form(Request::post(TOKEN), &pairs)).await;
         Grant::of(&answer.map_err(|_| unanswered())?).ok_or_else(unanswered)
     }
 

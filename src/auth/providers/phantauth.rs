@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use serde_json::Value;
 
 use crate::auth::env::ProviderEnv;
@@ -13,6 +15,8 @@ use crate::error::Result;
 use crate::outbound::Request;
 
 const USER: &str = "https://phantauth.net/auth/userinfo";
+/// The name that parse-server calls itself by there, and nowhere else.
+const AGENT: HeaderValue = HeaderValue::from_static("parse-server");
 const FOREIGN: &str = "PhantAuth auth is invalid for this user.";
 
 struct PhantAuth(Arc<ProviderEnv>);
@@ -29,7 +33,8 @@ pub fn phantauth(settings: &Settings<'_>, env: &Arc<ProviderEnv>) -> Result<Arc<
 #[async_trait(?Send)]
 impl AuthProvider for PhantAuth {
     async fn validate(&self, _: Step, data: &Value, _: &AuthRequest<'_>) -> Result<Verdict> {
-        let request = with_token(Request::get(USER), data.get("access_token"), FOREIGN)?;
+        let request = Request::get(USER).header(USER_AGENT, AGENT);
+        let request = with_token(request, data.get("access_token"), FOREIGN)?;
         let user = self.0.ask_json("phantauth", request).await.map_err(|_| not_found(FOREIGN))?;
         same_id(user.get("sub"), data.get("id"), FOREIGN)?;
         Ok(Verdict::default())

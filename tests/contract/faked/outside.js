@@ -51,7 +51,7 @@ const TELLING = ['authorization', 'content-type', 'accept', 'x-li-format', 'x-li
 function parsed(body, type = '') {
   if (body.length === 0) return undefined;
   if (type.startsWith('application/json')) return JSON.parse(body);
-  if (type.startsWith('application/x-www-form-urlencoded')) return [...new URLSearchParams(body.toString())].sort();
+  if (type.startsWith('application/x-www-form-urlencoded')) return [...new URLSearchParams(body.toString())];
   return body.toString('latin1');
 }
 

@@ -61,7 +61,8 @@ async function attempt(server, outside, entry, { data, routes }) {
   }
   result.requests = outside.seen.map(({ method, host, path, query, headers, body }) => {
     const { 'user-agent': agent, accept, ...telling } = headers;
-    return { at: `${method} ${host}${path}`, query, headers: { ...telling, ...accept === '*/*' ? {} : { accept } }, body };
+    const isNamed = agent !== undefined && !/^(node|undici|Parsimony)\b/.test(agent);
+    return { at: `${method} ${host}${path}`, query, headers: { ...telling, ...accept === '*/*' ? {} : { accept }, ...isNamed ? { agent } : {} }, body };
   });
   return JSON.parse(JSON.stringify(result));
 }
