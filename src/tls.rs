@@ -11,9 +11,18 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::client::WantsClientCert;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WantsClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::ext::pkix::ExtendedKeyUsage;
 
 use crate::error::{Error, Result};
 
@@ -125,10 +134,105 @@ impl TrustStore {
 
     fn client_builder(&self) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(Error::internal)?;
-        Ok(builder.with_root_certificates(self.roots.clone()))
+        Ok(match self.verifier(provider)? {
+            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+            None => builder.with_root_certificates(self.roots.clone()),
+        })
+    }
+
+    /// `None` where no certificate is known that a server could show.
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Option<Verifier>> {
+        let Some(trusted) = self.certificates.clone().filter(|_| !self.roots.is_empty()) else {
+            return Ok(None);
+        };
+        let chains = WebPkiServerVerifier::builder_with_provider(self.roots.clone(), provider);
+        Ok(Some(Verifier { chains: chains.build().map_err(Error::internal)?, trusted }))
+    }
+}
+
+/// `serverAuth`, and any purpose.
+const FOR_SERVERS: [ObjectIdentifier; 2] =
+    [ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1"), ObjectIdentifier::new_unwrap("2.5.29.37.0")];
+
+/// Checks chains as rustls does. A server whose own certificate is among the trusted ones is who it says also where
+/// that certificate may issue others: what `openssl req -x509` makes may, and other clients take it.
+#[derive(Debug)]
+struct Verifier {
+    chains: Arc<WebPkiServerVerifier>,
+    trusted: Arc<[CertificateDer<'static>]>,
+}
+
+impl Verifier {
+    fn is_trusted(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.trusted.iter().any(|one| one[..] == certificate[..])
+    }
+}
+
+/// A certificate that is trusted itself: it must be this server's, in time, and not for other purposes alone.
+fn check_own(
+    certificate: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> std::result::Result<(), rustls::Error> {
+    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+    let read = Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let validity = &read.tbs_certificate.validity;
+    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
+        return Err(CertificateError::Expired.into());
+    }
+    let purposes = read.tbs_certificate.get::<ExtendedKeyUsage>();
+    let purposes = purposes.map_err(|_| CertificateError::BadEncoding)?;
+    if purposes.is_some_and(|(_, ExtendedKeyUsage(all))| !all.iter().any(|one| FOR_SERVERS.contains(one))) {
+        return Err(CertificateError::InvalidPurpose.into());
+    }
+    Ok(())
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        let checked =
+            self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match checked {
+            Err(_) if self.is_trusted(end_entity) => {
+                check_own(end_entity, server_name, now).map(|()| ServerCertVerified::assertion())
+            }
+            checked => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
     }
 }
 
@@ -158,6 +262,28 @@ mod tests {
             assert_eq!(store.roots().len(), 0);
         }
         assert_eq!(TrustStore::read(None, Some(folder.path().into())).roots().len(), 0);
+    }
+
+    #[test]
+    fn a_trusted_certificate_is_its_own_servers() {
+        let made = || {
+            let mut params = rcgen::CertificateParams::new(vec!["directory.example".to_owned()]).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone()
+        };
+        let (own, foreign) = (made(), made());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = TrustStore::of(vec![own.clone()]).verifier(provider).unwrap().unwrap();
+        let is_taken = |certificate: &CertificateDer<'static>, name: &'static str, now: u64| {
+            let (name, now) = (ServerName::try_from(name).unwrap(), std::time::Duration::from_secs(now));
+            let now = UnixTime::since_unix_epoch(now);
+            verifier.verify_server_cert(certificate, &[], &name, &[], now).is_ok()
+        };
+        let (now, the_end_of_time) = (1_800_000_000, 100_000_000_000);
+        assert!(is_taken(&own, "directory.example", now));
+        assert!(!is_taken(&own, "elsewhere.example", now));
+        assert!(!is_taken(&own, "directory.example", the_end_of_time));
+        assert!(!is_taken(&foreign, "directory.example", now));
     }
 
     #[test]

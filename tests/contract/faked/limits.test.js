@@ -175,6 +175,31 @@ test('FCM behind something that does not speak HTTP/2', { skip: unavailable, tim
   }
 });
 
+test('a certificate that is trusted itself, and could issue others', { skip: unavailable, timeout: 60000 }, async () => {
+  const own = await startOutside({ selfSigned: true });
+  const foreign = await startOutside({ selfSigned: true });
+  try {
+    const data = { authData: { facebook: { id: 'f1', access_token: 'a token' } } };
+    const well = one => {
+      one.on('https://graph.facebook.com/app', { body: { id: 'a2' } });
+      one.on('https://graph.facebook.com/me', { body: { id: 'f1' } });
+    };
+    well(own);
+    well(foreign);
+    const server = await start({ auth: { facebook: { appIds: ['a2'] } } }, own);
+    const made = await call(server, 'POST', 'users', data);
+    assert.equal(made.status, 201, JSON.stringify(made.json));
+    // Another one of the same making is nobody's.
+    const world = { ...foreign, environment: { ...foreign.environment, SSL_CERT_FILE: own.caFile } };
+    const misled = await start({ auth: { facebook: { appIds: ['a2'] } } }, world);
+    assert.deepEqual((await call(misled, 'POST', 'users', data)).json.code, 101);
+    assert.equal(foreign.seen.length, 0);
+  } finally {
+    own.stop();
+    foreign.stop();
+  }
+});
+
 test('sessions whose provider wants to be asked again', { skip: unavailable, timeout: 60000 }, async () => {
   const server = await start({ auth: { facebook: { appIds: ['a2'], revalidateAfter: 3 } }, extendSessionOnUse: true, sessionLength: 3600 });
   outside.reset();

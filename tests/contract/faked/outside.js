@@ -21,9 +21,15 @@ export const hosts = [
 
 const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] }).toString();
 
-function certificates(folder) {
+function certificates(folder, selfSigned) {
   const at = name => path.join(folder, name);
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  if (selfSigned) {
+    // As openssl makes it by default: it may issue others.
+    const names = `subjectAltName=${hosts.map(host => `DNS:${host}`).join(',')}`;
+    openssl('req', '-x509', ...key, '-keyout', at('own.key'), '-out', at('own.pem'), '-subj', '/CN=outside', '-days', '2', '-addext', names);
+    return { caFile: at('own.pem'), cert: fs.readFileSync(at('own.pem')), key: fs.readFileSync(at('own.key')) };
+  }
   openssl('req', '-x509', ...key, '-keyout', at('ca.key'), '-out', at('ca.pem'), '-subj', '/CN=Test CA', '-days', '2');
   openssl('req', ...key, '-keyout', at('leaf.key'), '-out', at('leaf.csr'), '-subj', '/CN=outside');
   fs.writeFileSync(at('leaf.ext'), `subjectAltName=${hosts.map(host => `DNS:${host}`).join(',')}`);
@@ -59,9 +65,9 @@ function parsed(body, type = '') {
  * `{address, caFile, seen, prefix, environment, on(url, reply), reset(), stop()}`. `on` says what a URL answers, by a
  * value or a function of the request: `{status, headers, body, type}`, `'hang'`, `'close'` or `'endless'`.
  */
-export async function startOutside({ protocols = ['h2', 'http/1.1'] } = {}) {
+export async function startOutside({ protocols = ['h2', 'http/1.1'], selfSigned = false } = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-outside-'));
-  const { caFile, cert, key } = certificates(folder);
+  const { caFile, cert, key } = certificates(folder, selfSigned);
   // An address of its own, so that several of them can do this at once.
   const address = `127.${randomInt(64, 127)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
   const hostsFile = path.join(folder, 'hosts');
