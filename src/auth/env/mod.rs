@@ -131,7 +131,9 @@ impl ProviderEnv {
 /// # Errors
 /// When it is no JSON.
 pub fn json(provider: &str, answer: &Answer) -> Result<Value, Unanswered> {
-    crate::types::json::from_outside(&answer.body).map_err(|_| {
+    // Some servers put the mark of their encoding before it.
+    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
+    crate::types::json::from_outside(body).map_err(|_| {
         tracing::warn!(provider, "a login provider answered something that is no JSON");
         Unanswered { status: None }
     })
@@ -145,11 +147,12 @@ pub fn form(request: Request, pairs: &[(&str, Option<&str>)]) -> Request {
     request.header(CONTENT_TYPE, kind).body(body)
 }
 
-/// A value of the client or of a provider as text: texts that are not empty, and whole numbers.
+/// A value of the client or of a provider as text: texts that are not empty, and whole numbers but 0, which is as
+/// good as nothing.
 pub fn text(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::Number(number) if !number.is_f64() && number.as_u64() != Some(0) => Some(number.to_string()),
         _ => None,
     }
 }

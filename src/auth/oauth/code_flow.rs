@@ -97,7 +97,8 @@ pub fn check_error(answer: &Value) -> Result<()> {
         return Ok(());
     };
     let described = text(answer.get("error_description"));
-    let words = described.or_else(|| text(Some(error))).unwrap_or_else(|| "access_denied".to_owned());
+    let named = described.or_else(|| text(Some(error))).or_else(|| text(error.get("message")));
+    let words = named.unwrap_or_else(|| "access_denied".to_owned());
     Err(not_found(words.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect::<String>()))
 }
 

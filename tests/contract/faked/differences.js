@@ -82,6 +82,8 @@ export const differences = {
     name === 'a key of somebody else' && theirs.code === 141 && /^Invalid publicKeyUrl/.test(ours.error) && ours,
   'a connection that breaks is told as any answer that is none': ({ entry, name }, theirs, ours) =>
     entry.provider === 'gcenter' && name.includes('a broken connection') && theirs.code === 141 && ours.code === 141 && ours,
+  'an error is a text': (one, theirs, ours) =>
+    typeof theirs.error === 'object' && theirs.error?.message === ours.error && theirs.code === ours.code && ours,
   'ids that are numbers are texts': ({ name, id, entry }, theirs, ours) =>
     /an id that is a number|a number as uid/.test(name) && theirs.code === 162 && letIn(ours, entry.provider, id.slice(1)) && ours,
   'a code needs the settings of an app': ({ name, mode }, theirs, ours) =>

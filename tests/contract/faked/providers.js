@@ -136,6 +136,9 @@ export const providers = [
   }), { more: {
     'an id that is a number': id => [{ code: 'a code' }, { 'https://api.github.com/user': { body: { id: Number(id.slice(1)), login: 'ann' } } }],
     'no login name': id => [{ code: 'a code' }, { 'https://api.github.com/user': { body: { id } } }],
+    'nobody’s number': () => [{ code: 'a code' }, { 'https://api.github.com/user': { body: { id: 0, login: 'ann' } } }],
+    'a mark of the encoding': id => [{ code: 'a code' }, { 'https://api.github.com/user': { type: 'application/json', body: `\ufeff${JSON.stringify({ id, login: 'ann' })}` } }],
+    'an error that is an object': () => [{ code: 'a code' }, { 'https://github.com/login/oauth/access_token': { body: { error: { message: 'The code is spent.' } } } }],
   } }),
   ...codeFlow('gpgames', id => ({
     'https://oauth2.googleapis.com/token': token,
