@@ -138,18 +138,22 @@ impl TrustStore {
             .with_safe_default_protocol_versions()
             .map_err(Error::internal)?;
         Ok(match self.verifier(provider)? {
-            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
             None => builder.with_root_certificates(self.roots.clone()),
         })
     }
 
-    /// `None` where no certificate is known that a server could show.
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Option<Verifier>> {
+    /// What checks servers by this trust; `None` where no certificate is known that a server could show.
+    ///
+    /// # Errors
+    /// Never: without roots there is none.
+    pub fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Option<Arc<dyn ServerCertVerifier>>> {
         let Some(trusted) = self.certificates.clone().filter(|_| !self.roots.is_empty()) else {
             return Ok(None);
         };
         let chains = WebPkiServerVerifier::builder_with_provider(self.roots.clone(), provider);
-        Ok(Some(Verifier { chains: chains.build().map_err(Error::internal)?, trusted }))
+        let chains = chains.build().map_err(Error::internal)?;
+        Ok(Some(Arc::new(Verifier { chains, trusted })))
     }
 }
 

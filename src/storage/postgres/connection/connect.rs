@@ -331,25 +331,29 @@ fn tls_config(options: &TlsOptions) -> StorageResult<ClientConfig> {
         StorageError::Other(boxed(format!("databaseURI: {what} {}: {error}", path.display())))
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = if let Some(path) = &options.ca {
+    let trust = if let Some(path) = &options.ca {
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| unreadable("ca", path, &error))?;
         let mut roots = RootCertStore::empty();
-        let certificates =
-            CertificateDer::pem_file_iter(path).map_err(|error| unreadable("ca", path, &error))?;
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| unreadable("ca", path, &error))?;
-            roots.add(certificate).map_err(|error| unreadable("ca", path, &error))?;
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|error| unreadable("ca", path, &error))?;
         }
-        Arc::new(roots)
+        TrustStore::of(certificates)
     } else {
-        TrustStore::system().roots().clone()
+        TrustStore::system().clone()
     };
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| StorageError::Other(Box::new(error)))?;
+    let verifier =
+        trust.verifier(provider.clone()).map_err(|error| StorageError::Other(boxed(error.to_string())))?;
     let builder = if options.accept_any {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+    } else if let Some(verifier) = verifier {
+        builder.dangerous().with_custom_certificate_verifier(verifier)
     } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+        let verifier = WebPkiServerVerifier::builder_with_provider(trust.roots().clone(), provider)
             .build()
             .map_err(|error| StorageError::Other(Box::new(error)))?;
         builder.with_webpki_verifier(verifier)
