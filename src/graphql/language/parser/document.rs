@@ -23,14 +23,8 @@ impl Parser<'_> {
             "schema" | "scalar" | "type" | "interface" | "union" | "enum" | "input" | "directive" => {
                 self.type_system(false)
             }
-            "query" | "mutation" | "subscription" => {
-                self.description()?;
-                self.operation().map(Definition::Operation)
-            }
-            "fragment" => {
-                self.description()?;
-                self.fragment().map(Definition::Fragment)
-            }
+            "query" | "mutation" | "subscription" => self.operation().map(Definition::Operation),
+            "fragment" => self.fragment().map(Definition::Fragment),
             _ if described => {
                 let message = "Unexpected description, only GraphQL definitions support descriptions.";
                 self.fail(message.to_owned())
@@ -47,6 +41,7 @@ impl Parser<'_> {
             let (name, variables, directives) = (None, Vec::new(), Vec::new());
             return Ok(Operation { at, kind: OperationKind::Query, name, variables, directives, selection });
         }
+        self.description()?;
         let kind = self.operation_kind()?;
         let name = match self.token.kind {
             Kind::Name(_) => Some(self.name()?),
@@ -73,6 +68,7 @@ impl Parser<'_> {
 
     fn variable(&mut self) -> Parsed<VariableDefinition> {
         let at = self.token.at;
+        self.description()?;
         self.expect("$")?;
         let name = self.name()?;
         self.expect(":")?;
@@ -134,6 +130,7 @@ impl Parser<'_> {
 
     fn fragment(&mut self) -> Parsed<Fragment> {
         let at = self.token.at;
+        self.description()?;
         self.expect_word("fragment")?;
         if self.is_word("on") {
             let token = self.token.clone();

@@ -59,3 +59,23 @@ fn block_strings_lose_the_indentation_they_share() {
     let Some(ValueKind::Text { text, .. }) = field.arguments.first().map(|a| &a.value.kind) else { panic!() };
     assert_eq!(text, "one\n  two");
 }
+
+#[test]
+fn operations_fragments_and_variables_begin_with_their_descriptions() {
+    let source =
+        "\"of it\" query Q(\"\"\"how many\"\"\" $a: Int, $b: Int) { a }\n\"more\" fragment F on A { b }";
+    let document = parse(source).unwrap();
+    let mut starts = Vec::new();
+    for definition in &document.definitions {
+        match definition {
+            Definition::Operation(operation) => {
+                starts.push(location(source, operation.at));
+                starts.extend(operation.variables.iter().map(|variable| location(source, variable.at)));
+            }
+            Definition::Fragment(fragment) => starts.push(location(source, fragment.at)),
+            _ => {}
+        }
+    }
+    assert_eq!(starts, [(1, 1), (1, 17), (1, 41), (2, 1)]);
+    assert_eq!(error("query Q(\"x\" a: Int) { a }").0, "Syntax Error: Expected \"$\", found Name \"a\".");
+}
