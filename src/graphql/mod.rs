@@ -38,13 +38,15 @@ use self::persisted::Persisted;
 pub use self::resolve::upload::{Part, Uploads};
 use self::schema::custom::Additions;
 use self::schema::switches::Switches;
+use self::schema::types::OwnSchema;
 use self::schema::{Ingredients, Schema};
 pub use self::subscription::Subscription;
+use crate::config::CallbackId;
 use crate::error::{Error, Result};
 use crate::operations::admin::graphql_config;
 use crate::operations::budget::json_size;
 use crate::operations::ports::RateHeaders;
-use crate::operations::{Ctx, Services};
+use crate::operations::{Ctx, Services, functions};
 use crate::pubsub::Notice;
 use crate::types::ClassSchema;
 
@@ -133,7 +135,8 @@ impl Endpoint {
     /// Call it inside a runtime.
     pub fn new(services: Arc<Services>) -> Self {
         let notices = Mutex::new(services.pubsub.notices());
-        let additions = services.config.graphql.schema.as_ref().map(Additions::read).transpose();
+        let given = services.config.graphql.schema.as_ref().filter(|given| given.make.is_none());
+        let additions = given.map(Additions::read).transpose();
         let persisted = Persisted::new(services.config.graphql.persisted_queries.as_deref());
         Self { services, loaded: Mutex::default(), switches: Mutex::default(), notices, persisted, additions }
     }
@@ -197,6 +200,9 @@ impl Endpoint {
             Ok(Some(additions)) => additions.apply(&mut schema),
             Ok(None) => {}
             Err(text) => return Err(Error::internal(text.clone())),
+        }
+        if let Some(function) = config.graphql.schema.as_ref().and_then(|given| given.make) {
+            make(ctx, function, &mut schema).await?;
         }
         let loaded = Arc::new(Loaded { key, schema, documents: Mutex::default() });
         *locked(&self.loaded) = Some(loaded.clone());
@@ -316,6 +322,16 @@ impl Endpoint {
     pub async fn sdl(&self, ctx: &Ctx) -> Result<String> {
         Ok(schema::sdl::print(&self.load(ctx).await?.schema))
     }
+}
+
+/// Hands the schema to the application's function, which makes its own out of it.
+async fn make(ctx: &Ctx, function: CallbackId, schema: &mut Schema) -> Result<()> {
+    let text = schema::sdl::print(schema);
+    let own = Arc::new(OwnSchema { key: blake3::hash(text.as_bytes()).to_hex().to_string(), text });
+    let told = functions::make_schema(ctx, function, &own.key, &own.text).await;
+    let told = told.map_err(|error| Error::internal(format!("graphQLSchema: {error}")))?;
+    Additions::made(&told, function, own).map_err(Error::internal)?.apply(schema);
+    Ok(())
 }
 
 impl Loaded {

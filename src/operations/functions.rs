@@ -54,15 +54,38 @@ pub struct Field<'f> {
     /// The object whose field it is; null for root fields.
     pub source: &'f Value,
     pub arguments: &'f Object,
+    /// Where a function made the schema out of the server's own: what that is told by, and its text.
+    pub made_from: Option<(&'f str, &'f str)>,
+}
+
+/// What the code of a field comes to.
+pub enum Coded {
+    Value(Value),
+    /// What the field has without that code.
+    Own,
+}
+
+/// Calls a function that makes a GraphQL schema out of the server's own: what it adds to that and takes from it.
+///
+/// # Errors
+/// What the function throws.
+pub async fn make_schema(ctx: &Ctx, function: config::CallbackId, key: &str, text: &str) -> Result<Value> {
+    let call = json!({ "schema": key, "text": text });
+    call_back(ctx, function, vec![AdapterArg::Json(call)]).await
+}
+
+async fn call_back(ctx: &Ctx, function: config::CallbackId, args: Vec<AdapterArg>) -> Result<Value> {
+    let function = u32::try_from(function.0).map_err(Error::internal)?;
+    ctx.services.cloud.call_callback(CallbackId(function), args).await
 }
 
 /// Calls the code of such a field.
 ///
 /// # Errors
 /// What the code throws.
-pub async fn resolve_field(ctx: &Ctx, function: config::CallbackId, field: &Field<'_>) -> Result<Value> {
+pub async fn resolve_field(ctx: &Ctx, function: config::CallbackId, field: &Field<'_>) -> Result<Coded> {
     let caller = ctx.caller();
-    let call = json!({
+    let mut call = json!({
         "type": field.owner,
         "field": field.name,
         "source": field.source,
@@ -83,7 +106,20 @@ pub async fn resolve_field(ctx: &Ctx, function: config::CallbackId, field: &Fiel
         }
         AdapterArg::Decoded(user)
     });
-    let args = vec![AdapterArg::Json(call), user.unwrap_or(AdapterArg::Nothing)];
-    let function = u32::try_from(function.0).map_err(Error::internal)?;
-    ctx.services.cloud.call_callback(CallbackId(function), args).await
+    let user = user.unwrap_or(AdapterArg::Nothing);
+    let Some((key, text)) = field.made_from else {
+        return Ok(Coded::Value(call_back(ctx, function, vec![AdapterArg::Json(call), user]).await?));
+    };
+    let is = |answer: &Value, what: &str| answer.get(what) == Some(&Value::Bool(true));
+    call["schema"] = key.into();
+    let mut answer = call_back(ctx, function, vec![AdapterArg::Json(call.clone()), user.clone()]).await?;
+    if is(&answer, "isUnknown") {
+        // Another process of the application made the schema, or this one was started since.
+        call["text"] = text.into();
+        answer = call_back(ctx, function, vec![AdapterArg::Json(call), user]).await?;
+    }
+    if is(&answer, "isOwn") {
+        return Ok(Coded::Own);
+    }
+    Ok(Coded::Value(answer.get_mut("value").map(Value::take).unwrap_or_default()))
 }

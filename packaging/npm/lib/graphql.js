@@ -13,9 +13,6 @@ class ParseGraphQLServer {
     if (!config || !config.graphQLPath) {
       throw new Error('You must provide a config.graphQLPath!');
     }
-    if (typeof config.graphQLCustomTypeDefs === 'function') {
-      throw new Error('graphQLCustomTypeDefs must be text, a parsed document or a GraphQLSchema: a function would get the whole schema as an object, which this server does not have in JavaScript.');
-    }
     this.parseServer = parseServer;
     this.config = config;
     parseServer.takeGraphQL(config);

@@ -2,7 +2,9 @@
 // From the options of an application to those of the child: functions and instances stay in this process, adapters
 // that the server has itself become their options, and what cannot be had stops the start.
 
+const { dirname } = require('node:path');
 const { LiveValues } = require('./host')('adapters');
+const { maker } = require('./host')('graphql-function');
 const { BUILT_IN, CACHES } = require('./adapters');
 
 // Options that hold an object with code.
@@ -68,6 +70,11 @@ function encodeAdapter(live, value) {
   return live.encode(value);
 }
 
+// Where the application's own packages are looked for.
+function applicationFolders() {
+  return [process.cwd(), require.main && dirname(require.main.filename)];
+}
+
 function encode(options) {
   const live = new LiveValues();
   const encoded = {};
@@ -86,6 +93,8 @@ function encode(options) {
     } else if (name === 'push' && value && typeof value === 'object' && value.adapter) {
       const { adapter, ...rest } = value;
       encoded.push = { ...live.encode(rest), adapter: encodeAdapter(live, adapter) };
+    } else if (name === 'graphQLSchema' && typeof value === 'function') {
+      encoded[name] = live.encode(maker(value, applicationFolders()));
     } else if (WITHOUT_EFFECT[name] || name === 'loggerAdapter') {
       // A logger is fed here (child.js).
       continue;

@@ -87,7 +87,7 @@ export declare const ParseServer: typeof Instance & ((options: ParseServerOption
 export declare class ParseGraphQLServer {
   constructor(
     parseServer: Instance,
-    config: { graphQLPath: string; playgroundPath?: string; graphQLCustomTypeDefs?: string | object; graphQLPublicIntrospection?: boolean }
+    config: { graphQLPath: string; playgroundPath?: string; graphQLCustomTypeDefs?: string | object | ((given: any) => any); graphQLPublicIntrospection?: boolean }
   );
   applyGraphQL(app: any): void;
   applyPlayground(app: any): void;

@@ -16,6 +16,7 @@ const PROGRAM: &[(&str, &str)] = &[
     ("esm-hooks.mjs", include_str!("host/esm-hooks.mjs")),
     ("files.cjs", include_str!("host/files.cjs")),
     ("functions.cjs", include_str!("host/functions.cjs")),
+    ("graphql-function.cjs", include_str!("host/graphql-function.cjs")),
     ("graphql-schema.cjs", include_str!("host/graphql-schema.cjs")),
     ("inflate.cjs", include_str!("host/inflate.cjs")),
     ("keep.cjs", include_str!("host/keep.cjs")),

@@ -116,6 +116,8 @@ pub struct GivenSchema {
     pub text: String,
     /// Of a schema that was made in JavaScript: the code behind its fields.
     pub code: Option<SchemaCode>,
+    /// A function that makes a schema out of the server's own, and calls the code behind its fields.
+    pub make: Option<CallbackId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,23 +131,24 @@ pub struct SchemaCode {
 impl GivenSchema {
     fn read(reader: Reader<'_>) -> Result<Option<Self>, ConfigError> {
         const NAME: &str = "graphQLSchema";
-        if reader.callback(NAME).is_some() {
-            let text = "Parse Server option graphQLSchema must be text or a GraphQLSchema: a function would get the whole schema as an object, which this server does not have in JavaScript.";
-            return Err(reader.fail(NAME, text));
+        if let Some(make) = reader.callback(NAME) {
+            return Ok(Some(Self { text: String::new(), code: None, make: Some(make) }));
         }
         let Some(Value::Object(made)) = reader.raw(NAME) else {
-            return Ok(reader.text(NAME)?.map(|text| Self { text, code: None }));
+            return Ok(reader.text(NAME)?.map(|text| Self { text, code: None, make: None }));
         };
         let text = made.get("text").and_then(Value::as_str);
         let resolve = made.get("resolve").and_then(CallbackId::from_json);
         let (Some(text), Some(resolve)) = (text, resolve) else {
-            return Err(
-                reader.fail(NAME, "Parse Server option graphQLSchema must be text or a GraphQLSchema.")
-            );
+            return Err(reader.fail(
+                NAME,
+                "Parse Server option graphQLSchema must be text, a GraphQLSchema or a function.",
+            ));
         };
         let fields = made.get("fields").and_then(Value::as_array).into_iter().flatten();
         let fields = fields.filter_map(Value::as_str).map(str::to_owned).collect();
-        Ok(Some(Self { text: text.to_owned(), code: Some(SchemaCode { resolve, fields }) }))
+        let code = Some(SchemaCode { resolve, fields });
+        Ok(Some(Self { text: text.to_owned(), code, make: None }))
     }
 }
 

@@ -99,7 +99,7 @@ pub static OPTIONS: &[OptionDef] = &[
         "PARSE_SERVER_GRAPH_QLSCHEMA",
         Text,
         "",
-        "File with additions to the GraphQL schema; in JavaScript also a GraphQLSchema",
+        "File with additions to the GraphQL schema; in JavaScript also a GraphQLSchema or a function",
     ),
     opt(
         "graphQLPersistedQueries",

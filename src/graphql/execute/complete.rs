@@ -204,21 +204,10 @@ impl<'e> Execution<'e> {
             Resolver::Property => property.unwrap_or(&Value::Null),
             other => {
                 owned = match other {
-                    Resolver::GlobalId(class) => leaf::global_id(class, source),
-                    Resolver::Acl => match property {
-                        Some(acl) if acl.is_object() => acl.clone(),
-                        _ => json!({ "*": { "read": true, "write": true } }),
-                    },
-                    Resolver::AclUsers => leaf::acl_users(source),
-                    Resolver::AclRoles => leaf::acl_roles(source),
-                    Resolver::AclPublic => leaf::acl_public(source),
-                    Resolver::Polygon => leaf::polygon(property),
-                    Resolver::Array => leaf::array(property),
-                    Resolver::Mock(value) => value.clone(),
                     Resolver::Relation { .. } | Resolver::Function(_) | Resolver::Code(_) => {
                         return self.postpone(outer, key, parent, definition, fields, source);
                     }
-                    _ => Value::Null,
+                    _ => leaf::of_object(other, source, name),
                 };
                 &owned
             }

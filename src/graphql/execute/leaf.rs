@@ -5,8 +5,28 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::super::input::{inspect, number_text};
-use super::super::schema::types::{TypeDef, TypeKind};
+use super::super::schema::types::{Resolver, TypeDef, TypeKind};
 use crate::types::ClassName;
+
+/// The value of a field that is made of its object alone.
+pub fn of_object(resolver: &Resolver, source: &Value, name: &str) -> Value {
+    let property = source.get(name);
+    match resolver {
+        Resolver::Property => property.cloned().unwrap_or_default(),
+        Resolver::GlobalId(class) => global_id(class, source),
+        Resolver::Acl => match property {
+            Some(acl) if acl.is_object() => acl.clone(),
+            _ => json!({ "*": { "read": true, "write": true } }),
+        },
+        Resolver::AclUsers => acl_users(source),
+        Resolver::AclRoles => acl_roles(source),
+        Resolver::AclPublic => acl_public(source),
+        Resolver::Polygon => polygon(property),
+        Resolver::Array => array(property),
+        Resolver::Mock(value) => value.clone(),
+        _ => Value::Null,
+    }
+}
 
 /// # Errors
 /// The text for a value that the type does not have.

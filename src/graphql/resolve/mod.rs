@@ -20,16 +20,17 @@ use tokio::sync::Semaphore;
 
 use super::errors::Failure;
 use super::execute::collect::Names;
-use super::execute::{Asked, Resolvers};
+use super::execute::{Asked, Resolvers, leaf};
 use super::input::Variables;
 use super::limits::Fragments;
 use super::schema::Schema;
 use super::schema::class::Class;
-use super::schema::types::{Mutation, Query, Resolver};
+use super::schema::types::{Code, Mutation, Query, Resolver};
 use crate::error::{Error, ErrorCode};
 use crate::operations::budget::json_size;
+use crate::operations::functions::{self, Coded};
 use crate::operations::ports::RateHeaders;
-use crate::operations::{Ctx, RequestInfo, functions, gate};
+use crate::operations::{Ctx, RequestInfo, gate};
 use crate::types::ClassName;
 use upload::Uploads;
 
@@ -163,18 +164,45 @@ impl<'e> Server<'e> {
                 self.count("POST", &format!("/functions/{name}")).await?;
                 self.call(name, (*asked.arguments).clone()).await
             }
-            Resolver::Code(function) => {
-                let field = functions::Field {
-                    owner: &asked.parent.name,
-                    name: asked.name(),
-                    source: &asked.source,
-                    arguments: &asked.arguments,
-                };
-                Ok(functions::resolve_field(&self.ctx(), *function, &field).await?)
-            }
+            Resolver::Code(code) => self.coded(code, &asked).await,
             Resolver::Subscription(class) => self.happened(class, &asked).await,
             Resolver::Mock(value) => Ok(value.clone()),
             _ => Ok(asked.source.get(asked.name()).cloned().unwrap_or_default()),
+        }
+    }
+
+    /// A field of the application's own code.
+    async fn coded(&self, code: &Code, asked: &Asked<'e>) -> Resolved {
+        let field = functions::Field {
+            owner: &asked.parent.name,
+            name: asked.name(),
+            source: &asked.source,
+            arguments: &asked.arguments,
+            made_from: code.made_from.as_ref().map(|own| (own.key.as_str(), own.text.as_str())),
+        };
+        match functions::resolve_field(&self.ctx(), code.function, &field).await? {
+            Coded::Value(value) => Ok(value),
+            Coded::Own => self.own(&code.before, asked).await,
+        }
+    }
+
+    /// A field whose code leaves it to the server.
+    async fn own(&self, resolver: &Resolver, asked: &Asked<'e>) -> Resolved {
+        match resolver {
+            Resolver::Query(query) => self.query(query, asked).await,
+            Resolver::Mutation(mutation) => self.mutation(mutation, asked).await,
+            Resolver::Relation { class, target } => {
+                let (id, relation) = (asked.source.get("objectId"), asked.source.get(asked.name()));
+                let related = Asked {
+                    source: json!({ "objectId": id, "relation": relation }),
+                    parent: asked.parent,
+                    definition: asked.definition,
+                    fields: asked.fields.clone(),
+                    arguments: asked.arguments.clone(),
+                };
+                self.relation(class, target, &related).await
+            }
+            other => Ok(leaf::of_object(other, &asked.source, asked.name())),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -238,10 +239,27 @@ pub enum Resolver {
     /// `@resolve`: the result of a cloud function.
     Function(String),
     /// Code of a schema that was made in JavaScript.
-    Code(CallbackId),
+    Code(Box<Code>),
     /// `@mock`
     Mock(Value),
     Introspection(Introspection),
+}
+
+/// The code behind a field.
+#[derive(Clone, Debug)]
+pub struct Code {
+    pub function: CallbackId,
+    /// The server's own schema, where a function made the field's out of it.
+    pub made_from: Option<Arc<OwnSchema>>,
+    /// What the field has without that code, which may leave it to that.
+    pub before: Resolver,
+}
+
+/// The schema of the server's own as text, and what it is told by.
+#[derive(Debug)]
+pub struct OwnSchema {
+    pub key: String,
+    pub text: String,
 }
 
 #[derive(Clone, Debug)]

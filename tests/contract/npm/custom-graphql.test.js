@@ -28,6 +28,7 @@ const { ParseServer, ParseGraphQLServer } = require('parse-server');
   await server.start();
   const schema = new Parse.Schema('Shop');
   schema.addString('name');
+  schema.addString('secret');
   await schema.save();
   const listening = app.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
   process.on('SIGTERM', async () => {
@@ -153,6 +154,58 @@ describe('a GraphQLSchema', () => {
         const theirs = await ask(apps.oracle, 'POST', '/graphql', { body: { query } });
         assert.deepEqual([status, body.errors.map(error => error.message)], [theirs.status, theirs.body.errors.map(error => error.message)], query);
       }
+    });
+  });
+});
+
+// Adds fields, guards one of the server's, hides another.
+const FUNCTION = `async ({ autoSchema, directivesDefinitionsSchema, graphQLSchemaDirectives }) => {
+  const shop = autoSchema.getType('Shop') ? 'extend type Shop { upper: String twice: [Part!] }' : '';
+  const schema = graphQLSchemaDirectives(graphql.extendSchema(autoSchema, graphql.parse(directivesDefinitionsSchema + 'type Part { name: String! size: Int } extend type Query { shout(text: String = "hey"): String! who: String part(wanted: Wanted): Part greeting(name: String): String @resolve(to: "greet") fixed: Any @mock(with: [1, { a: "b" }]) } input Wanted { name: String!, size: Int = 3 } extend enum ReadPreference { ANYWHERE } ' + shop)));
+  const fields = schema.getQueryType().getFields();
+  fields.shout.resolve = (_, { text }) => text.toUpperCase() + '!';
+  fields.who.resolve = (_, args, context) => (context.auth.user ? context.auth.user.get('username') : 'nobody');
+  fields.part.resolve = async (_, { wanted }) => wanted || null;
+  if (fields.shops) {
+    const { resolve } = fields.shops;
+    fields.shops.resolve = (source, args, context, info) => {
+      if (args.first === 13) throw new Error('Unlucky.');
+      return resolve(source, args, context, info);
+    };
+    const own = schema.getType('Shop').getFields();
+    own.upper.resolve = shop => shop.name && shop.name.toUpperCase();
+    own.twice.resolve = shop => [{ name: shop.name, size: 1 }, { name: shop.name }];
+    delete own.secret;
+  }
+  return schema;
+}`;
+
+describe('a function', () => {
+  both(application(FUNCTION), apps => {
+    test('adds fields whose values its resolvers make', async () => {
+      const { data } = await same(apps, '{ health shout loud: shout(text: "a") who part(wanted: { name: "bolt" }) { name size } none: part { name } }');
+      assert.deepEqual(data, { health: true, shout: 'HEY!', loud: 'A!', who: 'nobody', part: { name: 'bolt', size: 3 }, none: null });
+      assert.deepEqual((await same(apps, '{ greeting(name: "Ada") fixed }')).data, { greeting: 'Hello Ada', fixed: [1, { a: 'b' }] });
+      for (const query of ['{ part(wanted: {}) { name } }', '{ shout(text: 1) }', '{ nowhere }', '{ part { nowhere } }']) await same(apps, query);
+    });
+
+    test('may look at a request, and leave the field to the server', async () => {
+      await same(apps, 'mutation { createShop(input: { fields: { name: "corner" } }) { shop { name upper } } }');
+      const { data } = await same(apps, '{ shops { count edges { node { name upper twice { name size } } } } }');
+      assert.deepEqual(data.shops.edges, [{ node: { name: 'corner', upper: 'CORNER', twice: [{ name: 'corner', size: 1 }, { name: 'corner', size: null }] } }]);
+      await same(apps, '{ shops { edges { node { secret } } } }');
+      for (const [kind, app] of Object.entries(apps)) {
+        const { body } = await ask(app, 'POST', '/graphql', { body: { query: '{ health shops(first: 13) { count } }' } });
+        assert.deepEqual([body.errors[0].message, body.errors[0].path], ['Unlucky.', ['shops']], kind);
+      }
+    });
+
+    test('makes it anew when classes change', async () => {
+      await same(apps, 'mutation { createShop(input: { fields: { name: "second" } }) { shop { upper } } }');
+      for (const app of Object.values(apps)) {
+        await ask(app, 'POST', '/parse/classes/Later', { body: { text: 'x' } });
+      }
+      assert.deepEqual((await same(apps, '{ laters { edges { node { text } } } shout }')).data, { laters: { edges: [{ node: { text: 'x' } }] }, shout: 'HEY!' });
     });
   });
 });

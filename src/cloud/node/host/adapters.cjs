@@ -2,6 +2,7 @@
 // The JavaScript configuration file, the functions in it, and adapter modules.
 
 const path = require('node:path');
+const graphqlFunction = require('./graphql-function.cjs');
 const graphqlSchema = require('./graphql-schema.cjs');
 const { loadModule } = require('./load.cjs');
 
@@ -88,7 +89,8 @@ async function loadConfig(file, live) {
   if (options === null || typeof options !== 'object') {
     throw new Error(`${file} does not export an object with options`);
   }
-  return live.encode({ ...options });
+  const directories = [path.dirname(path.resolve(file)), process.cwd()];
+  return live.encode({ ...graphqlFunction.withMaker(options, directories) });
 }
 
 // Makes an adapter out of all the forms parse-server accepts: an instance, a class, a factory, a module

@@ -52,11 +52,22 @@ function output(field) {
 
 function block(head, items, line) {
   const lines = items.map(item => `${described(item, '  ')}  ${line(item)}\n`);
-  return `${head} {\n${lines.join('')}}`;
+  return lines.length > 0 ? `${head} {\n${lines.join('')}}` : head;
 }
 
-function printed(type) {
-  const fields = () => Object.values(type.getFields());
+function isOwnName(name) {
+  return !name.startsWith('__') && !BUILT_IN.includes(name);
+}
+
+// A field or input of a type.
+function line(type, field) {
+  return tagOf(type) === 'GraphQLInputObjectType' ? input(field) : output(field);
+}
+
+// A type, or of its fields, values or members only `some`. `saysMore`: what is added to a field.
+function printed(type, some, saysMore = () => '') {
+  const fields = () => some || Object.values(type.getFields());
+  const full = field => output(field) + saysMore(field);
   const implemented = () => {
     const interfaces = typeof type.getInterfaces === 'function' ? type.getInterfaces() : [];
     return interfaces.length > 0 ? ` implements ${interfaces.map(one => one.name).join(' & ')}` : '';
@@ -65,13 +76,13 @@ function printed(type) {
     case 'GraphQLScalarType':
       return `scalar ${type.name}`;
     case 'GraphQLObjectType':
-      return block(`type ${type.name}${implemented()}`, fields(), output);
+      return block(`type ${type.name}${implemented()}`, fields(), full);
     case 'GraphQLInterfaceType':
-      return block(`interface ${type.name}${implemented()}`, fields(), output);
+      return block(`interface ${type.name}${implemented()}`, fields(), full);
     case 'GraphQLUnionType':
-      return `union ${type.name} = ${type.getTypes().map(one => one.name).join(' | ')}`;
+      return `union ${type.name} = ${(some || type.getTypes()).map(one => one.name).join(' | ')}`;
     case 'GraphQLEnumType':
-      return block(`enum ${type.name}`, type.getValues(), value => `${value.name}${deprecated(value)}`);
+      return block(`enum ${type.name}`, some || type.getValues(), value => `${value.name}${deprecated(value)}`);
     case 'GraphQLInputObjectType':
       return block(`input ${type.name}`, fields(), input);
     default:
@@ -177,7 +188,9 @@ async function madeObject(value, type, context, info) {
   return object;
 }
 
-function caller(schema) {
+// `own`: what a resolver of the server's comes to, where the schema was made out of the server's; its answer is left
+// to the server.
+function caller(schema, own) {
   return async function resolve({ type, field, source, args, request }, user) {
     const parentType = schema.getType(type);
     const definition = parentType.getFields()[field];
@@ -191,7 +204,11 @@ function caller(schema) {
         known[argument.name] = value;
       }
     }
-    return made(definition.resolve(source === null ? {} : source, known, context, info), definition.type, context, info);
+    const resolved = await definition.resolve(source === null ? {} : source, known, context, info);
+    if (own === undefined) {
+      return made(resolved, definition.type, context, info);
+    }
+    return resolved === own ? { isOwn: true } : { value: await made(resolved, definition.type, context, info) };
   };
 }
 
@@ -214,6 +231,15 @@ function isDocument(value) {
   return value.kind === 'Document' && Array.isArray(value.definitions);
 }
 
+// Root types are called as the server's, whatever the application calls them.
+function checkRoots(schema) {
+  for (const [type, name] of [[schema.getQueryType(), 'Query'], [schema.getMutationType(), 'Mutation']]) {
+    if (type && type.name !== name) {
+      throw new Error(`graphQLSchema: the type of ${name.toLowerCase()} fields must be called ${name}.`);
+    }
+  }
+}
+
 // The form in which such an object travels to the server; undefined for other objects.
 function asOption(value) {
   if (isDocument(value)) {
@@ -223,7 +249,7 @@ function asOption(value) {
     return undefined;
   }
   const own = Object.values(value.getTypeMap())
-    .filter(type => !type.name.startsWith('__') && !BUILT_IN.includes(type.name))
+    .filter(type => isOwnName(type.name))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   const fields = [];
   for (const type of own) {
@@ -236,15 +262,9 @@ function asOption(value) {
       }
     }
   }
-  // Root types are called as the server's, whatever the application calls them.
-  const names = [[value.getQueryType(), 'Query'], [value.getMutationType(), 'Mutation']];
-  for (const [type, name] of names) {
-    if (type && type.name !== name) {
-      throw new Error(`graphQLSchema: the type of ${name.toLowerCase()} fields must be called ${name}.`);
-    }
-  }
+  checkRoots(value);
   const text = own.map(type => described(type, '') + printed(type)).join('\n\n');
   return { text, fields, resolve: caller(value) };
 }
 
-module.exports = { asOption };
+module.exports = { asOption, caller, checkRoots, described, isOwnName, isSchema, line, printed, tagOf };
