@@ -1,18 +1,140 @@
 //! Dart for `parse_server_sdk`.
 
 use std::fmt::Write;
+use std::iter::once;
 
 use super::language::{Inherited, Words};
 use super::{Base, Class, Field, HEAD, Model, identifier, pascal, quoted, unique};
 use crate::types::FieldType;
 
-/// Words that no member can be called, and members that every object has.
-const RESERVED: &[&str] = &[
-    "assert", "break", "case", "catch", "class", "const", "continue", "default", "do", "else", "enum",
-    "extends", "false", "final", "finally", "for", "if", "in", "is", "new", "null", "rethrow", "return",
-    "super", "switch", "this", "throw", "true", "try", "var", "void", "while", "with", "clone", "copy",
-    "delete", "fetch", "get", "save", "set", "update", "unset",
+/// Words that no class can be called, and what the file means by a name.
+pub const TAKEN: &[&str] = &[
+    "CloudFunctions",
+    "DateTime",
+    "Function",
+    "List",
+    "Map",
+    "Never",
+    "Null",
+    "Object",
+    "ParseCloneable",
+    "ParseFileBase",
+    "ParseGeoPoint",
+    "ParseObject",
+    "ParseRelation",
+    "ParseUser",
+    "String",
+    "abstract",
+    "as",
+    "async",
+    "await",
+    "bool",
+    "covariant",
+    "deferred",
+    "dynamic",
+    "export",
+    "extension",
+    "external",
+    "factory",
+    "implements",
+    "import",
+    "interface",
+    "late",
+    "library",
+    "mixin",
+    "num",
+    "operator",
+    "part",
+    "required",
+    "static",
+    "typedef",
+    "yield",
 ];
+/// Words that no member can be called, and members that every object has.
+pub const RESERVED: &[&str] = &[
+    "assert",
+    "break",
+    "case",
+    "catch",
+    "class",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "else",
+    "enum",
+    "extends",
+    "false",
+    "final",
+    "finally",
+    "for",
+    "if",
+    "in",
+    "is",
+    "new",
+    "null",
+    "rethrow",
+    "return",
+    "super",
+    "switch",
+    "this",
+    "throw",
+    "true",
+    "try",
+    "var",
+    "void",
+    "while",
+    "with",
+    "addRelation",
+    "clearUnsavedChanges",
+    "clone",
+    "containsKey",
+    "containsValue",
+    "copy",
+    "create",
+    "delete",
+    "deleteEventually",
+    "distinct",
+    "fetch",
+    "fromJson",
+    "fromPin",
+    "get",
+    "getACL",
+    "getAll",
+    "getObject",
+    "getObjectData",
+    "getRelation",
+    "hashCode",
+    "isDirty",
+    "noSuchMethod",
+    "parseClassName",
+    "path",
+    "pin",
+    "query",
+    "removeRelation",
+    "runtimeType",
+    "save",
+    "saveEventually",
+    "saveInStorage",
+    "set",
+    "setACL",
+    "setAdd",
+    "setAddAll",
+    "setAddAllUnique",
+    "setAddUnique",
+    "setDecrement",
+    "setIncrement",
+    "setRemove",
+    "setRemoveAll",
+    "toJson",
+    "toPointer",
+    "toString",
+    "unpin",
+    "unset",
+    "update",
+];
+/// The constant of the class's name.
+const TABLE: &str = "keyTableName";
 /// Roles and sessions have no class of their own that can be extended.
 const INHERITED: Inherited = Inherited {
     user: &["username", "password", "emailAddress", "emailVerified", "authData", "sessionToken"],
@@ -70,18 +192,23 @@ fn class_of(model: &Model, class: &Class, out: &mut String) {
          static const String keyTableName = {table};"
     );
     let fields = INHERITED.rest_of(class);
-    let keys = unique(fields.iter().map(|field| format!("key{}", pascal(&field.name))));
+    let keys = fields.iter().map(|field| format!("key{}", pascal(&field.name)));
+    let keys: Vec<String> = unique(once(TABLE.to_owned()).chain(keys)).into_iter().skip(1).collect();
     for (key, field) in keys.iter().zip(&fields) {
         let _ = writeln!(out, "  static const String {key} = {};", quoted(&field.name, true));
     }
     for (key, field) in keys.iter().zip(&fields) {
-        member(model, key, field, out);
+        // Nothing of a class may be called as a constant of it.
+        let mut name = escaped(&field.name);
+        if name == TABLE || keys.contains(&name) {
+            name.push('_');
+        }
+        member(model, &name, key, field, out);
     }
     out.push_str("}\n");
 }
 
-fn member(model: &Model, key: &str, field: &Field, out: &mut String) {
-    let name = escaped(&field.name);
+fn member(model: &Model, name: &str, key: &str, field: &Field, out: &mut String) {
     if let FieldType::Relation(target) = &field.ty {
         let target = model.members_of(target);
         let _ = writeln!(out, "\n  ParseRelation<{target}> get {name} => getRelation<{target}>({key});");

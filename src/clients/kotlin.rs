@@ -6,7 +6,29 @@ use super::language::{Inherited, Words, back_quoted};
 use super::{Class, Field, HEAD, Model, identifier, quoted};
 use crate::types::FieldType;
 
-const RESERVED: &[&str] = &[
+/// What the file means by a name.
+pub const TAKEN: &[&str] = &[
+    "Any",
+    "Boolean",
+    "ByteArray",
+    "CloudFunctions",
+    "Date",
+    "List",
+    "Map",
+    "Number",
+    "ParseClassName",
+    "ParseFile",
+    "ParseGeoPoint",
+    "ParseInstallation",
+    "ParseObject",
+    "ParsePolygon",
+    "ParseRelation",
+    "ParseRole",
+    "ParseSession",
+    "ParseUser",
+    "String",
+];
+pub const RESERVED: &[&str] = &[
     "as",
     "break",
     "class",

@@ -79,11 +79,11 @@ const HEAD: &str = "Made by `parsimony types` from the classes of the server. Ch
 /// One type for each class, and the cloud functions by name.
 pub fn types(model: &Model, language: Language) -> String {
     match language {
-        Language::TypeScript => typescript::write(model),
-        Language::Swift => swift::write(model),
-        Language::Kotlin => kotlin::write(model),
-        Language::Dart => dart::write(model),
-        Language::CSharp => csharp::write(model),
+        Language::TypeScript => typescript::write(&model.beside(typescript::TAKEN, &["Attributes"])),
+        Language::Swift => swift::write(&model.beside(&[swift::TAKEN, swift::RESERVED].concat(), &[])),
+        Language::Kotlin => kotlin::write(&model.beside(&[kotlin::TAKEN, kotlin::RESERVED].concat(), &[])),
+        Language::Dart => dart::write(&model.beside(&[dart::TAKEN, dart::RESERVED].concat(), &[])),
+        Language::CSharp => csharp::write(&model.beside(csharp::TAKEN, &[])),
     }
 }
 
@@ -102,6 +102,30 @@ impl Model {
         let mut functions = functions.to_vec();
         functions.sort();
         Self { classes, functions }
+    }
+
+    /// The same beside names that are others' already. A type of that name, or one that is called as another with one
+    /// of `suffixes` behind it, gets another name.
+    fn beside(&self, taken: &[&str], suffixes: &[&str]) -> Self {
+        let own: BTreeSet<&str> = self.classes.iter().map(|class| class.type_name.as_str()).collect();
+        let mut used: BTreeSet<String> = taken.iter().map(|name| (*name).to_owned()).collect();
+        let with_suffixes = |name: &str| {
+            let mut names = vec![name.to_owned()];
+            names.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+            names
+        };
+        let mut classes = self.classes.clone();
+        for class in &mut classes {
+            let mut name = class.type_name.clone();
+            while with_suffixes(&name).iter().any(|name| used.contains(name))
+                || (name != class.type_name && own.contains(name.as_str()))
+            {
+                name.push_str(if name == class.type_name { "Class" } else { "_" });
+            }
+            used.extend(with_suffixes(&name));
+            class.type_name = name;
+        }
+        Self { classes, functions: self.functions.clone() }
     }
 
     /// The type of a class, if there is one.
@@ -220,6 +244,69 @@ mod tests {
         let names: Vec<_> = model.classes.iter().map(|class| class.type_name.as_str()).collect();
         assert_eq!(names, ["User", "ParseUser"]);
         assert_eq!(model.type_of(&ClassName::known("_User")), Some("ParseUser"));
+    }
+
+    #[test]
+    fn names_of_others_are_left_to_them() {
+        let of = |name| ClassSchema::with_defaults(ClassName::known(name));
+        let classes = ["Date", "DateClass", "Game", "GameInput", "User", "_User", "class"].map(of);
+        let model = Model::new(&classes, &[]);
+        let names = |taken: &[&str], suffixes: &[&str]| {
+            let model = model.beside(taken, suffixes);
+            model.classes.into_iter().map(|class| class.type_name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(&["Date", "ParseUser", "class"], &[]),
+            ["DateClass_", "DateClass", "Game", "GameInput", "User", "ParseUserClass", "classClass"]
+        );
+        assert_eq!(
+            names(&[], &["Input"]),
+            ["Date", "DateClass", "Game", "GameInputClass", "User", "ParseUser", "class"]
+        );
+    }
+
+    #[test]
+    fn no_language_has_two_types_of_one_name() {
+        let words = [
+            "Any",
+            "CloudFunction",
+            "CloudFunctions",
+            "Data",
+            "Date",
+            "DateTime",
+            "IList",
+            "List",
+            "Map",
+            "ParseClasses",
+            "ParseObject",
+            "ParseUser",
+            "Record",
+            "String",
+            "Type",
+            "class",
+            "default",
+            "enum",
+            "object",
+            "string",
+            "when",
+        ];
+        let mut classes: Vec<ClassSchema> =
+            words.into_iter().map(|name| ClassSchema::with_defaults(ClassName::known(name))).collect();
+        classes.push(ClassSchema::with_defaults(ClassName::known("_User")));
+        let model = Model::new(&classes, &["f".to_owned()]);
+        for (language, declared, free) in [
+            (Language::TypeScript, "export type Date ", "export type DateClass ="),
+            (Language::Swift, "struct Date:", "struct DateClass: ParseObject"),
+            (Language::Kotlin, "class Date :", "class DateClass : ParseObject()"),
+            (Language::Dart, "class DateTime ", "class DateTimeClass extends ParseObject"),
+            (Language::CSharp, "class DateTime ", "class DateTimeClass : ParseObject"),
+        ] {
+            let written = types(&model, language);
+            assert!(!written.contains(declared) && written.contains(free), "{written}");
+            for (keyword, end) in [("struct class", ':'), ("class class", ' '), ("export type string", ' ')] {
+                assert!(!written.contains(&format!("{keyword}{end}")), "{written}");
+            }
+        }
     }
 
     /// `UPDATE_GOLDEN=1` writes the files again.

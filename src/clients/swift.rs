@@ -6,8 +6,36 @@ use super::language::{Words, back_quoted};
 use super::{Base, Class, Field, HEAD, Model, identifier, quoted};
 use crate::types::FieldType;
 
+/// What the file means by a name.
+pub const TAKEN: &[&str] = &[
+    "Any",
+    "AnyCodable",
+    "Bool",
+    "CloudFunction",
+    "Data",
+    "Date",
+    "Double",
+    "Foundation",
+    "ParseACL",
+    "ParseBytes",
+    "ParseFile",
+    "ParseGeoPoint",
+    "ParseInstallation",
+    "ParseObject",
+    "ParsePolygon",
+    "ParseRelation",
+    "ParseRole",
+    "ParseSession",
+    "ParseSwift",
+    "ParseUser",
+    "Pointer",
+    "Protocol",
+    "Self",
+    "String",
+    "Type",
+];
 /// Words that no property can be called without quotes.
-const RESERVED: &[&str] = &[
+pub const RESERVED: &[&str] = &[
     "as",
     "associatedtype",
     "break",

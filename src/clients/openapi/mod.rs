@@ -29,6 +29,9 @@ pub struct About<'a> {
 }
 
 pub fn document(model: &Model, routes: impl Iterator<Item = Route>, about: &About<'_>) -> Value {
+    let mut components = schemas::common();
+    let taken: Vec<&str> = components.keys().map(String::as_str).collect();
+    let model = &model.beside(&taken, &schemas::WRITTEN);
     let mut paths = Map::new();
     for class in &model.classes {
         routes::of_class(class, &mut paths);
@@ -40,7 +43,6 @@ pub fn document(model: &Model, routes: impl Iterator<Item = Route>, about: &Abou
         routes::of_table(&route, &mut paths);
     }
     routes::of_files(&mut paths);
-    let mut components = schemas::common();
     for class in &model.classes {
         schemas::of_class(model, class, &mut components);
     }
@@ -124,6 +126,7 @@ fn schema(name: &str) -> Value {
 mod tests {
     use super::*;
     use crate::clients::tests::model;
+    use crate::types::{ClassName, ClassSchema};
 
     #[test]
     fn every_reference_leads_somewhere_and_ids_are_unique() {
@@ -160,5 +163,25 @@ mod tests {
         assert!(document["paths"]["/functions/pay.now"]["post"].is_object());
         assert!(document["paths"]["/schemas/{className}"]["get"]["security"].is_array());
         assert!(document["paths"].get("/classes/{className}").is_none());
+    }
+
+    #[test]
+    fn classes_have_schemas_and_operations_of_their_own_whatever_they_are_called() {
+        let names = ["File", "Game", "GameInput", "GameUpdate", "ParseDate"];
+        let classes = names.map(|name| ClassSchema::with_defaults(ClassName::known(name)));
+        let about = About { title: "t", version: "1", server: "http://x/parse", client_keys: false };
+        let document = document(&Model::new(&classes, &[]), std::iter::empty(), &about);
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for name in
+            ["Game", "GameInput", "GameUpdate", "GameInputClass", "GameUpdateClassInput", "ParseDateClass"]
+        {
+            assert!(schemas.contains_key(name), "{name}");
+        }
+        assert!(schemas["GameInput"]["properties"].get("objectId").is_none());
+        assert_eq!(schemas["ParseDate"]["properties"]["__type"]["const"], "Date");
+        let found = "/paths/~1classes~1GameInput/get/responses/200/content/application~1json/schema/properties/results";
+        assert_eq!(document.pointer(found).unwrap()["items"]["$ref"], "#/components/schemas/GameInputClass");
+        assert_eq!(document["paths"]["/classes/File/{objectId}"]["delete"]["operationId"], "deleteFile");
+        assert_eq!(document["paths"]["/files/{filename}"]["delete"]["operationId"], "deleteFile_");
     }
 }

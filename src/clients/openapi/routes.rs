@@ -238,17 +238,17 @@ pub fn of_files(paths: &mut Paths) {
         "/files/{filename}".to_owned(),
         json!({
             "parameters": [name],
-            "post": { "operationId": "saveFile", "tags": ["files"], "summary": "Store a file.",
+            "post": { "operationId": unused(paths, "saveFile"), "tags": ["files"], "summary": "Store a file.",
                 "requestBody": { "required": true, "content": { "*/*": { "schema": bytes } } },
                 "responses": answers("201", "Stored.", &saved) },
-            "delete": { "operationId": "deleteFile", "tags": ["files"], "summary": "Remove a file.",
+            "delete": { "operationId": unused(paths, "deleteFile"), "tags": ["files"], "summary": "Remove a file.",
                 "security": master(), "responses": answers("200", "Removed.", &json!({})) },
         }),
     );
     let health = object(json!({ "status": text() }), &[]);
     paths.insert(
         "/health".to_owned(),
-        json!({ "get": { "operationId": "health", "tags": ["server"], "summary": "Whether the server is well.",
+        json!({ "get": { "operationId": unused(paths, "health"), "tags": ["server"], "summary": "Whether the server is well.",
             "security": [], "responses": answers("200", "It is.", &health) } }),
     );
 }

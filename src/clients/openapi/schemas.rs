@@ -8,7 +8,7 @@ use crate::types::FieldType;
 
 type Schemas = Map<String, Value>;
 
-/// Names begin with `Parse`, so that they meet no class.
+/// Classes that are called like one of them have schemas of other names.
 pub fn common() -> Schemas {
     let typed = |name: &str, more: Value| {
         let mut properties = Map::from_iter([("__type".to_owned(), json!({ "const": name }))]);
@@ -75,6 +75,9 @@ pub fn common() -> Schemas {
     };
     all
 }
+
+/// What is behind a class's name in those of the schemas of what is created and changed.
+pub const WRITTEN: [&str; 2] = ["Input", "Update"];
 
 /// `X` is what is read, `XInput` what is created, `XUpdate` what is changed.
 pub fn of_class(model: &Model, class: &Class, schemas: &mut Schemas) {

@@ -193,6 +193,84 @@ export async function play() {
   }
 });
 
+describe('classes that are called as something else already', () => {
+  // Words of languages, types that the files themselves mean, and names that are made out of other classes' names.
+  const names = [
+    'Date', 'Record', 'Parse', 'Attributes', 'ParseClasses', 'CloudFunction', 'ParseObject_', 'class', 'default', 'string', 'any', 'String', 'Map', 'List', 'Object', 'File',
+    'ParseDate', 'ParseObject', 'Order', 'OrderInput', 'OrderUpdate', 'OrderAttributes', 'User',
+  ];
+  let odd;
+  const beside = (...args) => promisify(execFile)(process.env.PARSIMONY_BIN ?? path.join(root, 'target/debug/parsimony'), [
+    '--appId', odd.config.appId, '--masterKey', odd.config.masterKey, '--databaseURI', odd.databaseURI, '--serverURL', odd.url, ...args,
+  ], { cwd: folder });
+  before(async () => {
+    odd = await startServer(postgres, 'parsimony', 'base');
+    for (const className of names) {
+      const fields = {
+        text: { type: 'String', required: true }, at: { type: 'Date' }, map: { type: 'Object' }, list: { type: 'Array' }, file: { type: 'File' }, tableName: { type: 'String' }, keyFoo: { type: 'String' }, foo: { type: 'String' },
+        itself: { type: 'Pointer', targetClass: className }, user: { type: 'Pointer', targetClass: '_User' }, many: { type: 'Relation', targetClass: className },
+      };
+      const answer = await request(`${odd.url}/schemas/${className}`, { method: 'POST', headers: master, body: JSON.stringify({ fields }) });
+      assert.equal(answer.status, 200, answer.text);
+    }
+  });
+  after(() => odd.stop());
+
+  test('TypeScript compiles, and each class has its type', async () => {
+    await beside('types', '--lang', 'ts', '--out', inFolder('odd.ts'));
+    fs.writeFileSync(inFolder('oddUses.ts'), `
+import type { ParseClasses } from './odd.js';
+export const read = (order: ParseClasses['Order'], update: ParseClasses['OrderAttributes']) => {
+  const at: Date | undefined = order.get('at');
+  const map: Record<string, unknown> | undefined = update.get('map');
+  const same: ParseClasses['Date'] | undefined = ({} as ParseClasses['Date']).get('itself');
+  // @ts-expect-error It is an order.
+  const wrong: ParseClasses['Date'] | undefined = order.get('itself');
+  return [at, map, same, wrong];
+};
+`);
+    assert.deepEqual(compile(['odd.ts', 'oddUses.ts']), []);
+    const known = fs.readFileSync(inFolder('odd.ts'), 'utf8');
+    for (const name of names) assert.match(known, new RegExp(`^  ${name}: \\w+;$`, 'm'));
+  });
+
+  test('the other languages declare each name once, and none of their own', async () => {
+    for (const [language, pattern, own] of [
+      ['swift', /^struct (\w+):/gm, ['Date', 'String', 'class', 'default', 'ParseObject']], ['kotlin', /^class (\w+) :/gm, ['Date', 'String', 'Map', 'List', 'class', 'ParseObject']],
+      ['dart', /^class (\w+) extends/gm, ['String', 'Map', 'List', 'class', 'default', 'ParseObject']], ['csharp', /^public class (\w+) :/gm, ['string', 'class', 'default', 'Parse', 'ParseObject', 'ParseClasses']],
+    ]) {
+      const { stdout } = await beside('types', '--lang', language);
+      const declared = [...stdout.matchAll(pattern)].map(([, name]) => name);
+      assert.equal(new Set(declared).size, declared.length, language);
+      assert.deepEqual(own.filter(name => declared.includes(name)), [], language);
+      assert.ok(declared.length >= names.length, language);
+      if (language === 'dart') {
+        const members = stdout.slice(stdout.indexOf('class Order '), stdout.indexOf('class OrderAttributes ')).matchAll(/(?:static const String|get) (\w+)/g);
+        const called = [...members].map(([, name]) => name).filter(name => name !== 'clone');
+        assert.equal(new Set(called).size, called.length, called.join());
+      }
+    }
+  });
+
+  test('the description has a schema and operations for each', async () => {
+    const { stdout } = await beside('openapi');
+    const document = JSON.parse(stdout);
+    const validated = await new Validator().validate(document);
+    assert.deepEqual(validated.errors ?? [], []);
+    const ids = Object.values(document.paths).flatMap(path => Object.values(path)).map(({ operationId }) => operationId).filter(Boolean);
+    assert.deepEqual(ids.filter((id, at) => ids.indexOf(id) !== at), []);
+    const shown = new Set();
+    for (const name of names) {
+      const found = document.paths[`/classes/${name}`].get.responses['200'].content['application/json'].schema.properties.results.items.$ref.split('/').pop();
+      assert.ok(document.components.schemas[found].properties.objectId, name);
+      assert.deepEqual(document.components.schemas[`${found}Input`].required, ['text'], name);
+      shown.add(found);
+    }
+    assert.equal(shown.size, names.length);
+    assert.deepEqual(document.components.schemas.ParseDate.properties.__type, { const: 'Date' });
+  });
+});
+
 describe('openapi.json', () => {
   const fetched = async (headers = {}) => request(`${server.url}/openapi.json`, { headers });
 
