@@ -104,25 +104,59 @@ fn tell_changes(stored: &Stored, body: &mut Object) {
     }
 }
 
-/// The new value at a (dotted) path, under the same path: `"o.k"` answers `{"o": {"k": …}}`.
+/// The new value at a (dotted) path, under the same path: `"o.k"` answers `{"o": {"k": …}}`. An array is told as a
+/// whole: clients put what is answered in its place, and parts of it would be an object.
 fn tell_result(path: &str, after: &Object, body: &mut Object) {
     let mut segments = path.split('.');
     let Some(root) = segments.next() else { return };
     let Some(value) = after.get(root) else { return };
     let rest: Vec<&str> = segments.collect();
-    let Some((last, parents)) = rest.split_last() else {
+    let Some((last, parents)) = rest.split_last().filter(|_| !value.is_array()) else {
         body.insert(root.to_owned(), value.clone());
         return;
     };
     let mut source = value;
     let mut target = body.entry(root.to_owned()).or_insert_with(|| Value::Object(Map::new()));
     for segment in parents {
-        let Some(next) = source.get(segment) else { return };
+        let Some(next) = inside(source, segment) else { return };
         source = next;
         let Value::Object(object) = target else { return };
         target = object.entry((*segment).to_owned()).or_insert_with(|| Value::Object(Map::new()));
     }
-    if let (Some(value), Value::Object(object)) = (source.get(last), target) {
+    if let (Some(value), Value::Object(object)) = (inside(source, last), target) {
         object.insert((*last).to_owned(), value.clone());
+    }
+}
+
+/// The member of an object, the element of an array.
+fn inside<'v>(value: &'v Value, segment: &str) -> Option<&'v Value> {
+    match value {
+        Value::Array(list) => list.get(segment.parse::<usize>().ok()?),
+        other => other.get(segment),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn results_are_told_where_they_are() {
+        let after = json!({"n": 2, "a": [{"n": 2}, 5], "o": {"n": 3, "l": [{"k": 4}]}});
+        let after = after.as_object().cloned().unwrap_or_default();
+        for (path, told) in [
+            ("n", json!({"n": 2})),
+            ("o.n", json!({"o": {"n": 3}})),
+            ("a.0.n", json!({"a": [{"n": 2}, 5]})),
+            ("a.1", json!({"a": [{"n": 2}, 5]})),
+            ("o.l.0.k", json!({"o": {"l": {"0": {"k": 4}}}})),
+            ("gone.x", json!({})),
+        ] {
+            let mut body = Object::new();
+            tell_result(path, &after, &mut body);
+            assert_eq!(Value::Object(body), told, "{path}");
+        }
     }
 }
