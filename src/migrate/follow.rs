@@ -92,6 +92,7 @@ pub async fn follow(from: &Side<'_>, to: &Side<'_>, follow: Follow, tell: Tell<'
             _ => report.different.add(difference.to_string()),
         }
     }
+    super::left_behind(from, &mut report).await?;
     if report.is_clean() {
         run.state.remove();
     }

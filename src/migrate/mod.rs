@@ -146,7 +146,16 @@ pub async fn run(
     let mut different = Named::default();
     compare(from, to, &classes, &mut |difference| different.add(difference.to_string()), tell).await?;
     report.different = different;
+    left_behind(from, &mut report).await?;
     Ok(report)
+}
+
+/// Names what the source holds beside its classes: it was not even looked at.
+async fn left_behind(from: &Side<'_>, report: &mut Report) -> Result<()> {
+    for what in from.storage.beside_classes().await? {
+        report.refused.add_once(what);
+    }
+    Ok(())
 }
 
 /// Everything, on both sides.

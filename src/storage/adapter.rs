@@ -181,6 +181,12 @@ pub trait StorageAdapter: Session {
         Ok((page, cursor))
     }
 
+    /// What lies beside the classes, in words: tables and fields of other programs, which no scan shows. Fields are
+    /// those that scans met.
+    async fn beside_classes(&self) -> StorageResult<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// [`Session::create`] of many rows by the fastest way that the database has; all or none.
     async fn import(&self, class: &Arc<ClassSchema>, rows: &[Object]) -> StorageResult<()> {
         self.create(class, rows).await

@@ -146,6 +146,10 @@ impl StorageAdapter for MongoAdapter {
         self.scanned(class, after, columns, most).await
     }
 
+    async fn beside_classes(&self) -> StorageResult<Vec<String>> {
+        self.beside().await
+    }
+
     async fn visit_texts(&self, see: See<'_>) -> StorageResult<()> {
         let names = self.core.timed(self.core.db.list_collection_names()).await?;
         let ours = names.iter().filter_map(|name| name.strip_prefix(self.core.prefix.as_str()));

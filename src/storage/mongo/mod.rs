@@ -36,6 +36,7 @@ use tokio::sync::{Mutex, RwLock};
 
 pub use connection::MongoOptions;
 use layout::strangers::Strangers;
+use schema::beside::Beside;
 
 use crate::pubsub::postgres::PostgresPubSub;
 use crate::storage::statements::Statements;
@@ -74,6 +75,7 @@ struct Core {
     clock_ahead: AtomicI64,
     statements: Statements,
     strangers: Strangers,
+    beside: Beside,
 }
 
 /// Sends what the action builder says, inside the transaction if there is one.
@@ -118,6 +120,7 @@ impl MongoAdapter {
             clock_ahead: AtomicI64::new(0),
             statements: Statements::new(options.slow),
             strangers: Strangers::default(),
+            beside: Beside::default(),
         };
         let core = Arc::new(core);
         let streams = || Arc::new(feed::listen::ChangeStreams { core: core.clone() });

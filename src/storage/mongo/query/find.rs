@@ -239,8 +239,8 @@ impl MongoAdapter {
         self.find_rows(schema, &spec).await
     }
 
-    /// A page of every object by `_id`, whatever types the ids have: the server sorts texts before `ObjectId`s, and
-    /// compares each with its kind alone.
+    /// A page of every object by `_id`, a text or an `ObjectId`: the server sorts texts before `ObjectId`s, and compares
+    /// each with its kind alone.
     pub(in crate::storage::mongo) async fn scanned(
         &self,
         schema: &Arc<ClassSchema>,
@@ -251,7 +251,8 @@ impl MongoAdapter {
         const NATIVE: &str = "oid:";
         let native = doc! { "_id": { "$type": "objectId" } };
         let behind = match after.map(|after| (after, after.strip_prefix(NATIVE))) {
-            None => Document::new(),
+            // Other ids are none of an object's: `beside` tells of them.
+            None => doc! { "$or": [{ "_id": { "$gte": "" } }, native] },
             Some((_, Some(hex))) => {
                 let id = bson::oid::ObjectId::parse_str(hex)
                     .map_err(|_| StorageError::Other(boxed("a cursor that is none")))?;
@@ -275,7 +276,9 @@ impl MongoAdapter {
                 Ok(Some(bson::RawBsonRef::String(id))) => Some(id.to_owned()),
                 _ => None,
             };
-            plan.push(&mut set, document);
+            let id = cursor.as_deref().unwrap_or_default();
+            let id = id.strip_prefix(NATIVE).unwrap_or(id);
+            plan.push_noting(&mut set, document, &mut |key| self.core.beside.meet(&schema.name, key, id));
             true
         })
         .await

@@ -1,6 +1,7 @@
 //! `_SCHEMA`: one document per class, in parse-server's form, changed field by field so that what we do not know
 //! survives and two servers can add fields at once; and the indexes of classes.
 
+pub mod beside;
 mod indexes;
 
 use bson::raw::{RawBsonRef, RawDocument};

@@ -1,0 +1,62 @@
+// `migrate` leaves nothing behind without a word: what no class has is named.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { withMongo } from '../lib/database.js';
+import { createDatabase, startPostgres } from '../lib/postgres.js';
+
+const component = process.env.PARSIMONY_TEST_MONGO_URI;
+const here = path.dirname(fileURLToPath(import.meta.url));
+const program = process.env.PARSIMONY_BIN ?? path.resolve(here, '../../../target/debug/parsimony');
+const { ObjectId } = createRequire(createRequire(import.meta.url).resolve('parse-server'))('mongodb');
+
+test('what no class of a MongoDB database has is named', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is not set' }, async () => {
+  const uri = `${component}/migrate_${randomBytes(6).toString('hex')}`;
+  const postgres = await startPostgres();
+  const target = await createDatabase(postgres, 'migrate');
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-migrate-'));
+  const run = (...more) => spawnSync(program, ['--appId', 'app', '--masterKey', 'key', '--dataDir', folder, 'migrate', ...more, uri, target.uri], { encoding: 'utf8' });
+  try {
+    await withMongo(uri, async database => {
+      const at = new Date('2020-01-02T03:04:05.678Z');
+      const times = { _created_at: at, _updated_at: at };
+      await database.collection('_SCHEMA').insertOne({ _id: 'Game', objectId: 'string', createdAt: 'date', updatedAt: 'date', s: 'string', fans: 'relation<Game>' });
+      await database.collection('Game').insertMany([
+        { _id: 'plain', s: 'x', ...times, _rperm: ['*'], _wperm: [], _acl: { '*': { r: true } } },
+        { _id: new ObjectId('0123456789abcdef01234567'), s: 'imported', ...times },
+      ]);
+      await database.collection('_Join:fans:Game').insertOne({ owningId: 'plain', relatedId: '0123456789abcdef01234567' });
+    });
+    const clean = run();
+    assert.equal(clean.status, 0, clean.stdout + clean.stderr);
+    await withMongo(uri, async database => {
+      // More than one page, and before every text in the order of the server.
+      await database.collection('Game').insertMany(Array.from({ length: 1100 }, (_, n) => ({ _id: n, s: 'numbered' })));
+      await database.collection('Game').insertOne({ _id: 'strange', s: 'y', extra: 'text', _p_old: 'Game$plain' });
+      await database.collection('Other').insertMany([{ a: 1 }, { a: 2 }]);
+      await database.collection('_Join:gone:Game').insertOne({ owningId: 'plain', relatedId: 'strange' });
+    });
+    const { status, stdout, stderr } = run();
+    assert.equal(status, 1, stdout + stderr);
+    for (const line of [
+      'key extra of Game, in strange first: no field of the class',
+      'key _p_old of Game, in strange first: no field of the class',
+      'collection Other, 2 documents: no class',
+      'collection _Join:gone:Game, 1 documents: no class',
+      'Game, 1100 documents: an _id that is neither a text nor an ObjectId',
+    ]) assert.ok(stdout.split('\n').some(told => told.trim() === line), `${line}\n${stdout}`);
+    assert.match(stdout, /Objects moved: 1, there before: 2/);
+    assert.match(run('--dry-run').stdout, /key extra of Game/);
+  } finally {
+    await withMongo(uri, database => database.dropDatabase());
+    await target.drop();
+    await postgres.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
