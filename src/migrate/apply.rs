@@ -11,7 +11,7 @@ use crate::query::{Constraint, Filter, FindSpec, Operand};
 use crate::storage::changes::Change;
 use crate::storage::{StorageAdapter, StorageError, StorageResult, WriteFilter};
 use crate::types::update::RelationChange;
-use crate::types::{ClassSchema, FieldName, Object, ObjectId};
+use crate::types::{ClassSchema, Field, FieldName, Object, ObjectId};
 
 /// Most ids of one statement.
 const CHUNK: usize = 500;
@@ -148,13 +148,18 @@ async fn schema(
         }
         return Ok(());
     };
+    if let Some(there) = to.load_schema(&name).await? {
+        // Objects with a field that was made anew with another type were changed since, and so are looked at as well.
+        let stays =
+            |name: &FieldName, field: &Field| class.field(name).is_some_and(|here| here.ty == field.ty);
+        let gone = there.fields.iter().filter(|(name, field)| !stays(name, field));
+        let gone: Vec<FieldName> = gone.map(|(name, _)| name.clone()).collect();
+        if !gone.is_empty() {
+            to.delete_fields(&name, &gone).await?;
+        }
+    }
     let mut refused = Named::default();
     let Some(target) = copy::schema(to, &class, &mut refused).await? else { return Ok(()) };
-    let gone: Vec<FieldName> =
-        target.fields.keys().filter(|name| class.field(name).is_none()).cloned().collect();
-    if !gone.is_empty() {
-        to.delete_fields(&name, &gone).await?;
-    }
     let options = class.fields.iter().filter(|(name, field)| {
         target.field(name).is_some_and(|there| {
             there.ty == field.ty

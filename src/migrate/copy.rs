@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use serde_json::Value;
 
 use super::state::{Mark, State};
 use super::verify::Tell;
@@ -17,7 +18,7 @@ use crate::query::{Filter, FindHints, FindSpec};
 use crate::storage::StorageAdapter;
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::update::RelationChange;
-use crate::types::{ClassSchema, Field, FieldName, Object, ObjectId};
+use crate::types::{ClassSchema, Clp, Field, FieldName, Object, ObjectId};
 
 pub(super) async fn class(
     from: &dyn StorageAdapter,
@@ -82,8 +83,12 @@ pub(super) async fn schema(
             refused.add(format!("field {name} of {}: it has another type at the target", class.name));
         }
     }
+    let is_restricted = made.clp.is_some();
     if let Some(clp) = &class.clp {
         made = to.set_permissions(&class.name, clp.raw()).await?;
+    } else if is_restricted && let Value::Object(open) = Clp::api_json(None) {
+        // Whoever made the class anew made it open; those of the class before are there still.
+        made = to.set_permissions(&class.name, &open).await?;
     }
     Ok(Some(made))
 }
@@ -184,7 +189,7 @@ pub(super) async fn create(
         match unless_refused(to.create(target, std::slice::from_ref(row)).await)? {
             Ok(()) => report.objects += 1,
             Err(reason) => {
-                let id = row.get("objectId").and_then(serde_json::Value::as_str).unwrap_or("(no id)");
+                let id = row.get("objectId").and_then(Value::as_str).unwrap_or("(no id)");
                 report.refused.add(format!("{} {id}: {reason}", target.name));
             }
         }

@@ -13,7 +13,7 @@ use crate::query::evaluate::json_equals;
 use crate::query::{Filter, FindHints, FindSpec};
 use crate::storage::StorageAdapter;
 use crate::types::names::VOLATILE_CLASSES;
-use crate::types::{ClassSchema, Field, FieldName, Object};
+use crate::types::{ClassSchema, Clp, Field, FieldName, Object};
 
 /// One thing that is not the same on both sides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,10 +125,9 @@ async fn schema(
             Some(_) => {}
         }
     }
-    let raw = |schema: &ClassSchema| schema.clp.as_ref().map(|clp| Value::Object(clp.raw().clone()));
-    if let Some(clp) = raw(class)
-        && raw(&there).is_none_or(|other| !json_equals(&clp, &other))
-    {
+    // A class without permissions is open.
+    let meant = |schema: &ClassSchema| Clp::api_json(schema.clp.as_ref());
+    if !json_equals(&meant(class), &meant(&there)) {
         say("the permissions differ".to_owned());
     }
     Ok(())

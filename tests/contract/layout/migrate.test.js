@@ -1,6 +1,6 @@
 // `migrate` leaves nothing behind without a word: what no class has is named.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,7 +9,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { withMongo } from '../lib/database.js';
-import { createDatabase, startPostgres } from '../lib/postgres.js';
+import { createDatabase, startPostgres, waitFor } from '../lib/postgres.js';
+import { startServer } from '../lib/servers.js';
 
 const component = process.env.PARSIMONY_TEST_MONGO_URI;
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -54,6 +55,48 @@ test('what no class of a MongoDB database has is named', { skip: component ? fal
     assert.match(stdout, /Objects moved: 1, there before: 2/);
     assert.match(run('--dry-run').stdout, /key extra of Game/);
   } finally {
+    await withMongo(uri, database => database.dropDatabase());
+    await target.drop();
+    await postgres.stop();
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('a class that is made anew while it is followed is the new one', { skip: component ? false : 'PARSIMONY_TEST_MONGO_URI is not set' }, async () => {
+  const uri = `${component}/migrate_${randomBytes(6).toString('hex')}`;
+  const postgres = await startPostgres();
+  const target = await createDatabase(postgres, 'migrate');
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-migrate-'));
+  const plain = { _id: 'Game', objectId: 'string', createdAt: 'date', updatedAt: 'date' };
+  const at = new Date('2020-01-02T03:04:05.678Z');
+  let following;
+  try {
+    await withMongo(uri, async database => {
+      const locked = { class_permissions: { find: { 'role:admin': true }, get: {}, create: {}, update: {}, delete: {}, addField: {} } };
+      await database.collection('_SCHEMA').insertOne({ ...plain, n: 'string', kept: 'string', _metadata: locked });
+      await database.collection('Game').insertOne({ _id: 'a', _created_at: at, _updated_at: at, n: 'text', kept: 'x' });
+    });
+    let told = '';
+    following = spawn(program, ['--appId', 'app', '--masterKey', 'key', '--dataDir', folder, 'migrate', '--follow', uri, target.uri]);
+    for (const stream of [following.stdout, following.stderr]) stream.on('data', chunk => (told += chunk));
+    const ended = new Promise(resolve => following.once('exit', resolve));
+    await waitFor(() => told.includes('READY'), { what: `the migration to be ready: ${told}` });
+    await withMongo(uri, async database => {
+      await database.collection('_SCHEMA').replaceOne({ _id: 'Game' }, { ...plain, n: 'number', kept: 'string' });
+      await database.collection('Game').updateOne({ _id: 'a' }, { $set: { n: 5 } });
+    });
+    following.kill('SIGUSR1');
+    assert.equal(await ended, 0, told);
+    const server = await startServer(null, 'parsimony', 'base', { databaseURI: target.uri });
+    try {
+      const headers = { 'X-Parse-Application-Id': server.config.appId };
+      const found = await (await fetch(`${server.url}/classes/Game`, { headers })).json();
+      assert.deepEqual(found.results?.map(({ n, kept }) => ({ n, kept })), [{ n: 5, kept: 'x' }], JSON.stringify(found));
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    following?.kill('SIGKILL');
     await withMongo(uri, database => database.dropDatabase());
     await target.drop();
     await postgres.stop();
