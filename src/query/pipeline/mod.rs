@@ -41,8 +41,8 @@ pub enum Stage {
         keep_id: bool,
         fields: Vec<(FieldPath, Expr)>,
     },
-    /// `$unset`, and a `$project` that names what is left out. Whole fields only.
-    Exclude(Vec<FieldName>),
+    /// `$unset`, and a `$project` that names what is left out. PostgreSQL leaves whole fields out only.
+    Exclude(Vec<FieldPath>),
     /// `$addFields`, `$set`.
     AddFields(Vec<(FieldPath, Expr)>),
     /// `$replaceRoot`, `$replaceWith`: the object that the expression gives.

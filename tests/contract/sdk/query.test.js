@@ -356,6 +356,14 @@ describe('aggregate and distinct', () => {
     ]);
     assert.deepEqual(results, [{ objectId: 2020, n: 1 }, { objectId: 2021, n: 2 }]);
   });
+  test('parts of a field are left out', { skip: !isMongo && 'whole fields alone on PostgreSQL' }, async () => {
+    const name = uniqueClass();
+    await make(name, { s: 'x', o: { k: 1, l: { m: 2, n: 3 } } });
+    for (const stage of [{ $unset: ['o.k', 'o.l.m', 's'] }, { $project: { 'o.k': 0, 'o.l.m': 0, s: 0 } }]) {
+      const [{ o, ...others }] = await new Parse.Query(name).aggregate([stage]);
+      assert.deepEqual([o, 's' in others], [{ l: { n: 3 } }, false]);
+    }
+  });
   test('raw values and raw names', { skip: !isMongo && 'parse-server has them on MongoDB alone' }, async () => {
     const name = await sales();
     const [shop] = await makeAll(`${name}Shop`, [{ label: 's' }]);

@@ -373,11 +373,7 @@ pub(super) fn source(class: &str) -> Source {
 }
 
 fn exclude<'n>(names: impl Iterator<Item = &'n str>) -> Result<Stage> {
-    let dropped = names.map(path).collect::<Result<Vec<_>>>()?;
-    if dropped.iter().any(FieldPath::is_dotted) {
-        return Err(refused("Only whole fields can be left out"));
-    }
-    Ok(Stage::Exclude(dropped.into_iter().map(|path| path.root).collect()))
+    Ok(Stage::Exclude(names.map(path).collect::<Result<_>>()?))
 }
 
 fn unset(body: &Value) -> Result<Stage> {

@@ -36,9 +36,9 @@ impl Runner<'_> {
             Stage::Shape { keep_id, fields } => {
                 each(rows, |row| self.shaped(&row, *keep_id, fields, variables))?
             }
-            Stage::Exclude(names) => {
+            Stage::Exclude(paths) => {
                 for row in &mut rows {
-                    row.retain(|name, _| !names.iter().any(|dropped| dropped == name.as_str()));
+                    paths.iter().for_each(|path| drop_at(row, path));
                 }
                 rows
             }
@@ -264,5 +264,28 @@ fn set_inside(value: &mut Value, path: &[String], new: Value) {
     }
     if let Some(object) = value.as_object_mut() {
         set_inside(object.entry(first.clone()).or_insert(Value::Null), rest, new);
+    }
+}
+
+fn drop_at(row: &mut Object, path: &FieldPath) {
+    if !path.is_dotted() {
+        row.shift_remove(path.root.as_str());
+    } else if let Some(inner) = row.get_mut(path.root.as_str()) {
+        drop_inside(inner, &path.rest);
+    }
+}
+
+/// Takes away what is at a path, in each element of arrays on the way.
+fn drop_inside(value: &mut Value, path: &[String]) {
+    let Some((first, rest)) = path.split_first() else { return };
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|element| drop_inside(element, path)),
+        Value::Object(object) if rest.is_empty() => drop(object.shift_remove(first)),
+        Value::Object(object) => {
+            if let Some(inner) = object.get_mut(first) {
+                drop_inside(inner, rest);
+            }
+        }
+        _ => {}
     }
 }

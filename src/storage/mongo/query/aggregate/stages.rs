@@ -54,10 +54,10 @@ impl MongoAdapter {
             }
             Stage::Group(group) => out.push(grouped(group, scope)?),
             Stage::Shape { keep_id, fields } => out.push(shaped(*keep_id, fields, scope)?),
-            Stage::Exclude(names) => {
-                let keys: Vec<String> = names.iter().map(|name| scope.column(name)).collect();
+            Stage::Exclude(paths) => {
+                let keys: Vec<String> = paths.iter().map(|path| scope.key(path)).collect();
                 out.push(doc! { "$unset": keys });
-                forget(scope, names.iter());
+                forget(scope, paths.iter().filter(|path| !path.is_dotted()).map(|path| &path.root));
             }
             Stage::AddFields(fields) => added(fields, scope, out)?,
             Stage::ReplaceRoot(root) => {

@@ -2,7 +2,7 @@
 
 use super::super::column::{Expr as Column, kind_of};
 use super::typed::{Typed, build_object};
-use super::{JSON, ORDER_COLUMN, ROOT_COLUMN, Relation, refuse_inside};
+use super::{JSON, ORDER_COLUMN, ROOT_COLUMN, Relation, refuse_inside, refused};
 use crate::query::pipeline::Expr;
 use crate::storage::StorageResult;
 use crate::storage::postgres::sql::Sql;
@@ -27,7 +27,11 @@ impl Relation {
         Ok(())
     }
 
-    pub(super) fn exclude(&mut self, dropped: &[FieldName]) -> StorageResult<()> {
+    pub(super) fn exclude(&mut self, dropped: &[FieldPath]) -> StorageResult<()> {
+        if dropped.iter().any(FieldPath::is_dotted) {
+            return Err(refused("Only whole fields can be left out"));
+        }
+        let dropped: Vec<FieldName> = dropped.iter().map(|path| path.root.clone()).collect();
         self.number_rows();
         if self.is_document {
             let mut root = self.root();
@@ -36,7 +40,7 @@ impl Relation {
             self.replace_document(root);
             return Ok(());
         }
-        let columns = self.kept_columns(dropped);
+        let columns = self.kept_columns(&dropped);
         self.replace_columns(columns);
         Ok(())
     }
