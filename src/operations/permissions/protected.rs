@@ -12,8 +12,10 @@ use crate::types::{ClassName, FieldType, Object};
 /// only, the other to nobody. `password` is no column: a condition on it holds for nobody.
 const WITHHELD_OF_USERS: [&str; 2] = ["authData", "sessionToken"];
 
-/// Columns of users and sessions with which somebody could act as a user. A key that may only read sees none.
-const TOKENS: [&str; 6] = [
+/// Columns of users and sessions with which somebody could act as a user. A key that may only read sees none: the id
+/// of an anonymous user logs in as that user, and other providers' data holds tokens and second factors.
+const TOKENS: [&str; 7] = [
+    "authData",
     "sessionToken",
     "_session_token",
     "_perishable_token",

@@ -327,6 +327,58 @@ async fn the_read_only_key_reads_no_tokens() {
     assert_eq!(counted["results"][0]["n"], 1);
 }
 
+/// Who reads the id of an anonymous user logs in as that user.
+#[actix_web::test]
+async fn the_read_only_key_reads_no_login_data() {
+    let server = TestServer::with(options()).await;
+    let anonymous = json!({"authData": {"anonymous": {"id": "victim-1"}}});
+    let user = server.anonymous().post("/users", anonymous.clone()).await.ok();
+    let id = user["objectId"].as_str().expect("a user");
+    let pointer = json!({"__type": "Pointer", "className": "_User", "objectId": id});
+    server.master().post("/classes/Door", json!({ "user": pointer })).await.ok();
+    let reader = server.client(&[("X-Parse-Application-Id", APP_ID), ("X-Parse-Master-Key", READ_ONLY)]);
+    let shows =
+        |class: &str| json!({"from": class, "localField": "user", "foreignField": "objectId", "as": "x"});
+    for (path, params) in [
+        ("/users", json!({})),
+        ("/users", json!({"keys": "authData"})),
+        (&*format!("/users/{id}"), json!({})),
+        ("/classes/Door", json!({"include": "user"})),
+        ("/aggregate/_User", json!({"pipeline": [{"$match": {"objectId": id}}]})),
+        ("/aggregate/_User", json!({"pipeline": [{"$group": {"_id": null, "all": {"$push": "$$ROOT"}}}]})),
+        ("/aggregate/Door", json!({"pipeline": [{"$lookup": shows("_User")}]})),
+    ] {
+        let read = reader.find_at(path, params.clone()).await;
+        assert_eq!(read.status, 200, "{path} {params} {}", read.text);
+        assert!(!read.text.contains("victim-1"), "{path} {params} {}", read.text);
+        assert!(read.text.contains(id) || params["keys"] == "authData", "{path} {params} {}", read.text);
+    }
+    for (path, params) in [
+        ("/users", json!({"where": {"authData.anonymous.id": {"$regex": "^v"}}})),
+        ("/users", json!({"order": "authData"})),
+        (
+            "/classes/Door",
+            json!({"where": {"user": {"$inQuery": {
+            "className": "_User", "where": {"authData.anonymous.id": "victim-1"}}}}}),
+        ),
+        ("/aggregate/_User", json!({"distinct": "authData"})),
+        ("/aggregate/_User", json!({"distinct": "authData.anonymous.id"})),
+        ("/aggregate/_User", json!({"pipeline": [{"$match": {"authData.anonymous.id": "victim-1"}}]})),
+    ] {
+        let refused = reader.find_at(path, params.clone()).await;
+        assert_eq!(refused.error().1, 119, "{path} {params} {}", refused.text);
+    }
+    for projected in ["$authData", "$authData.anonymous.id"] {
+        let pipeline = json!({"pipeline": [{"$project": {"x": projected}}]});
+        let read = reader.find_at("/aggregate/_User", pipeline).await;
+        assert!(!read.text.contains("victim-1"), "{projected} {}", read.text);
+    }
+    // Nor does it log in as that user by itself.
+    assert_ne!(reader.post("/users", anonymous).await.status, 200);
+    let all = server.master().get("/users").await;
+    assert!(all.text.contains("victim-1"), "{}", all.text);
+}
+
 fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)

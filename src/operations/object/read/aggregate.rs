@@ -19,7 +19,7 @@ use crate::query::visit::guarded_classes;
 use crate::query::{Filter, FindHints, FindSpec, Pipeline, PlanDetail, ReadPreference};
 use crate::storage::AggregateOptions;
 use crate::types::javascript::is_truthy;
-use crate::types::{ClassName, Object};
+use crate::types::{ClassName, ClassSchema, Object};
 
 /// `{"results": […]}`.
 ///
@@ -45,9 +45,10 @@ pub async fn aggregate(ctx: &Ctx, class: &ClassName, params: &Object) -> Result<
         let params = subqueries::through_triggers(ctx, params, Some(&snapshot)).await?;
         return distinct(ctx, &snapshot, &params, &field).await;
     }
-    let mut pipeline = parse_pipeline(&stages, Some(&snapshot.schema))?;
+    let schema = seen(ctx, &snapshot);
+    let mut pipeline = parse_pipeline(&stages, Some(&schema))?;
     authorize(ctx, &snapshot, &mut pipeline).await?;
-    let mut rows = on_session!(ctx, |session| session.aggregate(&snapshot.schema, &pipeline, &options))?;
+    let mut rows = on_session!(ctx, |session| session.aggregate(&schema, &pipeline, &options))?;
     if !options.raw_values && !options.raw_field_names {
         rows = rows.into_iter().map(clean).collect();
         address_files(ctx, &mut rows).await?;
@@ -212,6 +213,17 @@ fn refuse_sessions(ctx: &Ctx, class: &ClassName) -> Result<()> {
     Ok(())
 }
 
+/// The class as a pipeline of the caller sees it. Expressions give columns other names, and whole rows have them all:
+/// the key that may only read gets users without what somebody could log in with.
+fn seen(ctx: &Ctx, class: &ClassSnapshot) -> Arc<ClassSchema> {
+    if !ctx.auth.is_read_only() || !class.name().is_user() {
+        return class.schema.clone();
+    }
+    let mut schema = (*class.schema).clone();
+    schema.fields.shift_remove("authData");
+    Arc::new(schema)
+}
+
 /// Puts schemas on the classes that the pipeline asks for (one that does not exist has no rows) and rights on its
 /// filters, sub-queries included: those of a master, who alone may aggregate.
 async fn authorize(ctx: &Ctx, class: &Arc<ClassSnapshot>, pipeline: &mut Pipeline) -> Result<()> {
@@ -227,7 +239,7 @@ async fn authorize(ctx: &Ctx, class: &Arc<ClassSnapshot>, pipeline: &mut Pipelin
                 if let Some(class) = &source.class
                     && let Some(snapshot) = ctx.services.classes.admit(class).await?
                 {
-                    source.access.schema = Some(snapshot.schema.clone());
+                    source.access.schema = Some(seen(ctx, &snapshot));
                 }
             }
             Guarded::Filter { class: Some(of), filter } if guards(filter) || is_read_only => {
@@ -256,10 +268,17 @@ async fn distinct(ctx: &Ctx, class: &Arc<ClassSnapshot>, params: &Object, field:
     if path.root.is_internal() {
         return Err(Error::parse(ErrorCode::INVALID_KEY_NAME, format!("Invalid key name: {name}")));
     }
+    let protection = Protection::of(ctx, class, None);
+    if protection.forbids(&path.to_dotted()) {
+        return Err(Error::forbidden(format!(
+            "This user is not allowed to read {name} of class {}",
+            class.name()
+        )));
+    }
     let mut filter = Filter::all();
     if let Some(condition) = condition_of(params)? {
         filter = parse_where(&condition, &parse_context(ctx, Some(class)))?;
-        authorize_filter(ctx, class, &Protection::of(ctx, class, None), &mut filter).await?;
+        authorize_filter(ctx, class, &protection, &mut filter).await?;
     }
     let spec = FindSpec::new(filter);
     let values = on_session!(ctx, |session| session.distinct(&class.schema, &path, &spec))?;

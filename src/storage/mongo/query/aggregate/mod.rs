@@ -17,7 +17,7 @@ use super::hints;
 use crate::query::Pipeline;
 use crate::storage::mongo::MongoAdapter;
 use crate::storage::mongo::error::of_query;
-use crate::storage::mongo::layout::names;
+use crate::storage::mongo::layout::names::{self, AUTH_DATA};
 use crate::storage::mongo::query::filter::permission;
 use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::path::FieldPath;
@@ -40,9 +40,26 @@ const SECRETS: &[&str] = &[
 /// A document as values in memory is about so many times as long as its bytes.
 const IN_MEMORY: usize = 4;
 
-/// The stage that takes them away. The server looks for what later stages match before it.
-fn without_secrets(schema: &ClassSchema) -> Option<Document> {
-    schema.name.is_user().then(|| doc! { "$unset": SECRETS.to_vec() })
+/// The stages that take them away. The server looks for what later stages match before the first of them.
+fn without_secrets(schema: &ClassSchema) -> Vec<Document> {
+    if !schema.name.is_user() {
+        return Vec::new();
+    }
+    let mut stages = vec![doc! { "$unset": SECRETS.to_vec() }];
+    if hides_auth_data(schema) {
+        // A column for each provider, whose names nobody knows here.
+        let start = doc! { "$substrCP": ["$$this.k", 0, i64::try_from(AUTH_DATA.len()).unwrap_or(i64::MAX)] };
+        let kept = doc! { "$filter": {
+            "input": { "$objectToArray": "$$ROOT" }, "cond": { "$ne": [start, AUTH_DATA] },
+        } };
+        stages.push(doc! { "$replaceRoot": { "newRoot": { "$arrayToObject": kept } } });
+    }
+    stages
+}
+
+/// Whether the caller gets users without what somebody could log in with.
+fn hides_auth_data(schema: &ClassSchema) -> bool {
+    schema.name.is_user() && schema.field("authData").is_none()
 }
 
 /// What is known of the rows between two stages.
@@ -104,7 +121,7 @@ impl MongoAdapter {
         options: &AggregateOptions,
     ) -> StorageResult<Vec<Object>> {
         let mut scope = Scope::of(class);
-        let mut stages: Vec<Document> = without_secrets(class).into_iter().collect();
+        let mut stages = without_secrets(class);
         stages.extend(self.stages(pipeline, &mut scope, &options.hints).await?);
         if options.explain {
             let name = self.core.full_name(&class.name);

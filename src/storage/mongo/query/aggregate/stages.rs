@@ -4,15 +4,16 @@ use bson::{Bson, Document, doc};
 use futures_util::future::BoxFuture;
 
 use super::expression::{expression, value};
-use super::{SECRETS, Scope, without_secrets};
+use super::{SECRETS, Scope, hides_auth_data, without_secrets};
+use crate::error::Error;
 use crate::query::pipeline::{
     Accumulate, Accumulator, Expr, GraphLookup, Group, Lookup, Pipeline, Source, Stage,
 };
 use crate::query::{Constraint, Filter, FindHints};
-use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
 use crate::storage::mongo::query::filter::{Near, all_of, permission};
 use crate::storage::mongo::query::related::reachable;
+use crate::storage::{StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{ClassName, FieldName, FieldType};
 
@@ -191,6 +192,11 @@ impl MongoAdapter {
             out.push(doc! { "$set": { into: [] } });
             return Ok(());
         };
+        if hides_auth_data(schema) {
+            // The steps are the database's, which shows whole documents.
+            let text = "Users cannot be steps of a $graphLookup with the readOnlyMasterKey";
+            return Err(StorageError::Refused(Error::forbidden(text)));
+        }
         let theirs = Scope::of(schema);
         let wanted = self.condition(schema, &graph.filter, Document::new(), Near::Filters, hints).await?;
         let permitted = permission(schema, "_rperm", graph.source.access.readers.as_ref());
