@@ -2,7 +2,7 @@
 // Runs the triggers of objects and queries.
 
 const { runValidator } = require('./validators.cjs');
-const { TRIGGER_FAILED, VALIDATION_FAILED } = require('./codec.cjs');
+const { Refusal, TRIGGER_FAILED, VALIDATION_FAILED } = require('./codec.cjs');
 
 const WITH_CONTEXT = new Set([
   'beforeSave',
@@ -31,6 +31,24 @@ const QUERY_KEYS = [
   'hint',
   'comment',
 ];
+
+// How far behind its end an array is written to by its place, as in the database.
+const FARTHEST = 1000;
+const TOO_LARGE = 'The object, or a value of an indexed field, is larger than the database can store';
+
+// Refuses a place far behind the end of an array: it would be written out element by element, for a key as short as
+// `list.99999999`.
+function checkPlaces(container, path) {
+  for (const part of path) {
+    if (container === null || typeof container !== 'object') {
+      return;
+    }
+    if (Array.isArray(container) && /^[0-9]+$/.test(part) && Number(part) > container.length + FARTHEST) {
+      throw new Refusal(116, TOO_LARGE);
+    }
+    container = container[part];
+  }
+}
 
 function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
   // The fields every trigger request has.
@@ -136,13 +154,14 @@ function createTriggers({ Parse, codec, keeper, registry, log, configFor }) {
   }
 
   function setNested(object, key, value, readOnly) {
+    const [field, ...path] = key.split('.');
+    checkPlaces(object.get(field), path);
     if (value && typeof value.__op === 'string') {
       if (!readOnly.includes(key)) {
         object.set(key, value);
       }
       return;
     }
-    const [field, ...path] = key.split('.');
     object.set(field, withNested(object.get(field), path, value));
   }
 

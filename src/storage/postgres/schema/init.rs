@@ -18,7 +18,7 @@ use crate::types::{ClassName, ClassSchema, Field, FieldName};
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// Version of the newest migration, as diesel stores it: digits only.
-const NEWEST_MIGRATION: &str = "20261128000600";
+const NEWEST_MIGRATION: &str = "20261130000100";
 
 /// Tables that parse-server makes at every start.
 const START_TABLES: &[&str] = &[
