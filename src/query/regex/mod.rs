@@ -78,6 +78,8 @@ pub struct Translated {
     pub pattern: String,
     /// Look-around or back-references: beyond Rust's linear-time engine.
     pub needs_backtracking: bool,
+    /// Back-references: engines that are quick otherwise try every way of cutting a text.
+    pub refers_back: bool,
 }
 
 /// The characters of a word, as the members of a class.
@@ -146,7 +148,11 @@ pub fn translate(regex: &RegexConstraint, dialect: &dyn Dialect) -> Result<Trans
     if scanner.back_references && scanner.looks_capture && !dialect.refers_to_groups_inside_looks() {
         return Err(refuse("back-references together with groups inside look-around"));
     }
-    Ok(Translated { needs_backtracking: scanner.looks || scanner.back_references, pattern: scanner.out })
+    Ok(Translated {
+        needs_backtracking: scanner.looks || scanner.back_references,
+        refers_back: scanner.back_references,
+        pattern: scanner.out,
+    })
 }
 
 struct Scanner<'d> {

@@ -10,6 +10,7 @@ mod database_names;
 mod dawdling;
 mod effects;
 mod enumeration;
+mod expressions;
 mod files;
 mod fragments;
 mod graphql;

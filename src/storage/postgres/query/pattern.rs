@@ -54,5 +54,8 @@ pub fn push_regex(sql: &mut Sql, regex: &RegexConstraint) -> StorageResult<()> {
     let translated = translate(regex, &Are).map_err(StorageError::Refused)?;
     sql.push_sql(" ~ ");
     sql.push_text(translated.pattern);
+    if translated.refers_back {
+        sql.hurry();
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::column::Alias;
 use super::length::{Length, SHORT_IDS, length, plain_parts};
 use super::select::{self, BuiltQuery};
+use crate::error::Error;
 use crate::metrics::{Counter, Page};
 use crate::query::{FindHints, FindSpec, Pipeline};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
@@ -21,12 +22,14 @@ use crate::storage::postgres::connection::pooled::PgConn;
 use crate::storage::postgres::query::{aggregate, distinct, row};
 use crate::storage::postgres::sql::{PgRow, Sql, with_bytes};
 use crate::storage::postgres::{Core, Executor, command};
-use crate::storage::{AggregateOptions, StorageResult};
+use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
 
 /// Tries of a read whose plan went stale while the schema was being changed.
 const TRIES: u32 = 4;
+/// The longest that a statement may run which is hurried ([`Sql::hurry`]).
+const HURRY: Duration = Duration::from_secs(2);
 
 /// How reads went: over a connection shared with others, or one of their own.
 #[derive(Debug, Default)]
@@ -120,8 +123,11 @@ impl Core {
             query.sql().uncacheable();
         }
         let lanes = self.lanes_for(lane);
-        let learned = (lane.length == Length::Learned).then(|| query.sql().shape());
+        // What such a statement takes says nothing of others of its shape, and nobody shall wait behind it.
+        let hurried = query.sql().is_hurried();
+        let learned = (lane.length == Length::Learned && !hurried).then(|| query.sql().shape());
         let shares = match learned {
+            _ if hurried => false,
             Some(shape) => self.pace.is_quick(shape),
             None => lane.length == Length::Short,
         };
@@ -154,10 +160,21 @@ impl Core {
             let held = Held::new(free);
             let conn = held.conn()?;
             let began = Instant::now();
-            let outcome = if self.prepared_statements {
-                query.run(conn).await
+            let run = async {
+                if self.prepared_statements {
+                    query.run(conn).await
+                } else {
+                    self.run_bracketed(conn, &query).await
+                }
+            };
+            let outcome = if hurried {
+                // Dropped, the connection ends what runs on it.
+                match tokio::time::timeout(HURRY, run).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return Err(StorageError::Timeout),
+                }
             } else {
-                self.run_bracketed(conn, &query).await
+                run.await
             };
             if outcome.as_ref().is_err_and(is_stale_plan) {
                 // What it prepared is the problem: the connection goes with it, and the next one plans anew.
@@ -409,8 +426,18 @@ pub(crate) async fn find(
     spec: &FindSpec,
 ) -> StorageResult<RowSet> {
     let mut built = select::find(class, spec)?;
+    check_pace(&built.sql)?;
     db.admit(&mut built.sql);
     Ok(built.load(db.conn).await?)
+}
+
+/// A statement that is given up takes its transaction with it.
+fn check_pace(sql: &Sql) -> StorageResult<()> {
+    if sql.is_hurried() {
+        let text = "$regex is not supported: back-references in a transaction";
+        return Err(StorageError::Refused(Error::invalid_query(text)));
+    }
+    Ok(())
 }
 
 pub(crate) async fn find_by_ids(
@@ -430,7 +457,9 @@ pub(crate) async fn count(
     class: &Arc<ClassSchema>,
     spec: &FindSpec,
 ) -> StorageResult<u64> {
-    Ok(number(&db.load(select::count(class, spec)?).await?))
+    let sql = select::count(class, spec)?;
+    check_pace(&sql)?;
+    Ok(number(&db.load(sql).await?))
 }
 
 pub(crate) async fn explain(

@@ -47,6 +47,8 @@ pub struct Sql {
     known_shape: Option<u64>,
     /// Indexes that it could have used.
     wanted: Vec<WantedIndex>,
+    /// It may take for ever, and is given up soon.
+    hurried: bool,
 }
 
 impl Sql {
@@ -153,7 +155,17 @@ impl Sql {
         self.binds.extend(other.binds);
         self.uncacheable |= other.uncacheable;
         self.wanted.extend(other.wanted);
+        self.hurried |= other.hurried;
         self
+    }
+
+    /// Marks a statement that may take for ever, however little there is to look at.
+    pub fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
+    pub fn is_hurried(&self) -> bool {
+        self.hurried
     }
 
     /// Notes an index that the statement could have used.
@@ -208,6 +220,7 @@ impl Sql {
             uncacheable: false,
             known_shape: Some(self.shape()),
             wanted: Vec::new(),
+            hurried: false,
         }
     }
 
