@@ -54,3 +54,21 @@ async fn no_back_reference_holds_a_transaction() {
     let answered = server.anonymous().post("/batch", read_by("a")).await;
     assert!(answered.status == 200 && answered.text.contains("success"), "{}", answered.text);
 }
+
+/// Whoever reads with the read-only key took all memory: a variable that is named twice stands for twice as much.
+#[actix_web::test]
+async fn variables_that_double_are_refused() {
+    let server = TestServer::start().await;
+    server.master().post("/classes/Text", json!({"n": 1})).await.ok();
+    let nested = |levels: usize| {
+        let twice = |inner| json!({"$let": {"vars": {"v": inner}, "in": {"$add": ["$$v", "$$v"]}}});
+        (0..levels).fold(json!("$n"), |inner, _| twice(inner))
+    };
+    let pipeline = |levels| json!({"pipeline": [{"$project": {"x": nested(levels)}}]});
+    let counted = server.master().find_at("/aggregate/Text", pipeline(4)).await.ok();
+    assert_eq!(counted["results"][0]["x"], 16);
+    let begun = Instant::now();
+    let refused = server.master().find_at("/aggregate/Text", pipeline(25)).await;
+    assert_eq!(refused.error(), (400, 102, "The pipeline is too complex"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}

@@ -117,6 +117,9 @@ impl Core {
 
     /// Reads are sent once more when the connection broke or its plan went stale.
     async fn read(&self, mut query: Query, lane: Lane) -> StorageResult<Answer> {
+        if query.sql().is_too_large() {
+            return Err(too_large());
+        }
         if self.prepared_statements {
             self.shapes.admit(query.sql());
         } else {
@@ -431,8 +434,15 @@ pub(crate) async fn find(
     Ok(built.load(db.conn).await?)
 }
 
+fn too_large() -> StorageError {
+    StorageError::Refused(Error::invalid_query("The request is too complex"))
+}
+
 /// A statement that is given up takes its transaction with it.
 fn check_pace(sql: &Sql) -> StorageResult<()> {
+    if sql.is_too_large() {
+        return Err(too_large());
+    }
     if sql.is_hurried() {
         let text = "$regex is not supported: back-references in a transaction";
         return Err(StorageError::Refused(Error::invalid_query(text)));
@@ -491,6 +501,7 @@ pub(crate) async fn aggregate(
         let sql = explained(std::mem::take(&mut built.query.sql));
         return Ok(plan_objects(plan(&db.load(sql).await?)));
     }
+    check_pace(&built.query.sql)?;
     let rows = built.query.load(db.conn).await?;
     built.objects(&rows)
 }

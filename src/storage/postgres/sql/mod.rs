@@ -49,7 +49,14 @@ pub struct Sql {
     wanted: Vec<WantedIndex>,
     /// It may take for ever, and is given up soon.
     hurried: bool,
+    /// Something was left out, so it cannot be run.
+    too_large: bool,
 }
+
+/// Bytes of a statement's text. Expressions that name each other twice double it with each step.
+const MAX_TEXT: usize = 8 * 1024 * 1024;
+/// Pieces of text and binds of a statement; PostgreSQL takes 65,535 binds.
+const MAX_PARTS: usize = 500_000;
 
 impl Sql {
     /// Starts with this text.
@@ -76,7 +83,7 @@ impl Sql {
 
     /// Text that this program spells; never a client's.
     pub fn push_sql(&mut self, text: &str) -> &mut Self {
-        if text.is_empty() {
+        if text.is_empty() || !self.takes(text.len(), 1) {
             return self;
         }
         let start = self.text.len();
@@ -126,6 +133,9 @@ impl Sql {
     }
 
     pub fn push_bind(&mut self, bind: Bind) -> &mut Self {
+        if !self.takes(0, 1) {
+            return self;
+        }
         self.known_shape = None;
         self.parts.push(Part::Bind(self.binds.len()));
         self.binds.push(bind.into());
@@ -145,6 +155,10 @@ impl Sql {
     }
 
     pub fn append(&mut self, other: Sql) -> &mut Self {
+        self.too_large |= other.too_large;
+        if !self.takes(other.text.len(), other.parts.len()) {
+            return self;
+        }
         self.known_shape = None;
         let (text_base, bind_base) = (self.text.len(), self.binds.len());
         self.text.push_str(&other.text);
@@ -166,6 +180,17 @@ impl Sql {
 
     pub fn is_hurried(&self) -> bool {
         self.hurried
+    }
+
+    /// Whether there is room for so much more.
+    fn takes(&mut self, bytes: usize, parts: usize) -> bool {
+        self.too_large |= self.text.len() + bytes > MAX_TEXT || self.parts.len() + parts > MAX_PARTS;
+        !self.too_large
+    }
+
+    /// Whether it outgrew what a statement may be. It is not run then.
+    pub fn is_too_large(&self) -> bool {
+        self.too_large
     }
 
     /// Notes an index that the statement could have used.
@@ -221,6 +246,7 @@ impl Sql {
             known_shape: Some(self.shape()),
             wanted: Vec::new(),
             hurried: false,
+            too_large: self.too_large,
         }
     }
 
@@ -309,6 +335,9 @@ impl Query for Sql {
 
 impl QueryFragment<Pg> for Sql {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if self.too_large {
+            return Err(diesel::result::Error::QueryBuilderError("the statement is too large".into()));
+        }
         if self.uncacheable {
             out.unsafe_to_cache_prepared();
         }
@@ -338,5 +367,19 @@ mod tests {
         sql.push_identifier("we\"ird").push_sql(" FROM t WHERE ").push_bind(Bind::Bool(true));
         sql.push_sql(" AND ").append(inner);
         assert_eq!(sql.to_text(), "SELECT \"we\"\"ird\" FROM t WHERE $1 AND a = $2");
+    }
+
+    #[test]
+    fn what_doubles_comes_to_an_end() {
+        let mut sql = Sql::new("a");
+        sql.push_bind(Bind::Bool(true));
+        for _ in 0..64 {
+            let twice = sql.clone();
+            sql.append(twice);
+        }
+        assert!(sql.is_too_large() && sql.text.len() <= MAX_TEXT && sql.parts.len() <= MAX_PARTS);
+        let mut outer = Sql::new("b");
+        outer.append(sql);
+        assert!(outer.is_too_large() && !Sql::new("b").is_too_large());
     }
 }

@@ -55,7 +55,16 @@ impl Writer<'_> {
         list.iter().map(|expr| self.write(expr)).collect()
     }
 
+    /// What is too large is refused where it becomes so: variables are kept with all that they stand for.
     pub(super) fn write(&self, expr: &Expr) -> StorageResult<Typed> {
+        let written = self.written(expr)?;
+        if written.sql.is_too_large() {
+            return Err(super::refused("The pipeline is too complex"));
+        }
+        Ok(written)
+    }
+
+    fn written(&self, expr: &Expr) -> StorageResult<Typed> {
         Ok(match expr {
             Expr::Literal(value) => literal(value),
             Expr::Field(path) => self.relation.field(path),
