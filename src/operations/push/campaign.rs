@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDateTime;
 use serde_json::Value;
 
-use super::request::{BROADCAST, Badge, LOCAL, later};
+use super::request::{BROADCAST, Badge, LOCAL, UNREADABLE, later};
 use super::texts::Texts;
 use super::zones::{self, Wave};
 use crate::error::{Error, Result};
@@ -143,6 +143,9 @@ fn read(stored: Value) -> Object {
 pub async fn check(services: &Arc<Services>, condition: &Object) -> Result<()> {
     if condition.contains_key(BROADCAST) {
         return Ok(());
+    }
+    if condition.contains_key(UNREADABLE) {
+        return Err(Error::invalid_query("bad query: where must be an object"));
     }
     match services.classes.admit(&ClassName::known(INSTALLATION)).await? {
         Some(class) => compile(services, &class, condition).await.map(drop),

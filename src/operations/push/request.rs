@@ -93,6 +93,9 @@ fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 /// The condition of a push to no installations.
 pub const BROADCAST: &str = "$broadcast";
 
+/// A `where` that is no condition: parse-server answers with a status, which then tells of the mistake.
+pub const UNREADABLE: &str = "$unreadable";
+
 /// `where`, or what `channels` or `broadcast` means.
 ///
 /// # Errors
@@ -109,7 +112,9 @@ pub fn condition(body: &Object) -> Result<Object> {
     match (body.get("where"), body.get("channels")) {
         (Some(_), Some(_)) => Err(refused("Channels and query can not be set at the same time.")),
         (Some(Value::Object(condition)), None) => Ok(condition.clone()),
-        (Some(_), None) => Err(Error::invalid_query("bad query: where must be an object")),
+        // PHP writes an empty object so.
+        (Some(Value::Array(list)), None) if list.is_empty() => Ok(Object::new()),
+        (Some(other), None) => Ok(Object::from_iter([(UNREADABLE.to_owned(), other.clone())])),
         (None, Some(channels)) => {
             Ok(Object::from_iter([("channels".to_owned(), json!({ "$in": channels }))]))
         }
@@ -350,6 +355,10 @@ mod tests {
             "Channels and query can not be set at the same time."
         );
         assert!(text(json!({})).starts_with("Sending a push requires either"));
+        assert!(read(json!({"where": []})).unwrap().is_empty());
+        for none in [json!(null), json!("x"), json!(["x"])] {
+            assert!(read(json!({ "where": none })).unwrap().contains_key(UNREADABLE));
+        }
     }
 
     #[test]

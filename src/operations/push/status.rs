@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::request::Accepted;
+use super::request::{Accepted, UNREADABLE};
 use crate::cloud::{Payload, TriggerCall, TriggerKind};
 use crate::error::{Error, Result};
 use crate::operations::object::write::effects;
@@ -94,7 +94,11 @@ pub fn row(id: &str, accepted: &Accepted, refused: Option<&Error>) -> Result<Obj
     let mut put = |key: &str, value: Value| drop(row.insert(key.to_owned(), value));
     put("objectId", id.into());
     put("pushTime", push_time.into());
-    put("query", Value::Object(accepted.condition.clone()).to_string().into());
+    let query = match accepted.condition.get(UNREADABLE) {
+        Some(other) => other.to_string(),
+        None => Value::Object(accepted.condition.clone()).to_string(),
+    };
+    put("query", query.into());
     put("payload", Value::Object(accepted.data.clone()).to_string().into());
     put("source", "rest".into());
     if let Some(at) = accepted.expires_at {

@@ -111,6 +111,9 @@ async fn the_status_is_parse_servers() {
     let id = node.push(json!({"where": {"deviceType": {"$foo": 1}}, "data": {"alert": "x"}})).await;
     let failed = node.until(&id, "failed").await;
     assert_eq!(failed["errorMessage"]["code"], 107, "{failed}");
+    let id = node.push(json!({"where": null, "data": {"alert": "x"}})).await;
+    let failed = node.until(&id, "failed").await;
+    assert_eq!((&failed["query"], &failed["errorMessage"]["code"]), (&json!("null"), &json!(102)), "{failed}");
     let server = node.master.get("/parse/serverInfo").await.ok();
     assert_eq!(server["features"]["push"]["immediatePush"], true);
     assert_eq!(server["features"]["push"]["scheduledPush"], true);
