@@ -130,6 +130,7 @@ pub async fn gather(headers: &HeaderMap, payload: &mut Incoming, limit: u64) -> 
 
 fn check_encoding(headers: &HeaderMap, content_type: &str) -> Result<()> {
     if let Some(encoding) = text(headers, header::CONTENT_ENCODING)
+        && !encoding.is_empty()
         && !encoding.eq_ignore_ascii_case("identity")
     {
         let encoding = encoding.to_ascii_lowercase();

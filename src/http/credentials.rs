@@ -48,16 +48,13 @@ impl Claims {
                 *field = Some(latin1(value.as_bytes()));
             }
         }
+        // Empty ones count as absent, but for the keys of clients, which may be configured as empty.
         for field in [
             &mut claims.app_id,
             &mut claims.session_token,
             &mut claims.master_key,
             &mut claims.maintenance_key,
             &mut claims.installation_id,
-            &mut claims.client_key,
-            &mut claims.javascript_key,
-            &mut claims.dot_net_key,
-            &mut claims.rest_api_key,
             &mut authorization,
         ] {
             field.take_if(|text| text.is_empty());
@@ -71,8 +68,9 @@ impl Claims {
     /// # Errors
     /// 107 `Invalid object for context.`
     pub fn read_context(&mut self, headers: &HeaderMap) -> Result<()> {
-        if let Some(json) = header_text(headers, &CLOUD_CONTEXT) {
-            self.context = context_of(&Value::String(json))?;
+        // An empty header is no JSON.
+        if let Some(json) = headers.get(&CLOUD_CONTEXT) {
+            self.context = context_of(&Value::String(latin1(json.as_bytes())))?;
         }
         Ok(())
     }
@@ -118,7 +116,8 @@ impl Claims {
         self.app_id = Some(app.id.clone());
         self.javascript_key = match body.shift_remove("_JavaScriptKey") {
             Some(Value::String(key)) => Some(key),
-            _ => None,
+            Some(other) if is_truthy(&other) => None,
+            _ => Some(String::new()),
         };
         body.shift_remove("_ApplicationId");
         body.shift_remove("_ClientVersion");

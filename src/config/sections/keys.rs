@@ -39,6 +39,9 @@ impl KeysConfig {
             (None, Ok(None)) => return Err(reader.fail("masterKey", "You must provide a masterKey!")),
             (None, Err(error)) => return Err(error),
         };
+        // An empty one is a key like others: whoever configures it closes the door to requests without.
+        let client_key =
+            |name| -> Result<_, ConfigError> { Ok(reader.text(name)?.map(Secret::<String>::new)) };
         let read_only_master_key = reader.secret("readOnlyMasterKey")?;
         let maintenance_key = reader.secret("maintenanceKey")?;
         if let Some(master) = master_key.value() {
@@ -59,10 +62,10 @@ impl KeysConfig {
             read_only_master_key_ips: IpRules::read(reader, "readOnlyMasterKeyIps")?,
             maintenance_key,
             maintenance_key_ips: IpRules::read(reader, "maintenanceKeyIps")?,
-            client_key: reader.secret("clientKey")?,
-            javascript_key: reader.secret("javascriptKey")?,
-            dot_net_key: reader.secret("dotNetKey")?,
-            rest_api_key: reader.secret("restAPIKey")?,
+            client_key: client_key("clientKey")?,
+            javascript_key: client_key("javascriptKey")?,
+            dot_net_key: client_key("dotNetKey")?,
+            rest_api_key: client_key("restAPIKey")?,
             webhook_key: reader.secret("webhookKey")?,
         })
     }

@@ -30,6 +30,8 @@ export const configurations = {
     allowHeaders: ['X-Custom', 'X-Other'],
     masterKeyIps: ['10.1.2.3'],
   },
+  /** A client key that is empty is one, too. */
+  emptyKey: { ...base, appId: 'emptyKeyApp', clientKey: '' },
   /** Details of refusals sent to clients; classes and ids as a careful operator would set them. */
   strict: {
     ...base,

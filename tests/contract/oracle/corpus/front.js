@@ -35,6 +35,8 @@ const keys = {
     { id: 'body _noBody', method: 'POST', path: 'classes/Front', body: { _noBody: true } },
     { id: 'header context', method: 'POST', path: 'classes/Front', body: { a: 1 }, headers: { 'X-Parse-Cloud-Context': '{"a":1}' } },
     { id: 'header context nonsense', method: 'POST', path: 'classes/Front', body: { a: 1 }, headers: { 'X-Parse-Cloud-Context': 'x' } },
+    { id: 'header context empty', method: 'POST', path: 'classes/Front', body: { a: 1 }, headers: { 'X-Parse-Cloud-Context': '' } },
+    { id: 'header encoding empty', method: 'POST', path: 'classes/Front', body: { a: 1 }, headers: { 'Content-Encoding': '' } },
     { id: 'header context number', method: 'POST', path: 'classes/Front', body: { a: 1 }, headers: { 'X-Parse-Cloud-Context': '5' } },
     { id: '_method number', method: 'POST', path: 'classes/Front', body: { _method: 5 } },
     { id: '_method lower case', method: 'POST', path: 'classes/Front', body: { _method: 'get' } },
@@ -225,4 +227,17 @@ const routes = {
   ],
 };
 
-export const groups = [keys, forms, keyed, strict, routes];
+const emptyKey = {
+  name: 'front.emptyKey',
+  config: 'emptyKey',
+  cases: [
+    { id: 'no client key', ...target },
+    { id: 'empty client key', ...target, headers: { 'X-Parse-Client-Key': '' } },
+    { id: 'empty key of another kind', ...target, headers: { 'X-Parse-REST-API-Key': '' } },
+    { id: 'another client key', ...target, headers: { 'X-Parse-Client-Key': 'x' } },
+    { id: 'no key in the body', method: 'POST', path: 'classes/Front', as: 'none', body: { _ApplicationId: 'emptyKeyApp', _method: 'GET' } },
+    { id: 'master key', ...target, as: 'master' },
+  ],
+};
+
+export const groups = [keys, forms, keyed, emptyKey, strict, routes];
