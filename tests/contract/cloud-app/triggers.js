@@ -46,6 +46,10 @@ Parse.Cloud.beforeFind('Filtered', ({ query, count, isGet, master }) => {
   if (where.describe) return [new Parse.Object('Filtered', { count, isGet })];
 });
 
+Parse.Cloud.beforeFind('Skipped', ({ query, isGet }) => {
+  if (isGet) query.skip(1);
+});
+
 Parse.Cloud.afterFind('Filtered', ({ objects, query }) => {
   const { where } = query.toJSON();
   if (where.last) return objects.slice(-1);

@@ -330,6 +330,14 @@ describe('find triggers', () => {
     assert.deepEqual((await find({ describe: true })).map(o => [o.get('count'), o.get('isGet')]), [[false, false]]);
   });
 
+  test('beforeFind may skip the one object of a get', async () => {
+    const { id } = await new Parse.Object('Skipped', { n: 1 }).save();
+    assert.equal((await new Parse.Query('Skipped').find()).length, 1);
+    // The SDK's own get is a find.
+    const { status, body } = await rest('GET', `classes/Skipped/${id}`);
+    assert.deepEqual([status, body.code], [404, 101]);
+  });
+
   test('afterFind changes results, of gets and includes too', async () => {
     const masked = await new Parse.Object('Masked', { secret: 1, open: 2 }).save();
     const found = await new Parse.Query('Masked').get(masked.id);

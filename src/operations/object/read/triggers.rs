@@ -181,9 +181,12 @@ async fn run_changed(
         Mode::Get(id) => {
             let still_that_object = query.get("where") == Some(&json!({ "objectId": id.as_str() }));
             if still_that_object {
+                let skips = query.get("skip").and_then(Value::as_f64).is_some_and(|skip| skip >= 1.0);
                 query
                     .retain(|key, _| !matches!(key.as_str(), "where" | "limit" | "skip" | "order" | "count"));
-                return Box::pin(find_plainly(ctx, class, query, mode)).await;
+                let found = Box::pin(find_plainly(ctx, class, query, mode)).await?;
+                // There is one row at most to be skipped.
+                return Ok(if skips { found.told() } else { found });
             }
             Box::pin(find_plainly(ctx, class, query, Mode::Find)).await
         }
