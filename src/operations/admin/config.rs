@@ -9,7 +9,7 @@ use crate::operations::admin::single_row::{ID, change_or_create, row, schema};
 use crate::operations::code_log;
 use crate::operations::context::Ctx;
 use crate::operations::object::write::contents;
-use crate::operations::object::write::ops::{created_value, update_op};
+use crate::operations::object::write::ops::{created_value, nested_key, update_op};
 use crate::query::FindSpec;
 use crate::types::limits::MAX_DOTTED_CHANGES;
 use crate::types::path::FieldPath;
@@ -35,7 +35,7 @@ pub async fn get(ctx: &Ctx) -> Result<Value> {
 /// Merges `params`; `{"__op": "Delete"}` removes one. Runs the `Parse.Config` triggers.
 ///
 /// # Errors
-/// 403, 119 for the read-only master key, 107 without parameters, and what the triggers throw: of the afterSave
+/// 403, 119 for the read-only master key, 107 without parameters, 121 for keys with `$` or `.`, and what the triggers throw: of the afterSave
 /// too, although the parameters are stored by then.
 pub async fn put(ctx: &Ctx, mut body: Object) -> Result<Value> {
     if ctx.auth.is_read_only() {
@@ -108,6 +108,10 @@ async fn store(ctx: &Ctx, params: &Object, flags: &Object) -> Result<()> {
     for (name, value) in params {
         let flag = Value::Bool(flags.get(name).is_some_and(|flag| flag == true));
         if value.get("__op").is_none() {
+            // As in parse-server, the parameter's own keys alone.
+            if value.as_object().is_some_and(|object| object.keys().any(|key| key.contains(['$', '.']))) {
+                return Err(nested_key());
+            }
             update.ops.push((path("params", name), Op::Set(value.clone())));
             row_params.insert(name.clone(), value.clone());
         } else {

@@ -191,7 +191,7 @@ pub fn update_op(value: &Value) -> Result<Option<Op>> {
     }))
 }
 
-pub(super) fn nested_key() -> Error {
+pub(in crate::operations) fn nested_key() -> Error {
     Error::parse(ErrorCode::INVALID_NESTED_KEY, "Nested keys should not contain the '$' or '.' characters")
 }
 

@@ -71,6 +71,8 @@ const config = {
     put('as maintenance', 'config', { params: { a: 1 } }, { as: 'maintenance' }),
     put('no params', 'config', {}, { as: 'master', view: 'status' }),
     put('dotted name', 'config', { params: { 'a.b': 1 } }, { as: 'master', view: 'status' }),
+    put('dollar in a parameter', 'config', { params: { inner: { $a: 1 } } }, { as: 'master' }),
+    put('dot in a parameter', 'config', { params: { inner: { 'a.b': 1 } } }, { as: 'master' }),
     { id: 'class route as client', path: 'classes/_GlobalConfig' },
     { id: 'read at the end', path: 'config', as: 'master', view: 'status' },
   ],
