@@ -113,7 +113,11 @@ async fn the_status_is_parse_servers() {
     assert_eq!(failed["errorMessage"]["code"], 107, "{failed}");
     let id = node.push(json!({"where": null, "data": {"alert": "x"}})).await;
     let failed = node.until(&id, "failed").await;
-    assert_eq!((&failed["query"], &failed["errorMessage"]["code"]), (&json!("null"), &json!(102)), "{failed}");
+    assert_eq!(
+        (&failed["query"], &failed["errorMessage"]["code"]),
+        (&json!("null"), &json!(102)),
+        "{failed}"
+    );
     let server = node.master.get("/parse/serverInfo").await.ok();
     assert_eq!(server["features"]["push"]["immediatePush"], true);
     assert_eq!(server["features"]["push"]["scheduledPush"], true);
