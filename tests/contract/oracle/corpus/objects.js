@@ -26,6 +26,8 @@ const types = {
   cases: [
     { id: 'child', method: 'POST', path: 'classes/CorpusChild', body: { n: 1 }, capture: { child: 'objectId' } },
     ...stored('string', 'text'),
+    ...stored('number to its last digit', 0.010649112811223903),
+    ...stored('numbers to their last digits', [123456789012345680000, 6.644336188201581e+65, -1.243084554286325e-272]),
     ...stored('empty string', ''),
     ...stored('unicode', 'ä漢😀'),
     ...stored('zero', 0),
