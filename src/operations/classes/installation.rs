@@ -67,6 +67,10 @@ async fn find_row(ctx: &Ctx, draft: &mut Draft) -> Result<()> {
     if draft.id.is_some() && token.is_none() && installation_id.is_none() && !changes_type {
         return Ok(());
     }
+    // A row without a device, as a dashboard begins one.
+    if draft.is_create() && token.is_none() && installation_id.is_none() {
+        return Ok(());
+    }
     let device = Device { installation_id, token };
     let known = find(ctx, draft, &device).await?;
     let matches = Matches::among(draft, &device, known)?;
