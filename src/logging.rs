@@ -7,6 +7,8 @@
 mod files;
 mod recent;
 
+use std::io::IsTerminal;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -22,7 +24,11 @@ pub fn init(config: &LoggingConfig) {
     let console = if config.silent { LevelFilter::OFF } else { level };
     let terminal = match config.format {
         LogFormat::Json => tracing_subscriber::fmt::layer().json().flatten_event(true).boxed(),
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).boxed(),
+        LogFormat::Text if std::io::stdout().is_terminal() => {
+            tracing_subscriber::fmt::layer().with_target(false).boxed()
+        }
+        // Colours are for terminals: in a file or a pipe they are noise.
+        LogFormat::Text => tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).boxed(),
     };
     let files =
         config.logs_folder.as_deref().and_then(|folder| files::Files::open(folder, config.max_log_files));
