@@ -58,18 +58,47 @@ function readBody(req) {
   return { body: Buffer.from(JSON.stringify(body)), type: 'application/json' };
 }
 
-function headOf(req, target, server, read) {
-  const raw = req.rawHeaders;
+// Names as Node gives them; others that an application has put there are found by nobody.
+const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+
+// A header as it may stand in a head: what came in is Latin-1 already, an application may have put anything there.
+function line(name, value) {
+  const text = typeof value === 'string' ? value : String(value);
+  const plain = /[\0\r\n]|[^\0-\xff]/.test(text) ? Buffer.from(text.replace(/[\0\r\n]+/g, ' ')).toString('latin1') : text;
+  return `${name}: ${plain}\r\n`;
+}
+
+// Whether the header is one of a body that is written anew, or of the length of a body that comes in pieces.
+function isOfBody(name, exchange) {
+  const { chunked, read } = exchange;
+  switch (name) {
+    case 'content-length':
+      return Boolean(read) || chunked;
+    case 'transfer-encoding':
+    case 'content-encoding':
+      return Boolean(read);
+    case 'content-type':
+      return Boolean(read && read.type);
+    default:
+      return false;
+  }
+}
+
+// The headers are those of `req.headers`, which middleware in front may have changed: what it took away does not count.
+function headOf(exchange) {
+  const { read, req, server, target } = exchange;
+  const { headers } = req;
   let head = `${req.method} ${target} HTTP/1.1\r\n`;
-  for (let index = 0; index < raw.length; index += 2) {
-    const name = raw[index].toLowerCase();
-    if (HOP_HEADERS.has(name)) {
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (value === undefined || value === null || HOP_HEADERS.has(name) || isOfBody(name, exchange) || !NAME.test(name)) {
       continue;
     }
-    if (read && (name === 'content-length' || name === 'transfer-encoding' || name === 'content-encoding' || (read.type && name === 'content-type'))) {
-      continue;
+    if (Array.isArray(value)) {
+      value.forEach(each => (head += line(name, each)));
+    } else {
+      head += line(name, value);
     }
-    head += `${raw[index]}: ${raw[index + 1]}\r\n`;
   }
   if (read) {
     head += `Content-Length: ${read.body.length}\r\n`;
@@ -112,7 +141,7 @@ class Exchange {
     }
     this.connection = connection;
     const { socket } = connection;
-    const head = headOf(req, this.target, this.server, this.read);
+    const head = headOf(this);
     if (this.read) {
       socket.cork();
       socket.write(head, 'latin1');

@@ -110,7 +110,7 @@ const { ParseServer, FileSystemAdapter, InMemoryCacheAdapter } = require('parse-
 
 export const modules = {
   'package.json': '{"type":"module"}',
-  'cloud/main.js': `Parse.Cloud.define('where', () => 'module');\nParse.Cloud.afterSave('Thing', async request => { await new Parse.Object('Log').save({ of: request.object.id ? 'thing' : '' }, { useMasterKey: true }); });\n`,
+  'cloud/main.js': `Parse.Cloud.define('where', () => 'module');\nParse.Cloud.define('heads', ({ headers, master }) => [master, headers['x-added'] !== undefined, headers['x-front'], headers['x-upper'], headers['x-parse-master-key'], String(headers['x-many']).replaceAll(' ', '')]);\nParse.Cloud.afterSave('Thing', async request => { await new Parse.Object('Log').save({ of: request.object.id ? 'thing' : '' }, { useMasterKey: true }); });\n`,
   'index.js': `
 import http from 'node:http';
 import express from 'express';
@@ -118,8 +118,20 @@ import { ParseServer } from 'parse-server';
 const server = new ParseServer(${options} cloud: './cloud/main.js' });
 await server.start();
 const app = express();
-// A parser in front of everything, as many have it.
+// A parser in front of everything, as many have it, and headers that are added, changed and taken away.
 app.use(express.json());
+app.use((req, res, next) => {
+  if (req.headers['x-front']) {
+    req.headers['x-added'] = 'ä€';
+    req.headers['x-front'] += ' changed';
+    delete req.headers['x-parse-master-key'];
+    req.headers['x-many'] = ['a', 'b'];
+    req.headers['x-break'] = 'one\\r\\nX-Parse-Master-Key: master';
+    req.headers['X-Upper'] = 'not found';
+    req.headers['no name'] = 'x';
+  }
+  next();
+});
 app.use('/parse', server.app);
 app.use('/api/v1', server.app);
 const httpServer = http.createServer(app);

@@ -298,6 +298,9 @@ describe('ES modules, cloud as a path, a body parser in front, two mounts', () =
       for (const mount of ['/parse', '/api/v1']) {
         await same(apps, [
           ['POST', `${mount}/functions/where`, { body: {} }],
+          ['POST', `${mount}/functions/heads`, { body: {}, headers: MASTER }],
+          ['POST', `${mount}/functions/heads`, { body: {}, headers: { ...MASTER, 'X-Front': 'yes' } }],
+          ['GET', `${mount}/schemas`, { headers: { ...MASTER, 'X-Front': 'yes' } }],
           ['POST', `${mount}/classes/Thing`, { body: { a: [1, { b: null }] } }],
           ['GET', `${mount}/classes/Log`, { headers: MASTER }],
           ['GET', `${mount}/classes/Thing?where=${encodeURIComponent('{"a":{"$exists":true}}')}`, {}],
