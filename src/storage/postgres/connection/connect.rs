@@ -29,8 +29,12 @@ use crate::storage::{StorageError, StorageResult};
 use crate::tls::TrustStore;
 
 const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A peer that vanished is noticed after this and a few probes, not after the system's two hours.
+/// A peer that vanished is noticed after this and a few probes, not after the system's two hours …
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 3;
+/// … and after this where something was sent to it, not after the system's quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the server is reached.
@@ -74,7 +78,10 @@ impl Connector {
             .application_name(target.app_name.as_deref().unwrap_or(app_name))
             .connect_timeout(deadline)
             .keepalives(target.keepalives)
-            .keepalives_idle(KEEPALIVE_IDLE);
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_PROBES)
+            .tcp_user_timeout(UNACKNOWLEDGED);
         if let Some(password) = &target.password {
             config.password(password);
         }
@@ -142,7 +149,8 @@ impl Connector {
     }
 
     async fn open_with_settings(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
-        let mut conn = self.open().await?;
+        // Without a timeout nothing says how long it may be silent.
+        let mut conn = self.open(Some(timeout).filter(|timeout| !timeout.is_zero())).await?;
         if !self.session_settings {
             return Ok(conn);
         }
@@ -159,25 +167,30 @@ impl Connector {
         Ok(conn)
     }
 
-    async fn open(&self) -> StorageResult<AsyncPgConnection> {
+    /// `statement`: what one may take.
+    async fn open(&self, statement: Option<Duration>) -> StorageResult<AsyncPgConnection> {
         match &self.link {
-            Link::Socket(path) => self.open_socket(path).await,
-            Link::Open => self.open_plain().await,
-            Link::Encrypted(tls) => self.open_with(&self.config, EncryptedConnect(tls.clone())).await,
-            Link::Either(tls) => match self.open_with(&self.config, EncryptedConnect(tls.clone())).await {
-                // `Prefer` is no protection against whoever sits in between, by its meaning.
-                Err(StorageError::Unavailable(error)) if error.to_string().contains(NO_TLS) => {
-                    self.open_plain().await
+            Link::Socket(path) => self.open_socket(path, statement).await,
+            Link::Open => self.open_plain(statement).await,
+            Link::Encrypted(tls) => {
+                self.open_with(&self.config, EncryptedConnect(tls.clone(), statement)).await
+            }
+            Link::Either(tls) => {
+                match self.open_with(&self.config, EncryptedConnect(tls.clone(), statement)).await {
+                    // `Prefer` is no protection against whoever sits in between, by its meaning.
+                    Err(StorageError::Unavailable(error)) if error.to_string().contains(NO_TLS) => {
+                        self.open_plain(statement).await
+                    }
+                    opened => opened,
                 }
-                opened => opened,
-            },
+            }
         }
     }
 
-    async fn open_plain(&self) -> StorageResult<AsyncPgConnection> {
+    async fn open_plain(&self, statement: Option<Duration>) -> StorageResult<AsyncPgConnection> {
         let mut config = self.config.clone();
         config.ssl_negotiation(SslNegotiation::Direct);
-        self.open_with(&config, OpenConnect).await
+        self.open_with(&config, OpenConnect(statement)).await
     }
 
     async fn open_with<T>(&self, config: &Config, tls: T) -> StorageResult<AsyncPgConnection>
@@ -208,10 +221,14 @@ impl Connector {
         Ok(conn)
     }
 
-    async fn open_socket(&self, path: &Path) -> StorageResult<AsyncPgConnection> {
+    async fn open_socket(
+        &self,
+        path: &Path,
+        statement: Option<Duration>,
+    ) -> StorageResult<AsyncPgConnection> {
         let opening = async {
             let stream = UnixStream::connect(path).await.map_err(|e| refused(&e))?;
-            self.config.connect_raw(Marked::new(stream), NoTls).await.map_err(|e| refused(&e))
+            self.config.connect_raw(Marked::new(stream, statement), NoTls).await.map_err(|e| refused(&e))
         };
         let (client, connection) = opening.await?;
         tokio::spawn(connection);
@@ -278,9 +295,9 @@ impl Connector {
                 Ok(stream) => token.cancel_query_raw(stream, NoTls).await,
                 Err(error) => return tracing::debug!(%error, "a statement cannot be cancelled: {error}"),
             },
-            Link::Open => token.cancel_query(OpenConnect).await,
+            Link::Open => token.cancel_query(OpenConnect(None)).await,
             Link::Encrypted(tls) | Link::Either(tls) => {
-                token.cancel_query(EncryptedConnect(tls.clone())).await
+                token.cancel_query(EncryptedConnect(tls.clone(), None)).await
             }
         };
         if let Err(error) = outcome {

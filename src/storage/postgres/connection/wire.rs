@@ -1,18 +1,24 @@
 //! The stream below a connection. It hands on what the database sends as it is, but for errors: their texts get the SQLSTATE in
 //! front (`42P01 relation …`), because diesel keeps the text of an error and drops its code, and
-//! texts come in the server's language. Read by [`super::error`].
+//! texts come in the server's language. Read by [`super::error`]. A database that says nothing to those who wait for it is given
+//! up ([`super::silence`]).
 
 use std::future::{Future, Ready, ready};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
+use super::silence::Silence;
+
 /// Type byte and length.
 const HEADER: usize = 5;
 const ERROR: u8 = b'E';
+/// `ReadyForQuery`: a question is answered.
+const READY: u8 = b'Z';
 /// An error answer of more bytes is handed on as it is.
 const LONGEST_ERROR: usize = 1 << 20;
 const CHUNK: usize = 8 * 1024;
@@ -24,6 +30,8 @@ const TURN_BYTES: usize = 512 * 1024;
 struct Frames {
     /// Bytes of the message under way that are still to come.
     body_left: usize,
+    /// Answers that ended and were not asked for yet.
+    answers: u32,
 }
 
 impl Frames {
@@ -35,7 +43,10 @@ impl Frames {
             self.body_left -= skip;
             at += skip;
             match header(bytes.get(at..).unwrap_or_default()) {
-                Some((kind, length)) if kind != ERROR || length > LONGEST_ERROR => self.body_left = length,
+                Some((kind, length)) if kind != ERROR || length > LONGEST_ERROR => {
+                    self.answers += u32::from(kind == READY);
+                    self.body_left = length;
+                }
                 _ => return at,
             }
         }
@@ -87,11 +98,29 @@ pub struct Marked<S> {
     given: usize,
     /// Bytes that were read since others of the thread had their turn.
     turn: usize,
+    silence: Option<Silence>,
 }
 
 impl<S> Marked<S> {
-    pub fn new(inner: S) -> Self {
-        Self { inner, frames: Frames::default(), held: Vec::new(), out: Vec::new(), given: 0, turn: 0 }
+    /// `statement`: what one may take; `None`: a database that says nothing is waited for.
+    pub fn new(inner: S, statement: Option<Duration>) -> Self {
+        let silence = statement.map(Silence::after);
+        Self {
+            inner,
+            frames: Frames::default(),
+            held: Vec::new(),
+            out: Vec::new(),
+            given: 0,
+            turn: 0,
+            silence,
+        }
+    }
+
+    /// # Errors
+    /// Whoever waits has waited too long.
+    fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let is_too_long = self.silence.as_mut().is_some_and(|silence| silence.is_too_long(cx));
+        if is_too_long { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     /// Moves what is understood from `held` to `out`.
@@ -167,7 +196,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Marked<S> {
         }
         let before = buf.filled().len();
         let done = this.poll_some(cx, buf);
-        this.turn += buf.filled().len().saturating_sub(before);
+        let count = buf.filled().len().saturating_sub(before);
+        this.turn += count;
+        if count > 0
+            && let Some(silence) = &mut this.silence
+        {
+            silence.read(std::mem::take(&mut this.frames.answers));
+        }
+        if done.is_pending() {
+            this.listen(cx)?;
+        }
         done
     }
 }
@@ -202,7 +240,10 @@ impl<S: AsyncRead + Unpin> Marked<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.written(cx, &done, [buf])?;
+        done
     }
 
     fn poll_write_vectored(
@@ -210,7 +251,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let done = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.written(cx, &done, bufs.iter().map(|buf| &**buf))?;
+        done
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -218,11 +262,43 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Marked<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        // Who drives the connection reads first and writes then: it must be woken if nothing ever comes.
+        this.listen(cx)?;
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl<S> Marked<S> {
+    /// # Errors
+    /// As [`Marked::listen`].
+    fn written<'b>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: &Poll<io::Result<usize>>,
+        bufs: impl IntoIterator<Item = &'b [u8]>,
+    ) -> io::Result<()> {
+        let Some(silence) = &mut self.silence else { return Ok(()) };
+        match done {
+            Poll::Ready(Ok(count)) => {
+                let mut left = *count;
+                for buf in bufs {
+                    let sent = buf.get(..left).unwrap_or(buf);
+                    silence.wrote(sent);
+                    left -= sent.len();
+                }
+                Ok(())
+            }
+            Poll::Ready(Err(_)) => Ok(()),
+            Poll::Pending => {
+                silence.is_blocked();
+                self.listen(cx)
+            }
+        }
     }
 }
 
@@ -299,9 +375,9 @@ macro_rules! forward_stream {
 forward_stream!(Encrypted);
 forward_stream!(Open);
 
-/// Connects without encryption.
+/// Connects without encryption; and what a statement may take there, see [`Marked::new`].
 #[derive(Clone, Copy)]
-pub struct OpenConnect;
+pub struct OpenConnect(pub Option<Duration>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> MakeTlsConnect<S> for OpenConnect {
     type Stream = Marked<Open<S>>;
@@ -309,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MakeTlsConnect<S> for OpenConnect {
     type Error = io::Error;
 
     fn make_tls_connect(&mut self, _: &str) -> io::Result<Self> {
-        Ok(Self)
+        Ok(*self)
     }
 }
 
@@ -319,13 +395,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for OpenConnect {
     type Future = Ready<io::Result<Marked<Open<S>>>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        ready(Ok(Marked::new(Open(stream))))
+        ready(Ok(Marked::new(Open(stream), self.0)))
     }
 }
 
-/// Connects through another one, which encrypts.
+/// Connects through another one, which encrypts; and what a statement may take there.
 #[derive(Clone)]
-pub struct EncryptedConnect<T>(pub T);
+pub struct EncryptedConnect<T>(pub T, pub Option<Duration>);
 
 impl<S, T: MakeTlsConnect<S>> MakeTlsConnect<S> for EncryptedConnect<T>
 where
@@ -336,7 +412,8 @@ where
     type Error = T::Error;
 
     fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, T::Error> {
-        self.0.make_tls_connect(domain).map(EncryptedConnect)
+        let statement = self.1;
+        self.0.make_tls_connect(domain).map(|connect| EncryptedConnect(connect, statement))
     }
 }
 
@@ -349,8 +426,8 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        let connecting = self.0.connect(stream);
-        Box::pin(async move { Ok(Marked::new(Encrypted(connecting.await?))) })
+        let (connecting, statement) = (self.0.connect(stream), self.1);
+        Box::pin(async move { Ok(Marked::new(Encrypted(connecting.await?), statement)) })
     }
 }
 
@@ -422,7 +499,7 @@ mod tests {
                 }
                 pieces.push(sent.drain(..(*cut).min(sent.len())).collect());
             }
-            let mut stream = Marked::new(Pieces(pieces, false));
+            let mut stream = Marked::new(Pieces(pieces, false), None);
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let got = runtime.block_on(async {
                 let (mut got, mut buf) = (Vec::new(), vec![0; room]);
