@@ -19,7 +19,7 @@ use super::NodeOptions;
 use super::host::{Host, HostEvents, Process, Running};
 use super::journal::{FILE_SIZE, Journal};
 use super::parent::Parent;
-use super::protocol::{FrameKind, Hello, Reason, next_frame};
+use super::protocol::{Alive, FrameKind, Hello, Reason, next_frame};
 use super::workspace::Workspace;
 
 use crate::types::app_scope::carry;
@@ -27,6 +27,10 @@ use crate::types::app_scope::carry;
 /// The oldest Node.js whose module hooks and stable APIs the host program needs.
 const MIN_NODE: u32 = 20;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether a host's watchdog was heard of; `host/watchdog.cjs` tells as often.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks without a word beyond those in which the watchdog itself would have given the host up.
+const MISSED: u32 = 3;
 /// A line of output longer than this is cut into several.
 const MAX_LINE: usize = 64 * 1024;
 
@@ -225,7 +229,10 @@ async fn accept(listener: UnixListener, known: Arc<Mutex<Known>>) {
                 let known = known.clone();
                 tokio::spawn(async move {
                     // Whoever does not introduce itself in time is dropped.
-                    let _ = tokio::time::timeout(HELLO_TIMEOUT, introduce(stream, &known)).await;
+                    let introduced = tokio::time::timeout(HELLO_TIMEOUT, introduce(stream, &known)).await;
+                    if let Ok(Some(pulse)) = introduced {
+                        pulse.watch().await;
+                    }
                 });
             }
             Err(error) => {
@@ -236,8 +243,36 @@ async fn accept(listener: UnixListener, known: Arc<Mutex<Known>>) {
     }
 }
 
-/// Reads the first frame: a host that arrives, or a watchdog whose process stands still or is given up.
-async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<()> {
+/// What is heard of a host's watchdog.
+struct Pulse {
+    stream: UnixStream,
+    host: Weak<Host>,
+    /// Looks that may pass without a word.
+    most: u32,
+}
+
+impl Pulse {
+    /// Gives the host up when nothing is heard any more. Looks are counted, not time: of a server that stood still
+    /// itself, one has passed.
+    async fn watch(mut self) {
+        let mut words = [0; 1024];
+        let mut missed = 0;
+        while missed <= self.most {
+            match tokio::time::timeout(LOOK, self.stream.read(&mut words)).await {
+                // The process has ended, which its keeper knows.
+                Ok(Ok(0) | Err(_)) => return,
+                Ok(Ok(_)) => missed = 0,
+                Err(_) => missed += 1,
+            }
+        }
+        if let Some(host) = self.host.upgrade() {
+            host.kill(format!("the process stood still for {missed} s"));
+        }
+    }
+}
+
+/// Reads the first frame: a host that arrives, or a watchdog whose process stands still, is given up, or is there.
+async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<Pulse> {
     let mut buffer = BytesMut::new();
     let frame = loop {
         if let Some(frame) = next_frame(&mut buffer).ok()? {
@@ -251,17 +286,25 @@ async fn introduce(mut stream: UnixStream, known: &Mutex<Known>) -> Option<()> {
         FrameKind::Hello => {
             let hello = serde_json::from_slice(&frame.payload).ok()?;
             let arrived = lock(known).arrivals.remove(&frame.id)?;
-            arrived.send((stream, hello)).ok()
+            // Whoever waited for it may have gone.
+            let _ = arrived.send((stream, hello));
+            None
         }
         FrameKind::Stalled => {
             let stalled: Reason = serde_json::from_slice(&frame.payload).ok()?;
             let host = lock(known).hosts.get(&frame.id).and_then(Weak::upgrade)?;
             host.kill(stalled.reason);
-            Some(())
+            None
         }
         FrameKind::Paused => {
             lock(known).hosts.get(&frame.id).and_then(Weak::upgrade)?.pause();
-            Some(())
+            None
+        }
+        FrameKind::Alive => {
+            let alive: Alive = serde_json::from_slice(&frame.payload).ok()?;
+            let host = lock(known).hosts.get(&frame.id).cloned()?;
+            let seconds = u32::try_from(alive.stall_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+            Some(Pulse { stream, host, most: seconds.saturating_add(MISSED) })
         }
         _ => None,
     }

@@ -42,6 +42,8 @@ pub enum FrameKind {
     Resumed = 42,
     /// Of an attached host alone: the server may go.
     Leave = 44,
+    /// The process runs, says its watchdog again and again.
+    Alive = 45,
 }
 
 impl FrameKind {
@@ -59,6 +61,7 @@ impl FrameKind {
             41 => Self::Paused,
             42 => Self::Resumed,
             44 => Self::Leave,
+            45 => Self::Alive,
             _ => return None,
         })
     }
@@ -120,6 +123,14 @@ impl Hello {
         let digits = self.version.trim_start_matches('v').split('.').next().unwrap_or_default();
         digits.parse().unwrap_or(0)
     }
+}
+
+/// How long a host may stand still before it is replaced, by its own watchdog or, where that stands still too, by
+/// whoever hears nothing of it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alive {
+    pub stall_ms: u64,
 }
 
 /// Why a host could not start, or why its watchdog gives it up.

@@ -1,7 +1,8 @@
 'use strict';
 // A thread of its own that watches the event loop of Cloud Code. When the loop stands still for a moment,
 // it tells the server, which takes back what has not begun; when for too long, the server replaces this
-// process; when the server is gone, it ends the process.
+// process; when the server is gone, it ends the process. That this thread runs it tells the server all the time:
+// a process that stands still as a whole tells nothing, and is replaced as well.
 
 const net = require('node:net');
 const { Worker, isMainThread, workerData } = require('node:worker_threads');
@@ -15,6 +16,8 @@ const GATE = 2;
 const OPEN = 0;
 const BEGINNING = 1;
 const CLOSED = 2;
+// How often the server hears of the thread; launcher.rs looks as often.
+const PULSE_MS = 1000;
 
 class Gate {
   constructor(shared) {
@@ -84,9 +87,25 @@ function report(reason) {
   setTimeout(kill, 3000);
 }
 
+function pulse() {
+  const { KIND, frame } = require('./wire.cjs');
+  const { socketPath, hostId, stallMs } = workerData;
+  const beat = frame(KIND.ALIVE, hostId, JSON.stringify({ stallMs }));
+  const socket = net.connect(socketPath);
+  socket.write(beat);
+  const timer = setInterval(() => socket.write(beat), PULSE_MS);
+  // Where the server is gone, `watch` sees it too.
+  socket.on('error', () => {});
+  socket.on('close', () => clearInterval(timer));
+  socket.resume();
+}
+
 function watch() {
   const { beats, periodMs, noticeMs, stallMs, memoryLimitMb, parent } = workerData;
   const inspector = require('node:inspector');
+  if (stallMs > 0) {
+    pulse();
+  }
   let last = Atomics.load(beats, BEATS);
   let silentMs = 0;
   const timer = setInterval(() => {

@@ -26,6 +26,7 @@ const KIND = Object.freeze({
   RESUMED: 42,
   ATTACH: 43,
   LEAVE: 44,
+  ALIVE: 45,
 });
 
 const HEADER = 9;
