@@ -1,7 +1,7 @@
 //! Daily log files, one JSON document a line, written by threads of their own (crate `tracing-appender`).
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use tracing::{Event, Level, Subscriber};
@@ -49,6 +49,38 @@ impl<S: Subscriber> Layer<S> for Files {
     }
 }
 
+/// Tells on standard error when lines cannot be written, and when they can again: the thread that writes tells nobody.
+struct Told<W> {
+    inner: W,
+    folder: PathBuf,
+    is_failing: bool,
+}
+
+impl<W: Write> Write for Told<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // What was cut off in the middle shall not spoil the line that comes next.
+        let ended = if self.is_failing { self.inner.write_all(b"\n") } else { Ok(()) };
+        let written = ended.and_then(|()| self.inner.write(bytes));
+        let folder = self.folder.display();
+        match &written {
+            Err(error) if !self.is_failing && error.kind() != io::ErrorKind::Interrupted => {
+                eprintln!("WARNING: The log files in {folder} cannot be written: {error}.");
+                self.is_failing = true;
+            }
+            Ok(_) if self.is_failing => {
+                eprintln!("The log files in {folder} are written again.");
+                self.is_failing = false;
+            }
+            _ => {}
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 /// One file a day, `parse-server.<kind>.<date>`.
 struct Daily {
     lines: NonBlocking,
@@ -65,7 +97,8 @@ impl Daily {
             file = file.max_log_files(most.max(2));
         }
         let waiting = NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true);
-        let (lines, thread) = waiting.thread_name("log files").finish(file.build(folder)?);
+        let file = Told { inner: file.build(folder)?, folder: folder.to_owned(), is_failing: false };
+        let (lines, thread) = waiting.thread_name("log files").finish(file);
         Ok(Self { lines, _thread: thread })
     }
 
@@ -138,6 +171,34 @@ mod tests {
             "{names:?}"
         );
         assert!(names.contains(&"something.else".to_owned()));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_spoils_no_other() {
+        /// Takes so many bytes, and more only where there is room again.
+        struct Disk(Vec<u8>, usize);
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let room = self.1.saturating_sub(self.0.len()).min(bytes.len());
+                if room == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.extend_from_slice(&bytes[..room]);
+                Ok(room)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut file = Told { inner: Disk(Vec::new(), 4), folder: PathBuf::new(), is_failing: false };
+        assert!(
+            file.write_all(b"first\n").is_err() && file.write_all(b"second\n").is_err() && file.is_failing
+        );
+        file.inner.1 = 100;
+        assert!(
+            file.write_all(b"third\n").is_ok() && file.write_all(b"fourth\n").is_ok() && !file.is_failing
+        );
+        assert_eq!(String::from_utf8(file.inner.0).unwrap(), "firs\nthird\nfourth\n");
     }
 
     #[test]

@@ -114,3 +114,17 @@ test('logLevel, verbose, silent and logsFolder: what is written, and where', asy
   assert.match(silent.kept, /Parsimony serves/);
   assert.deepEqual([plain.isThere, silent.isThere, none.isThere], [true, false, false]);
 });
+
+test('log files on a full disk: said once, and nothing else is the matter', async () => {
+  const folder = path.join(home, 'full');
+  fs.mkdirSync(folder);
+  for (const day of [0, 1]) {
+    const date = new Date(Date.now() + day * 86_400_000).toISOString().slice(0, 10);
+    for (const kind of ['info', 'err']) fs.symlinkSync('/dev/full', path.join(folder, `parse-server.${kind}.${date}`));
+  }
+  const server = await start({}, { outside: { prefix: ['env', `PARSE_SERVER_LOGS_FOLDER=${folder}`] } });
+  const lines = () => server.log().split('\n').filter(line => line.includes('cannot be written: No space left'));
+  await waitFor(() => lines().length > 0, { what: 'a warning' });
+  for (let n = 0; n < 5; n += 1) assert.equal((await asMaster(server, 'POST', 'classes/Full', { n })).status, 201);
+  assert.equal(lines().length, 1, lines().join('\n'));
+});
