@@ -33,6 +33,8 @@ pub const MAX_TEXT_BYTES: usize = 4_096;
 pub const MAX_OPERANDS: usize = 50_000;
 /// Dotted keys in one write: each is one step of the expression that computes a column.
 pub const MAX_DOTTED_CHANGES: usize = 1_000;
+/// Parts of all dotted keys in one write: each is a level of the value that such a step takes apart.
+pub const MAX_DOTTED_PARTS: usize = 4_000;
 /// Relations that one write may add to a class: each is a table of its own.
 pub const MAX_NEW_RELATIONS: usize = 100;
 /// Columns of a table, as PostgreSQL has it.

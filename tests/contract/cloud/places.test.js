@@ -55,3 +55,12 @@ for (const className of ['Plain', 'Watched']) {
     assert.deepEqual(await rest('POST', '/functions/host', {}), host);
   });
 }
+
+test('parts of dotted keys', async () => {
+  const { objectId } = await rest('POST', '/classes/Plain', { inner: {} });
+  const keys = (count, parts) => Array.from({ length: count }, (_, n) => ['inner', ...Array(parts - 1).fill(`k${n}`)].join('.'));
+  const write = names => rest('PUT', `/classes/Plain/${objectId}`, Object.fromEntries(names.map(name => [name, 1])));
+  const refused = await write(keys(45, 90));
+  assert.deepEqual([refused.status, refused.code], [400, 107], JSON.stringify(refused));
+  assert.equal((await write(keys(400, 3))).status, 200);
+});

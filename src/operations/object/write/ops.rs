@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::javascript::is_truthy;
-use crate::types::limits::{self, MAX_DOTTED_CHANGES, MAX_FIELDS, MAX_OPERANDS};
+use crate::types::limits::{self, MAX_DOTTED_CHANGES, MAX_DOTTED_PARTS, MAX_FIELDS, MAX_OPERANDS};
 use crate::types::member::{member, member_of};
 use crate::types::{ClassName, FieldType, Object, Op};
 
@@ -106,8 +106,8 @@ pub fn is_delete(value: &Value) -> bool {
 /// Counts what a write brings, before any of it is looked at.
 ///
 /// # Errors
-/// 107 for more keys than a class can have fields, more dotted keys than [`MAX_DOTTED_CHANGES`], or more operands
-/// than [`MAX_OPERANDS`]; 105 for a key of too many parts.
+/// 107 for more keys than a class can have fields, more dotted keys than [`MAX_DOTTED_CHANGES`] or parts of them than
+/// [`MAX_DOTTED_PARTS`], or more operands than [`MAX_OPERANDS`]; 105 for a key of too many parts.
 pub fn check_size(data: &Object) -> Result<()> {
     let dotted = data.keys().filter(|key| key.contains('.')).count();
     if data.len() - dotted > MAX_FIELDS {
@@ -121,6 +121,12 @@ pub fn check_size(data: &Object) -> Result<()> {
         )));
     }
     data.keys().try_for_each(|key| limits::check_path(key))?;
+    let parts: usize = data.keys().filter(|key| key.contains('.')).map(|key| limits::depth_of(key)).sum();
+    if parts > MAX_DOTTED_PARTS {
+        return Err(Error::invalid_json(format!(
+            "The dotted keys of a write must not have more than {MAX_DOTTED_PARTS} parts together"
+        )));
+    }
     let operands: usize = data.values().map(operands_of).sum();
     if operands > MAX_OPERANDS {
         return Err(Error::invalid_json(format!(
