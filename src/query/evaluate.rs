@@ -131,7 +131,10 @@ impl<'a> Found<'a> {
             }
             Constraint::ContainedBy(list) => self.contained_by(list),
             Constraint::EqIgnoreCase(wanted) => self.any_text(|text| same_but_for_case(text, wanted)),
-            Constraint::Regex(regex) => self.any_text(|text| regexes.is_match(regex, text)),
+            Constraint::Regex(regex) => {
+                self.any_text(|text| regexes.is_match(regex, text))
+                    || self.pointer_id().is_some_and(|id| regexes.is_match(regex, &id))
+            }
             Constraint::Text(search) => match self {
                 Self::Column(Value::String(text)) => {
                     Term::parse(&search.term).matches(text, search.case_sensitive)
@@ -187,6 +190,17 @@ impl<'a> Found<'a> {
             Self::Nested(value) => {
                 elements(value).any(|element| compare_nested(element, wanted).is_some_and(test))
             }
+        }
+    }
+
+    /// The id of a pointer that is the whole value.
+    fn pointer_id(&self) -> Option<String> {
+        match self {
+            Self::Column(value) => match operand(value) {
+                Operand::Pointer { id, .. } => Some(id),
+                _ => None,
+            },
+            Self::Unset | Self::Nested(_) => None,
         }
     }
 

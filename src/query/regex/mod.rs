@@ -1,6 +1,8 @@
 //! JavaScript regular expressions (with MongoDB's `imxsu` options and `\Q…\E`) rewritten for the
 //! engines that run them: each says in its [`Dialect`] how it writes what JavaScript means.
 //!
+//! A pattern may begin with options of its own, `(?i)`, as MongoDB and PostgreSQL read them.
+//!
 //! One scanner writes all dialects, so that a pattern means the same in a query and in a live
 //! query: `\d \w \s \b` are ASCII as in JavaScript, `.` stops at line ends unless `s` is given, `^`
 //! and `$` look at lines only with `m`. What a dialect cannot say is refused, never approximated.
@@ -17,7 +19,7 @@ mod weight;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use self::source::{Char, group_names, unquote};
+use self::source::{Char, group_names, leading_options, unquote};
 use self::weight::Weight;
 use super::RegexConstraint;
 use crate::error::{Error, Result};
@@ -118,16 +120,21 @@ pub fn check_length(pattern: &str) -> Result<()> {
 /// 102 when the pattern is not valid JavaScript or cannot be said in the dialect.
 pub fn translate(regex: &RegexConstraint, dialect: &dyn Dialect) -> Result<Translated> {
     check_length(&regex.pattern)?;
-    let chars = unquote(&regex.pattern);
+    let mut chars = unquote(&regex.pattern);
+    let mut options = regex.options.clone();
+    if let Some((leading, length)) = leading_options(&chars) {
+        options.push_str(&leading);
+        chars.drain(..length);
+    }
     let mut scanner = Scanner {
         names: group_names(&chars),
         chars,
         at: 0,
         out: String::with_capacity(regex.pattern.len() + 16),
         dialect,
-        dot_all: regex.options.contains('s'),
-        extended: regex.options.contains('x'),
-        unicode: regex.options.contains('u'),
+        dot_all: options.contains('s'),
+        extended: options.contains('x'),
+        unicode: options.contains('u'),
         weight: Weight::new(),
         group_count: 0,
         looks: false,
@@ -135,10 +142,10 @@ pub fn translate(regex: &RegexConstraint, dialect: &dyn Dialect) -> Result<Trans
         back_references: false,
     };
     let mut flags = String::new();
-    if regex.options.contains('i') {
+    if options.contains('i') {
         flags.push('i');
     }
-    if regex.options.contains('m') {
+    if options.contains('m') {
         flags.push(dialect.multi_line());
     }
     if !flags.is_empty() {

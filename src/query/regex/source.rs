@@ -40,6 +40,20 @@ pub fn unquote(pattern: &str) -> Vec<Char> {
     out
 }
 
+/// The options that a pattern begins with (`(?i)`), and how many characters say them.
+pub fn leading_options(chars: &[Char]) -> Option<(String, usize)> {
+    let plain = |at: usize| match chars.get(at) {
+        Some(Char::Plain(c)) => Some(*c),
+        _ => None,
+    };
+    if plain(0) != Some('(') || plain(1) != Some('?') {
+        return None;
+    }
+    let options: String = (2..).map_while(plain).take_while(|c| "imsx".contains(*c)).collect();
+    let end = 2 + options.len();
+    (!options.is_empty() && plain(end) == Some(')')).then_some((options, end + 1))
+}
+
 /// The numbers of the capturing groups that have a name.
 pub fn group_names(chars: &[Char]) -> HashMap<String, usize> {
     let mut names = HashMap::new();

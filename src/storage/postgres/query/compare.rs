@@ -139,7 +139,8 @@ pub fn push_constraint(
             column.push(sql);
             sql.push_sql(") = lower(").push_text(without_nul(text)).push_sql(")");
         }
-        Constraint::Regex(regex) if matches!(kind, Kind::Text | Kind::File) => {
+        // Of a pointer its id is looked at, as parse-server does on PostgreSQL.
+        Constraint::Regex(regex) if matches!(kind, Kind::Text | Kind::File | Kind::Pointer(_)) => {
             column.push(sql);
             push_regex(sql, regex)?;
         }

@@ -66,6 +66,7 @@ const parameters = {
     find('where as list', { where: [] }),
     find('where as number', { where: 5 }),
     find('where null', { where: 'null' }),
+    labels('where $regex with options at its start', { where: { s: { $regex: '(?i)^apple' } } }),
     find('hint', { hint: 'x', limit: 0 }),
     find('comment', { comment: 'from a test', limit: 0 }),
     find('explain as client', { explain: true }),
@@ -179,6 +180,8 @@ const graph = {
     { id: 'person 3', method: 'POST', path: 'classes/GPerson', body: { label: 'cat', town: 'Paris', friends: { __op: 'AddRelation', objects: [ptr('GPerson', '{{ann}}'), ptr('GPerson', '{{bob}}')] } }, capture: { cat: 'objectId' } },
     ...[
       ['equal pointer', { home: ptr('GCity', '{{rome}}') }],
+      ['$regex on a pointer', { home: { $regex: '^\\Q{{rome}}\\E$' } }, { only: 'postgres' }],
+      ['$regex on a pointer that does not match', { home: { $regex: '^GCity' } }, { only: 'postgres' }],
       ['$inQuery', { home: { $inQuery: { className: 'GCity', where: { size: { $gt: 2 } } } } }],
       ['$notInQuery', { home: { $notInQuery: { className: 'GCity', where: { size: { $gt: 2 } } } } }],
       ['$inQuery nothing', { home: { $inQuery: { className: 'GCity', where: { size: 99 } } } }],
@@ -212,7 +215,7 @@ const graph = {
       ['pointer $ne', { home: { $ne: ptr('GCity', '{{rome}}') } }],
       ['objectId $in', { objectId: { $in: ['{{ann}}', '{{bob}}'] } }],
       ['objectId $nin', { objectId: { $nin: ['{{ann}}', '{{bob}}'] } }],
-    ].map(([id, value]) => ({ id, path: 'classes/GPerson', query: { where: value, keys: 'label' }, view: 'labels' })),
+    ].map(([id, value, more]) => ({ id, path: 'classes/GPerson', query: { where: value, keys: 'label' }, view: 'labels', ...more })),
     ...[
       ['include home', { include: 'home' }],
       ['include home.country', { include: 'home.country' }],

@@ -29,6 +29,10 @@ fn one_meaning_in_two_dialects() {
         (r"\ud83d\ude00", "", "😀", "😀"),
         ("a{,2}]", "", r"a\{,2\}\]", r"a\{,2\}\]"),
         (r"\/\z", "", "/z", "/z"),
+        ("(?i)a", "", "(?i)a", "(?i)a"),
+        ("(?im)^a", "i", "(?iw)^a", "(?im)^a"),
+        ("(?sx)a . b", "", "a.b", "a(?s:.)b"),
+        (r"\Q(?i)\E", "", r"\(\?i\)", r"\(\?i\)"),
     ] {
         assert_eq!(to(&Are, pattern, options).ok().as_deref(), Some(postgres), "{pattern}");
         assert_eq!(to(&Rust, pattern, options).ok().as_deref(), Some(rust), "{pattern}");
@@ -46,6 +50,9 @@ fn what_cannot_be_said_is_refused() {
         ("a{1,300}", ""),
         (r"\p{L}", "u"),
         ("(?i:a)", ""),
+        ("a(?i)", ""),
+        ("(?)a", ""),
+        ("(?i", ""),
         (r"\0", ""),
         ("[b-a]", ""),
         (r"(?=(a))\1", ""),
