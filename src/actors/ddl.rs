@@ -18,7 +18,10 @@ pub async fn add_fields(
         }
     }
     let mut schema = ClassSchema::with_defaults(class.clone());
-    schema.fields.extend(fields.iter().cloned());
+    for (name, field) in fields {
+        // The default columns stay what they are.
+        schema.fields.entry(name.clone()).or_insert_with(|| field.clone());
+    }
     let stored = storage.create_class(&schema).await?;
     if fields.iter().all(|(name, _)| stored.fields.contains_key(name)) {
         return Ok(stored);

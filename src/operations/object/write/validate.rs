@@ -14,7 +14,7 @@ use crate::operations::{ClassSnapshot, Ctx};
 use crate::types::javascript::is_truthy;
 use crate::types::limits::{MAX_FIELDS, MAX_NEW_RELATIONS};
 use crate::types::time::Millis;
-use crate::types::{ClassName, Field, FieldName, FieldType, ObjectId, Operation};
+use crate::types::{ClassName, ClassSchema, Field, FieldName, FieldType, ObjectId, Operation};
 
 /// What a class says to a draft.
 pub struct Agreed {
@@ -164,6 +164,9 @@ fn new_fields(
     snapshot: Option<&ClassSnapshot>,
     rules: Option<&dyn ClassRules>,
 ) -> Result<(Vec<(FieldName, Field)>, bool)> {
+    // A class that is yet to be made has its default columns already: nobody gives them another type.
+    let to_be = snapshot.is_none().then(|| ClassSchema::with_defaults(draft.class.clone()));
+    let schema = snapshot.map(|class| &*class.schema).or(to_be.as_ref());
     let mut new: Vec<(FieldName, Field)> = Vec::new();
     let (mut geo_points, mut names_untyped) = (0, false);
     for (key, value) in &draft.data {
@@ -191,7 +194,7 @@ fn new_fields(
             continue;
         }
         if let (Some(ty), Some((name, field))) =
-            (&ty, snapshot.and_then(|class| class.schema.fields.get_key_value(root)))
+            (&ty, schema.and_then(|schema| schema.fields.get_key_value(root)))
             && !name.is_internal()
         {
             check_dotted_type(&draft.class, key, name, &field.ty, ty)?;
@@ -210,7 +213,7 @@ fn new_fields(
         if name.is_internal() {
             continue;
         }
-        let known = snapshot.and_then(|class| class.schema.field_type(&name));
+        let known = schema.and_then(|schema| schema.field_type(&name));
         match known {
             Some(expected) => check_dotted_type(&draft.class, key, &name, expected, &ty)?,
             None => match new.iter().find(|(known, _)| *known == name) {

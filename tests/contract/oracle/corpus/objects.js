@@ -231,4 +231,21 @@ const pointers = {
   ],
 };
 
-export const groups = [types, operations, createOps, pointers];
+/** The first write to a class: its default columns have their types before there is a class. */
+const first = (id, className, body, more = {}) => ({ id, method: 'POST', path: `classes/${className}`, body, ...more });
+const iso = '2001-01-01T00:00:00.000Z';
+const newClass = {
+  name: 'objects.newClass',
+  cases: [
+    first('createdAt as text', 'CorpusNewA', { createdAt: iso }),
+    first('createdAt as text afterwards', 'CorpusNewA', { a: 1 }, { capture: { newA: 'objectId' } }),
+    { id: 'createdAt is a date', path: 'classes/CorpusNewA', query: { where: { createdAt: { $gt: { __type: 'Date', iso } } } } },
+    { id: 'schema of createdAt as text', path: 'schemas/CorpusNewA', as: 'master' },
+    first('updatedAt as number with the master key', 'CorpusNewB', { updatedAt: 5 }, { as: 'master' }),
+    first('both as text with the maintenance key', 'CorpusNewC', { createdAt: iso, updatedAt: iso }, { as: 'maintenance' }),
+    first('column of a system class', '_Product', { productIdentifier: 'p', icon: { __type: 'File', name: 'i.png' }, order: 'one', title: 't', subtitle: 's' }, { as: 'master' }),
+    first('column of a system class afterwards', '_Product', { productIdentifier: 'p', icon: { __type: 'File', name: 'i.png' }, order: 1, title: 't', subtitle: 's' }, { as: 'master', view: 'status' }),
+  ],
+};
+
+export const groups = [types, operations, createOps, pointers, newClass];
