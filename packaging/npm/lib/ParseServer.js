@@ -259,4 +259,6 @@ function loadExpress() {
   return express;
 }
 
-module.exports = { ParseServer };
+Object.defineProperty(exports, '__esModule', { value: true });
+exports.ParseServer = ParseServer;
+exports.default = ParseServer;

@@ -1,9 +1,8 @@
 'use strict';
-// The package: the names that parse-server exports.
+// The package: the names that parse-server exports, written out so that `import { … }` finds them.
 
 const { ParseServer: Server } = require('./ParseServer');
-const { ParseGraphQLServer } = require('./graphql');
-const { BUILT_IN, CACHES, ...adapters } = require('./adapters');
+const adapters = require('./adapters');
 const { logger } = require('./parse');
 
 // With or without `new`, as ever.
@@ -16,11 +15,18 @@ for (const name of ['app', 'createLiveQueryServer', 'startApp', 'verifyServerUrl
 ParseServer.default = Server;
 
 Object.defineProperty(exports, '__esModule', { value: true });
-Object.assign(exports, adapters, {
-  ParseGraphQLServer,
-  ParseServer,
-  SchemaMigrations: require('./schema'),
-  TestUtils: require('./test-utils'),
-  default: Server,
-  logger,
-});
+exports.AuthAdapter = adapters.AuthAdapter;
+exports.FileSystemAdapter = adapters.FileSystemAdapter;
+exports.GCSAdapter = adapters.GCSAdapter;
+exports.InMemoryCacheAdapter = adapters.InMemoryCacheAdapter;
+exports.LRUCacheAdapter = adapters.LRUCacheAdapter;
+exports.NullCacheAdapter = adapters.NullCacheAdapter;
+exports.ParseGraphQLServer = require('./graphql').ParseGraphQLServer;
+exports.ParseServer = ParseServer;
+exports.PushWorker = adapters.PushWorker;
+exports.RedisCacheAdapter = adapters.RedisCacheAdapter;
+exports.S3Adapter = adapters.S3Adapter;
+exports.SchemaMigrations = require('./SchemaMigrations/Migrations');
+exports.TestUtils = require('./TestUtils');
+exports.default = Server;
+exports.logger = logger;

@@ -6,6 +6,7 @@ const { dirname } = require('node:path');
 const { LiveValues } = require('./host')('adapters');
 const { maker } = require('./host')('graphql-function');
 const { BUILT_IN, CACHES } = require('./adapters');
+const { GridFSBucketAdapter, MongoStorageAdapter, PostgresStorageAdapter } = require('./storage-adapters');
 
 // Options that hold an object with code.
 const ADAPTERS = ['filesAdapter', 'emailAdapter', 'analyticsAdapter'];
@@ -75,7 +76,28 @@ function applicationFolders() {
   return [process.cwd(), require.main && dirname(require.main.filename)];
 }
 
-function encode(options) {
+// The options in the place of adapters that only say which database is meant.
+function withoutStorage(options) {
+  const { databaseAdapter, filesAdapter } = options;
+  let plain = options;
+  if (databaseAdapter && [MongoStorageAdapter, PostgresStorageAdapter].includes(databaseAdapter.constructor)) {
+    if (['databaseURI', 'databaseOptions', 'collectionPrefix'].some(name => options[name] !== undefined)) {
+      throw new Error('You cannot specify both a databaseAdapter and a databaseURI/databaseOptions/collectionPrefix.');
+    }
+    plain = { ...plain, ...databaseAdapter.toOptions(), databaseAdapter: undefined };
+  }
+  if (filesAdapter && filesAdapter.constructor === GridFSBucketAdapter) {
+    const { uri, encryptionKey = plain.encryptionKey } = filesAdapter;
+    if (uri !== undefined && uri !== plain.databaseURI) {
+      throw new Error('The option filesAdapter cannot be used: the server keeps files in GridFS of its own database alone.');
+    }
+    plain = { ...plain, filesAdapter: 'GridFSBucketAdapter', encryptionKey };
+  }
+  return plain;
+}
+
+function encode(given) {
+  const options = withoutStorage(given);
   const live = new LiveValues();
   const encoded = {};
   for (const name of Object.keys(options)) {

@@ -95,4 +95,4 @@ installServer(Parse, {
   },
 });
 
-module.exports = { Parse, keeper, logger, current, enter, introduce: sdk.introduce };
+module.exports = { Parse, keeper, logger, current, servers, enter, introduce: sdk.introduce };

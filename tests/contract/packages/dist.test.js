@@ -43,7 +43,7 @@ test('packages hold what they need, and two runs make the same bytes', () => {
 
   const npm = first[names.find(name => name.endsWith('.tgz'))];
   const platform = `${process.platform}-${process.arch}`;
-  for (const file of ['package.json', 'lib/index.js', 'lib/index.mjs', 'types/index.d.ts', 'host/wire.cjs', 'sbom.cdx.json',
+  for (const file of ['package.json', 'lib/index.js', 'lib/Config.js', 'bin/parse-server', 'types/index.d.ts', 'host/wire.cjs', 'sbom.cdx.json',
     'THIRD-PARTY-LICENSES.txt', `bin/${platform}/parsimony`]) {
     assert.ok(list(npm).includes(`package/${file}`), file);
   }

@@ -1,0 +1,7 @@
+'use strict';
+
+const { AnalyticsAdapter } = require('../../interfaces');
+
+Object.defineProperty(exports, '__esModule', { value: true });
+exports.AnalyticsAdapter = AnalyticsAdapter;
+exports.default = AnalyticsAdapter;

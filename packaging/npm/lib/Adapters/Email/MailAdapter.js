@@ -1,0 +1,7 @@
+'use strict';
+
+const { MailAdapter } = require('../../interfaces');
+
+Object.defineProperty(exports, '__esModule', { value: true });
+exports.MailAdapter = MailAdapter;
+exports.default = MailAdapter;

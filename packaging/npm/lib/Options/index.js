@@ -1,0 +1,2 @@
+'use strict';
+// Only types are here, as in parse-server.

@@ -1,0 +1,1 @@
+export { ParseLiveQueryServer } from '../index';

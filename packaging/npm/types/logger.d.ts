@@ -1,0 +1,2 @@
+export declare function setLogger(logger: any): void;
+export declare function getLogger(): any;
