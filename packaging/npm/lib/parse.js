@@ -25,10 +25,14 @@ function active() {
   return current.getStore() || servers.get(Parse.applicationId) || last;
 }
 
+// What is registered belongs to an application id and outlives its servers: a module that was loaded once is not loaded
+// again by the next of them.
 function enter(server) {
-  servers.set(server.config.appId, server);
+  const { appId } = server.config;
+  const former = servers.get(appId);
+  const registry = former ? former.registry : early || new Registry(() => {}, () => {});
+  servers.set(appId, server);
   last = server;
-  const registry = early || new Registry(() => {}, () => {});
   early = undefined;
   return registry;
 }

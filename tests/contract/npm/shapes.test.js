@@ -122,3 +122,25 @@ describe('names and paths', () => {
     fs.rmSync(folder, { recursive: true, force: true });
   });
 });
+
+describe('servers one after another in a process', () => {
+  test('what a module has registered serves the next server with the same id', async () => {
+    const seen = await toTheEnd({
+      'cloud/main.js': `Parse.Cloud.define('hello', () => 'hi'); Parse.Cloud.beforeSave('Thing', ({ object }) => { object.set('seen', true); });`,
+      'index.js': `
+        const Parse = require('parse/node');
+        const { ParseServer } = require('parse-server');
+        (async () => {
+          for (let round = 0; round < 3; round++) {
+            const server = await ParseServer.startApp({ ...${options} cloud: './cloud/main.js' }, port: Number(process.env.PORT), host: '127.0.0.1' });
+            const thing = await new Parse.Object('Thing').save();
+            console.log('SEEN' + JSON.stringify([round, await Parse.Cloud.run('hello'), thing.get('seen')]));
+            await server.handleShutdown();
+          }
+        })();`,
+    });
+    assert.deepEqual(seen.parsimony, seen.oracle);
+    assert.deepEqual(seen.parsimony.lines, [0, 1, 2].map(round => `SEEN[${round},"hi",true]`));
+    assert.equal(seen.parsimony.status, 0);
+  });
+});

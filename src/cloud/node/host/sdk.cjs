@@ -241,9 +241,10 @@ function install(link, file, own) {
   const manager = Parse.CoreManager;
   const keeper = createKeeper(Parse);
   manager.setRESTController(createController(Parse, link, manager.getRESTController(), keeper));
-  // Code such as `Parse = require('some-other-copy')` must not take the global away.
+  // Code such as `Parse = require('some-other-copy')` must not take the global away; only this module, loaded anew by
+  // whoever resets the modules of its tests, replaces it.
   Object.defineProperty(globalThis, 'Parse', {
-    configurable: false,
+    configurable: true,
     enumerable: true,
     get: () => Parse,
     set: () => {},
