@@ -139,10 +139,31 @@ function mountOf(options) {
   return path;
 }
 
+// What parse-server takes from the environment in an application, too, where its options say nothing.
+function ofEnvironment(options) {
+  const { JSON_LOGS, PARSE_SERVER_LOGS_FOLDER, TESTING, VERBOSE } = process.env;
+  const found = {};
+  if (VERBOSE && !('verbose' in options)) {
+    found.verbose = true;
+  }
+  if (JSON_LOGS && !('jsonLogs' in options)) {
+    found.jsonLogs = true;
+  }
+  if (!('logsFolder' in options)) {
+    if (PARSE_SERVER_LOGS_FOLDER) {
+      found.logsFolder = PARSE_SERVER_LOGS_FOLDER === 'null' ? null : PARSE_SERVER_LOGS_FOLDER;
+    } else if (TESTING === '1') {
+      found.logsFolder = './test_logs/';
+    }
+  }
+  return found;
+}
+
 function forChild(options, liveQueryServerOptions) {
   const { encoded, live } = encode(options);
   const mountPath = mountOf(options);
   const child = {
+    ...ofEnvironment(options),
     ...encoded,
     mountPath: mountPath === '' ? '/' : mountPath,
     verifyServerUrl: false,

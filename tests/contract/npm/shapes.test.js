@@ -144,3 +144,31 @@ describe('servers one after another in a process', () => {
     assert.equal(seen.parsimony.status, 0);
   });
 });
+
+describe('the environment of the application', () => {
+  const files = { 'index.js': `
+    const Parse = require('parse/node');
+    const { ParseServer } = require('parse-server');
+    (async () => {
+      const { silent, logsFolder, ...others } = ${options} };
+      const server = await ParseServer.startApp({ ...others, port: Number(process.env.PORT), host: '127.0.0.1', cloud: Parse => {
+        Parse.Cloud.define('say', request => { request.log.verbose('a quiet word'); return 1; });
+      } });
+      await Parse.Cloud.run('say');
+      await server.handleShutdown();
+      console.log('SEEN');
+    })();` };
+  const look = (folder, { stdout }) => [fs.existsSync(path.join(folder, 'mine')), fs.existsSync(path.join(folder, 'test_logs')), stdout.includes('a quiet word'), stdout.includes('\u001b')];
+
+  test('VERBOSE and the folder of logs are taken from it, colours are for terminals', async () => {
+    const seen = await toTheEnd(files, { VERBOSE: '1', PARSE_SERVER_LOGS_FOLDER: './mine' }, look);
+    assert.deepEqual(seen.parsimony, seen.oracle);
+    assert.deepEqual(seen.parsimony.looked, [true, false, true, false]);
+  });
+
+  test('without them there are the defaults of a test', async () => {
+    const seen = await toTheEnd(files, {}, look);
+    assert.deepEqual(seen.parsimony, seen.oracle);
+    assert.deepEqual(seen.parsimony.looked, [false, true, false, false]);
+  });
+});
