@@ -41,6 +41,8 @@ pub type Warnings = Vec<String>;
 /// The configuration of one application. Field names are the option names in snake case.
 #[derive(Clone, Debug)]
 pub struct AppConfig {
+    /// Every option that was given, whether the server knows it or not: what Cloud Code is shown.
+    pub given: Secret<Map<String, Value>>,
     pub app_id: String,
     pub app_name: Option<String>,
     pub keys: KeysConfig,
@@ -159,6 +161,7 @@ impl AppConfig {
         let reader = Reader::new(options);
         let app_id = reader.text("appId")?.filter(|id| !id.is_empty());
         Ok(Self {
+            given: Secret::new(options.clone()),
             app_id: app_id.ok_or_else(|| reader.fail("appId", "You must provide an appId!"))?,
             app_name: reader.text("appName")?.filter(|name| !name.is_empty()),
             keys: KeysConfig::read(reader)?,

@@ -14,7 +14,7 @@ use super::request::{RestRequest, RestResponse};
 use super::routes::ROUTES;
 use crate::app::App;
 use crate::cloud::{InternalRequest, InternalResponse, ServerApi};
-use crate::config::AppConfig;
+use crate::config::{AppConfig, table};
 use crate::error::{Error, Result};
 use crate::operations::{self, gate};
 use crate::types::Object;
@@ -159,8 +159,13 @@ impl ServerApi for CloudServer {
     }
 }
 
-/// The options that code commonly reads from `Parse.Server`.
+/// The options as code reads them from `Parse.Server`: those that were given, parse-server's defaults of the others,
+/// and what became of some of them.
 pub fn shown_config(config: &AppConfig) -> Map<String, Value> {
+    let defaults = table::options().filter(|option| !option.ours);
+    let mut all: Map<_, _> =
+        defaults.filter_map(|option| Some((option.name.to_owned(), option.default_value()?))).collect();
+    all.extend(config.given.expose().clone());
     let shown = json!({
         "appId": config.app_id,
         "applicationId": config.app_id,
@@ -171,10 +176,10 @@ pub fn shown_config(config: &AppConfig) -> Map<String, Value> {
         "mount": config.http.server_url,
         "mountPath": config.http.mount_path,
     });
-    match shown {
-        Value::Object(shown) => shown,
-        _ => Map::new(),
+    if let Value::Object(shown) = shown {
+        all.extend(shown);
     }
+    all
 }
 
 /// Runs on a worker.

@@ -10,6 +10,7 @@ const path = require('node:path');
 const host = require('./host');
 const { binary } = require('./binary');
 const { feed } = require('./log-adapter');
+const { shown } = require('./options');
 const { current, keeper, Parse } = require('./parse');
 
 const { createApplication } = host('application');
@@ -127,6 +128,7 @@ class Child {
       this.link.loaded = () => (server.loaded = true);
       this.link.notLoaded = error => (this.failure = error);
       const embedding = { Parse, keeper, registry: server.registry, loaded: server.loaded };
+      init.config = shown(given.live.decode(init.config), server.given);
       this.application = createApplication(this.link, init, given.live, embedding);
       server.adopt(this.application, init.config);
       if (!init.codeLater) {

@@ -33,6 +33,13 @@ const OURS = ['middleware', 'host', 'port', 'cluster', 'verifyServerUrl', 'graph
 // Where the child serves what is mounted elsewhere here: paths that no application has.
 const GRAPHQL_PATH = '/.graphql';
 
+// What the child is told instead shows as what it is to the application: parse-server's defaults, and what was given.
+const SHOWN = { graphQLPath: '/graphql', mountGraphQL: false, mountPath: '/parse', startLiveQueryServer: undefined, verifyServerUrl: true };
+
+function shown(config, options) {
+  return { ...config, ...SHOWN, ...options };
+}
+
 function required(options) {
   for (const name of ['appId', 'masterKey', 'serverURL']) {
     if (options[name] === undefined) {
@@ -196,4 +203,4 @@ function withoutEffect(options) {
     .map(name => `The option ${name} has no effect: ${WITHOUT_EFFECT[name]}.`);
 }
 
-module.exports = { GRAPHQL_PATH, forChild, required, withoutEffect };
+module.exports = { GRAPHQL_PATH, forChild, required, shown, withoutEffect };

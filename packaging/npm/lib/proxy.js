@@ -94,11 +94,7 @@ function headOf(exchange) {
     if (value === undefined || value === null || HOP_HEADERS.has(name) || isOfBody(name, exchange) || !NAME.test(name)) {
       continue;
     }
-    if (Array.isArray(value)) {
-      value.forEach(each => (head += line(name, each)));
-    } else {
-      head += line(name, value);
-    }
+    head += line(name, Array.isArray(value) ? value.join(', ') : value);
   }
   if (read) {
     head += `Content-Length: ${read.body.length}\r\n`;

@@ -172,3 +172,23 @@ describe('the environment of the application', () => {
     assert.deepEqual(seen.parsimony.looked, [false, true, false, false]);
   });
 });
+
+describe('options as code sees them', () => {
+  test('Parse.Server, request.config and server.config have those of the application and the defaults', async () => {
+    const seen = await toTheEnd({ 'index.js': `
+      const Parse = require('parse/node');
+      const { ParseServer } = require('parse-server');
+      (async () => {
+        class Adapter { constructor() { this.self = this; } sendMail() {} }
+        const emailAdapter = new Adapter();
+        const names = ['sessionLength', 'maxUploadSize', 'mountPath', 'graphQLPath', 'mountGraphQL', 'host', 'restAPIKey', 'ownOption', 'expireInactiveSessions', 'verifyServerUrl'];
+        const pick = options => [...names.map(name => options[name]), options.emailAdapter === emailAdapter, options.state];
+        const server = await ParseServer.startApp({ ...${options} }, port: Number(process.env.PORT), host: '127.0.0.1', sessionLength: 77, ownOption: { a: [1] }, emailAdapter,
+          cloud: Parse => { Parse.Cloud.define('config', ({ config }) => [pick(Parse.Server), pick(config).slice(0, -1)]); } });
+        console.log('SEEN' + JSON.stringify([await Parse.Cloud.run('config'), pick(server.config)]));
+        await server.handleShutdown();
+      })();` });
+    assert.deepEqual(seen.parsimony.lines, seen.oracle.lines);
+    assert.match(seen.parsimony.lines[0], /^SEEN\[\[\[77,"20mb","\/parse"/);
+  });
+});

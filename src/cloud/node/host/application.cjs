@@ -43,7 +43,8 @@ function createApplication(link, init, live, embedding) {
   };
   const warn = message => log.warn(message);
   const registry = embedding ? Object.assign(embedding.registry, { warn, changed }) : new Registry(warn, changed);
-  const serverOptions = createOptions(link, log, init.config);
+  // With the functions and instances that were given; an embedding process has its options as they are.
+  const serverOptions = createOptions(link, log, embedding ? init.config : live.decode(init.config));
   const options = serverOptions.read;
   if (!embedding) {
     Object.assign(Parse.Cloud, createCloud(Parse, registry, link, log, keeper));

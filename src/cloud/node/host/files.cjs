@@ -199,7 +199,7 @@ class Files {
   }
 
   async locate(adapter, { names, mount, applicationId }) {
-    const config = { ...this.options, mount, applicationId };
+    const config = { ...this.options(), mount, applicationId };
     return Promise.all(names.map(async name => String(await adapter.getFileLocation(config, name))));
   }
 
