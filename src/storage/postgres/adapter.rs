@@ -467,7 +467,7 @@ impl StorageAdapter for PostgresAdapter {
     fn register_thread(&self) {
         self.core.lanes.register_thread();
         for replica in &self.core.replicas {
-            replica.register_thread();
+            replica.lanes.register_thread();
         }
     }
 
@@ -510,7 +510,7 @@ impl StorageAdapter for PostgresAdapter {
         self.core.pubsub.close();
         self.core.lanes.close().await;
         for replica in &self.core.replicas {
-            replica.close().await;
+            replica.lanes.close().await;
         }
         self.core.control.close().await;
     }

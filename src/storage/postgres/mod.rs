@@ -42,6 +42,7 @@ use crate::storage::postgres::connection::options::ParsedUri;
 pub use crate::storage::postgres::connection::options::PostgresOptions;
 use crate::storage::postgres::connection::pool::Lanes;
 use crate::storage::postgres::connection::pooled::PgConn;
+use crate::storage::postgres::connection::replica::Replica;
 use crate::storage::statements::Statements;
 use crate::storage::{StorageError, StorageResult};
 use crate::types::{ClassName, ClassSchema};
@@ -61,7 +62,7 @@ pub struct PostgresAdapter {
 /// What spawned writes keep alive.
 pub(crate) struct Core {
     lanes: Lanes,
-    replicas: Vec<Lanes>,
+    replicas: Vec<Replica>,
     next_replica: std::sync::atomic::AtomicUsize,
     control: Arc<ControlLane>,
     pubsub: Arc<PostgresPubSub>,
@@ -110,7 +111,7 @@ impl PostgresAdapter {
         let primary = connector(&target, None)?;
         let replicas = options.read_uris.iter().map(|uri| {
             let target = ParsedUri::parse(uri)?;
-            Ok(lanes(&target, connector(&target, options.max_time)?))
+            Ok(Replica::new(lanes(&target, connector(&target, options.max_time)?)))
         });
         let listening = match &options.listen_uri {
             // Not through the pooler, so it can have settings, and what needs a session is done there too.
@@ -159,7 +160,7 @@ impl Core {
     fn report(&self, page: &mut Page) {
         self.lanes.report(page, "primary");
         for replica in &self.replicas {
-            replica.report(page, "replica");
+            replica.lanes.report(page, "replica");
         }
         self.reads.report(page);
         let help = "Shapes of statements that are prepared.";

@@ -304,6 +304,11 @@ impl Lanes {
         Ok(Some(conn))
     }
 
+    /// Whether the caller's slot has a connection.
+    pub fn is_connected(&self) -> bool {
+        self.slot().pool.get().is_some_and(|pool| pool.state().connections > 0)
+    }
+
     /// Connections and who waits for one.
     pub fn report(&self, page: &mut Page, server: &str) {
         let (mut open, mut idle, mut most, mut waiting, mut exhausted) = (0_u32, 0_u32, 0_u32, 0, 0);

@@ -14,11 +14,12 @@ use super::length::{Length, SHORT_IDS, length, plain_parts};
 use super::select::{self, BuiltQuery};
 use crate::error::Error;
 use crate::metrics::{Counter, Page};
-use crate::query::{FindHints, FindSpec, Pipeline};
+use crate::query::{FindHints, FindSpec, Pipeline, ReadPreference};
 use crate::storage::postgres::connection::error::{is_connection_lost, is_missing_table, is_stale_plan};
 use crate::storage::postgres::connection::held::Held;
 use crate::storage::postgres::connection::pool::{Lanes, SharedConn};
 use crate::storage::postgres::connection::pooled::PgConn;
+use crate::storage::postgres::connection::replica::{Replica, is_preferred_only};
 use crate::storage::postgres::query::{aggregate, distinct, row};
 use crate::storage::postgres::sql::{PgRow, Sql, with_bytes};
 use crate::storage::postgres::{Core, Executor, command};
@@ -97,25 +98,28 @@ impl Answer {
 #[derive(Clone, Copy)]
 struct Lane {
     length: Length,
-    replica: bool,
+    preference: ReadPreference,
 }
 
 impl Lane {
     fn of(length: Length, hints: &FindHints) -> Self {
-        Self { length, replica: hints.read_preference.allows_replica() }
+        Self { length, preference: hints.read_preference }
     }
 }
 
 impl Core {
-    fn lanes_for(&self, lane: Lane) -> &Lanes {
-        if lane.replica && !self.replicas.is_empty() {
-            let turn = self.next_replica.fetch_add(1, Ordering::Relaxed);
-            return &self.replicas[turn % self.replicas.len()];
+    /// The replica whose turn it is, of those that are there. Who reads from replicas alone asks one that is away, too.
+    fn replica_for(&self, preference: ReadPreference) -> Option<&Replica> {
+        if !preference.allows_replica() || self.replicas.is_empty() {
+            return None;
         }
-        &self.lanes
+        let count = self.replicas.len();
+        let first = self.next_replica.fetch_add(1, Ordering::Relaxed) % count;
+        let mut in_turn = self.replicas.iter().cycle().skip(first).take(count);
+        let present = in_turn.find(|replica| replica.is_to_be_asked());
+        present.or_else(|| self.replicas.get(first).filter(|_| !is_preferred_only(preference)))
     }
 
-    /// Reads are sent once more when the connection broke or its plan went stale.
     async fn read(&self, mut query: Query, lane: Lane) -> StorageResult<Answer> {
         if query.sql().is_too_large() {
             return Err(too_large());
@@ -125,19 +129,38 @@ impl Core {
         } else {
             query.sql().uncacheable();
         }
-        let lanes = self.lanes_for(lane);
+        if let Some(replica) = self.replica_for(lane.preference) {
+            match Box::pin(self.read_from(&replica.lanes, &mut query, lane.length)).await {
+                Err(error) if replica.has_failed(&error) => {
+                    if !is_preferred_only(lane.preference) {
+                        return Err(error);
+                    }
+                }
+                outcome => {
+                    if outcome.is_ok() {
+                        replica.has_answered();
+                    }
+                    return outcome;
+                }
+            }
+        }
+        self.read_from(&self.lanes, &mut query, lane.length).await
+    }
+
+    /// Reads are sent once more when the connection broke or its plan went stale.
+    async fn read_from(&self, lanes: &Lanes, query: &mut Query, length: Length) -> StorageResult<Answer> {
         // What such a statement takes says nothing of others of its shape, and nobody shall wait behind it.
         let hurried = query.sql().is_hurried();
-        let learned = (lane.length == Length::Learned && !hurried).then(|| query.sql().shape());
+        let learned = (length == Length::Learned && !hurried).then(|| query.sql().shape());
         let shares = match learned {
             _ if hurried => false,
             Some(shape) => self.pace.is_quick(shape),
-            None => lane.length == Length::Short,
+            None => length == Length::Short,
         };
         let mut is_long = !shares;
         if shares && let Ok(Some(shared)) = lanes.shared().await {
             self.reads.shared.increment();
-            match self.read_shared(lanes, &shared, &query, learned).await {
+            match self.read_shared(lanes, &shared, query, learned).await {
                 None => {
                     self.reads.sent_again.increment();
                     // It may be what was in the way itself.
@@ -167,7 +190,7 @@ impl Core {
                 if self.prepared_statements {
                     query.run(conn).await
                 } else {
-                    self.run_bracketed(conn, &query).await
+                    self.run_bracketed(conn, query).await
                 }
             };
             let outcome = if hurried {
