@@ -9,6 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::door;
 use super::exchange::Front;
 use super::spelling::Answers;
 use super::targets::Targets;
+use crate::sockets::connection::Stopping;
 
 /// How long a client may take to close its side once ours is closed, and to end a body that was answered before its
 /// end: who still sends when the socket closes reads no answer. As long as NGINX waits.
@@ -102,13 +104,16 @@ fn serving<S, F: Future<Output = ()> + 'static>(
 where
     S: AsyncRead + AsyncWrite + Unpin + fmt::Debug + 'static,
 {
+    let stopping = Rc::new(stopping);
+    let told = stopping.clone();
     let app = ActixApp::new()
         .app_data(front)
+        .app_data(Stopping::new(move || told()))
         .default_service(web::to(super::front::serve))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());
     let mut http = HttpService::build()
-        .graceful_shutdown_signal(stopping)
+        .graceful_shutdown_signal(move || stopping())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(head)
         .client_disconnect_timeout(LEAVE);

@@ -15,6 +15,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use futures_util::Stream;
+use futures_util::future::LocalBoxFuture;
 
 use super::client::{Client, Door};
 use super::frames::{Checked, MAX_MESSAGE};
@@ -44,6 +45,17 @@ pub struct Dialect {
     pub protocol: &'static str,
     /// Who speaks it, for a client of live queries.
     pub speaker: Box<dyn FnOnce(Client) -> Box<dyn Speaker>>,
+}
+
+/// The stop of the server, for those who would hold it up: found among the data of a request's application.
+#[derive(Clone)]
+pub struct Stopping(Rc<dyn Fn() -> LocalBoxFuture<'static, ()>>);
+
+impl Stopping {
+    /// `stopping`: ends when the server is about to stop.
+    pub fn new<F: Future<Output = ()> + 'static>(stopping: impl Fn() -> F + 'static) -> Self {
+        Self(Rc::new(move || -> LocalBoxFuture<'static, ()> { Box::pin(stopping()) }))
+    }
 }
 
 /// Answers an upgrade request. `hubs`: the applications whose it may be, never none; `several`: the process has
@@ -91,6 +103,7 @@ pub fn accept(
         unmarked: 0,
         pings: 0,
         fragments: None,
+        stopping: request.app_data::<Stopping>().cloned(),
     };
     let codec = Codec::new().max_size(MAX_MESSAGE);
     let frames = ws::WebsocketContext::with_codec(connection, Checked::new(stream), codec);
@@ -149,6 +162,8 @@ pub struct LiveQueryConnection {
     pings: u32,
     /// Of a text message that comes in several frames.
     fragments: Option<Vec<u8>>,
+    /// Until it is waited for.
+    stopping: Option<Stopping>,
 }
 
 type Ctx = ws::WebsocketContext<LiveQueryConnection>;
@@ -255,6 +270,12 @@ impl Actor for LiveQueryConnection {
     fn started(&mut self, ctx: &mut Ctx) {
         outlet::register(self.id, self.outlet.clone());
         ctx.add_stream(Letters(self.outlet.clone()));
+        if let Some(Stopping(stopping)) = self.stopping.take() {
+            // Requests are given time to end; a socket has no end of its own, and its client is to look for another
+            // server now.
+            let stopped = actix::fut::wrap_future::<_, Self>(stopping());
+            ctx.spawn(stopped.map(|(), _, ctx| end(ws::CloseCode::Away, ctx)));
+        }
         ctx.run_interval(self.heartbeat, |connection, ctx| {
             if connection.heard.elapsed() > connection.heartbeat * 2 {
                 ctx.stop();
