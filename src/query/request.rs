@@ -280,7 +280,7 @@ fn names(params: &Map<String, Value>, key: &str, ctx: &ParseContext<'_>) -> Resu
 }
 
 fn projection(params: &Map<String, Value>, ctx: &ParseContext<'_>) -> Result<Projection> {
-    let keys = names(params, "keys", ctx)?;
+    let mut keys = names(params, "keys", ctx)?;
     let mut exclude_keys = names(params, "excludeKeys", ctx)?;
     let mut wanted = names(params, "include", ctx)?.unwrap_or_default();
     let include_all =
@@ -292,6 +292,10 @@ fn projection(params: &Map<String, Value>, ctx: &ParseContext<'_>) -> Result<Pro
     let include = include_paths(wanted.iter().map(String::as_str).chain(on_the_way), ctx)?;
     if let Some(excluded) = &mut exclude_keys {
         excluded.retain(|key| !ALWAYS_SELECTED.contains(&key.as_str()));
+    }
+    if let (Some(keys), Some(excluded)) = (&mut keys, &exclude_keys) {
+        // A key that is named by both is not shown, nor is its root for its sake.
+        keys.retain(|key| !excluded.contains(key));
     }
     Ok(Projection { keys, exclude_keys, include, include_all })
 }

@@ -60,6 +60,8 @@ const parameters = {
     find('excludeKeys', { excludeKeys: 'n,s,city,o,tags', order: 'label' }),
     find('excludeKeys of kept ones', { excludeKeys: 'objectId,createdAt,updatedAt,n,s,o,tags,d', order: 'label' }),
     find('keys and excludeKeys', { keys: 'label,n', excludeKeys: 'n', order: 'label' }),
+    find('dotted key that is excluded', { keys: 'label,o.k', excludeKeys: 'o.k', order: 'label' }),
+    find('all keys excluded', { keys: 'o.k', excludeKeys: 'o.k', order: 'label' }),
     find('unknown parameter', { nonsense: 1 }),
     find('where not JSON', { where: '{bad' }),
     find('where as text', { where: '"text"' }),
