@@ -72,3 +72,26 @@ async fn variables_that_double_are_refused() {
     assert_eq!(refused.error(), (400, 102, "The pipeline is too complex"));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
+
+/// PostgreSQL writes columns of sub-selects out while it plans, and no time limit ends that: forty stages took all of
+/// its machine's memory.
+#[actix_web::test]
+async fn stages_that_double_are_refused() {
+    let server = TestServer::start().await;
+    server.master().post("/classes/Text", json!({"n": 1})).await.ok();
+    let stage = |number: usize| {
+        let before = if number == 1 { "$n".to_owned() } else { format!("$a{}", number - 1) };
+        let name = format!("a{number}");
+        json!({"$addFields": {name: {"$add": [before, before]}}})
+    };
+    let pipeline = |stages: usize| json!({"pipeline": (1..=stages).map(stage).collect::<Vec<_>>()});
+    let counted = server.master().find_at("/aggregate/Text", pipeline(10)).await.ok();
+    assert_eq!(counted["results"][0]["a10"], 1024);
+    let refused = server.master().find_at("/aggregate/Text", pipeline(40)).await;
+    assert_eq!(refused.error(), (400, 102, "The pipeline is too complex"));
+    // Stages that go on from fields of the class are as many as one likes.
+    let plain = |number: usize| json!({"$addFields": {format!("b{number}"): {"$add": ["$n", number]}}});
+    let many = json!({"pipeline": (1..=60).map(plain).collect::<Vec<_>>()});
+    let counted = server.master().find_at("/aggregate/Text", many).await.ok();
+    assert_eq!(counted["results"][0]["b60"], 61);
+}

@@ -188,6 +188,11 @@ impl Sql {
         !self.too_large
     }
 
+    /// Pieces of text, and binds.
+    pub fn piece_count(&self) -> usize {
+        self.parts.len()
+    }
+
     /// Whether it outgrew what a statement may be. It is not run then.
     pub fn is_too_large(&self) -> bool {
         self.too_large

@@ -49,8 +49,13 @@ impl Relation {
         own.push_sql(" UNION ALL ").append(theirs).push_sql(" FROM ").append(other.from);
         self.become_select(own);
         let is_document = self.is_document;
+        let mut weights = std::mem::take(&mut self.weights);
+        for (name, weight) in other.weights {
+            let known = weights.entry(name).or_default();
+            *known = weight.max(*known);
+        }
         self.begin_anew(fields);
-        self.is_document = is_document;
+        (self.is_document, self.weights) = (is_document, weights);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ mod project;
 mod typed;
 mod windows;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Map;
@@ -42,6 +43,8 @@ const JSON: FieldType = FieldType::Acl;
 const ORDER_COLUMN: &str = "_order";
 /// The column of whole objects, once a stage made rows whose fields nobody knows.
 const ROOT_COLUMN: &str = "_root";
+/// What all computed columns of a stage may come to.
+const MAX_WEIGHT: u64 = 300_000;
 /// What keeps the aliases of a sub-pipeline apart from those around it.
 const INNER_ALIASES: u32 = 1000;
 
@@ -78,6 +81,9 @@ struct Relation {
     is_document: bool,
     /// What a `$lookup` around this pipeline calls `$$name`.
     variables: Vec<(String, Typed)>,
+    /// What stages computed comes to with all that it is made of, where that is more than a column: PostgreSQL writes
+    /// it out wherever it is named while it plans, which no time limit ends.
+    weights: HashMap<FieldName, u64>,
 }
 
 impl Relation {
@@ -102,11 +108,16 @@ impl Relation {
             sort: Vec::new(),
             is_document: false,
             variables: Vec::new(),
+            weights: HashMap::new(),
         }
     }
 
     fn run(&mut self, pipeline: &Pipeline) -> StorageResult<()> {
-        pipeline.stages.iter().try_for_each(|stage| self.stage(stage))
+        pipeline.stages.iter().try_for_each(|stage| {
+            self.stage(stage)?;
+            let weight = self.weights.values().fold(0, |sum: u64, weight| sum.saturating_add(*weight));
+            if weight > MAX_WEIGHT { Err(refused("The pipeline is too complex")) } else { Ok(()) }
+        })
     }
 
     /// `(SELECT <columns> FROM <this> <rest>) tN` becomes the relation.
@@ -273,6 +284,7 @@ impl Relation {
         self.keep_null.clear();
         self.plain_parts.clear();
         self.sort.clear();
+        self.weights.clear();
         self.is_document = false;
     }
 

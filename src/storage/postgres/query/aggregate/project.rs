@@ -10,6 +10,9 @@ use crate::types::path::FieldPath;
 use crate::types::schema::Field;
 use crate::types::{FieldName, FieldType};
 
+/// Pieces of a statement that weigh as much as a column.
+const PIECES: usize = 32;
+
 impl Relation {
     pub(super) fn shape(&mut self, keep_id: bool, fields: &[(FieldPath, Expr)]) -> StorageResult<()> {
         self.number_rows();
@@ -147,6 +150,8 @@ impl Relation {
 
     /// The same; `rest` stands behind FROM.
     pub(super) fn replace_columns_with(&mut self, columns: Vec<(FieldName, Typed)>, rest: Sql) {
+        let weighed = columns.iter().map(|(name, value)| (name.clone(), self.weight_of(&value.sql)));
+        let weights = weighed.filter(|(_, weight)| *weight > 1).collect();
         let mut list = Sql::default();
         let mut fields = indexmap::IndexMap::new();
         for (name, value) in columns {
@@ -167,6 +172,21 @@ impl Relation {
         self.wrap(list, rest);
         self.keep_null.retain(|name| fields.contains_key(name));
         self.schema.fields = fields;
+        self.weights = weights;
+    }
+
+    /// How many columns an expression comes to, when those that are computed are written out.
+    fn weight_of(&self, sql: &Sql) -> u64 {
+        let mut column = Sql::default();
+        self.alias.push(&mut column);
+        column.push_sql(".\"");
+        let (column, text) = (column.to_text(), sql.to_text());
+        let weight = |from: &str| {
+            let name = from.split('"').next().unwrap_or_default();
+            self.weights.get(name).copied().unwrap_or(1)
+        };
+        let own = u64::try_from(sql.piece_count() / PIECES).unwrap_or(u64::MAX);
+        text.split(column.as_str()).skip(1).map(weight).fold(own, u64::saturating_add)
     }
 
     pub(super) fn unwind(
@@ -219,6 +239,9 @@ impl Relation {
             rest.push_sql(" ON TRUE");
         }
         self.wrap(columns, rest);
+        if !path.is_dotted() {
+            self.weights.remove(&path.root);
+        }
         self.schema.fields.shift_remove(&path.root);
         self.schema.fields.insert(path.root, Field::of(JSON));
         if let Some(name) = index.filter(|_| !self.is_document) {
