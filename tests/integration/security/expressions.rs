@@ -90,7 +90,7 @@ async fn stages_that_double_are_refused() {
     let refused = server.master().find_at("/aggregate/Text", pipeline(40)).await;
     assert_eq!(refused.error(), (400, 102, "The pipeline is too complex"));
     // Stages that go on from fields of the class are as many as one likes.
-    let plain = |number: usize| json!({"$addFields": {format!("b{number}"): {"$add": ["$n", number]}}});
+    let plain = |number: usize| json!({"$addFields": {(format!("b{number}")): {"$add": ["$n", number]}}});
     let many = json!({"pipeline": (1..=60).map(plain).collect::<Vec<_>>()});
     let counted = server.master().find_at("/aggregate/Text", many).await.ok();
     assert_eq!(counted["results"][0]["b60"], 61);
