@@ -25,9 +25,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of an answer.
 const MOST: usize = 64 * 1024;
 
-/// Questions to one provider at a time. A provider that answers slowly holds up its own logins, not the server: of
-/// more than these the next are refused at once.
+/// Questions to one provider at a time. A provider that answers slowly holds up its own logins, not the server: the
+/// next wait for so long, and are refused then.
 const MOST_ASKED: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What time it is. Tests bring their own.
 pub trait Clock: Send + Sync {
@@ -92,7 +93,7 @@ impl ProviderEnv {
             let places = asking.entry(provider.to_owned());
             places.or_insert_with(|| Arc::new(Semaphore::new(MOST_ASKED))).clone()
         };
-        let Ok(_place) = places.try_acquire() else {
+        let Ok(Ok(_place)) = tokio::time::timeout(PATIENCE, places.acquire()).await else {
             tracing::warn!(provider, "a login provider is asked too many questions at a time");
             return Err(Unanswered { status: None });
         };

@@ -23,8 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections without work are kept for so long, and so many of them.
 const IDLE: Duration = Duration::from_secs(60);
 const MOST_IDLE: usize = 8;
-/// Logins at a time: each has a connection to the directory. Of more than these the next are refused at once.
+/// Logins at a time: each has a connection to the directory. The next wait for so long, and are refused then.
 const MOST_AT_ONCE: usize = 64;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Longest user name and password.
 const MAX_TEXT: usize = 1024;
 /// LDAP's "invalid credentials".
@@ -233,7 +234,7 @@ impl AuthProvider for LdapProvider {
             Some(template) => template.replacen("{{id}}", &escaped, 1),
             None => format!("uid={escaped},{}", self.suffix),
         };
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(Ok(_place)) = tokio::time::timeout(LONGEST_WAIT, self.places.acquire()).await else {
             tracing::warn!(provider = "ldap", "the directory is asked too many questions at a time");
             return Err(not_found("LDAP: Somthing went wrong (EBUSY)"));
         };

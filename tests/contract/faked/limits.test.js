@@ -200,6 +200,23 @@ test('a certificate that is trusted itself, and could issue others', { skip: una
   }
 });
 
+test('a crowd waits for a provider that takes its time', { skip: unavailable, timeout: 60000 }, async () => {
+  const server = await start({ auth: { meetup: { enableInsecureAuth: true } } });
+  outside.reset();
+  // Nobody is answered before as many wait as are let through at a time.
+  let release;
+  const released = new Promise(resolve => (release = resolve));
+  let waiting = 0;
+  outside.on('https://api.meetup.com/2/member/self', async ({ headers }) => {
+    if (++waiting >= 64) release();
+    await released;
+    return { body: { id: headers.authorization.split(' ')[1] } };
+  });
+  const users = Array.from({ length: 150 }, (_, n) => `m${n}`);
+  const made = await Promise.all(users.map(id => call(server, 'POST', 'users', { authData: { meetup: { id, access_token: id } } })));
+  assert.deepEqual([...new Set(made.map(({ status }) => status))], [201], JSON.stringify(made.find(({ status }) => status !== 201)));
+});
+
 test('sessions whose provider wants to be asked again', { skip: unavailable, timeout: 60000 }, async () => {
   const server = await start({ auth: { facebook: { appIds: ['a2'], revalidateAfter: 3 } }, extendSessionOnUse: true, sessionLength: 3600 });
   outside.reset();

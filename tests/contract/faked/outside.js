@@ -63,7 +63,7 @@ function parsed(body, type = '') {
 
 /**
  * `{address, caFile, seen, prefix, environment, on(url, reply), reset(), stop()}`. `on` says what a URL answers, by a
- * value or a function of the request: `{status, headers, body, type}`, `'hang'`, `'close'` or `'endless'`.
+ * value or a function of the request, or a promise of one: `{status, headers, body, type}`, `'hang'`, `'close'` or `'endless'`.
  */
 export async function startOutside({ protocols = ['h2', 'http/1.1'], selfSigned = false } = {}) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'contract-outside-'));
@@ -97,7 +97,9 @@ export async function startOutside({ protocols = ['h2', 'http/1.1'], selfSigned 
       seen.push(noted);
       let reply = routes.get(`${host}${pathname}`) ?? routes.get(host);
       if (typeof reply === 'function') reply = reply(noted);
-      answer(request, response, reply);
+      // In time, where it has to wait for something.
+      if (typeof reply?.then === 'function') reply.then(one => answer(request, response, one));
+      else answer(request, response, reply);
     });
   });
   server.on('sessionError', () => {});
