@@ -53,4 +53,10 @@ cases.push({ id: 'PUT', method: 'PUT', query: '{ health }' }, { id: 'DELETE', me
 cases.push({ id: 'accept html', headers: { Accept: 'text/plain' }, query: '{ health }' }, { id: 'accept graphql', headers: { Accept: 'application/graphql-response+json' }, query: '{ health }' });
 cases.push({ id: 'too long', raw: JSON.stringify({ query: `{ health # ${'x'.repeat(120000)}\n }` }), view: 'status' });
 
+// Descriptions: of operations, fragments and variables.
+for (const text of [
+  'query Q("how many" $first: Int) { everies(first: $first) { __typename } }', 'query Q("""how many""" $first: Int, "and" $skip: Int) { everies(first: $first) { __typename } }', 'query Q("x" first: Int) { health }', 'query Q("x") { health }',
+  '{ health } "described" fragment F on Query { health }', '"described" query { health } query B { health }', '"described" subscription { a }', 'query Q("x" $a: Int!) { everies(first: $a) { __typename } }', '"x" "y" query Q { health }', 'query Q { "x" health }',
+]) q(text, { as: 'master' });
+
 export default { name: 'invalid', cases: [...classes, ...cases] };
