@@ -64,6 +64,8 @@ async function build(make, directories, text) {
   const before = schema === server ? ownSchema(graphql, text) : server;
   const isCode = field => Boolean(field.resolve) && field.resolve !== own && field.resolve !== graphql.defaultFieldResolver;
   const added = difference(before, schema, isCode, field => directivesOf(graphql, field));
+  const directives = schema.getDirectives().filter(one => !graphql.isSpecifiedDirective(one) && !before.getDirective(one.name));
+  added.text = [...directives.map(graphqlSchema.printedDirective), added.text].filter(Boolean).join('\n\n');
   return { added, resolve: graphqlSchema.caller(schema, OWN) };
 }
 

@@ -90,6 +90,12 @@ function printed(type, some, saysMore = () => '') {
   }
 }
 
+function printedDirective(directive) {
+  const args = directive.args.length > 0 ? `(${directive.args.map(input).join(', ')})` : '';
+  const repeatable = directive.isRepeatable ? ' repeatable' : '';
+  return `${described(directive, '')}directive @${directive.name}${args}${repeatable} on ${directive.locations.join(' | ')}`;
+}
+
 // ---- Calls.
 
 // An argument as a resolver gets it: enums and scalars as the application sees them.
@@ -267,4 +273,4 @@ function asOption(value) {
   return { text, fields, resolve: caller(value) };
 }
 
-module.exports = { asOption, caller, checkRoots, described, isOwnName, isSchema, line, printed, tagOf };
+module.exports = { asOption, caller, checkRoots, described, isOwnName, isSchema, line, printed, printedDirective, tagOf };
