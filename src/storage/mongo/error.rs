@@ -22,6 +22,10 @@ pub fn refused(error: Error) -> StorageError {
     StorageError::Refused(error)
 }
 
+fn too_large() -> StorageError {
+    refused(Error::parse(ErrorCode::OBJECT_TOO_LARGE, "The object is too large."))
+}
+
 /// A unique index refused it.
 const DUPLICATE: &[i32] = &[11000, 11001, 12582];
 /// The operation took longer than it may.
@@ -30,6 +34,8 @@ const TOO_LONG: &[i32] = &[50, 262];
 const AWAY: &[i32] = &[6, 7, 89, 91, 134, 189, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
 /// A document beyond 16 MB, before or after an update.
 const TOO_LARGE: &[i32] = &[10334, 17419, 17420, 17280];
+/// How the driver begins when it does not even send such a document.
+const NOT_SENT: &str = "insert document must be within";
 /// Values or paths that do not go together with what is stored.
 const UNFIT: &[i32] = &[2, 9, 14, 15, 16, 22, 28, 40, 52, 54, 55, 56, 57, 16755, 16804, 16837, 17261, 17262];
 /// Another transaction wrote the same.
@@ -94,6 +100,7 @@ impl From<DriverError> for StorageError {
             | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Shutdown => Self::Unavailable(Box::new(error)),
+            ErrorKind::InvalidArgument { message, .. } if message.starts_with(NOT_SENT) => too_large(),
             ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_) => {
                 Self::Refused(Error::invalid_json("The object cannot be stored"))
             }
@@ -117,7 +124,7 @@ fn of_server(code: i32, text: &str, error: &DriverError) -> StorageError {
         return StorageError::Unavailable(why());
     }
     if TOO_LARGE.contains(&code) {
-        return refused(Error::parse(ErrorCode::OBJECT_TOO_LARGE, "The object is too large."));
+        return too_large();
     }
     if UNFIT.contains(&code) {
         tracing::debug!(code, text, "the database refuses a value");

@@ -242,6 +242,11 @@ describe('relations', () => {
   });
 });
 
+test('an object beyond what MongoDB stores is 116', { skip: isMongo && target !== 'oracle' ? false : 'a limit of MongoDB; 500 on parse-server' }, async () => {
+  const answer = await rest('POST', `classes/${uniqueClass()}`, { body: { s: 'x'.repeat(17 * 1024 * 1024) } });
+  assert.deepEqual([answer.status, answer.body.code], [400, 116]);
+});
+
 test('an unknown operation is an error, not a value', async () => {
   const name = uniqueClass();
   const answer = await rest('POST', `classes/${name}`, { body: { a: { __op: 'Explode' } } });
