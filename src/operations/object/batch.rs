@@ -22,8 +22,12 @@ use crate::types::{ClassName, Object};
 
 /// Items of one batch that run at the same time; more would only queue for the same connections.
 const CONCURRENCY: usize = 8;
-/// How often a transaction that met a conflict is run again.
-const CONFLICT_RETRIES: usize = 5;
+/// How often a transaction that met a conflict is run again. MongoDB ends all but one of those that write the same
+/// object at once, where PostgreSQL has them wait.
+const CONFLICT_RETRIES: u32 = 10;
+/// The longest pause before the first of these, which doubles up to [`LONGEST_PAUSE`].
+const CONFLICT_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// In which the notice of a schema change arrives.
 const STALE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -145,14 +149,19 @@ async fn run_group(ctx: &Ctx, group: Group, router: &dyn ItemRouter) -> Vec<(usi
 
 /// All items on one connection, one after another; the first error ends it.
 async fn run_transaction(ctx: &Ctx, items: Vec<Item>, router: &dyn ItemRouter) -> Result<Vec<Result<Bytes>>> {
-    let mut retries = CONFLICT_RETRIES;
+    let mut retries = 0;
     loop {
         match try_transaction(ctx, items.clone(), router).await {
             Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
-            Err(error) if is_conflict(&error) && retries > 0 => retries -= 1,
+            // Each pauses for a time of its own, or they would meet again.
+            Err(error) if is_conflict(&error) && retries < CONFLICT_RETRIES => {
+                let most = CONFLICT_PAUSE.saturating_mul(1 << retries).min(LONGEST_PAUSE);
+                tokio::time::sleep(most.mul_f64(rand::random_range(0.1..=1.0))).await;
+                retries += 1;
+            }
             // It was rolled back, and is planned anew when the change of its class has arrived here.
-            Err(error) if is_stale_schema(&error) && retries > 0 => {
-                retries -= 1;
+            Err(error) if is_stale_schema(&error) && retries < CONFLICT_RETRIES => {
+                retries += 1;
                 tokio::time::sleep(STALE_PAUSE).await;
             }
             // Nothing is wrong with the batch: it may be sent again.

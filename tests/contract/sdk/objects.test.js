@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Parse, make, makeAll, master, rejects, rest, uniqueClass } from '../lib/sdk.js';
+import { Parse, make, makeAll, master, notOnOracle, rejects, rest, uniqueClass } from '../lib/sdk.js';
 
 describe('saving and fetching', () => {
   test('a save answers id and times, and the object comes back equal', async () => {
@@ -177,6 +177,23 @@ describe('saveAll and destroyAll', () => {
     assert.equal(await new Parse.Query(name).count(), 0);
   });
 
+  test('transactions that write one object at once all have their turn', notOnOracle('no second try there'), async () => {
+    const [shared, name] = [await make(uniqueClass(), { n: 0 }), uniqueClass()];
+    await make(name, { k: -1 });
+    const batch = k => rest('POST', 'batch', {
+      body: {
+        transaction: true,
+        requests: [
+          { method: 'PUT', path: `/parse/classes/${shared.className}/${shared.id}`, body: { n: { __op: 'Increment', amount: 1 } } },
+          { method: 'POST', path: `/parse/classes/${name}`, body: { k } },
+        ],
+      },
+    });
+    const answers = await Promise.all(Array.from({ length: 12 }, (_, k) => batch(k)));
+    assert.deepEqual(answers.filter(answer => answer.status !== 200).map(answer => answer.body), []);
+    assert.equal((await rest('GET', `classes/${shared.className}/${shared.id}`)).body.n, 12);
+    assert.equal(await new Parse.Query(name).greaterThanOrEqualTo('k', 0).count(), 12);
+  });
   test('a transaction is all or nothing', async () => {
     const name = uniqueClass();
     await make(name, { n: 1 });

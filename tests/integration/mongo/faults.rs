@@ -294,14 +294,13 @@ async fn transactions_that_collide_are_tried_again() {
         client.post("/batch", json!({"transaction": true, "requests": requests}))
     };
     let answers = futures_util::future::join_all((0..8).map(one)).await;
-    let good = answers.iter().filter(|answer| answer.status == 200).count();
-    for answer in answers.iter().filter(|answer| answer.status != 200) {
-        assert_eq!(answer.status, 500, "{answer:?}");
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
+    let good = answers.len();
     let count = client.find("Beside", json!({"where": {"n": {"$gte": 0}}, "count": 1})).await.ok();
     let shared = client.find("Shared", json!({})).await.ok();
     assert_eq!((&count["count"], &shared["results"][0]["n"]), (&json!(good), &json!(good)));
-    assert!(good > 1, "{good} of them had their turn");
 }
 
 /// Values that other programs may have written, none of which the schema speaks of.
