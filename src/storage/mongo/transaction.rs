@@ -16,8 +16,9 @@ const ENDING: Duration = Duration::from_secs(2);
 /// Times that a commit is sent whose outcome nobody heard.
 const COMMITS: u32 = 5;
 
-/// Times that a transaction of ours is tried when others write the same.
-pub(super) const TRIES: u32 = 5;
+/// Times that a transaction of ours is tried when others write the same: of many that change the members of one
+/// object at once, the server ends all but one.
+pub(super) const TRIES: u32 = 12;
 
 pub(super) async fn pause(tries: u32) {
     let most = 10_u64 << tries.min(6);

@@ -194,6 +194,16 @@ describe('saveAll and destroyAll', () => {
     assert.equal((await rest('GET', `classes/${shared.className}/${shared.id}`)).body.n, 12);
     assert.equal(await new Parse.Query(name).greaterThanOrEqualTo('k', 0).count(), 12);
   });
+  test('many who change one object and its relation at once all have their turn', async () => {
+    const shared = await make(uniqueClass(), { n: 0 });
+    const fans = await makeAll(uniqueClass(), Array.from({ length: 30 }, (_, k) => ({ k })));
+    const answers = await Promise.all(fans.map(fan => rest('PUT', `classes/${shared.className}/${shared.id}`, {
+      body: { n: { __op: 'Increment', amount: 1 }, fans: { __op: 'AddRelation', objects: [fan.toPointer()] } },
+    })));
+    assert.deepEqual(answers.filter(answer => answer.status !== 200).map(answer => answer.body), []);
+    const found = await new Parse.Query(shared.className).get(shared.id);
+    assert.deepEqual([found.get('n'), await found.relation('fans').query().count()], [30, 30]);
+  });
   test('a transaction is all or nothing', async () => {
     const name = uniqueClass();
     await make(name, { n: 1 });
