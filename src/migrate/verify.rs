@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{PAGE, Progress, Side, by_id, columns, is_whole, join_class, members, relations, stored};
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::query::evaluate::json_equals;
 use crate::query::{Filter, FindHints, FindSpec};
 use crate::storage::StorageAdapter;
 use crate::types::names::VOLATILE_CLASSES;
+use crate::types::time::Millis;
 use crate::types::{ClassSchema, Clp, Field, FieldName, Object};
 
 /// One thing that is not the same on both sides.
@@ -288,9 +289,30 @@ pub(super) async fn relation(
 fn first_difference<'o>(here: &'o Object, there: &'o Object) -> Option<&'o str> {
     let differs = |name: &&String| {
         let (a, b) = (here.get(*name), there.get(*name));
-        !json_equals(a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null))
+        let (a, b) = (a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null));
+        !json_equals(a, b) && !json_equals(&meant(a), &meant(b))
     };
     here.keys().chain(there.keys()).find(differs).map(String::as_str)
+}
+
+/// The value with its typed dates and bytes in one spelling: PostgreSQL keeps them inside of objects as they were
+/// sent, MongoDB keeps what they mean.
+fn meant(value: &Value) -> Value {
+    match value {
+        Value::Array(list) => list.iter().map(meant).collect(),
+        Value::Object(object) => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str);
+            let iso = text("iso").and_then(Millis::parse).map(Millis::to_iso);
+            match (text("__type"), iso, text("base64")) {
+                (Some("Date"), Some(iso), _) => json!({ "__type": "Date", "iso": iso }),
+                (Some("Bytes"), _, Some(base64)) => {
+                    json!({ "__type": "Bytes", "base64": base64.trim_end_matches('=') })
+                }
+                _ => object.iter().map(|(key, value)| (key.clone(), meant(value))).collect(),
+            }
+        }
+        other => other.clone(),
+    }
 }
 
 pub(super) async fn files(
@@ -311,5 +333,27 @@ async fn compare_file(to: &dyn FileStore, name: &str, size: u64, see: &mut (dyn 
         Ok(there) if there.size == size => {}
         Ok(there) => see(Difference::File(format!("{name}: {size} bytes here, {} there", there.size))),
         Err(error) => see(Difference::File(format!("{name}: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_value_are_no_difference() {
+        let object = |value: Value| Object::from_iter([("o".to_owned(), value)]);
+        let date = |iso: &str| json!({ "k": [{ "__type": "Date", "iso": iso }] });
+        let bytes = |base64: &str| json!({ "__type": "Bytes", "base64": base64 });
+        for (here, there, differs) in [
+            (date("2020-01-01T00:00:00Z"), date("2020-01-01T00:00:00.000Z"), false),
+            (date("2020-01-01T00:00:00Z"), date("2020-01-01T00:00:01.000Z"), true),
+            (bytes("AAE"), bytes("AAE="), false),
+            (bytes("AAE"), bytes("AAI="), true),
+            (json!({ "iso": "2020" }), json!({ "iso": "2020-01-01T00:00:00.000Z" }), true),
+        ] {
+            let found = first_difference(&object(here.clone()), &object(there)).is_some();
+            assert_eq!(found, differs, "{here}");
+        }
     }
 }
