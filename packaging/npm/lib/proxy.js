@@ -89,6 +89,10 @@ function headOf(exchange) {
   const { read, req, server, target } = exchange;
   const { headers } = req;
   let head = `${req.method} ${target} HTTP/1.1\r\n`;
+  if (headers.host === undefined && headers[':authority'] !== undefined) {
+    // Of a client that speaks HTTP/2 to the application.
+    head += line('host', headers[':authority']);
+  }
   for (const name of Object.keys(headers)) {
     const value = headers[name];
     if (value === undefined || value === null || HOP_HEADERS.has(name) || isOfBody(name, exchange) || !NAME.test(name)) {
@@ -103,6 +107,19 @@ function headOf(exchange) {
     }
   }
   return `${head}X-Parsimony-Client: ${client(req, server)}\r\n\r\n`;
+}
+
+// One by one: what wraps `writeHead` in middleware (compression, sessions, loggers) mostly takes lists for something else.
+function setHeaders(res, headers) {
+  const values = new Map();
+  for (let index = 0; index < headers.length; index += 2) {
+    const name = headers[index];
+    const former = values.get(name);
+    values.set(name, former === undefined ? headers[index + 1] : [].concat(former, headers[index + 1]));
+  }
+  for (const [name, value] of values) {
+    res.setHeader(name, value);
+  }
 }
 
 class Exchange {
@@ -214,7 +231,8 @@ class Exchange {
       this.connection.destroy();
       return;
     }
-    res.writeHead(status, headers);
+    setHeaders(res, headers);
+    res.writeHead(status);
   }
 
   onData(chunk, last) {

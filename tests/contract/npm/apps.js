@@ -44,6 +44,16 @@ const { ParseServer, AuthAdapter } = require('parse-server');
   });
   const app = express();
   app.use((req, res, next) => { res.setHeader('X-Shop', 'yes'); next(); });
+  // As compression, sessions and loggers wrap it (on-headers 1.0).
+  app.use((req, res, next) => {
+    const { writeHead } = res;
+    res.writeHead = function (status, headers) {
+      if (Array.isArray(headers)) headers.forEach(each => res.setHeader(each[0], each[1]));
+      else Object.keys(headers || {}).forEach(name => res.setHeader(name, headers[name]));
+      return writeHead.call(res, status);
+    };
+    next();
+  });
   app.get('/before', (req, res) => res.json({ same: global.Parse === Parse, id: Parse.applicationId }));
   app.use('/parse', server.app);
   app.get('/parse/own', (req, res) => res.json({ own: true }));
