@@ -7,7 +7,7 @@ const { ofApplication } = require('./application');
 const { Keeper } = require('./child');
 const { ParseLiveQueryServer } = require('./live-query');
 const { loadLogger } = require('./log-adapter');
-const { forChild, required, withoutEffect } = require('./options');
+const { forChild, required, shown, withoutEffect } = require('./options');
 const { Parse, current, enter, introduce, logger } = require('./parse');
 const { createHandler } = require('./proxy');
 
@@ -24,7 +24,7 @@ class ParseServer {
     this.given = options;
     // Refused before anything is started.
     forChild(options);
-    this.config = { ...options, state: 'initialized' };
+    this.config = { ...shown({ host: HOST, port: PORT }, options), state: 'initialized' };
     this.registry = enter(this);
     introduce(Parse, options, options.serverURL);
     this.keeper = new Keeper(this);
@@ -88,6 +88,11 @@ class ParseServer {
   }
 
   async begin() {
+    if (this.keeper.leaving) {
+      // It was shut down before.
+      this.keeper = new Keeper(this);
+      ParseServer.servers.add(this);
+    }
     this.setState('starting');
     try {
       const { child, live } = forChild(this.given, this.liveQueryOptions);
@@ -130,6 +135,7 @@ class ParseServer {
     }
     await Promise.all(closing);
     this.config.state = 'stopped';
+    this.starting = undefined;
     ParseServer.servers.delete(this);
   }
 

@@ -143,6 +143,34 @@ describe('servers one after another in a process', () => {
     assert.deepEqual(seen.parsimony.lines, [0, 1, 2].map(round => `SEEN[${round},"hi",true]`));
     assert.equal(seen.parsimony.status, 0);
   });
+
+  test('one that was shut down can be started again', async () => {
+    const app = await run(install('parsimony', { 'index.js': `
+      const express = require('express');
+      const { ParseServer } = require('parse-server');
+      (async () => {
+        const server = new ParseServer(${options} cloud: Parse => { Parse.Cloud.define('add', ({ params }) => params.a + params.b); } });
+        const app = express();
+        app.use(server.config.mountPath, server.app);
+        app.get('/states', async (req, res) => {
+          const states = [server.config.state];
+          await server.handleShutdown();
+          states.push(server.config.state);
+          await Promise.all([server.start(), server.start()]);
+          res.json([...states, server.config.state]);
+        });
+        await server.start();
+        app.listen(Number(process.env.PORT), '127.0.0.1', () => console.log('up'));
+        process.on('SIGTERM', async () => { await server.handleShutdown(); process.exit(0); });
+      })();` }), 'index.js', { DATABASE_URI: (await createDatabase(postgres, 'npm_again')).uri });
+    const add = async () => (await ask(app, 'POST', '/parse/functions/add', { body: { a: 1, b: 2 } })).body;
+    assert.deepEqual(await add(), { result: 3 });
+    for (let round = 0; round < 2; round++) {
+      assert.deepEqual((await ask(app, 'GET', '/states', {})).body, ['ok', 'stopped', 'ok']);
+      assert.deepEqual(await add(), { result: 3 });
+    }
+    assert.equal(await app.stop(), 0);
+  });
 });
 
 describe('the environment of the application', () => {
