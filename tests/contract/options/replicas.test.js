@@ -61,6 +61,7 @@ test('a replica that is away is done without, until it is back', { timeout: 120_
   await waitFor(() => told('A read replica is back') === 1, { what: 'the end of it' });
   await there.stop();
   assert.equal((await read('NEAREST')).status, 200);
+  await waitFor(() => told(`The database at 127.0.0.1:${port} cannot be reached: `) === 1, { what: 'the reason' });
   there = await replica(database.uri, port);
   await waitFor(async () => (await read('SECONDARY')).status === 200, { what: 'it to be back', timeout: 60_000 });
   await there.stop();

@@ -24,6 +24,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::boxed;
 use super::options::{ParsedUri, TlsMode, TlsOptions};
+use super::reach::Reach;
 use super::wire::{EncryptedConnect, Marked, OpenConnect};
 use crate::storage::{StorageError, StorageResult};
 use crate::tls::TrustStore;
@@ -57,6 +58,7 @@ pub struct Connector {
     deadline: Duration,
     /// What the last short question took.
     trip_micros: AtomicU64,
+    reach: Reach,
 }
 
 impl Connector {
@@ -110,6 +112,7 @@ impl Connector {
             session_settings,
             deadline,
             trip_micros: AtomicU64::new(0),
+            reach: Reach::of(format!("{}:{}", target.host, target.port)),
         })
     }
 
@@ -140,7 +143,9 @@ impl Connector {
     /// As [`Connector::connect`].
     pub async fn connect_with(&self, timeout: Duration) -> StorageResult<AsyncPgConnection> {
         // Whoever may have to open a connection, for each statement, would be larger by all of this.
-        self.in_time(Box::pin(self.open_with_settings(timeout))).await
+        let opened = self.in_time(Box::pin(self.open_with_settings(timeout))).await;
+        self.reach.note(&opened);
+        opened
     }
 
     /// A server that takes the connection may still say nothing.

@@ -9,6 +9,7 @@ pub(crate) mod pace;
 pub(crate) mod patience;
 pub(crate) mod pool;
 pub(crate) mod pooled;
+pub(crate) mod reach;
 pub(crate) mod replica;
 pub(crate) mod silence;
 pub(crate) mod sqlstate;

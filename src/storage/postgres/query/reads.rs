@@ -70,9 +70,9 @@ impl Query {
         }
     }
 
-    async fn run(&self, conn: &AsyncPgConnection) -> StorageResult<Answer> {
+    async fn run(&self, conn: &AsyncPgConnection, is_long: impl Fn()) -> StorageResult<Answer> {
         Ok(match self {
-            Self::Set(built) => Answer::Set(built.load(conn).await?),
+            Self::Set(built) => Answer::Set(built.load(conn, is_long).await?),
             Self::Rows(sql) => Answer::Rows(sql.load(conn).await?),
         })
     }
@@ -188,7 +188,7 @@ impl Core {
             let began = Instant::now();
             let run = async {
                 if self.prepared_statements {
-                    query.run(conn).await
+                    query.run(conn, || ()).await
                 } else {
                     self.run_bracketed(conn, query).await
                 }
@@ -233,7 +233,14 @@ impl Core {
     ) -> Option<StorageResult<Answer>> {
         let patience = &lanes.patience;
         let (began, limit) = (Instant::now(), patience.limit());
-        let mut answer = pin!(query.run(shared));
+        // Nobody new shall wait behind a long result, nor the next one of its kind be put in front of others.
+        let is_long = || {
+            shared.retire();
+            if let Some(shape) = learned {
+                self.pace.blocked(shape);
+            }
+        };
+        let mut answer = pin!(query.run(shared, is_long));
         let outcome = match tokio::time::timeout(limit, &mut answer).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -261,7 +268,7 @@ impl Core {
     async fn run_bracketed(&self, conn: &PgConn, query: &Query) -> StorageResult<Answer> {
         let db = self.executor(conn);
         db.begin().await?;
-        db.end(query.run(conn).await).await
+        db.end(query.run(conn, || ()).await).await
     }
 
     pub(crate) async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
@@ -454,7 +461,7 @@ pub(crate) async fn find(
     let mut built = select::find(class, spec)?;
     check_pace(&built.sql)?;
     db.admit(&mut built.sql);
-    Ok(built.load(db.conn).await?)
+    Ok(built.load(db.conn, || ()).await?)
 }
 
 fn too_large() -> StorageError {
@@ -482,7 +489,7 @@ pub(crate) async fn find_by_ids(
 ) -> StorageResult<RowSet> {
     let mut built = select::find_by_ids(class, ids, readers, columns)?;
     db.admit(&mut built.sql);
-    Ok(built.load(db.conn).await?)
+    Ok(built.load(db.conn, || ()).await?)
 }
 
 pub(crate) async fn count(
@@ -525,6 +532,6 @@ pub(crate) async fn aggregate(
         return Ok(plan_objects(plan(&db.load(sql).await?)));
     }
     check_pace(&built.query.sql)?;
-    let rows = built.query.load(db.conn).await?;
+    let rows = built.query.load(db.conn, || ()).await?;
     built.objects(&rows)
 }

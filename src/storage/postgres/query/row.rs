@@ -37,13 +37,14 @@ const TURN_BYTES: usize = 256 * 1024;
 /// Reads every row of a statement whose columns are those of `rows`' layout.
 ///
 /// It stops where there is no room for more. Long results come as fast as they are read: now and then the other
-/// requests of the thread have their turn.
+/// requests of the thread have their turn, and before the first of these `is_long` hears of it.
 ///
 /// # Errors
 /// Whatever PostgreSQL says while rows arrive.
 pub async fn collect(
     mut stream: impl Stream<Item = QueryResult<PgRow>> + Unpin,
     rows: &mut RowSet,
+    is_long: impl Fn(),
 ) -> QueryResult<()> {
     let width = rows.layout().columns.len();
     let (mut turn, mut lane) = (rows.bytes(), None);
@@ -53,6 +54,9 @@ pub async fn collect(
             break;
         }
         if rows.bytes() - turn > TURN_BYTES {
+            if lane.is_none() {
+                is_long();
+            }
             next_turn(&mut lane, Turns::Read).await;
             turn = rows.bytes();
         }

@@ -29,15 +29,16 @@ pub struct BuiltQuery {
 }
 
 impl BuiltQuery {
-    /// Runs the statement; a shared connection pipelines it.
+    /// Runs the statement; a shared connection pipelines it. `is_long` hears of a result that others should not wait
+    /// behind, while it arrives.
     ///
     /// # Errors
     /// Whatever PostgreSQL says.
-    pub async fn load(&self, conn: &AsyncPgConnection) -> QueryResult<RowSet> {
+    pub async fn load(&self, conn: &AsyncPgConnection, is_long: impl Fn()) -> QueryResult<RowSet> {
         // Room for a few rows; most finds answer few.
         let mut rows = RowSet::with_capacity(Arc::clone(&self.layout), 4);
         rows.account_to(&self.room);
-        row::collect(self.sql.stream(conn).await?, &mut rows).await?;
+        row::collect(self.sql.stream(conn).await?, &mut rows, is_long).await?;
         Ok(rows)
     }
 }
