@@ -391,7 +391,7 @@ impl Core {
     /// Rows of a statement that some other part built.
     pub(crate) async fn load(&self, sql: Sql, short: bool) -> StorageResult<Vec<PgRow>> {
         let length = if short { Length::Short } else { Length::Open };
-        Ok(self.read(Query::Rows(sql), Lane { length, replica: false }).await?.into_rows())
+        Ok(self.read(Query::Rows(sql), Lane { length, preference: ReadPreference::default() }).await?.into_rows())
     }
 }
 
