@@ -41,8 +41,11 @@ impl Beside {
     fn told(&self, schemas: &[ClassSchema]) -> Vec<String> {
         let met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_strange = |class: &ClassName, key: &str| {
-            let known = schemas.iter().find(|schema| schema.name == *class);
-            known.is_none_or(|schema| schema.field(field_of_key(schema, key)).is_none())
+            match schemas.iter().find(|schema| schema.name == *class) {
+                Some(schema) => schema.field(field_of_key(schema, key)).is_none(),
+                // Some have no entry; others were deleted since.
+                None => class.is_volatile(),
+            }
         };
         let strange = met.iter().filter(|((class, key), _)| is_strange(class, key));
         strange
@@ -108,6 +111,7 @@ mod tests {
         for (key, id) in [("_acl", "a"), ("fans", "a"), ("extra", "a"), ("extra", "b")] {
             beside.meet(&schemas[0].name, key, id);
         }
+        beside.meet(&ClassName::known("Gone"), "extra", "a");
         assert_eq!(beside.told(&schemas), ["key extra of Game, in a first: no field of the class"]);
     }
 }
