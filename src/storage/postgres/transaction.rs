@@ -16,7 +16,7 @@ use crate::storage::postgres::connection::error::{boxed, is_stale_plan};
 use crate::storage::postgres::connection::held;
 use crate::storage::postgres::connection::pooled::Pooled;
 use crate::storage::postgres::own::{push, work};
-use crate::storage::postgres::query::{reads, roles};
+use crate::storage::postgres::query::{roles, within};
 use crate::storage::postgres::schema::ddl;
 use crate::storage::postgres::schema::ddl::Change;
 use crate::storage::postgres::write::atomic;
@@ -291,7 +291,7 @@ impl Session for PgTransaction {
     async fn find(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<RowSet> {
         let work = async {
             let (class, spec) = (class.clone(), spec.clone());
-            within!(self, |db| reads::find(&db, &class, &spec).await)
+            within!(self, |db| within::find(&db, &class, &spec).await)
         };
         self.core.statements.watch(Shape::Find, class.name.as_str(), work).await
     }
@@ -308,7 +308,7 @@ impl Session for PgTransaction {
             let (class, ids, readers) = (class.clone(), ids.to_vec(), readers.cloned());
             let columns = columns.map(<[FieldName]>::to_vec);
             within!(self, |db| {
-                reads::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
+                within::find_by_ids(&db, &class, &ids, readers.as_ref(), columns.as_deref()).await
             })
         };
         self.core.statements.watch(Shape::FindByIds, class.name.as_str(), work).await
@@ -317,7 +317,7 @@ impl Session for PgTransaction {
     async fn count(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<u64> {
         let work = async {
             let (class, spec) = (class.clone(), spec.clone());
-            within!(self, |db| reads::count(&db, &class, &spec).await)
+            within!(self, |db| within::count(&db, &class, &spec).await)
         };
         self.core.statements.watch(Shape::Count, class.name.as_str(), work).await
     }
@@ -330,7 +330,7 @@ impl Session for PgTransaction {
     ) -> StorageResult<Vec<Value>> {
         let work = async {
             let (class, path, spec) = (class.clone(), path.clone(), spec.clone());
-            within!(self, |db| reads::distinct(&db, &class, &path, &spec).await)
+            within!(self, |db| within::distinct(&db, &class, &path, &spec).await)
         };
         self.core.statements.watch(Shape::Distinct, class.name.as_str(), work).await
     }
@@ -343,7 +343,7 @@ impl Session for PgTransaction {
     ) -> StorageResult<Vec<Object>> {
         let work = async {
             let (class, pipeline, options) = (class.clone(), pipeline.clone(), options.clone());
-            within!(self, |db| reads::aggregate(&db, &class, &pipeline, &options).await)
+            within!(self, |db| within::aggregate(&db, &class, &pipeline, &options).await)
         };
         self.core.statements.watch(Shape::Aggregate, class.name.as_str(), work).await
     }
@@ -351,7 +351,7 @@ impl Session for PgTransaction {
     async fn explain(&self, class: &Arc<ClassSchema>, spec: &FindSpec) -> StorageResult<Value> {
         let work = async {
             let (class, spec) = (class.clone(), spec.clone());
-            within!(self, |db| reads::explain(&db, &class, &spec).await)
+            within!(self, |db| within::explain(&db, &class, &spec).await)
         };
         self.core.statements.watch(Shape::Explain, class.name.as_str(), work).await
     }

@@ -1,5 +1,6 @@
 //! The SELECT side: conditions, columns, rows, and which lane a read takes.
 pub mod aggregate;
+mod answers;
 pub mod column;
 pub mod compare;
 pub mod distinct;
@@ -20,3 +21,4 @@ pub mod select;
 pub mod storable;
 pub mod text;
 pub(crate) mod texts;
+pub(crate) mod within;

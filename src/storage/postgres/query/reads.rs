@@ -1,5 +1,4 @@
-//! Runs the SELECT side: which lane a read takes, the one retry a read gets, and the same statements
-//! inside transactions.
+//! Runs the SELECT side: which lane a read takes, and the one retry a read gets.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,8 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use diesel_async::AsyncPgConnection;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::answers::{explained, is_plain_date, number, plan, plan_objects};
 use super::column::Alias;
 use super::length::{Length, SHORT_IDS, length, plain_parts};
 use super::select::{self, BuiltQuery};
@@ -21,8 +21,8 @@ use crate::storage::postgres::connection::pool::{Lanes, SharedConn};
 use crate::storage::postgres::connection::pooled::PgConn;
 use crate::storage::postgres::connection::replica::{Replica, is_preferred_only};
 use crate::storage::postgres::query::{aggregate, distinct, row};
-use crate::storage::postgres::sql::{PgRow, Sql, with_bytes};
-use crate::storage::postgres::{Core, Executor, command};
+use crate::storage::postgres::sql::{PgRow, Sql};
+use crate::storage::postgres::{Core, command};
 use crate::storage::{AggregateOptions, StorageError, StorageResult};
 use crate::types::path::FieldPath;
 use crate::types::{ClassSchema, FieldName, Layout, Object, RowSet};
@@ -391,8 +391,15 @@ impl Core {
     /// Rows of a statement that some other part built.
     pub(crate) async fn load(&self, sql: Sql, short: bool) -> StorageResult<Vec<PgRow>> {
         let length = if short { Length::Short } else { Length::Open };
-        Ok(self.read(Query::Rows(sql), Lane { length, preference: ReadPreference::default() }).await?.into_rows())
+        Ok(self
+            .read(Query::Rows(sql), Lane { length, preference: ReadPreference::default() })
+            .await?
+            .into_rows())
     }
+}
+
+pub(super) fn too_large() -> StorageError {
+    StorageError::Refused(Error::invalid_query("The request is too complex"))
 }
 
 /// Until the connection is known to be held up while the database answers others. One reader at a time
@@ -415,123 +422,4 @@ async fn is_in_the_way(lanes: &Lanes, shared: &SharedConn) {
         }
         Err(_) => shared.retired().await,
     }
-}
-
-fn number(rows: &[PgRow]) -> u64 {
-    let count = rows.first().and_then(|row| {
-        with_bytes(row, 0, |bytes| bytes.try_into().map(i64::from_be_bytes).unwrap_or_default())
-    });
-    count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
-}
-
-fn explained(sql: Sql) -> Sql {
-    let mut explained = Sql::new("EXPLAIN (FORMAT JSON) ");
-    explained.append(sql).uncacheable();
-    explained
-}
-
-/// The rows of `EXPLAIN` as parse-server answers them: one, with the plan in PostgreSQL's column.
-fn plan(rows: &[PgRow]) -> Value {
-    let plan_in =
-        |row: &PgRow| with_bytes(row, 0, |bytes| serde_json::from_slice::<Value>(bytes).ok()).flatten();
-    rows.iter().filter_map(plan_in).map(|plan| json!({ "QUERY PLAN": plan })).collect()
-}
-
-/// A plan as the rows of an answer.
-fn plan_objects(plan: Value) -> Vec<Object> {
-    let list = match plan {
-        Value::Array(list) => list,
-        other => vec![other],
-    };
-    list.into_iter().filter_map(|entry| entry.as_object().cloned()).collect()
-}
-
-/// These two are plain texts in answers.
-fn is_plain_date(path: &FieldPath) -> bool {
-    path.is("createdAt") || path.is("updatedAt")
-}
-
-// The same reads inside a transaction: on its connection, without retries.
-
-pub(crate) async fn find(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    spec: &FindSpec,
-) -> StorageResult<RowSet> {
-    let mut built = select::find(class, spec)?;
-    check_pace(&built.sql)?;
-    db.admit(&mut built.sql);
-    Ok(built.load(db.conn, || ()).await?)
-}
-
-fn too_large() -> StorageError {
-    StorageError::Refused(Error::invalid_query("The request is too complex"))
-}
-
-/// A statement that is given up takes its transaction with it.
-fn check_pace(sql: &Sql) -> StorageResult<()> {
-    if sql.is_too_large() {
-        return Err(too_large());
-    }
-    if sql.is_hurried() {
-        let text = "$regex is not supported: back-references in a transaction";
-        return Err(StorageError::Refused(Error::invalid_query(text)));
-    }
-    Ok(())
-}
-
-pub(crate) async fn find_by_ids(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    ids: &[String],
-    readers: Option<&Arc<[String]>>,
-    columns: Option<&[FieldName]>,
-) -> StorageResult<RowSet> {
-    let mut built = select::find_by_ids(class, ids, readers, columns)?;
-    db.admit(&mut built.sql);
-    Ok(built.load(db.conn, || ()).await?)
-}
-
-pub(crate) async fn count(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    spec: &FindSpec,
-) -> StorageResult<u64> {
-    let sql = select::count(class, spec)?;
-    check_pace(&sql)?;
-    Ok(number(&db.load(sql).await?))
-}
-
-pub(crate) async fn explain(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    spec: &FindSpec,
-) -> StorageResult<Value> {
-    Ok(plan(&db.load(explained(select::find(class, spec)?.sql)).await?))
-}
-
-pub(crate) async fn distinct(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    path: &FieldPath,
-    spec: &FindSpec,
-) -> StorageResult<Vec<Value>> {
-    let Some(sql) = distinct::build(class, path, spec)? else { return Ok(Vec::new()) };
-    Ok(distinct::decode(&db.load(sql).await?, is_plain_date(path)))
-}
-
-pub(crate) async fn aggregate(
-    db: &Executor<'_>,
-    class: &Arc<ClassSchema>,
-    pipeline: &Pipeline,
-    options: &AggregateOptions,
-) -> StorageResult<Vec<Object>> {
-    let mut built = aggregate::build(class, pipeline, options)?;
-    if options.explain {
-        let sql = explained(std::mem::take(&mut built.query.sql));
-        return Ok(plan_objects(plan(&db.load(sql).await?)));
-    }
-    check_pace(&built.query.sql)?;
-    let rows = built.query.load(db.conn, || ()).await?;
-    built.objects(&rows)
 }

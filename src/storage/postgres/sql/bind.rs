@@ -7,22 +7,10 @@ use diesel::result::QueryResult;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 
-use super::column_values::ColumnValues;
+use super::column_values::{ColumnValues, Element, array_literal};
+use super::encoding::{micros_of, sql_types};
 use crate::types::geo::GeoPoint;
 use crate::types::time::Millis;
-
-/// PostgreSQL's own types that diesel does not name.
-pub mod sql_types {
-    use diesel::sql_types::SqlType;
-
-    #[derive(Clone, Copy, Debug, SqlType, diesel::query_builder::QueryId)]
-    #[diesel(postgres_type(oid = 600, array_oid = 1017))]
-    pub struct Point;
-
-    #[derive(Clone, Copy, Debug, SqlType, diesel::query_builder::QueryId)]
-    #[diesel(postgres_type(oid = 604, array_oid = 1027))]
-    pub struct Polygon;
-}
 
 /// A bound value and, by its variant, the SQL type it is sent as.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +44,33 @@ pub enum Bind {
     Column(ColumnValues),
 }
 
+impl Bind {
+    /// Appends it to the values of its column; nothing where it is of another type than they.
+    pub fn push_to(&self, values: &mut ColumnValues) {
+        match (values.element(), self) {
+            (Element::Text, Self::Text(text)) => values.push(&[text.as_bytes()]),
+            // There is no array of arrays of different lengths: each is sent as its text, and read by a cast.
+            (Element::Text, Self::TextArray(texts)) => values.push(&[array_literal(texts).as_bytes()]),
+            (Element::Double, Self::Double(number)) => values.push(&[&number.to_be_bytes()]),
+            (Element::Bool, Self::Bool(is)) => values.push(&[&[u8::from(*is)]]),
+            (Element::Timestamptz, Self::Timestamptz(at)) => values.push(&[&micros_of(*at).to_be_bytes()]),
+            (Element::Jsonb, Self::Jsonb(text)) => values.push(&[&[1], text.as_bytes()]),
+            (Element::Point, Self::Point(at)) => {
+                values.push(&[&at.longitude.to_be_bytes(), &at.latitude.to_be_bytes()]);
+            }
+            (Element::Polygon, Self::Polygon(ring)) => {
+                let points = i32::try_from(ring.len()).unwrap_or(i32::MAX).to_be_bytes();
+                let numbers: Vec<[u8; 8]> =
+                    ring.iter().flat_map(|at| [at.longitude, at.latitude]).map(f64::to_be_bytes).collect();
+                let mut pieces: Vec<&[u8]> = vec![&points];
+                pieces.extend(numbers.iter().map(|number| &number[..]));
+                values.push(&pieces);
+            }
+            _ => values.push_null(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct JsonText(String);
 
@@ -72,25 +87,12 @@ impl ToSql<Jsonb, Pg> for JsonText {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instant(Millis);
 
-/// Microseconds between 1970 and 2000, the epoch of PostgreSQL.
-const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
-
 impl ToSql<Timestamptz, Pg> for Instant {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
         use std::io::Write;
         out.write_all(&micros_of(self.0).to_be_bytes())?;
         Ok(IsNull::No)
     }
-}
-
-/// An instant as `timestamptz` is sent.
-pub(super) fn micros_of(at: Millis) -> i64 {
-    at.0.saturating_mul(1000).saturating_sub(POSTGRES_EPOCH_MICROS)
-}
-
-/// The other direction of the `timestamptz` encoding.
-pub fn millis_from_micros(micros: i64) -> Millis {
-    Millis(micros.saturating_add(POSTGRES_EPOCH_MICROS).div_euclid(1000))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -194,5 +196,27 @@ pub(super) fn push<'b>(bind: &'b Stored, out: &mut AstPass<'_, 'b, Pg>) -> Query
         Stored::BytesOrNull(bytes) => out.push_bind_param::<Nullable<Binary>, _>(bytes),
         Stored::Null(none) => out.push_bind_param::<Nullable<Text>, _>(none),
         Stored::Column(values) => values.bind(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_column_stand_behind_each_other_with_their_lengths() {
+        let mut values = ColumnValues::new(Element::Text, 3);
+        Bind::Text("ab".to_owned()).push_to(&mut values);
+        values.push_null();
+        Bind::TextArray(vec!["*".to_owned(), "a\"\\b".to_owned()]).push_to(&mut values);
+        let literal = br#"{"*","a\"\\b"}"#;
+        let mut expected = vec![0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255, 0, 0, 0, 14];
+        expected.extend_from_slice(literal);
+        assert_eq!(values.parts(), (&expected[..], 3, true));
+        let mut points = ColumnValues::new(Element::Point, 1);
+        if let Some(at) = GeoPoint::new(1.0, 2.0) {
+            Bind::Point(at).push_to(&mut points);
+        }
+        assert_eq!(points.parts().0.len(), 20);
     }
 }

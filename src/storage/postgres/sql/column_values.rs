@@ -8,8 +8,7 @@ use diesel::result::QueryResult;
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Array, Bool, Double, Jsonb, Nullable, Text, Timestamptz};
 
-use super::bind::{Bind, micros_of, sql_types};
-use crate::types::geo::GeoPoint;
+use super::encoding::sql_types;
 
 /// What the elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,46 +51,31 @@ impl ColumnValues {
         Self { element, count: 0, has_null: false, bytes: Vec::with_capacity(count * 16) }
     }
 
-    /// Appends it; nothing where it is of another type than the elements.
-    pub fn push(&mut self, value: Option<&Bind>) {
-        self.count = self.count.saturating_add(1);
-        let element = self.element;
-        match (element, value) {
-            (Element::Text, Some(Bind::Text(text))) => self.element(&[text.as_bytes()]),
-            // There is no array of arrays of different lengths: each is sent as its text, and read by a cast.
-            (Element::Text, Some(Bind::TextArray(texts))) => {
-                self.element(&[array_literal(texts).as_bytes()]);
-            }
-            (Element::Double, Some(Bind::Double(number))) => self.element(&[&number.to_be_bytes()]),
-            (Element::Bool, Some(Bind::Bool(is))) => self.element(&[&[u8::from(*is)]]),
-            (Element::Timestamptz, Some(Bind::Timestamptz(at))) => {
-                self.element(&[&micros_of(*at).to_be_bytes()]);
-            }
-            (Element::Jsonb, Some(Bind::Jsonb(text))) => self.element(&[&[1], text.as_bytes()]),
-            (Element::Point, Some(Bind::Point(point))) => {
-                self.element(&point_bytes(point).each_ref().map(|half| &half[..]))
-            }
-            (Element::Polygon, Some(Bind::Polygon(ring))) => {
-                let points = i32::try_from(ring.len()).unwrap_or(i32::MAX).to_be_bytes();
-                let halves: Vec<[u8; 8]> = ring.iter().flat_map(point_bytes).collect();
-                let mut pieces: Vec<&[u8]> = vec![&points];
-                pieces.extend(halves.iter().map(|half| &half[..]));
-                self.element(&pieces);
-            }
-            _ => {
-                self.has_null = true;
-                self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
-            }
-        }
+    pub fn element(&self) -> Element {
+        self.element
     }
 
-    fn element(&mut self, pieces: &[&[u8]]) {
+    /// Appends a value, whose encoding is these pieces together.
+    pub fn push(&mut self, pieces: &[&[u8]]) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.count = self.count.saturating_add(1);
         // No value is as long: bodies are bounded.
         self.bytes.extend_from_slice(&i32::try_from(length).unwrap_or(i32::MAX).to_be_bytes());
         for piece in pieces {
             self.bytes.extend_from_slice(piece);
         }
+    }
+
+    pub fn push_null(&mut self) {
+        self.count = self.count.saturating_add(1);
+        self.has_null = true;
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+    }
+
+    /// The elements, how many they are, and whether one is nothing; for tests.
+    #[cfg(test)]
+    pub fn parts(&self) -> (&[u8], i32, bool) {
+        (&self.bytes, self.count, self.has_null)
     }
 
     fn write(&self, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
@@ -130,10 +114,6 @@ macro_rules! array_of {
 
 array_of!(Text, Double, Bool, Timestamptz, Jsonb, sql_types::Point, sql_types::Polygon);
 
-fn point_bytes(point: &GeoPoint) -> [[u8; 8]; 2] {
-    [point.longitude.to_be_bytes(), point.latitude.to_be_bytes()]
-}
-
 /// `{"a","b"}`: a list of texts as PostgreSQL reads it.
 pub fn array_literal(texts: &[String]) -> String {
     let mut literal = String::from("{");
@@ -149,24 +129,4 @@ pub fn array_literal(texts: &[String]) -> String {
     }
     literal.push('}');
     literal
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_stand_behind_each_other_with_their_lengths() {
-        let mut values = ColumnValues::new(Element::Text, 3);
-        values.push(Some(&Bind::Text("ab".to_owned())));
-        values.push(None);
-        values.push(Some(&Bind::TextArray(vec!["*".to_owned(), "a\"\\b".to_owned()])));
-        let literal = br#"{"*","a\"\\b"}"#;
-        let mut expected = vec![0, 0, 0, 2, b'a', b'b', 255, 255, 255, 255, 0, 0, 0, 15];
-        expected.extend_from_slice(literal);
-        assert_eq!((values.bytes, values.count, values.has_null), (expected, 3, true));
-        let mut points = ColumnValues::new(Element::Point, 1);
-        points.push(GeoPoint::new(1.0, 2.0).map(Bind::Point).as_ref());
-        assert_eq!(points.bytes.len(), 20);
-    }
 }

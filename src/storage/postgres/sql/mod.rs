@@ -6,6 +6,7 @@
 
 mod bind;
 mod column_values;
+mod encoding;
 mod shapes;
 mod wanted;
 
@@ -20,9 +21,10 @@ use diesel::sql_types::Untyped;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::{Stream, TryStreamExt};
 
-pub use self::bind::{Bind, millis_from_micros, sql_types};
+pub use self::bind::Bind;
 use self::bind::{Stored, push};
 pub use self::column_values::{ColumnValues, Element, array_literal};
+pub use self::encoding::{millis_from_micros, sql_types};
 pub use self::shapes::Shapes;
 pub use self::wanted::{IndexKind, ON_DEMAND, WantedIndex};
 use crate::types::{ClassName, FieldName};

@@ -107,7 +107,10 @@ fn statement(
         let mut values = ColumnValues::new(ty.element(), rows.len());
         for row in rows {
             let value = row.get(name.as_str()).unwrap_or(&serde_json::Value::Null);
-            values.push(value::bind(schema, name, *ty, value)?.as_ref());
+            match value::bind(schema, name, *ty, value)? {
+                Some(bind) => bind.push_to(&mut values),
+                None => values.push_null(),
+            }
         }
         let element = if *ty == ColumnType::TextArray { ColumnType::Text } else { *ty };
         sql.push_sql(if index > 0 { ", " } else { "" }).push_bind(Bind::Column(values));
