@@ -79,7 +79,7 @@ async fn run(fixture: &Fixture, pipeline: &Value, options: &AggregateOptions) ->
     let parsed = parsed(fixture, pipeline).unwrap_or_else(|error| panic!("{pipeline}: {error}"));
     let built = aggregate::build(&fixture.schema("Sale"), &parsed, options)
         .unwrap_or_else(|error| panic!("{pipeline}: {error}"));
-    let rows = built.query.load(&fixture.conn).await;
+    let rows = built.query.load(&fixture.conn, || ()).await;
     let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
     let objects = built.objects(&rows).unwrap_or_else(|error| panic!("{pipeline}: {error}"));
     objects.into_iter().map(Value::Object).collect()
@@ -400,7 +400,7 @@ async fn rows_that_are_reached() {
         resolve(&mut parsed, &fixture.schemas);
         let built =
             aggregate::build(&fixture.schema("Place"), &parsed, &AggregateOptions::default()).unwrap();
-        let rows = built.query.load(&fixture.conn).await;
+        let rows = built.query.load(&fixture.conn, || ()).await;
         let rows = rows.unwrap_or_else(|error| panic!("{pipeline}\n{}\n{error}", built.query.sql.to_text()));
         let objects = built.objects(&rows).unwrap();
         assert_eq!(json!(objects), json!([{ "found": expected }]), "{pipeline}");

@@ -146,7 +146,7 @@ impl Fixture {
     /// Ids of the rows a find answers, in its order.
     pub async fn find(&self, class: &str, spec: &FindSpec) -> Vec<String> {
         let query = select::find(&self.schema(class), spec).unwrap_or_else(|error| panic!("{error}"));
-        let rows = query.load(&self.conn).await;
+        let rows = query.load(&self.conn, || ()).await;
         let rows = rows.unwrap_or_else(|error| panic!("{}\n{error}", query.sql.to_text()));
         rows.iter().map(|row| row.object_id().to_owned()).collect()
     }
@@ -161,7 +161,7 @@ impl Fixture {
     /// Every row as an object.
     pub async fn objects(&self, class: &str) -> Vec<Object> {
         let query = select::find(&self.schema(class), &FindSpec::new(Filter::all())).unwrap();
-        query.load(&self.conn).await.unwrap().iter().map(|row| row.to_object()).collect()
+        query.load(&self.conn, || ()).await.unwrap().iter().map(|row| row.to_object()).collect()
     }
 }
 
