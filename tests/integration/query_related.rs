@@ -170,7 +170,7 @@ async fn order_limit_and_skip() {
     let readers: Arc<[String]> = ["*".to_owned()].into();
     let found = select::find_by_ids(&fixture.schema("Book"), &ids, Some(&readers), None).unwrap();
     let found: Vec<_> =
-        found.load(&fixture.conn).await.unwrap().iter().map(|r| r.object_id().to_owned()).collect();
+        found.load(&fixture.conn, || ()).await.unwrap().iter().map(|r| r.object_id().to_owned()).collect();
     assert_eq!(found, ["b1"]);
 }
 
@@ -181,7 +181,8 @@ async fn columns_and_scores() {
     let mut spec = FindSpec::new(fixture.parse("Book", &query, None));
     spec.with_score = true;
     spec.columns = Some(vec![parsimony::types::FieldName::known("title")]);
-    let rows = select::find(&fixture.schema("Book"), &spec).unwrap().load(&fixture.conn).await.unwrap();
+    let rows =
+        select::find(&fixture.schema("Book"), &spec).unwrap().load(&fixture.conn, || ()).await.unwrap();
     let object = rows.first().unwrap().to_object();
     let keys: Vec<_> = object.keys().map(String::as_str).collect();
     assert_eq!(keys, ["objectId", "createdAt", "updatedAt", "title", "score"]);
@@ -199,7 +200,7 @@ async fn a_costly_expression_cannot_hold_a_connection() {
     let built =
         select::find(&fixture.schema("Book"), &FindSpec::new(fixture.parse("Book", &query, None))).unwrap();
     let started = std::time::Instant::now();
-    let error = built.load(&fixture.conn).await.expect_err("it ends in time");
+    let error = built.load(&fixture.conn, || ()).await.expect_err("it ends in time");
     assert!(error.to_string().contains("statement timeout"), "{error}");
     assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
     // The connection is as good as before.
