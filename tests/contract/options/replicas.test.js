@@ -15,7 +15,7 @@ async function replica(uri, port) {
   const door = net.createServer(near => {
     const far = net.connect(Number(target.port), target.hostname);
     near.on('data', data => {
-      if (data.includes('FROM "Said"')) used += 1;
+      if (data.includes('"Said"')) used += 1;
     });
     for (const socket of [near, far]) {
       sockets.add(socket);

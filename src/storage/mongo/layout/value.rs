@@ -77,9 +77,14 @@ pub fn nested_pointer(class: &str, id: &str) -> Document {
     doc! { "__type": "Pointer", "className": class, "objectId": id }
 }
 
+/// Whether a class has one object, whose id is the number 1 in the database.
+pub fn has_numbered_objects(class: &ClassName) -> bool {
+    matches!(class.as_str(), "_GlobalConfig" | "_GraphQLConfig")
+}
+
 /// The `_id` of an object: the configuration's rows are numbered.
 pub fn id(class: &ClassName, id: &str) -> Bson {
-    if matches!(class.as_str(), "_GlobalConfig" | "_GraphQLConfig")
+    if has_numbered_objects(class)
         && let Ok(number) = id.parse::<i32>()
     {
         return Bson::Int32(number);

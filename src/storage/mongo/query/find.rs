@@ -17,6 +17,7 @@ use crate::storage::mongo::error::{boxed, of_query, refused, wants_geo_index, wa
 use crate::storage::mongo::layout::names::{self, Kind};
 use crate::storage::mongo::layout::row::{self, Plan, SCORE};
 use crate::storage::mongo::layout::strangers;
+use crate::storage::mongo::layout::value::has_numbered_objects;
 use crate::storage::mongo::{MongoAdapter, run};
 use crate::storage::{StorageError, StorageResult};
 use crate::types::aside::{Turns, next_turn};
@@ -251,6 +252,7 @@ impl MongoAdapter {
         const NATIVE: &str = "oid:";
         let native = doc! { "_id": { "$type": "objectId" } };
         let behind = match after.map(|after| (after, after.strip_prefix(NATIVE))) {
+            None if has_numbered_objects(&schema.name) => Document::new(),
             // Other ids are none of an object's: `beside` tells of them.
             None => doc! { "$or": [{ "_id": { "$gte": "" } }, native] },
             Some((_, Some(hex))) => {

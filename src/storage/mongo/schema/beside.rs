@@ -10,6 +10,7 @@ use super::SCHEMA;
 use crate::storage::StorageResult;
 use crate::storage::mongo::MongoAdapter;
 use crate::storage::mongo::layout::names::field_of_key;
+use crate::storage::mongo::layout::value::has_numbered_objects;
 use crate::types::names::VOLATILE_CLASSES;
 use crate::types::{ClassName, ClassSchema};
 
@@ -76,7 +77,7 @@ impl MongoAdapter {
                 if count > 0 {
                     found.push(format!("collection {name}, {count} documents: no class"));
                 }
-            } else if schemas.iter().any(|schema| schema.name == *name) {
+            } else if schemas.iter().any(|schema| schema.name == *name && !has_numbered_objects(&schema.name)) {
                 let odd = doc! { "_id": { "$type": NO_IDS.to_vec() } };
                 let count = self.core.timed(collection.count_documents(odd)).await?;
                 if count > 0 {
