@@ -77,7 +77,8 @@ impl MongoAdapter {
                 if count > 0 {
                     found.push(format!("collection {name}, {count} documents: no class"));
                 }
-            } else if schemas.iter().any(|schema| schema.name == *name && !has_numbered_objects(&schema.name)) {
+            } else if schemas.iter().any(|schema| schema.name == *name && !has_numbered_objects(&schema.name))
+            {
                 let odd = doc! { "_id": { "$type": NO_IDS.to_vec() } };
                 let count = self.core.timed(collection.count_documents(odd)).await?;
                 if count > 0 {
