@@ -53,6 +53,7 @@ test('a replica that is away is done without, until it is back', { timeout: 120_
   assert.equal((await read('SECONDARY')).status, 503);
   assert.equal(told('A read replica is away'), 1);
   let there = await replica(database.uri, port);
+  after(() => there.stop());
   await waitFor(async () => {
     assert.equal((await read('SECONDARY_PREFERRED')).status, 200);
     return there.used() > 0;
