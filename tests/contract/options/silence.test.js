@@ -65,10 +65,12 @@ test('connections that say nothing are given up, and those who wait are answered
   assert.deepEqual((await both(0)).map(({ status }) => status), [201, 200, 200]);
   // As many connections as there will be.
   await Promise.all(Array.from({ length: 20 }, (_, n) => both(n)));
-  assert.ok(way.lose() > 1);
+  const lost = way.lose();
+  assert.ok(lost > 1);
   const answers = (await Promise.all(Array.from({ length: 20 }, (_, n) => both(n)))).flat();
   // Nothing is said of what nobody knows.
   for (const { status, body } of answers) assert.ok(status === 200 || status === 201 || status >= 500, JSON.stringify(body));
   await waitFor(async () => (await both(1)).every(({ status }) => status < 300), { what: 'new connections', timeout: PATIENCE });
-  await waitFor(() => way.left() === 0, { what: 'the old ones to be closed', timeout: PATIENCE });
+  // On others nobody waits for anything; the system's own probes find those.
+  await waitFor(() => way.left() < lost, { what: 'those that were waited on to be closed', timeout: PATIENCE });
 });
