@@ -11,7 +11,7 @@ use crate::support::server::TestServer;
 async fn back_references_are_given_up_soon() {
     let server = TestServer::start().await;
     let client = server.anonymous();
-    client.post("/classes/Text", json!({"text": "ab".repeat(1000)})).await.ok();
+    client.post("/classes/Text", json!({"text": "ab".repeat(6000)})).await.ok();
     let never = json!({"text": {"$regex": r"(?:(.)\1)*$"}});
     let below = |operator: &str| json!({"text": {operator: {"className": "Text", "where": never}}});
     for condition in [
