@@ -224,8 +224,8 @@ export const read = (order: ParseClasses['Order'], update: ParseClasses['OrderAt
   const at: Date | undefined = order.get('at');
   const map: Record<string, unknown> | undefined = update.get('map');
   const same: ParseClasses['Date'] | undefined = ({} as ParseClasses['Date']).get('itself');
-  // @ts-expect-error It is an order.
-  const wrong: ParseClasses['Date'] | undefined = order.get('itself');
+  // @ts-expect-error It is a text.
+  const wrong: number | undefined = order.get('text');
   return [at, map, same, wrong];
 };
 `);
