@@ -123,6 +123,8 @@ async fn a_thousand_times_that_come_at_once_are_all_kept() {
     for chunk in all.chunks(50) {
         futures_util::future::join_all(chunk.iter().map(|_| node.push(body.clone()))).await;
     }
+    // Each has its time: a busy machine sends a thousand in more than a minute.
+    wait::until_some("the first half", || async { (doubles.count() >= PUSHES / 2).then_some(()) }).await;
     wait::until_some("all of them", || async { (doubles.count() >= PUSHES).then_some(()) }).await;
     let open = json!({"where": {"status": {"$ne": "succeeded"}}, "count": 1, "limit": 0});
     wait::until_some("their ends", || async {
