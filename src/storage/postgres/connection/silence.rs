@@ -169,10 +169,12 @@ mod tests {
                 false => Poll::Pending,
             };
             // Nobody asked.
-            poll_fn(|cx| Poll::Ready(assert!(!silence.is_too_long(cx) && !is_set(&silence)))).await;
+            let is_right = poll_fn(|cx| Poll::Ready(!silence.is_too_long(cx) && !is_set(&silence))).await;
+            assert!(is_right);
             // All is answered: looked for once more, and then no longer.
             silence.wrote(&[0, 0, 0, 4]);
-            poll_fn(|cx| Poll::Ready(assert!(!silence.is_too_long(cx) && is_set(&silence)))).await;
+            let is_right = poll_fn(|cx| Poll::Ready(!silence.is_too_long(cx) && is_set(&silence))).await;
+            assert!(is_right);
             silence.read(1);
             poll_fn(|cx| {
                 assert!(!silence.is_too_long(cx));
